@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: MIT
+# What every executable of ours (tests, examples, tools, benchmarks) shares. None of it reaches the
+# library's users. Third-party headers come as SYSTEM, so that only our own code is warned about.
+
+set(THREADS_PREFER_PTHREAD_FLAG ON)
+find_package(Threads REQUIRED)
+find_package(OpenMP COMPONENTS CXX)
+find_package(fmt REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(nlohmann_json 3.10 REQUIRED)
+find_path(BANTAM_STB_INCLUDE_DIR stb/stb_image.h)
+find_path(BANTAM_XXHASH_INCLUDE_DIR xxhash.h)
+find_library(BANTAM_XXHASH_LIBRARY xxhash)
+foreach(needed BANTAM_STB_INCLUDE_DIR BANTAM_XXHASH_INCLUDE_DIR BANTAM_XXHASH_LIBRARY)
+    if(NOT ${needed})
+        message(FATAL_ERROR "bantam: ${needed} not found; run tools/install_dependencies.sh")
+    endif()
+endforeach()
+mark_as_advanced(BANTAM_STB_INCLUDE_DIR BANTAM_XXHASH_INCLUDE_DIR BANTAM_XXHASH_LIBRARY)
+if(NOT OpenMP_CXX_FOUND)
+    message(STATUS "bantam: no OpenMP for ${CMAKE_CXX_COMPILER}; programs will use one thread")
+endif()
+
+add_library(bantam_own_dependencies INTERFACE)
+target_link_libraries(bantam_own_dependencies INTERFACE
+    bantam::bantam Threads::Threads ${BANTAM_XXHASH_LIBRARY}
+    nlohmann_json::nlohmann_json
+    $<$<BOOL:${OpenMP_CXX_FOUND}>:OpenMP::OpenMP_CXX>)
+target_include_directories(bantam_own_dependencies SYSTEM INTERFACE
+    ${BANTAM_STB_INCLUDE_DIR} ${BANTAM_XXHASH_INCLUDE_DIR})
+
+set(BANTAM_WARNINGS -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror)
+
+# Instructions of this very machine, for our own executables only.
+add_library(bantam_native INTERFACE)
+if(BANTAM_NATIVE)
+    include(CheckCXXCompilerFlag)
+    check_cxx_compiler_flag(-march=native BANTAM_HAS_MARCH_NATIVE)
+    if(BANTAM_HAS_MARCH_NATIVE)
+        target_compile_options(bantam_native INTERFACE -march=native)
+    endif()
+endif()
+
+# Makes one program of every .cpp directly in `folder`, named like the file.
+function(bantam_add_programs folder)
+    file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${folder}/*.cpp)
+    foreach(source IN LISTS sources)
+        cmake_path(GET source STEM program)
+        add_executable(${program} ${source})
+        target_link_libraries(${program} PRIVATE
+            bantam_own_dependencies bantam_native fmt::fmt CLI11::CLI11)
+        target_compile_options(${program} PRIVATE ${BANTAM_WARNINGS})
+        target_compile_definitions(${program} PRIVATE BANTAM_CLASSES=${BANTAM_CLASSES})
+        set_target_properties(${program} PROPERTIES
+            CXX_EXTENSIONS OFF
+            RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/${folder})
+    endforeach()
+endfunction()
