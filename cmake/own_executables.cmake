@@ -29,6 +29,16 @@ target_link_libraries(bantam_own_dependencies INTERFACE
 target_include_directories(bantam_own_dependencies SYSTEM INTERFACE
     ${BANTAM_STB_INCLUDE_DIR} ${BANTAM_XXHASH_INCLUDE_DIR})
 
+# The same include folders for compilers that are called directly.
+get_target_property(eigen_include_dirs Eigen3::Eigen INTERFACE_INCLUDE_DIRECTORIES)
+set(BANTAM_SYSTEM_INCLUDES)
+foreach(folder IN ITEMS ${eigen_include_dirs} ${BANTAM_STB_INCLUDE_DIR} ${BANTAM_XXHASH_INCLUDE_DIR})
+    # /usr/include is searched anyway, and naming it would hide the compiler's own headers.
+    if(NOT folder STREQUAL "/usr/include")
+        list(APPEND BANTAM_SYSTEM_INCLUDES -isystem ${folder})
+    endif()
+endforeach()
+
 set(BANTAM_WARNINGS -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror)
 
 # Instructions of this very machine, for our own executables only.
