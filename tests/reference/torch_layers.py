@@ -63,6 +63,17 @@ class TanhExpGate(nn.Module):
         return first * torch.tanh(torch.exp(first)) * second
 
 
+class ChannelScale(nn.Module):
+    """A learned factor per channel."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+
+    def forward(self, x):
+        return x * self.weight[:, None, None]
+
+
 class Residual(nn.Module):
     """body(x) + shortcut(x), with one of the two optionally scaled per channel by a learned factor."""
 
@@ -71,15 +82,15 @@ class Residual(nn.Module):
         self.body = body
         self.shortcut = shortcut if shortcut is not None else nn.Identity()
         self.scaled = scaled  # None, "body" or "shortcut"
-        if scaled:
-            self.scale = nn.Parameter(torch.ones(channels))
+        # A module of its own: a bare parameter would come before the body's.
+        self.scale = ChannelScale(channels) if scaled else None
 
     def forward(self, x):
         body, shortcut = self.body(x), self.shortcut(x)
         if self.scaled == "body":
-            body = body * self.scale[:, None, None]
+            body = self.scale(body)
         if self.scaled == "shortcut":
-            shortcut = shortcut * self.scale[:, None, None]
+            shortcut = self.scale(shortcut)
         return body + shortcut
 
 
