@@ -1,0 +1,106 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Times one reference net in PyTorch and prints one JSON line.
+
+One process takes one measurement, so that a caller can alternate it with its own:
+
+    bench/peer_torch.py --net mobile-98k --mode training --variant channels_last --batch 64 --threads 2
+
+The training step is forward, cross-entropy, backward and SGD with Nesterov momentum; inference is a
+forward pass in eval mode. Where the variant does not exist the line holds `unavailable` instead of times.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import time
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--net", default="mobile-98k", help="a name of torch_nets.py")
+    parser.add_argument("--mode", choices=["training", "inference"], default="training")
+    parser.add_argument("--variant", choices=["eager", "channels_last", "compile"], default="eager",
+                        help="eager is NCHW; compile is torch.compile on channels_last")
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--warmup", type=int, default=3, help="steps before the clock starts")
+    parser.add_argument("--repeats", type=int, default=20, help="steps timed one by one, at most")
+    parser.add_argument("--seconds", type=float, default=20, help="stop timing after this long (three steps at least)")
+    options = parser.parse_args()
+    for name in ("batch", "threads", "repeats"):
+        if getattr(options, name) < 1:
+            parser.error(f"--{name} must be at least 1")
+    return options
+
+
+def main():
+    options = arguments()
+    # Read when the OpenMP runtime starts, so set before torch is imported.
+    os.environ.setdefault("OMP_NUM_THREADS", str(options.threads))
+    try:
+        import torch
+    except ImportError:
+        print("error: PyTorch is missing; install python3-torch and python3-torchvision", file=sys.stderr)
+        return 1
+    import torch_nets
+
+    if options.net not in torch_nets.NETS:
+        print(f"error: no net {options.net}; choose one of {', '.join(torch_nets.NETS)}", file=sys.stderr)
+        return 1
+    result = {"peer": "pytorch", "version": torch.__version__, "onednn": torch.backends.mkldnn.is_available(),
+              "net": options.net, "mode": options.mode, "variant": options.variant, "batch": options.batch,
+              "threads": options.threads}
+    if options.variant == "compile" and not hasattr(torch, "compile"):
+        print(json.dumps({**result, "unavailable": f"PyTorch {torch.__version__} has no torch.compile"}))
+        return 0
+
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    make, size, *_ = torch_nets.NETS[options.net]
+    net = make()
+    images = torch.randn(options.batch, 3, size, size)
+    with torch.no_grad():
+        classes = net.eval()(images[:1]).shape[1]
+    labels = torch.randint(classes, (options.batch,))
+    net.train(options.mode == "training")
+    if options.variant != "eager":
+        net = net.to(memory_format=torch.channels_last)
+        images = images.contiguous(memory_format=torch.channels_last)
+    optimiser = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9, nesterov=True, weight_decay=1e-4)
+    model = torch.compile(net) if options.variant == "compile" else net
+
+    def training():
+        optimiser.zero_grad(set_to_none=True)
+        torch.nn.functional.cross_entropy(model(images), labels).backward()
+        optimiser.step()
+
+    def inference():
+        with torch.inference_mode():
+            model(images)
+
+    step = training if options.mode == "training" else inference
+    try:
+        for _ in range(max(options.warmup, 1)):
+            step()
+    except Exception as error:
+        if options.variant != "compile":
+            raise
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        print(json.dumps({**result, "unavailable": f"torch.compile failed: {reason}"}))
+        return 0
+    times, started = [], time.perf_counter()
+    while len(times) < options.repeats and (len(times) < 3 or time.perf_counter() - started < options.seconds):
+        before = time.perf_counter()
+        step()
+        times.append(1000 * (time.perf_counter() - before))
+    median = statistics.median(times)
+    print(json.dumps({**result, "repeats": len(times), "median_ms": round(median, 4), "best_ms": round(min(times), 4),
+                      "images_per_second": round(1000 * options.batch / median, 2)}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
