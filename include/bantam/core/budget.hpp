@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <bantam/core/network.hpp>
+#include <bantam/core/summary.hpp>
+
+#include <cstdint>
+
+namespace bantam {
+
+/// The parameters a homework student may have, statistics included.
+inline constexpr std::int64_t default_parameter_limit = 100'000;
+
+/// Never defined: its appearance in a compiler's output is the error message. The numbers are the
+/// network's parameters (trainable and not), the limit, and how many are too many.
+template <std::int64_t Parameters, std::int64_t Limit, std::int64_t Excess>
+struct network_exceeds_parameter_budget;
+
+namespace detail {
+
+template <class Net, std::int64_t Limit>
+constexpr auto budget_message() {
+    // The layers that hold a tenth of the parameters or more are where to save.
+    Text<(layer_table<Net>.size() + 8) * (summary_width + 8)> text;
+    text.append("the network has ").append_number(parameter_count<Net>);
+    text.append(" parameters, ").append_number(parameter_count<Net> - Limit);
+    text.append(" over the limit of ").append_number(Limit);
+    text.append("; the heaviest layers are marked <<<\n");
+    append_layers<Net>(text, parameter_count<Net> / 10);
+    return text;
+}
+
+template <class Net, std::int64_t Limit>
+constexpr bool within_budget() {
+    if constexpr (parameter_count<Net> > Limit) {
+        // Compilers differ in what they print: g++ the operands of a plain static_assert, every one the
+        // name of an undefined template, and from C++26 on the message may be computed.
+#if defined(__cpp_static_assert) && __cpp_static_assert >= 202306L
+        static_assert(parameter_count<Net> <= Limit, (budget_message<Net, Limit>()));
+#else
+        static_assert(parameter_count<Net> <= Limit, "the network has more parameters than its limit");
+#endif
+        return sizeof(network_exceeds_parameter_budget<parameter_count<Net>, Limit,
+                                                       parameter_count<Net> - Limit>) > 0;
+    } else {
+        return true;
+    }
+}
+
+}  // namespace detail
+
+/// A network that is held to a parameter budget: it does not compile with more than `Limit`
+/// parameters, batch-norm statistics included; an Ensemble counts as the sum of its members.
+template <class Net, std::int64_t Limit = default_parameter_limit>
+struct Student : Net {
+    static_assert(detail::within_budget<Net, Limit>());
+    static constexpr std::int64_t parameter_limit = Limit;
+};
+
+}  // namespace bantam

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <bantam/core/sequence.hpp>
+
+#include <array>
+#include <cstdint>
+#include <string_view>
+
+namespace bantam {
+
+/// The picture a network takes: height, width, channels.
+template <int Height, int Width, int Channels>
+struct Image {
+    static_assert(Height > 0 && Width > 0 && Channels > 0, "an image has a positive extent");
+    static constexpr Shape shape{Height, Width, Channels};
+};
+
+/// A neural network as a type. Shapes flow from the image through the list, so that nobody types an
+/// input channel twice; every number below derives from the layers' tensor lists at compile time.
+template <class Input, class... Ls>
+struct Network {
+    static_assert(sizeof...(Ls) > 0, "a network has at least one layer");
+    using Layers = Sequence<Ls...>;
+    static constexpr Shape input = Input::shape;
+    using Nodes = detail::flatten_t<Sequence<Ls...>, Input::shape>;
+};
+
+template <class Net>
+concept NetworkType = requires {
+    typename Net::Layers;
+    typename Net::Nodes;
+    Net::input;
+};
+
+/// One row of a network's layer table.
+struct LayerEntry {
+    std::string_view name;
+    detail::Path path;
+    Shape input;
+    Shape output;
+    std::int64_t trainable;
+    std::int64_t non_trainable;
+    std::int64_t multiply_adds;
+};
+
+/// One row of a network's tensor table: its name in checkpoints and where its elements begin in the
+/// flat parameter buffer (trainable) or the flat statistics buffer (not trainable).
+struct TensorEntry {
+    detail::Path name;
+    Tensor tensor;
+    std::int64_t offset;
+};
+
+/// A run of the flat parameter buffer that is (weights) or is not (biases, norms) decayed.
+struct DecayRange {
+    std::int64_t begin;
+    std::int64_t end;
+    bool decayed;
+};
+
+namespace detail {
+
+struct Counter {
+    std::size_t layers = 0;
+    std::size_t tensors = 0;
+    template <class L, Shape Input>
+    constexpr void operator()(const Path&) {
+        ++layers;
+        tensors += L::tensors(Input).count;
+    }
+};
+
+template <class Net>
+inline constexpr Counter network_size = [] {
+    Counter counter;
+    walk<typename Net::Layers, Net::input>(counter, Path{});
+    return counter;
+}();
+
+template <std::size_t Layers, std::size_t Tensors>
+struct Tables {
+    std::array<LayerEntry, Layers> layers{};
+    std::array<TensorEntry, Tensors> tensors{};
+    std::int64_t trainable = 0;
+    std::int64_t non_trainable = 0;
+    std::size_t layer = 0;
+    std::size_t tensor = 0;
+
+    template <class L, Shape Input>
+    constexpr void operator()(const Path& path) {
+        const TensorList list = L::tensors(Input);
+        layers[layer++] = {L::name,
+                           path,
+                           Input,
+                           L::output_shape(Input),
+                           bantam::element_count(list, true),
+                           bantam::element_count(list, false),
+                           L::multiply_adds(Input)};
+        for (const Tensor& item : list) {
+            std::int64_t& offset = item.trainable ? trainable : non_trainable;
+            tensors[tensor++] = {joined(path, item.name), item, offset};
+            offset += item.element_count();
+        }
+    }
+};
+
+template <class Net>
+inline constexpr auto tables = [] {
+    Tables<network_size<Net>.layers, network_size<Net>.tensors> result;
+    walk<typename Net::Layers, Net::input>(result, Path{});
+    return result;
+}();
+
+}  // namespace detail
+
+/// Every layer in storage order; blocks are written out, a composite follows its own layers.
+template <class Net>
+inline constexpr const auto& layer_table = detail::tables<Net>.layers;
+
+/// Every tensor in storage order with its checkpoint name and offset.
+template <class Net>
+inline constexpr const auto& tensor_table = detail::tables<Net>.tensors;
+
+template <class Net>
+inline constexpr Shape input_shape = Net::input;
+
+/// What the last layer gives for one sample.
+template <class Net>
+inline constexpr Shape output_shape = Net::Layers::output_shape(Net::input);
+
+/// Number of classes: the elements of one sample's output.
+template <class Net>
+inline constexpr std::int64_t class_count = element_count(output_shape<Net>);
+
+template <class Net>
+inline constexpr std::int64_t trainable_parameters = detail::tables<Net>.trainable;
+
+/// Batch-norm running statistics and whatever else is stored but not trained.
+template <class Net>
+inline constexpr std::int64_t non_trainable_parameters = detail::tables<Net>.non_trainable;
+
+/// All parameters, trainable or not: what a budget counts.
+template <class Net>
+inline constexpr std::int64_t parameter_count = trainable_parameters<Net> + non_trainable_parameters<Net>;
+
+/// Multiply-accumulates of one sample's forward pass.
+template <class Net>
+inline constexpr std::int64_t multiply_adds = [] {
+    std::int64_t sum = 0;
+    for (const LayerEntry& layer : layer_table<Net>) sum += layer.multiply_adds;
+    return sum;
+}();
+
+/// Bytes of every layer's output of one sample in float32.
+template <class Net>
+inline constexpr std::int64_t activation_bytes = [] {
+    std::int64_t sum = 0;
+    for (const LayerEntry& layer : layer_table<Net>) sum += element_count(layer.output);
+    return sum * 4;
+}();
+
+/// The decayed and undecayed runs of the flat parameter buffer, one a trainable tensor.
+template <class Net>
+constexpr auto decay_ranges() {
+    constexpr std::size_t count = [] {
+        std::size_t trainable = 0;
+        for (const TensorEntry& entry : tensor_table<Net>) trainable += entry.tensor.trainable ? 1 : 0;
+        return trainable;
+    }();
+    std::array<DecayRange, count> ranges{};
+    std::size_t i = 0;
+    for (const TensorEntry& entry : tensor_table<Net>)
+        if (entry.tensor.trainable)
+            ranges[i++] = {entry.offset, entry.offset + entry.tensor.element_count(), entry.tensor.decayed};
+    return ranges;
+}
+
+}  // namespace bantam

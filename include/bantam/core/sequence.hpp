@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <bantam/core/layer.hpp>
+#include <bantam/core/shape.hpp>
+#include <bantam/core/text.hpp>
+
+#include <array>
+#include <cstddef>
+#include <type_traits>
+#include <utility>
+
+namespace bantam {
+
+/// Layers one after the other. Nested sequences run as if written out in the outer one.
+template <class... Ls>
+struct Sequence {
+    using Layers = Sequence;
+    static constexpr std::size_t size = sizeof...(Ls);
+
+    static constexpr Shape output_shape(Shape input) {
+        ((input = Ls::output_shape(input)), ...);
+        return input;
+    }
+};
+
+/// A layer whose tensors carry a name of the user's in checkpoints in place of its position:
+/// `Named<"conv1", Conv2d<…>>` stores `conv1.weight`.
+template <Literal Name, class L>
+struct Named {
+    using Wrapped = L;
+    static constexpr std::string_view path = Name.view();
+
+    static constexpr Shape output_shape(Shape input) { return L::output_shape(input); }
+};
+
+template <class L>
+concept NamedLayer = requires { typename L::Wrapped; };
+
+/// Passes its input on.
+struct Identity : Layer {
+    static constexpr std::string_view name = "Identity";
+};
+
+/// One layer of the flattened network together with the shape that reaches it.
+template <class L, Shape Input>
+struct Node {
+    using LayerType = L;
+    static constexpr Shape input = Input;
+    static constexpr Shape output = L::output_shape(Input);
+};
+
+/// The flattened network: primitive and composite layers, nothing nested but the composites' paths.
+template <class... Nodes>
+struct NodeList {
+    static constexpr std::size_t size = sizeof...(Nodes);
+};
+
+template <class... As, class... Bs>
+NodeList<As..., Bs...> operator+(NodeList<As...>, NodeList<Bs...>);
+
+/// The shape in front of each layer of a sequence, and the last one's output.
+template <Shape Input, class... Ls>
+inline constexpr std::array<Shape, sizeof...(Ls) + 1> sequence_shapes = [] {
+    std::array<Shape, sizeof...(Ls) + 1> shapes{};
+    std::size_t i = 0;
+    shapes[0] = Input;
+    ((shapes[i + 1] = Ls::output_shape(shapes[i]), ++i), ...);
+    return shapes;
+}();
+
+// What a compiler prints of a misfit: the name of an undefined template with the facts in it.
+template <int Index>
+struct LayerNumber;  // position in the sequence that holds it, from 0
+template <std::int64_t Height, std::int64_t Width, std::int64_t Channels>
+struct ShapeOf;
+template <class L, class Given>
+struct PreviousLayer;
+template <class L, class Needed>
+struct FailingLayer;
+/// Never defined: its appearance in a compiler's output is the error message.
+template <Reason Why, class Position, class Previous, class Failing>
+struct layer_does_not_fit;
+
+namespace detail {
+
+struct InputImage;
+
+template <class L>
+constexpr Misfit misfit_of(Shape input) {
+    if constexpr (requires { L::misfit(input); })
+        return L::misfit(input);
+    else
+        return {};
+}
+
+template <Shape Input, class... Ls>
+constexpr int first_misfit() {
+    int found = -1;
+    int index = 0;
+    ((found = found < 0 && misfit_of<Ls>(sequence_shapes<Input, Ls...>[static_cast<std::size_t>(index)])
+                  ? index
+                  : found,
+      ++index),
+     ...);
+    return found;
+}
+
+template <std::size_t Index, class First, class... Rest>
+struct LayerAt : LayerAt<Index - 1, Rest...> {};
+template <class First, class... Rest>
+struct LayerAt<0, First, Rest...> {
+    using type = First;
+};
+
+template <class L>
+struct Unwrap {
+    using type = L;
+};
+template <NamedLayer L>
+struct Unwrap<L> {
+    using type = typename Unwrap<typename L::Wrapped>::type;
+};
+
+constexpr std::string_view reason_text(Reason reason) {
+    switch (reason) {
+        case Reason::none: return "fits";
+        case Reason::kernel_larger_than_image: return "the kernel is larger than the padded image";
+        case Reason::groups_do_not_divide_channels: return "the groups do not divide the channels";
+        case Reason::map_was_not_pooled: return "a classifier on a map that was not pooled or flattened";
+        case Reason::residual_paths_differ: return "the residual's body and shortcut give different shapes";
+        case Reason::branches_differ: return "the branches give shapes that cannot be joined";
+        case Reason::split_does_not_divide_channels: return "the split does not divide the channels";
+        case Reason::channels_must_be_even: return "the channels must be even";
+        case Reason::gate_must_be_one_pixel_of_all_channels: return "a gate must give one pixel with all channels";
+        case Reason::ensemble_members_differ: return "the ensemble's members take or give different shapes";
+    }
+    return "";
+}
+
+template <class L>
+constexpr std::string_view layer_name() {
+    if constexpr (requires { L::name; })
+        return L::name;
+    else
+        return "Sequence";
+}
+
+constexpr void append_shape(auto& text, Shape shape) {
+    text.append_number(shape.height).append('x').append_number(shape.width).append('x').append_number(
+        shape.channels);
+}
+
+/// The sentence for compilers that print a computed static_assert message (C++26).
+template <int Index, class Previous, class Failing, Misfit Facts>
+constexpr auto misfit_sentence() {
+    Text<320> text;
+    text.append("layer ").append_number(Index).append(' ').append(layer_name<Failing>());
+    text.append(" does not fit: ").append(reason_text(Facts.reason)).append("; layer ");
+    if (Index == 0)
+        text.append("0 follows the image");
+    else
+        text.append_number(Index - 1).append(' ').append(layer_name<Previous>());
+    text.append(" gives ");
+    append_shape(text, Facts.given);
+    text.append(", needed is ");
+    append_shape(text, Facts.needed);
+    return text;
+}
+
+template <int Index, class Previous, class Failing, Misfit Facts>
+constexpr bool report_misfit() {
+#if defined(__cpp_static_assert) && __cpp_static_assert >= 202306L
+    static_assert(Facts.reason == Reason::none, (misfit_sentence<Index, Previous, Failing, Facts>()));
+#else
+    static_assert(Facts.reason == Reason::none,
+                  "a layer does not fit: see layer_does_not_fit<reason, position, previous layer and the "
+                  "shape it gives, failing layer and the shape it needs>");
+#endif
+    return sizeof(layer_does_not_fit<
+                  Facts.reason, LayerNumber<Index>,
+                  PreviousLayer<Previous, ShapeOf<Facts.given.height, Facts.given.width, Facts.given.channels>>,
+                  FailingLayer<Failing, ShapeOf<Facts.needed.height, Facts.needed.width,
+                                                Facts.needed.channels>>>) != 0;
+}
+
+template <Shape Input, class... Ls>
+constexpr bool every_layer_fits() {
+    constexpr int index = first_misfit<Input, Ls...>();
+    if constexpr (index >= 0) {
+        using Failing = typename Unwrap<typename LayerAt<static_cast<std::size_t>(index), Ls...>::type>::type;
+        using Previous = typename Unwrap<
+            typename LayerAt<static_cast<std::size_t>(index), InputImage, Ls...>::type>::type;
+        constexpr Misfit facts =
+            misfit_of<Failing>(sequence_shapes<Input, Ls...>[static_cast<std::size_t>(index)]);
+        return report_misfit<index, Previous, Failing, facts>();
+    } else {
+        return true;
+    }
+}
+
+template <class L, Shape Input>
+struct Flatten {
+    using type = NodeList<Node<L, Input>>;
+};
+
+template <class L, Shape Input>
+using flatten_t = typename Flatten<L, Input>::type;
+
+template <NamedLayer L, Shape Input>
+struct Flatten<L, Input> : Flatten<typename L::Wrapped, Input> {};
+
+template <CompositeLayer L, Shape Input>
+struct Flatten<L, Input> {
+    // Flattening the paths here checks that their layers fit, too.
+    template <class... Cs, std::size_t... Is>
+    static constexpr bool paths_fit(ChildList<Cs...>, std::index_sequence<Is...>) {
+        return ((sizeof(flatten_t<Sequence<Cs>, L::child_input(Input, static_cast<int>(Is))>) > 0) && ...);
+    }
+    static_assert(paths_fit(typename L::Children{},
+                            std::make_index_sequence<static_cast<std::size_t>(L::Children::count)>{}));
+    using type = NodeList<Node<L, Input>>;
+};
+
+template <BlockLayer L, Shape Input>
+struct Flatten<L, Input> : Flatten<typename L::template Expansion<Input>, Input> {
+    static_assert(L::output_shape(Input) == L::template Expansion<Input>::output_shape(Input));
+};
+
+template <SequenceLayer L, Shape Input>
+    requires(!BlockLayer<L>)
+struct Flatten<L, Input> {
+    template <class... Ls, std::size_t... Is>
+    static auto join(Sequence<Ls...>, std::index_sequence<Is...>) {
+        if constexpr (every_layer_fits<Input, Ls...>())
+            return (NodeList<>{} + ... + flatten_t<Ls, sequence_shapes<Input, Ls...>[Is]>{});
+        else
+            return NodeList<>{};
+    }
+    using type = decltype(join(typename L::Layers{}, std::make_index_sequence<L::Layers::size>{}));
+};
+
+}  // namespace detail
+
+/// The flat list of nodes that `L` (a layer, a block or a sequence) stands for on `Input`.
+template <class L, Shape Input>
+using flatten = detail::flatten_t<Sequence<L>, Input>;
+
+namespace detail {
+
+using Path = Text<96>;
+
+constexpr Path joined(Path path, std::string_view part) {
+    if (path.length > 0 && !part.empty()) path.append('.');
+    return path.append(part);
+}
+
+constexpr Path joined(Path path, std::size_t index) {
+    if (path.length > 0) path.append('.');
+    return path.append_number(static_cast<std::int64_t>(index));
+}
+
+/// Calls `visit.template operator()<Layer, Input>(path)` for every primitive and composite layer, in
+/// the order of storage; a composite comes after the layers it is made of.
+template <class L, Shape Input, class Visitor>
+constexpr void walk(Visitor& visit, const Path& path) {
+    if constexpr (NamedLayer<L>) {
+        walk<typename L::Wrapped, Input>(visit, path);
+    } else if constexpr (BlockLayer<L>) {
+        walk<typename L::template Expansion<Input>, Input>(visit, path);
+    } else if constexpr (SequenceLayer<L>) {
+        [&]<class... Ls, std::size_t... Is>(Sequence<Ls...>, std::index_sequence<Is...>) {
+            (walk<Ls, sequence_shapes<Input, Ls...>[Is]>(visit,
+                                                         [&] {
+                                                             if constexpr (NamedLayer<Ls>)
+                                                                 return joined(path, Ls::path);
+                                                             else
+                                                                 return joined(path, Is);
+                                                         }()),
+             ...);
+        }(typename L::Layers{}, std::make_index_sequence<L::Layers::size>{});
+    } else if constexpr (CompositeLayer<L>) {
+        [&]<class... Cs, std::size_t... Is>(ChildList<Cs...>, std::index_sequence<Is...>) {
+            (walk<Cs, L::child_input(Input, static_cast<int>(Is))>(
+                 visit,
+                 [&] {
+                     if constexpr (NamedLayer<Cs>)
+                         return joined(path, Cs::path);
+                     else
+                         return joined(path, L::child_name(static_cast<int>(Is)).view());
+                 }()),
+             ...);
+        }(typename L::Children{}, std::make_index_sequence<static_cast<std::size_t>(L::Children::count)>{});
+        visit.template operator()<L, Input>(path);
+    } else if constexpr (!std::is_same_v<L, Identity>) {
+        visit.template operator()<L, Input>(path);
+    }
+}
+
+}  // namespace detail
+}  // namespace bantam

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <bantam/core/network.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace bantam {
+namespace detail {
+
+inline constexpr std::size_t summary_width = 80;
+
+/// Megabytes (2²⁰ bytes) with two decimals, rounded.
+constexpr auto megabytes(std::int64_t bytes) {
+    Text<32> text;
+    const std::int64_t hundredths = (bytes * 100 + (std::int64_t{1} << 19)) >> 20;
+    text.append_number(hundredths / 100).append('.');
+    return text.append(hundredths % 100 < 10 ? "0" : "").append_number(hundredths % 100);
+}
+
+constexpr auto with_commas(std::int64_t number) {
+    Text<32> text;
+    return text.append_number(number, true);
+}
+
+constexpr void append_rule(auto& text, char c) { text.append(summary_width, c).append('\n'); }
+
+/// One line a layer: name and position, [-1, channels, height, width], parameters. A mark stands
+/// beside the layers that hold at least `marked` parameters.
+template <class Net>
+constexpr void append_layers(auto& text, std::int64_t marked) {
+    append_rule(text, '-');
+    text.append_right("Layer (type)", 26).append_right("Output Shape", 28).append_right("Param #", 20);
+    text.append('\n');
+    append_rule(text, '=');
+    std::int64_t position = 0;
+    for (const LayerEntry& layer : layer_table<Net>) {
+        Text<64> label;
+        label.append(layer.name).append('-').append_number(++position);
+        Text<64> shape;
+        shape.append("[-1, ").append_number(layer.output.channels);
+        shape.append(", ").append_number(layer.output.height);
+        shape.append(", ").append_number(layer.output.width).append(']');
+        const std::int64_t parameters = layer.trainable + layer.non_trainable;
+        text.append_right(label.view(), 26).append_right(shape.view(), 28);
+        text.append_right(with_commas(parameters).view(), 20);
+        if (parameters >= marked) text.append(" <<<");
+        text.append('\n');
+    }
+    append_rule(text, '=');
+}
+
+template <class Net>
+inline constexpr auto summary_text = [] {
+    // A line of at most 88 characters a layer and 16 lines around them.
+    Text<(layer_table<Net>.size() + 16) * (summary_width + 8)> text;
+    append_layers<Net>(text, INT64_MAX);
+    constexpr std::int64_t input_bytes = element_count(input_shape<Net>) * 4;
+    constexpr std::int64_t pass_bytes = 2 * activation_bytes<Net>;
+    constexpr std::int64_t parameter_bytes = parameter_count<Net> * 4;
+    text.append("Total params: ").append_number(parameter_count<Net>, true);
+    text.append("\nTrainable params: ").append_number(trainable_parameters<Net>, true);
+    text.append("\nNon-trainable params: ").append_number(non_trainable_parameters<Net>, true);
+    text.append("\nMultiply-adds: ").append_number(multiply_adds<Net>, true).append('\n');
+    append_rule(text, '-');
+    text.append("Input size (MB): ").append(megabytes(input_bytes).view());
+    text.append("\nForward/backward pass size (MB): ").append(megabytes(pass_bytes).view());
+    text.append("\nParams size (MB): ").append(megabytes(parameter_bytes).view());
+    text.append("\nEstimated Total Size (MB): ")
+        .append(megabytes(input_bytes + pass_bytes + parameter_bytes).view());
+    text.append('\n');
+    append_rule(text, '-');
+    return text;
+}();
+
+}  // namespace detail
+
+/// The table that torchsummary users know, made at compile time and null-terminated: every layer with
+/// its output shape and parameters (statistics included), the totals, multiply-adds of one picture,
+/// and sizes in MB for one picture in float32.
+template <class Net>
+constexpr const char* summary() {
+    return detail::summary_text<Net>.data();
+}
+
+}  // namespace bantam

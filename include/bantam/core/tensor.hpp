@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace bantam {
+
+/// How a tensor gets its first values.
+struct Initializer {
+    enum class Kind { constant, normal, uniform };
+    Kind kind = Kind::constant;
+    /// The constant, the standard deviation, or half the width of the interval around zero.
+    double amount = 0;
+};
+
+/// Every element the same.
+constexpr Initializer constant(double value) { return {Initializer::Kind::constant, value}; }
+
+/// Square root by Newton's method, since std::sqrt is no constant expression in C++20.
+constexpr double constant_sqrt(double value) {
+    if (value <= 0) return 0;
+    double root = value > 1 ? value : 1;
+    for (int i = 0; i < 64; ++i) root = 0.5 * (root + value / root);
+    return root;
+}
+
+/// Normal with variance 2 / fan (He et al., "Delving Deep into Rectifiers", 2015).
+constexpr Initializer kaiming_normal(std::int64_t fan) {
+    return {Initializer::Kind::normal, constant_sqrt(2.0 / static_cast<double>(fan))};
+}
+
+/// Uniform within ±1/√fan_in, what PyTorch gives its linear layers and biases.
+constexpr Initializer uniform_fan_in(std::int64_t fan_in) {
+    return {Initializer::Kind::uniform, 1.0 / constant_sqrt(static_cast<double>(fan_in))};
+}
+
+/// One named tensor of a layer. Elements lie in memory as PyTorch lays them out (row-major).
+struct Tensor {
+    std::string_view name;
+    std::array<std::int64_t, 4> extents;  ///< unused trailing extents are 0
+    int rank;
+    bool trainable;  ///< statistics such as a running mean are not
+    bool decayed;    ///< weights decay; biases, norms and learned scales do not
+    Initializer initializer;
+    constexpr std::int64_t element_count() const {
+        std::int64_t count = 1;
+        for (int i = 0; i < rank; ++i) count *= extents[static_cast<std::size_t>(i)];
+        return count;
+    }
+};
+
+/// The tensors of one layer, in the order in which they are stored.
+struct TensorList {
+    std::array<Tensor, 4> items{};
+    std::size_t count = 0;
+
+    constexpr TensorList& add(const Tensor& tensor) {
+        items[count++] = tensor;
+        return *this;
+    }
+    constexpr const Tensor* begin() const { return items.data(); }
+    constexpr const Tensor* end() const { return items.data() + count; }
+};
+
+/// Trainable and decayed: [outputs, inputs, kernel, kernel] or [outputs, inputs].
+constexpr Tensor weight_tensor(std::string_view name, std::array<std::int64_t, 4> extents, int rank,
+                               Initializer initializer) {
+    return {name, extents, rank, true, true, initializer};
+}
+
+/// Trainable, not decayed, one element a channel.
+constexpr Tensor channel_tensor(std::string_view name, std::int64_t channels,
+                                Initializer initializer) {
+    return {name, {channels, 0, 0, 0}, 1, true, false, initializer};
+}
+
+/// Not trainable, one element a channel.
+constexpr Tensor statistic_tensor(std::string_view name, std::int64_t channels,
+                                  Initializer initializer) {
+    return {name, {channels, 0, 0, 0}, 1, false, false, initializer};
+}
+
+/// Elements of the tensors that are (`trainable` true) or are not (`false`) trained.
+constexpr std::int64_t element_count(const TensorList& list, bool trainable) {
+    std::int64_t count = 0;
+    for (const Tensor& tensor : list)
+        if (tensor.trainable == trainable) count += tensor.element_count();
+    return count;
+}
+
+}  // namespace bantam

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace bantam {
+
+/// A string literal as a template argument: `Named<"conv1", …>`.
+template <std::size_t Size>
+struct Literal {
+    char characters[Size] = {};
+
+    consteval Literal(const char (&text)[Size]) {
+        for (std::size_t i = 0; i < Size; ++i) characters[i] = text[i];
+    }
+    constexpr std::string_view view() const { return {characters, Size - 1}; }
+};
+
+/// A short string with room for `Capacity` characters, usable at compile time. Text beyond the room
+/// is a compile error in constant evaluation.
+template <std::size_t Capacity>
+struct Text {
+    char characters[Capacity + 1] = {};
+    std::size_t length = 0;
+
+    constexpr const char* data() const { return characters; }
+    constexpr std::size_t size() const { return length; }
+    constexpr std::string_view view() const { return {characters, length}; }
+
+    constexpr Text& append(char c) {
+        if (length >= Capacity) throw "Text: out of room";
+        characters[length++] = c;
+        return *this;
+    }
+    constexpr Text& append(std::string_view text) {
+        for (char c : text) append(c);
+        return *this;
+    }
+    constexpr Text& append(std::size_t count, char c) {
+        for (std::size_t i = 0; i < count; ++i) append(c);
+        return *this;
+    }
+    /// Decimal digits of a whole number that is not negative, optionally with commas in groups of three.
+    constexpr Text& append_number(std::int64_t number, bool commas = false) {
+        char digits[27] = {};
+        int count = 0;
+        int written = 0;
+        do {
+            if (commas && written > 0 && written % 3 == 0) digits[count++] = ',';
+            digits[count++] = static_cast<char>('0' + number % 10);
+            number /= 10;
+            ++written;
+        } while (number > 0);
+        while (count > 0) append(digits[--count]);
+        return *this;
+    }
+    /// `text` flushed right in a column of `width`; wider text is kept whole.
+    constexpr Text& append_right(std::string_view text, std::size_t width) {
+        if (text.size() < width) append(width - text.size(), ' ');
+        return append(text);
+    }
+};
+
+}  // namespace bantam

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <bantam/core/sequence.hpp>
+
+#include <array>
+#include <cstddef>
+
+namespace bantam {
+
+/// What each branch sees: the whole input, or its own equal share of the channels.
+enum class Fork { copy, split };
+
+/// How the branches' outputs become one: side by side in the channels, their sum, or their mean.
+enum class Join { concatenate, add, mean };
+
+/// Several paths from one input, joined again. A branch is a layer or a Sequence.
+template <Fork Forking, Join Joining, class... Paths>
+struct Branches : Layer {
+    static_assert(sizeof...(Paths) > 0, "branches need at least one path");
+    static constexpr std::string_view name = "Branches";
+    static constexpr Fork fork = Forking;
+    static constexpr Join join = Joining;
+    static constexpr int count = static_cast<int>(sizeof...(Paths));
+    using Children = ChildList<Paths...>;
+
+    static constexpr Shape child_input(Shape input, int) {
+        return fork == Fork::copy ? input : Shape{input.height, input.width, input.channels / count};
+    }
+    static constexpr Text<16> child_name(int index) {
+        Text<16> text;
+        text.append_number(index);
+        return text;
+    }
+    static constexpr std::array<Shape, sizeof...(Paths)> branch_shapes(Shape input) {
+        return {Paths::output_shape(child_input(input, 0))...};
+    }
+    static constexpr Shape output_shape(Shape input) {
+        Shape output = branch_shapes(input)[0];
+        if (join == Join::concatenate) {
+            output.channels = 0;
+            for (Shape shape : branch_shapes(input)) output.channels += shape.channels;
+        }
+        return output;
+    }
+    static constexpr Misfit misfit(Shape input) {
+        if (fork == Fork::split && input.channels % count != 0)
+            return {Reason::split_does_not_divide_channels,
+                    input,
+                    {input.height, input.width, (input.channels / count + 1) * count}};
+        const Shape first = branch_shapes(input)[0];
+        for (Shape shape : branch_shapes(input)) {
+            Shape needed = first;
+            if (join == Join::concatenate) needed.channels = shape.channels;
+            if (shape != needed)
+                return {join == Join::mean ? Reason::ensemble_members_differ : Reason::branches_differ, shape,
+                        needed};
+        }
+        return {};
+    }
+};
+
+/// Every path sees the whole input; outputs side by side.
+template <class... Paths>
+using Concatenate = Branches<Fork::copy, Join::concatenate, Paths...>;
+
+/// Every path sees the whole input; outputs are added.
+template <class... Paths>
+using Add = Branches<Fork::copy, Join::add, Paths...>;
+
+/// Every path sees its share of the channels; outputs side by side.
+template <class... Paths>
+using SplitConcatenate = Branches<Fork::split, Join::concatenate, Paths...>;
+
+}  // namespace bantam

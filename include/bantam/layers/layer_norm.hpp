@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <bantam/core/layer.hpp>
+
+#include <string_view>
+
+namespace bantam {
+
+/// Normalises the channels of every position (Ba, Kiros & Hinton, 2016; "LayerNorm over channels" as
+/// in ConvNeXt): y = (x − mean) / √(variance + ε) · weight + bias. Tensors: weight and bias [C].
+struct LayerNorm : Layer {
+    static constexpr std::string_view name = "LayerNorm";
+    static constexpr double epsilon = 1e-5;
+
+    static constexpr TensorList tensors(Shape input) {
+        TensorList list;
+        list.add(channel_tensor("weight", input.channels, constant(1)));
+        list.add(channel_tensor("bias", input.channels, constant(0)));
+        return list;
+    }
+};
+
+}  // namespace bantam

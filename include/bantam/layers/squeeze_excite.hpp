@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <bantam/core/sequence.hpp>
+#include <bantam/layers/activations.hpp>
+#include <bantam/layers/conv2d.hpp>
+#include <bantam/layers/pooling.hpp>
+
+namespace bantam {
+
+/// Multiplies its input, channel by channel, by what its layers make of it: y = x · layers(x), where
+/// the layers end in one pixel with all channels.
+template <class... Ls>
+struct ChannelGate : Layer {
+    static constexpr std::string_view name = "ChannelGate";
+    using Body = Sequence<Ls...>;
+    using Children = ChildList<Body>;
+
+    static constexpr Shape child_input(Shape input, int) { return input; }
+    static constexpr Text<16> child_name(int) { return {}; }
+    static constexpr Misfit misfit(Shape input) {
+        const Shape needed{1, 1, input.channels};
+        if (Body::output_shape(input) == needed) return {};
+        return {Reason::gate_must_be_one_pixel_of_all_channels, Body::output_shape(input), needed};
+    }
+    static constexpr std::int64_t multiply_adds(Shape input) { return element_count(input); }
+};
+
+/// Squeeze and excitation (Hu et al., 2018): global average pool, pointwise to C / Reduction, `Act`,
+/// pointwise back to C, `Final`; the result scales the input's channels.
+template <int Reduction = 4, ActivationLayer Act = ReLU, ActivationLayer Final = Sigmoid>
+struct SqueezeExcite {
+    static constexpr std::string_view name = "SqueezeExcite";
+    static constexpr int squeezed(Shape input) {
+        const std::int64_t channels = input.channels / Reduction;
+        return static_cast<int>(channels > 0 ? channels : 1);
+    }
+    template <Shape Input>
+    using Expansion = Sequence<ChannelGate<GlobalAveragePool, PointwiseConv2d<squeezed(Input)>, Act,
+                                           PointwiseConv2d<static_cast<int>(Input.channels)>, Final>>;
+    static constexpr Shape output_shape(Shape input) { return input; }
+};
+
+}  // namespace bantam

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <bantam/core/network.hpp>
+#include <bantam/layers/branches.hpp>
+
+#include <type_traits>
+
+namespace bantam {
+
+/// Several networks on the same picture that answer with the mean of their logits. It is a network
+/// like any other: its parameters are the sum of its members', and it trains and saves as one.
+template <class First, class... Rest>
+struct Ensemble {
+    static_assert(((First::input == Rest::input) && ...),
+                  "an ensemble's members take pictures of one size and number of channels");
+    using Members = Branches<Fork::copy, Join::mean, typename First::Layers, typename Rest::Layers...>;
+    using Layers = Sequence<Members>;
+    static constexpr Shape input = First::input;
+    using Nodes = detail::flatten_t<Layers, input>;
+};
+
+}  // namespace bantam
