@@ -1,0 +1,248 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Converts a PyTorch checkpoint to safetensors, or writes a teacher's logits with PyTorch itself.
+
+    tools/convert_teacher.py teacher.pth --output teacher.safetensors
+    tools/convert_teacher.py teacher.pth --logits --data DIR --arch resnet18 --output logits.safetensors
+
+The first form needs NumPy alone and runs no code from the checkpoint. The second needs PyTorch,
+torchvision, Pillow and xxhash, takes any torchvision classifier, and writes what
+tools/precompute_logits writes for ResNet-18: the same pictures, views and file format.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+
+import numpy as np
+
+import checkpoint_reader
+import safetensors_io
+
+
+class Refusal(Exception):
+    """Something the user can mend; the message is one line."""
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint", help="a state_dict saved by torch.save, or (with --logits) safetensors")
+    parser.add_argument("--output", required=True, metavar="FILE", help="the safetensors file to write")
+    parser.add_argument("--allow-pickled-code", action="store_true",
+                        help="also load a whole pickled module. THIS RUNS CODE FROM THE FILE: only for files "
+                             "whose author you trust")
+    logits = parser.add_argument_group("teacher logits")
+    logits.add_argument("--logits", action="store_true", help="run the teacher and write its logits")
+    logits.add_argument("--data", metavar="DIR", help="the data set, with training/ and validation/")
+    logits.add_argument("--arch", metavar="NAME", help="a torchvision classifier, such as resnet18")
+    logits.add_argument("--views", type=int, default=4, help="views a picture; view 0 is the whole picture (4)")
+    logits.add_argument("--view-seed", type=int, default=0, help="seed of the other views (0)")
+    logits.add_argument("--stored-size", type=int, default=144, help="side pictures are squashed to first (144)")
+    logits.add_argument("--input", type=int, default=128, help="side of the teacher's input (128)")
+    logits.add_argument("--batch-size", type=int, default=64, help="views run at once (64)")
+    logits.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="CPU threads (all)")
+    options = parser.parse_args()
+    if options.logits:
+        if not options.data:
+            parser.error("--logits needs --data DIR")
+        if not options.arch and not options.allow_pickled_code:
+            parser.error("--logits needs --arch NAME")
+        for name, least, most in (("views", 1, 1024), ("view_seed", 0, 2**64 - 1), ("stored_size", 1, 4096),
+                                  ("input", 1, 4096), ("batch_size", 1, 65536), ("threads", 1, 4096)):
+            if not least <= getattr(options, name) <= most:
+                parser.error(f"--{name.replace('_', '-')} must be from {least} to {most}")
+    return options
+
+
+def read_checkpoint(options):
+    """Returns (name -> array, the pickled module or None)."""
+    path = options.checkpoint
+    if path.endswith(".safetensors"):
+        return dict(safetensors_io.load(path)[0]), None
+    try:
+        return checkpoint_reader.read_tensors(path), None
+    except checkpoint_reader.CheckpointError:
+        if not options.allow_pickled_code:
+            raise
+    print(f"{path}: running the code it contains, as --allow-pickled-code allows", file=sys.stderr)
+    return checkpoint_reader.read_with_code(path)
+
+
+def convert(options):
+    tensors, _ = read_checkpoint(options)
+    safetensors_io.save(options.output, tensors, {"format": "pt", "source": os.path.basename(options.checkpoint)})
+    numbers = sum(values.size for values in tensors.values())
+    print(f"{options.output}: {len(tensors)} tensors, {numbers:,} numbers")
+
+
+# ------------------------------------------------------------------------------------------- logits
+
+def make_teacher(options, tensors, module, class_count):
+    """The teacher as a module in eval mode that gives `class_count` logits."""
+    import torch
+    import torchvision
+
+    if options.arch:
+        make = getattr(torchvision.models, options.arch, None)
+        if not callable(make) or isinstance(make, type):
+            raise Refusal(f"--arch {options.arch}: torchvision {torchvision.__version__} has no such classifier")
+        try:
+            module = make(num_classes=class_count)
+        except TypeError as error:
+            raise Refusal(f"--arch {options.arch}: not a classifier of torchvision") from error
+        wanted = {name: value for name, value in module.state_dict().items()
+                  if not name.endswith("num_batches_tracked")}
+        for name, value in wanted.items():
+            if name not in tensors:
+                raise Refusal(f"{options.checkpoint}: lacks tensor {name} of {options.arch}; is it another network?")
+            if tuple(value.shape) != tensors[name].shape:
+                raise Refusal(f"{options.checkpoint}: tensor {name} has shape {list(tensors[name].shape)}, "
+                              f"{options.arch} with {class_count} classes needs {list(value.shape)}")
+        for name in tensors:
+            if name not in wanted:
+                raise Refusal(f"{options.checkpoint}: has tensor {name}, which {options.arch} lacks; "
+                              "is it another network?")
+        module.load_state_dict({name: torch.from_numpy(np.array(values)) for name, values in tensors.items()},
+                               strict=False)
+    elif module is None:
+        raise Refusal(f"{options.checkpoint}: holds weights alone; name their network with --arch")
+    return module.eval()
+
+
+def hash_of(xxhash, path):
+    digest = xxhash.xxh64(seed=0)
+    with open(path, "rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+class Progress:
+    """A line on stderr: redrawn on a terminal, otherwise one line every ten seconds."""
+
+    def __init__(self, total):
+        self.total, self.begun, self.shown = total, time.monotonic(), time.monotonic()
+        self.terminal = sys.stderr.isatty()
+
+    def show(self, done):
+        now, last = time.monotonic(), done == self.total
+        if not last and now - self.shown < (0.5 if self.terminal else 10):
+            return
+        self.shown = now
+        speed = done / max(now - self.begun, 1e-9)
+        line = f"{done}/{self.total} pictures, {speed:.1f}/s, {(self.total - done) / max(speed, 1e-9):.0f} s left"
+        ending = "\n" if last or not self.terminal else ""
+        print(("\r\033[K" if self.terminal else "") + line, end=ending, file=sys.stderr, flush=True)
+
+
+def report(split, logits, labels):
+    """The line about one split: what the teacher makes of whole pictures."""
+    logits = logits.astype(np.float64)
+    shifted = logits - logits.max(1, keepdims=True)
+    log_probability = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+    line = f"{split}: {len(logits)} pictures"
+    if labels is not None:
+        right = int((logits.argmax(1) == labels).sum())
+        entropy = -log_probability[np.arange(len(labels)), labels].mean()
+        line += f", teacher accuracy {right / len(labels):.4f} ({right} of {len(labels)}), cross-entropy {entropy:.3f}"
+    return line + f", mean top probability {np.exp(log_probability.max(1)).mean():.3f}"
+
+
+def write_logits(options):
+    import homework_pictures as homework
+    homework.refuse_testing(options.data)
+    classes, splits = homework.list_pictures(options.data)
+    try:
+        import torch
+        import torchvision  # noqa: F401
+        import xxhash
+    except ImportError as error:
+        raise Refusal(f"{error.name} is missing; install python3-torch, python3-torchvision and "
+                      "python3-xxhash") from error
+
+    torch.set_num_threads(options.threads)
+    tensors, module = read_checkpoint(options)
+    teacher = make_teacher(options, tensors, module, len(classes))
+    entries = [entry for split in splits.values() for entry in split]
+    views = np.zeros((len(entries), options.views, 5), np.float32)
+    logits = np.zeros((len(entries), options.views, len(classes)), np.float32)
+    hashes, batch, waiting = [], [], []
+    progress = Progress(len(entries))
+
+    def run_batch():
+        images = torch.from_numpy(np.stack(batch)).permute(0, 3, 1, 2).contiguous()
+        with torch.inference_mode():
+            results = teacher(images)
+        if not isinstance(results, torch.Tensor) or tuple(results.shape) != (len(batch), len(classes)):
+            found = list(results.shape) if isinstance(results, torch.Tensor) else type(results).__name__
+            raise Refusal(f"{options.checkpoint}: the teacher gives {found}, expected "
+                          f"{[len(batch), len(classes)]} for the {len(classes)} classes of {options.data}")
+        for (image, view), values in zip(waiting, results.numpy()):
+            logits[image, view] = values
+        batch.clear()
+        waiting.clear()
+
+    for image, (path, _) in enumerate(entries):
+        full = os.path.join(options.data, path)
+        hashes.append(hash_of(xxhash, full))
+        pixels = homework.decode(full, options.stored_size)
+        for view in range(options.views):
+            views[image, view] = homework.random_view(options.view_seed, image, view)
+            picture = homework.cut(pixels, views[image, view], options.input, options.input)
+            batch.append(homework.normalise(picture))
+            waiting.append((image, view))
+            if len(batch) == options.batch_size or (image + 1, view + 1) == (len(entries), options.views):
+                run_batch()
+        progress.show(image + 1)
+
+    wrong = np.argwhere(~np.isfinite(logits).all(axis=(1, 2)))
+    if len(wrong):
+        raise Refusal(f"{options.checkpoint}: the teacher gives NaN or infinity for {entries[wrong[0][0]][0]}")
+    preprocessing = {"stored_size": options.stored_size, "input": [options.input, options.input],
+                     "mean": list(homework.MEAN), "std": list(homework.DEVIATION), "resize": "bilinear"}
+    safetensors_io.save(options.output, {"logits": logits, "views": views}, {
+        "format": "bantam-teacher-logits/1",
+        "paths": compact([path for path, _ in entries]),
+        "hashes": compact(hashes),
+        "classes": compact(classes),
+        "preprocessing": compact(preprocessing),
+        "teacher": hash_of(xxhash, options.checkpoint),
+        "teacher_name": os.path.basename(options.checkpoint),
+        "view_seed": str(options.view_seed),
+    })
+    start = 0
+    for split, pictures in splits.items():
+        if pictures:
+            labels = None if pictures[0][1] is None else np.array([label for _, label in pictures])
+            print(report(split, logits[start:start + len(pictures), 0], labels))
+        start += len(pictures)
+    print(f"{options.output}: {len(entries)} pictures, {options.views} views, {len(classes)} classes")
+
+
+def compact(value):
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def main():
+    options = arguments()
+    try:
+        write_logits(options) if options.logits else convert(options)
+    except (Refusal, ValueError) as error:  # the readers' errors are ValueErrors
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except ImportError as error:
+        print(f"error: {error.name} is missing; install python3-{(error.name or '').lower()}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"error: {error.filename or options.output}: {error.strerror or error}", file=sys.stderr)
+        return 1
+    except MemoryError:
+        print(f"error: {options.checkpoint}: not enough memory", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
