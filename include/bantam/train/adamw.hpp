@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "bantam/train/update.hpp"
+
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace bantam {
+
+struct AdamWOptions {
+    double beta1 = 0.9;
+    double beta2 = 0.999;
+    double epsilon = 1e-8;
+    double weight_decay = 0.05;  ///< shrinks the parameter itself (decoupled), on decayed ranges only
+};
+
+/// Adam with decoupled weight decay, the rule of torch.optim.AdamW without amsgrad. With t counted
+/// from 1 and g = scale · gradient:
+///
+///   parameter *= 1 − learning_rate · weight_decay
+///   m = β1 · m + (1 − β1) · g,   v = β2 · v + (1 − β2) · g²
+///   parameter −= learning_rate / (1 − β1ᵗ) · m / (√v / √(1 − β2ᵗ) + ε)
+///
+/// (Loshchilov & Hutter, "Decoupled weight decay regularization", 2019).
+template <class Scalar>
+class AdamW {
+public:
+    /// `ranges` cover the parameter buffer [parameter_count]; throws Error where they do not.
+    AdamW(const AdamWOptions& options, std::span<const ParameterRange> ranges,
+          std::int64_t parameter_count)
+        : options_{options},
+          ranges_{joined_ranges(ranges, parameter_count)},
+          first_moment_(static_cast<std::size_t>(parameter_count)),
+          second_moment_(static_cast<std::size_t>(parameter_count)) {}
+
+    /// One step, in one pass over memory. `gradient`, `parameters` and `average` are
+    /// [parameter_count]; an empty `average` keeps no moving average.
+    void step(const Update& update, std::span<const Scalar> gradient, std::span<Scalar> parameters,
+              std::span<Scalar> average = {}) {
+        detail::require_same_size("gradient", gradient.size(), first_moment_.size());
+        detail::require_same_size("parameter", parameters.size(), first_moment_.size());
+        if (!average.empty()) {
+            detail::require_same_size("average", average.size(), first_moment_.size());
+        }
+        ++steps_;
+        detail::for_each_block(
+            ranges_, update.threads, [&](std::int64_t begin, std::int64_t end, bool decayed) {
+                run(update, decayed, end - begin, gradient.data() + begin,
+                    first_moment_.data() + begin, second_moment_.data() + begin,
+                    parameters.data() + begin, average.empty() ? nullptr : average.data() + begin);
+            });
+    }
+
+    std::int64_t steps() const { return steps_; }
+    void set_steps(std::int64_t steps) { steps_ = steps; }
+
+    /// The memory a checkpoint keeps, besides steps().
+    std::array<OptimizerState<Scalar>, 2> state() {
+        return {{{"first_moment", first_moment_}, {"second_moment", second_moment_}}};
+    }
+
+private:
+    void run(const Update& update, bool decayed, std::int64_t count,
+             const Scalar* __restrict gradient, Scalar* __restrict first_moment,
+             Scalar* __restrict second_moment, Scalar* __restrict parameters,
+             Scalar* __restrict average) const {
+        const auto exponent = static_cast<double>(steps_);
+        const double correction1 = 1.0 - std::pow(options_.beta1, exponent);
+        const double correction2 = 1.0 - std::pow(options_.beta2, exponent);
+        const auto scale = static_cast<Scalar>(update.gradient_scale);
+        const auto shrink = static_cast<Scalar>(
+            decayed ? 1.0 - update.learning_rate * options_.weight_decay : 1.0);
+        const auto keep1 = static_cast<Scalar>(options_.beta1);
+        const auto fresh1 = static_cast<Scalar>(1.0 - options_.beta1);
+        const auto keep2 = static_cast<Scalar>(options_.beta2);
+        const auto fresh2 = static_cast<Scalar>(1.0 - options_.beta2);
+        const auto rate = static_cast<Scalar>(update.learning_rate / correction1);
+        const auto root_correction = static_cast<Scalar>(1.0 / std::sqrt(correction2));
+        const auto epsilon = static_cast<Scalar>(options_.epsilon);
+        const auto toward = static_cast<Scalar>(1.0 - update.averaging_decay);
+        const auto one = [=](std::int64_t index) {
+            const Scalar g = scale * gradient[index];
+            const Scalar m = keep1 * first_moment[index] + fresh1 * g;
+            const Scalar v = keep2 * second_moment[index] + fresh2 * g * g;
+            first_moment[index] = m;
+            second_moment[index] = v;
+            const Scalar spread = std::sqrt(v) * root_correction + epsilon;
+            return parameters[index] = shrink * parameters[index] - rate * m / spread;
+        };
+        if (average == nullptr) {
+            for (std::int64_t index = 0; index < count; ++index) one(index);
+        } else {
+            for (std::int64_t index = 0; index < count; ++index) {
+                average[index] += toward * (one(index) - average[index]);
+            }
+        }
+    }
+
+    AdamWOptions options_;
+    std::vector<ParameterRange> ranges_;
+    std::vector<Scalar> first_moment_;
+    std::vector<Scalar> second_moment_;
+    std::int64_t steps_ = 0;
+};
+
+}  // namespace bantam

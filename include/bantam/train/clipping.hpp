@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "bantam/core/error.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <type_traits>
+#include <vector>
+
+namespace bantam {
+
+/// Euclidean norm of the whole gradient, in double. Fixed blocks are summed apart and added in order,
+/// so the bits are the same for any thread count. Call it as gradient_norm<float>(buffer).
+template <class Scalar>
+double gradient_norm(std::span<const std::type_identity_t<Scalar>> gradient,
+                     [[maybe_unused]] int threads = 1) {
+    constexpr std::size_t block = 16384;
+    constexpr std::size_t lanes = 8;
+    const auto blocks = static_cast<std::int64_t>((gradient.size() + block - 1) / block);
+    std::vector<double> sums(static_cast<std::size_t>(blocks));
+#ifdef _OPENMP
+#pragma omp parallel for num_threads(threads) if (threads > 1 && blocks > 16) schedule(static)
+#endif
+    for (std::int64_t index = 0; index < blocks; ++index) {
+        const std::size_t begin = static_cast<std::size_t>(index) * block;
+        const std::size_t end = std::min(begin + block, gradient.size());
+        // Separate lanes let the compiler vectorise without reordering a sum.
+        std::array<double, lanes> partial{};
+        std::size_t position = begin;
+        for (; position + lanes <= end; position += lanes) {
+            for (std::size_t lane = 0; lane < lanes; ++lane) {
+                const auto value = static_cast<double>(gradient[position + lane]);
+                partial[lane] += value * value;
+            }
+        }
+        for (std::size_t lane = 0; position < end; ++position, ++lane) {
+            const auto value = static_cast<double>(gradient[position]);
+            partial[lane] += value * value;
+        }
+        double sum = 0.0;
+        for (const double value : partial) sum += value;
+        sums[static_cast<std::size_t>(index)] = sum;
+    }
+    double total = 0.0;
+    for (const double value : sums) total += value;
+    return std::sqrt(total);
+}
+
+/// The factor that shortens a gradient of length `norm` to `clip_norm`, 1 for a shorter one; the rule
+/// of torch.nn.utils.clip_grad_norm_. A `clip_norm` of 0 turns clipping off. Throws Error when the
+/// norm is not finite: no factor can mend such a gradient.
+inline double clip_scale(double norm, double clip_norm) {
+    if (!std::isfinite(norm)) {
+        throw Error(
+            "gradient norm is not finite: training has diverged; lower the learning rate or the "
+            "clip norm, or warm up longer");
+    }
+    if (clip_norm <= 0.0) return 1.0;
+    return std::min(1.0, clip_norm / (norm + 1e-6));
+}
+
+}  // namespace bantam

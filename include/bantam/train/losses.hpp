@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "bantam/core/error.hpp"
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+namespace bantam {
+
+/// How label and teacher are weighed against each other.
+struct LossOptions {
+    double temperature = 4.0;      ///< T > 0; softens teacher and student alike
+    double alpha = 0.7;            ///< weight of the teacher, 0..1, where a sample has teacher and label
+    double label_smoothing = 0.0;  ///< 0..1, share of the target spread evenly over all classes
+};
+
+/// What a batch of `count` samples is trained towards. Every sample has a label, a teacher, or both.
+template <class Scalar>
+struct Targets {
+    std::span<const std::int32_t> labels;      ///< [count] class index, -1 where there is none
+    std::span<const Scalar> teacher_logits{};  ///< [count, classes], or empty when no sample has a teacher
+    std::span<const std::uint8_t> has_teacher{};  ///< [count] 0 or 1, or empty when no sample has a teacher
+};
+
+/// Sums over samples (not means), so that batches can be added; metrics.hpp turns them into means.
+struct LossSums {
+    double loss = 0.0;           ///< what is minimised
+    double cross_entropy = 0.0;  ///< over the labelled samples, with the label smoothing in use
+    double distillation = 0.0;   ///< T² · KL(teacher/T ‖ student/T) over the samples with a teacher
+    std::int64_t count = 0;
+    std::int64_t labelled = 0;
+    std::int64_t correct = 0;  ///< labelled samples whose most likely class is the label
+    std::int64_t with_teacher = 0;
+    std::int64_t agree = 0;  ///< samples whose most likely class is the teacher's
+
+    constexpr LossSums& operator+=(const LossSums& other) {
+        loss += other.loss;
+        cross_entropy += other.cross_entropy;
+        distillation += other.distillation;
+        count += other.count;
+        labelled += other.labelled;
+        correct += other.correct;
+        with_teacher += other.with_teacher;
+        agree += other.agree;
+        return *this;
+    }
+};
+
+/// Index of the largest logit; the first one of equals. `logits` [classes] must not be empty.
+template <class Scalar>
+constexpr std::int64_t most_likely_class(std::span<const Scalar> logits) {
+    std::size_t best = 0;
+    for (std::size_t index = 1; index < logits.size(); ++index) {
+        if (logits[index] > logits[best]) best = index;
+    }
+    return static_cast<std::int64_t>(best);
+}
+
+/// log softmax(logits / temperature) of one sample. `logits` and `log_probabilities` are [classes].
+/// The largest logit is subtracted first, so no finite float logit overflows.
+template <class Scalar>
+void log_softmax(double temperature, std::span<const Scalar> logits,
+                 std::span<double> log_probabilities) {
+    const auto largest =
+        static_cast<double>(logits[static_cast<std::size_t>(most_likely_class(logits))]);
+    double total = 0.0;
+    for (std::size_t index = 0; index < logits.size(); ++index) {
+        const double shifted = (static_cast<double>(logits[index]) - largest) / temperature;
+        log_probabilities[index] = shifted;
+        total += std::exp(shifted);
+    }
+    const double log_total = std::log(total);
+    for (double& value : log_probabilities) value -= log_total;
+}
+
+/// Cross-entropy of one sample against the target (1 − s)·onehot(label) + s/classes, where s is the
+/// label smoothing (Szegedy et al., "Rethinking the Inception architecture", 2016; PyTorch's
+/// `cross_entropy(label_smoothing=s)`).
+inline double cross_entropy(double label_smoothing, std::span<const double> log_probabilities,
+                            std::size_t label) {
+    const double target_share = -(1.0 - label_smoothing) * log_probabilities[label];
+    if (label_smoothing == 0.0) return target_share;
+    double total = 0.0;
+    for (const double value : log_probabilities) total += value;
+    return target_share - label_smoothing / static_cast<double>(log_probabilities.size()) * total;
+}
+
+/// KL(teacher ‖ student) = Σ p_teacher · (log p_teacher − log p_student) of one sample, summed over the
+/// classes. Both arguments are [classes] log probabilities.
+inline double kl_divergence(std::span<const double> teacher, std::span<const double> student) {
+    double total = 0.0;
+    for (std::size_t index = 0; index < teacher.size(); ++index) {
+        const double probability = std::exp(teacher[index]);
+        // A class the teacher rules out adds nothing, however far the student's logarithm is off.
+        if (probability > 0.0) total += probability * (teacher[index] - student[index]);
+    }
+    return total;
+}
+
+namespace detail {
+
+[[noreturn]] inline void throw_non_finite(const char* what, std::size_t sample, std::size_t index,
+                                          double value) {
+    const char* shown = std::isnan(value) ? "NaN" : (value > 0 ? "inf" : "-inf");
+    throw Error(std::string("loss is not finite: ") + what + " of sample " + std::to_string(sample) +
+                " of the batch, class " + std::to_string(index) + ", is " + shown +
+                (what[0] == 't' ? "; write the teacher logits anew"
+                                : "; lower the learning rate or the clip norm, or warm up longer"));
+}
+
+template <class Scalar>
+void require_finite(const char* what, std::size_t sample, std::span<const Scalar> logits) {
+    for (std::size_t index = 0; index < logits.size(); ++index) {
+        if (!std::isfinite(logits[index])) {
+            throw_non_finite(what, sample, index, static_cast<double>(logits[index]));
+        }
+    }
+}
+
+inline void require_size(const char* what, std::size_t found, std::size_t expected) {
+    if (found != expected) {
+        throw Error(std::string("loss: ") + what + " has " + std::to_string(found) +
+                    " elements, expected " + std::to_string(expected) + " for this batch");
+    }
+}
+
+}  // namespace detail
+
+/// Loss of a batch and its gradient with respect to the logits.
+///
+///   label and teacher   α · T² · KL(teacher/T ‖ student/T) + (1 − α) · cross-entropy
+///   teacher alone       T² · KL(teacher/T ‖ student/T)
+///   label alone         cross-entropy
+///
+/// (Hinton, Vinyals & Dean, "Distilling the knowledge in a neural network", 2015; T² keeps the
+/// gradient's size independent of T). KL is summed over classes and averaged over the batch.
+///
+/// `logits` and `gradient` are [count, classes]; an empty `gradient` asks for the sums alone.
+/// `gradient` is that of the mean over `mean_over` samples: 0 stands for this call's own count, and a
+/// batch handed over in chunks gives the count of the whole batch.
+/// Sums run in sample order in double. Throws Error on a NaN or infinite logit, a label outside the
+/// classes, a sample with neither label nor teacher, and sizes that do not fit each other.
+template <class Scalar>
+LossSums loss_and_gradient(const LossOptions& options, std::int64_t classes,
+                           std::span<const std::type_identity_t<Scalar>> logits,
+                           const Targets<Scalar>& targets,
+                           std::span<std::type_identity_t<Scalar>> gradient,
+                           std::int64_t mean_over = 0) {
+    const auto width = static_cast<std::size_t>(classes);
+    const std::size_t count = targets.labels.size();
+    detail::require_size("logits", logits.size(), count * width);
+    if (!gradient.empty()) detail::require_size("gradient", gradient.size(), logits.size());
+    if (!targets.has_teacher.empty()) {
+        detail::require_size("teacher mask", targets.has_teacher.size(), count);
+        detail::require_size("teacher logits", targets.teacher_logits.size(), logits.size());
+    }
+
+    const double temperature = options.temperature;
+    const double even_share = options.label_smoothing / static_cast<double>(classes);
+    const double share = 1.0 / static_cast<double>(mean_over > 0 ? mean_over
+                                                                  : static_cast<std::int64_t>(count));
+    std::vector<double> scratch(3 * width);
+    const std::span<double> student{scratch.data(), width};
+    const std::span<double> soft_student{scratch.data() + width, width};
+    const std::span<double> soft_teacher{scratch.data() + 2 * width, width};
+
+    LossSums sums;
+    for (std::size_t sample = 0; sample < count; ++sample) {
+        const std::span<const Scalar> own = logits.subspan(sample * width, width);
+        detail::require_finite("a logit", sample, own);
+        const std::int32_t label = targets.labels[sample];
+        const bool labelled = label != -1;
+        const bool taught = !targets.has_teacher.empty() && targets.has_teacher[sample] != 0;
+        if (labelled && (label < 0 || label >= classes)) {
+            throw Error("loss: label " + std::to_string(label) + " of sample " +
+                        std::to_string(sample) + " of the batch is outside 0.." +
+                        std::to_string(classes - 1) + "; check the class count of the network");
+        }
+        if (!labelled && !taught) {
+            throw Error("loss: sample " + std::to_string(sample) +
+                        " of the batch has neither a label nor teacher logits; leave it out");
+        }
+
+        const double teacher_weight = !taught ? 0.0 : (labelled ? options.alpha : 1.0);
+        const double label_weight = labelled ? 1.0 - teacher_weight : 0.0;
+        const std::int64_t guess = most_likely_class(own);
+        double loss = 0.0;
+
+        if (labelled) {
+            log_softmax(1.0, own, student);
+            const double value =
+                cross_entropy(options.label_smoothing, student, static_cast<std::size_t>(label));
+            sums.cross_entropy += value;
+            loss += label_weight * value;
+            ++sums.labelled;
+            sums.correct += guess == label ? 1 : 0;
+        }
+        if (taught) {
+            const auto teacher = targets.teacher_logits.subspan(sample * width, width);
+            detail::require_finite("teacher logit", sample, teacher);
+            log_softmax(temperature, own, soft_student);
+            log_softmax(temperature, teacher, soft_teacher);
+            const double value =
+                temperature * temperature * kl_divergence(soft_teacher, soft_student);
+            sums.distillation += value;
+            loss += teacher_weight * value;
+            ++sums.with_teacher;
+            sums.agree += guess == most_likely_class(teacher) ? 1 : 0;
+        }
+        sums.loss += loss;
+        ++sums.count;
+
+        if (gradient.empty()) continue;
+        for (std::size_t index = 0; index < width; ++index) {
+            double value = 0.0;
+            if (labelled) {
+                double target = even_share;
+                if (index == static_cast<std::size_t>(label)) target += 1.0 - options.label_smoothing;
+                value += label_weight * (std::exp(student[index]) - target);
+            }
+            if (taught) {
+                // d(T² · KL)/d(logit) = T · (student − teacher), both at temperature T.
+                value += teacher_weight * temperature *
+                         (std::exp(soft_student[index]) - std::exp(soft_teacher[index]));
+            }
+            gradient[sample * width + index] = static_cast<Scalar>(share * value);
+        }
+    }
+    return sums;
+}
+
+}  // namespace bantam

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "bantam/core/error.hpp"
+#include "bantam/train/losses.hpp"
+#include "bantam/train/schedule.hpp"
+
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <string>
+#include <string_view>
+
+namespace bantam {
+
+enum class OptimizerKind { sgd, adamw };
+
+constexpr const char* name(OptimizerKind kind) {
+    return kind == OptimizerKind::sgd ? "sgd" : "adamw";
+}
+
+/// "sgd" or "adamw"; throws Error on anything else.
+inline OptimizerKind optimizer_kind(std::string_view text) {
+    if (text == "sgd") return OptimizerKind::sgd;
+    if (text == "adamw") return OptimizerKind::adamw;
+    throw Error("optimizer is \"" + std::string(text) + "\"; it must be sgd or adamw");
+}
+
+/// Everything that shapes a training run. `check` says which values are allowed.
+struct TrainingOptions {
+    std::int64_t epochs = 100;
+    std::int64_t batch_size = 64;
+    OptimizerKind optimizer = OptimizerKind::sgd;
+    double learning_rate = 0.1;  ///< at its peak, after warm-up
+    double momentum = 0.9;       ///< sgd; Nesterov's where above 0
+    double weight_decay = 5e-4;  ///< coupled for sgd, decoupled for adamw; never on biases and norms
+    double beta1 = 0.9;          ///< adamw
+    double beta2 = 0.999;        ///< adamw
+    double epsilon = 1e-8;       ///< adamw
+    double warmup_epochs = 2.0;
+    double final_learning_rate_fraction = 0.01;  ///< of the peak, where the cosine ends
+    double temperature = 4.0;
+    double alpha = 0.7;
+    double label_smoothing = 0.0;
+    double clip_norm = 5.0;         ///< largest gradient norm; 0 turns clipping off
+    double averaging_decay = 0.999;  ///< of the moving average of weights; 0 turns it off
+    std::uint64_t seed = 1;
+    int threads = 1;
+
+    LossOptions loss() const {
+        return {.temperature = temperature, .alpha = alpha, .label_smoothing = label_smoothing};
+    }
+
+    Schedule schedule(std::int64_t steps_per_epoch) const {
+        return {.peak = learning_rate,
+                .warmup_steps = static_cast<std::int64_t>(
+                    std::llround(warmup_epochs * static_cast<double>(steps_per_epoch))),
+                .total_steps = epochs * steps_per_epoch,
+                .final_fraction = final_learning_rate_fraction};
+    }
+};
+
+namespace detail {
+
+inline std::string shown(double value) {
+    char text[32];
+    std::snprintf(text, sizeof text, "%g", value);
+    return text;
+}
+
+inline void require(bool allowed, const char* option, const std::string& value, const char* range) {
+    if (!allowed) throw Error(std::string(option) + " is " + value + "; it must be " + range);
+}
+
+// The ranges are written so that NaN fails every one of them.
+inline void require(bool allowed, const char* option, double value, const char* range) {
+    require(allowed, option, shown(value), range);
+}
+
+inline void require(bool allowed, const char* option, std::int64_t value, const char* range) {
+    require(allowed, option, std::to_string(value), range);
+}
+
+}  // namespace detail
+
+/// Throws Error naming the first option out of range, its value and the range.
+inline void check(const TrainingOptions& options) {
+    const auto require = [](bool allowed, const char* option, auto value, const char* range) {
+        detail::require(allowed, option, value, range);
+    };
+    const auto& o = options;
+    require(o.epochs >= 1 && o.epochs <= 1'000'000, "epochs", o.epochs, "in 1..1000000");
+    require(o.batch_size >= 1 && o.batch_size <= 65'536, "batch_size", o.batch_size, "in 1..65536");
+    require(o.learning_rate > 0.0 && o.learning_rate <= 100.0, "learning_rate", o.learning_rate,
+            "above 0 and at most 100");
+    require(o.momentum >= 0.0 && o.momentum < 1.0, "momentum", o.momentum, "at least 0 and below 1");
+    require(o.weight_decay >= 0.0 && o.weight_decay <= 10.0, "weight_decay", o.weight_decay,
+            "in 0..10");
+    require(o.beta1 >= 0.0 && o.beta1 < 1.0, "beta1", o.beta1, "at least 0 and below 1");
+    require(o.beta2 >= 0.0 && o.beta2 < 1.0, "beta2", o.beta2, "at least 0 and below 1");
+    require(o.epsilon > 0.0 && o.epsilon <= 1.0, "epsilon", o.epsilon, "above 0 and at most 1");
+    require(o.warmup_epochs >= 0.0 && o.warmup_epochs <= static_cast<double>(o.epochs),
+            "warmup_epochs", o.warmup_epochs, "at least 0 and at most epochs");
+    require(o.final_learning_rate_fraction >= 0.0 && o.final_learning_rate_fraction <= 1.0,
+            "final_learning_rate_fraction", o.final_learning_rate_fraction, "in 0..1");
+    require(o.temperature >= 0.01 && o.temperature <= 1000.0, "temperature", o.temperature,
+            "in 0.01..1000");
+    require(o.alpha >= 0.0 && o.alpha <= 1.0, "alpha", o.alpha, "in 0..1");
+    require(o.label_smoothing >= 0.0 && o.label_smoothing < 1.0, "label_smoothing",
+            o.label_smoothing, "at least 0 and below 1");
+    require(o.clip_norm >= 0.0 && std::isfinite(o.clip_norm), "clip_norm", o.clip_norm,
+            "a finite number, at least 0 (0 turns clipping off)");
+    require(o.averaging_decay >= 0.0 && o.averaging_decay < 1.0, "averaging_decay",
+            o.averaging_decay, "at least 0 and below 1 (0 turns averaging off)");
+    require(o.threads >= 1 && o.threads <= 1024, "threads", static_cast<std::int64_t>(o.threads),
+            "in 1..1024");
+}
+
+}  // namespace bantam

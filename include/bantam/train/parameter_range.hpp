@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "bantam/core/error.hpp"
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace bantam {
+
+/// A stretch [begin, end) of the flat parameter buffer. Weights are decayed; biases and the scales
+/// and shifts of normalisation are not.
+struct ParameterRange {
+    std::int64_t begin;
+    std::int64_t end;
+    bool decayed;
+
+    constexpr bool operator==(const ParameterRange&) const = default;
+};
+
+/// Joins neighbours treated alike, so that an optimiser runs few long loops. The ranges must follow
+/// each other without gap or overlap from 0 to `parameter_count`; throws Error otherwise.
+inline std::vector<ParameterRange> joined_ranges(std::span<const ParameterRange> ranges,
+                                                 std::int64_t parameter_count) {
+    std::vector<ParameterRange> joined;
+    std::int64_t expected = 0;
+    for (const ParameterRange& range : ranges) {
+        if (range.begin != expected || range.end < range.begin) {
+            throw Error("parameter range " + std::to_string(range.begin) + ".." +
+                        std::to_string(range.end) + " does not follow " + std::to_string(expected) +
+                        "; give every tensor once, in buffer order");
+        }
+        expected = range.end;
+        if (range.begin == range.end) continue;
+        if (!joined.empty() && joined.back().decayed == range.decayed) {
+            joined.back().end = range.end;
+        } else {
+            joined.push_back(range);
+        }
+    }
+    if (expected != parameter_count) {
+        throw Error("parameter ranges end at " + std::to_string(expected) + ", expected " +
+                    std::to_string(parameter_count) + "; give every tensor once, in buffer order");
+    }
+    return joined;
+}
+
+}  // namespace bantam

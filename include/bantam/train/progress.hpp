@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <functional>
+#include <optional>
+#include <string>
+#include <utility>
+
+#if defined(_WIN32)
+#include <io.h>
+#else
+#include <unistd.h>
+#endif
+
+namespace bantam {
+
+/// Seconds as people read them: 0:07, 12:34, 1:02:34.
+inline std::string readable_duration(double seconds) {
+    // The limit keeps the conversion defined; 10,000 hours are as good as never.
+    const auto whole = static_cast<std::int64_t>(std::llround(std::clamp(seconds, 0.0, 3.6e7)));
+    char text[32];
+    const long long hours = whole / 3600;
+    const int minutes = static_cast<int>(whole / 60 % 60);
+    const int rest = static_cast<int>(whole % 60);
+    if (hours > 0) {
+        std::snprintf(text, sizeof text, "%lld:%02d:%02d", hours, minutes, rest);
+    } else {
+        std::snprintf(text, sizeof text, "%d:%02d", minutes, rest);
+    }
+    return text;
+}
+
+/// Whether a person watches this stream.
+inline bool is_terminal(std::FILE* stream) {
+#if defined(_WIN32)
+    return _isatty(_fileno(stream)) != 0;
+#else
+    return isatty(fileno(stream)) != 0;
+#endif
+}
+
+/// The length of a run, and how much of it an earlier, interrupted run has done.
+struct ProgressPlan {
+    std::int64_t epochs;
+    std::int64_t batches_per_epoch;
+    std::int64_t finished_epochs = 0;
+};
+
+/// One line about the running epoch: rewritten in place on a terminal, a plain line now and then
+/// elsewhere (a log file, a pipe).
+///
+///     epoch 3/50  batch 12/74  loss 1.2345  accuracy 61.2 %  512 images/s  ETA 12:34
+class Progress {
+public:
+    /// Returns seconds since any fixed moment.
+    using Clock = std::function<double()>;
+
+    explicit Progress(const ProgressPlan& plan, std::FILE* stream = stderr)
+        : Progress(plan, stream, is_terminal(stream), steady_seconds) {}
+
+    /// For tests and for callers that know better: `in_place` rewrites, `clock` tells the time.
+    Progress(const ProgressPlan& plan, std::FILE* stream, bool in_place, Clock clock)
+        : plan_{plan},
+          stream_{stream},
+          in_place_{in_place},
+          clock_{std::move(clock)},
+          started_{clock_()} {}
+
+    Progress(const Progress&) = delete;
+    Progress& operator=(const Progress&) = delete;
+
+    ~Progress() { clear(); }
+
+    /// Call after each batch; `epoch` and `batch` count from 0. `images` are those of this batch;
+    /// `loss` and `accuracy` (0..1) are the epoch's means so far. Shows the line when it is due.
+    void update(std::int64_t epoch, std::int64_t batch, std::int64_t images, double loss,
+                std::optional<double> accuracy) {
+        images_ += images;
+        const double now = clock_();
+        if (shown_ && now - *shown_ < interval()) return;
+        shown_ = now;
+        show(line(epoch, batch, loss, accuracy, now));
+    }
+
+    /// Prints a whole line that stays, such as an epoch's summary, in place of the running line.
+    void print(const std::string& text) {
+        clear();
+        std::fprintf(stream_, "%s\n", text.c_str());
+        std::fflush(stream_);
+    }
+
+    /// Around what is not training (validation, saving): it counts for the ETA, not for images/s.
+    void pause() { paused_at_ = clock_(); }
+    void resume() { paused_ += clock_() - paused_at_; }
+
+private:
+    static double steady_seconds() {
+        const auto now = std::chrono::steady_clock::now().time_since_epoch();
+        return std::chrono::duration<double>(now).count();
+    }
+
+    // A terminal is refreshed ten times a second; a log gets a line in ten seconds.
+    double interval() const { return in_place_ ? 0.1 : 10.0; }
+
+    std::string line(std::int64_t epoch, std::int64_t batch, double loss,
+                     std::optional<double> accuracy, double now) const {
+        const double elapsed = std::max(now - started_, 1e-9);
+        const auto done = static_cast<double>((epoch - plan_.finished_epochs) *
+                                                  plan_.batches_per_epoch +
+                                              batch + 1);
+        const auto total = static_cast<double>((plan_.epochs - plan_.finished_epochs) *
+                                               plan_.batches_per_epoch);
+        char score[40] = "";
+        if (accuracy) std::snprintf(score, sizeof score, "accuracy %.1f %%  ", 100.0 * *accuracy);
+        char text[256];
+        std::snprintf(text, sizeof text,
+                      "epoch %lld/%lld  batch %lld/%lld  loss %.4f  %s%.0f images/s  ETA %s",
+                      static_cast<long long>(epoch + 1), static_cast<long long>(plan_.epochs),
+                      static_cast<long long>(batch + 1),
+                      static_cast<long long>(plan_.batches_per_epoch), loss, score,
+                      static_cast<double>(images_) / std::max(elapsed - paused_, 1e-9),
+                      readable_duration(elapsed / done * (total - done)).c_str());
+        return text;
+    }
+
+    void show(std::string text) {
+        if (in_place_) {
+            // A line that wraps could not be rewritten.
+            if (text.size() > 79) text.resize(79);
+            std::fprintf(stream_, "\r%s\x1b[K", text.c_str());
+            open_ = true;
+        } else {
+            std::fprintf(stream_, "%s\n", text.c_str());
+        }
+        std::fflush(stream_);
+    }
+
+    void clear() {
+        if (!open_) return;
+        std::fputs("\r\x1b[K", stream_);
+        std::fflush(stream_);
+        open_ = false;
+    }
+
+    ProgressPlan plan_;
+    std::FILE* stream_;
+    bool in_place_;
+    Clock clock_;
+    double started_;
+    std::optional<double> shown_;
+    double paused_at_ = 0.0;
+    double paused_ = 0.0;
+    std::int64_t images_ = 0;
+    bool open_ = false;
+};
+
+}  // namespace bantam

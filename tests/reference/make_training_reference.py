@@ -1,0 +1,157 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Writes training_reference.hpp: what PyTorch says about losses, optimisers, clipping and schedules.
+
+Everything is computed in double. Run it with Debian's python3-torch beside this file:
+
+    /usr/bin/python3 tests/reference/make_training_reference.py
+"""
+
+import pathlib
+
+import torch
+import torch.nn.functional as F
+
+SAMPLES, CLASSES = 6, 5
+TEMPERATURE, ALPHA, SMOOTHING = 3.0, 0.6, 0.1
+STEPS, DECAYED, PLAIN = 8, 7, 5
+CLIP_NORM, AVERAGING_DECAY = 2.0, 0.9
+RATES = [0.02, 0.05, 0.05, 0.1, 0.1, 0.07, 0.03, 0.01]
+
+
+def rows(tensor):
+    return [float(value) for value in tensor.detach().reshape(-1)]
+
+
+def losses(generator, emit):
+    def draw(scale):
+        # Exact in single precision, so that float and double checks start from the same numbers.
+        return (scale * torch.randn(SAMPLES, CLASSES, generator=generator)).float().double()
+
+    logits, teacher = draw(2.0), draw(3.0)
+    labels = torch.tensor([2, -1, 0, 4, -1, 3])
+    taught = torch.tensor([1, 1, 0, 1, 1, 0])
+    emit("logits", rows(logits))
+    emit("teacher_logits", rows(teacher))
+    emit("labels", labels.tolist(), "std::int32_t")
+    emit("has_teacher", taught.tolist(), "std::uint8_t")
+
+    # Every sample with label and teacher: the textbook expression on the whole batch.
+    all_labels = torch.tensor([2, 1, 0, 4, 1, 3])
+    student = logits.clone().requires_grad_()
+    divergence = TEMPERATURE**2 * F.kl_div(
+        F.log_softmax(student / TEMPERATURE, dim=1), F.softmax(teacher / TEMPERATURE, dim=1),
+        reduction="batchmean")
+    entropy = F.cross_entropy(student, all_labels, label_smoothing=SMOOTHING)
+    loss = ALPHA * divergence + (1 - ALPHA) * entropy
+    loss.backward()
+    emit("all_labels", all_labels.tolist(), "std::int32_t")
+    emit("full_loss", [float(loss), float(entropy), float(divergence)])
+    emit("full_gradient", rows(student.grad))
+
+    # Some samples lack the label, some the teacher: sample by sample, then the mean.
+    student = logits.clone().requires_grad_()
+    entropies, divergences, total = [], [], 0.0
+    for index in range(SAMPLES):
+        one = student[index:index + 1]
+        terms = []
+        if labels[index] >= 0:
+            terms.append(F.cross_entropy(one, labels[index:index + 1], label_smoothing=SMOOTHING))
+            entropies.append(float(terms[-1]))
+        if taught[index]:
+            terms.append(TEMPERATURE**2 * F.kl_div(
+                F.log_softmax(one / TEMPERATURE, dim=1),
+                F.log_softmax(teacher[index:index + 1] / TEMPERATURE, dim=1),
+                reduction="sum", log_target=True))
+            divergences.append(float(terms[-1]))
+        total = total + (terms[0] if len(terms) == 1
+                         else (1 - ALPHA) * terms[0] + ALPHA * terms[1])
+    (total / SAMPLES).backward()
+    emit("mixed_sums", [float(total), sum(entropies), sum(divergences)])
+    emit("mixed_gradient", rows(student.grad))
+
+
+def optimisers(generator, emit):
+    count = DECAYED + PLAIN
+    start = torch.randn(count, generator=generator).float().double()
+    gradients = torch.randn(STEPS, count, generator=generator).float().double()
+    emit("start", rows(start))
+    emit("gradients", rows(gradients))
+    emit("rates", RATES)
+    emit("gradient_norms", rows(gradients.norm(dim=1)))
+
+    def trajectory(name, make):
+        decayed = start[:DECAYED].clone().requires_grad_()
+        plain = start[DECAYED:].clone().requires_grad_()
+        optimiser = make(decayed, plain)
+        average = start.clone()
+        path, averages = [], []
+        for step in range(STEPS):
+            decayed.grad = gradients[step, :DECAYED].clone()
+            plain.grad = gradients[step, DECAYED:].clone()
+            torch.nn.utils.clip_grad_norm_([decayed, plain], CLIP_NORM)
+            for group in optimiser.param_groups:
+                group["lr"] = RATES[step]
+            optimiser.step()
+            now = torch.cat([decayed, plain]).detach()
+            decay = min(AVERAGING_DECAY, (1 + step) / (10 + step))
+            average = decay * average + (1 - decay) * now
+            path += rows(now)
+            averages += rows(average)
+        emit(name + "_path", path)
+        emit(name + "_averages", averages)
+
+    def groups(decayed, plain, weight_decay):
+        return [{"params": [decayed], "weight_decay": weight_decay},
+                {"params": [plain], "weight_decay": 0.0}]
+
+    trajectory("nesterov", lambda a, b: torch.optim.SGD(
+        groups(a, b, 0.03), lr=1.0, momentum=0.9, nesterov=True))
+    trajectory("momentum", lambda a, b: torch.optim.SGD(
+        groups(a, b, 0.03), lr=1.0, momentum=0.8))
+    trajectory("adamw", lambda a, b: torch.optim.AdamW(
+        groups(a, b, 0.2), lr=1.0, betas=(0.85, 0.97), eps=1e-6))
+
+
+def schedule(emit):
+    parameter = torch.zeros(1, requires_grad=True)
+    optimiser = torch.optim.SGD([parameter], lr=0.4)
+    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=20, eta_min=0.4 * 0.05)
+    values = []
+    for _ in range(20):
+        values.append(optimiser.param_groups[0]["lr"])
+        optimiser.step()
+        cosine.step()
+    emit("cosine", values)
+
+
+def main():
+    generator = torch.Generator().manual_seed(20)
+    text = ["// SPDX-License-Identifier: MIT",
+            "// Written by make_training_reference.py with PyTorch " + torch.__version__ +
+            "; do not edit.",
+            "#pragma once", "", "#include <array>", "#include <cstdint>", "",
+            "namespace training_reference {", ""]
+
+    for name in ("SAMPLES", "CLASSES", "STEPS", "DECAYED", "PLAIN"):
+        text.append(f"inline constexpr std::int64_t {name.lower()} = {globals()[name]};")
+    for name in ("TEMPERATURE", "ALPHA", "SMOOTHING", "CLIP_NORM", "AVERAGING_DECAY"):
+        text.append(f"inline constexpr double {name.lower()} = {globals()[name]!r};")
+
+    def emit(name, values, kind="double"):
+        text.append("")
+        text.append(f"inline constexpr std::array<{kind}, {len(values)}> {name}{{{{")
+        for start in range(0, len(values), 4):
+            text.append("    " + " ".join(f"{value!r}," for value in values[start:start + 4]))
+        text.append("}};")
+
+    losses(generator, emit)
+    optimisers(generator, emit)
+    schedule(emit)
+    text += ["", "}  // namespace training_reference", ""]
+    target = pathlib.Path(__file__).with_name("training_reference.hpp")
+    target.write_text("\n".join(text))
+
+
+if __name__ == "__main__":
+    main()

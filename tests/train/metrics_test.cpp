@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT
+#define BOOST_TEST_MODULE metrics
+#include <boost/test/unit_test.hpp>
+
+#include "bantam/train/metrics.hpp"
+
+BOOST_AUTO_TEST_CASE(each_figure_is_a_mean_over_the_samples_it_was_measured_on) {
+    bantam::LossSums sums;
+    sums += {.loss = 6.0,
+             .cross_entropy = 4.0,
+             .distillation = 3.0,
+             .count = 8,
+             .labelled = 4,
+             .correct = 3,
+             .with_teacher = 5,
+             .agree = 4};
+    sums += {.loss = 4.0, .distillation = 3.0, .count = 2, .with_teacher = 1, .agree = 1};
+    const bantam::Metrics metrics = bantam::summarise(sums);
+    BOOST_TEST(metrics.count == 10);
+    BOOST_TEST(metrics.loss.value() == 1.0);
+    BOOST_TEST(metrics.accuracy.value() == 0.75);
+    BOOST_TEST(metrics.cross_entropy.value() == 1.0);
+    BOOST_TEST(metrics.distillation.value() == 1.0);
+    BOOST_TEST(metrics.teacher_agreement.value() == 5.0 / 6.0);
+}
+
+BOOST_AUTO_TEST_CASE(what_was_not_measured_is_absent_rather_than_zero) {
+    const bantam::Metrics labels_alone = bantam::summarise(
+        {.loss = 1.0, .cross_entropy = 1.0, .count = 2, .labelled = 2, .correct = 0});
+    BOOST_TEST(labels_alone.accuracy.value() == 0.0);
+    BOOST_TEST(!labels_alone.teacher_agreement.has_value());
+    BOOST_TEST(!labels_alone.distillation.has_value());
+    const bantam::Metrics teacher_alone =
+        bantam::summarise({.loss = 1.0, .distillation = 1.0, .count = 1, .with_teacher = 1});
+    BOOST_TEST(!teacher_alone.accuracy.has_value());
+    BOOST_TEST(!teacher_alone.cross_entropy.has_value());
+    BOOST_TEST(!bantam::summarise({}).loss.has_value());
+}
