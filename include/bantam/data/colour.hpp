@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <bantam/core/random.hpp>
+
+#include <array>
+#include <cstddef>
+
+namespace bantam {
+
+/// An affine map of colours: out[row] = Σ matrix[row][column] · rgb[column] + offset[row].
+struct ColourTransform {
+    std::array<std::array<float, 3>, 3> matrix{{{1, 0, 0}, {0, 1, 0}, {0, 0, 1}}};
+    std::array<float, 3> offset{0, 0, 0};
+
+    constexpr bool is_diagonal() const {
+        for (std::size_t row = 0; row < 3; ++row)
+            for (std::size_t column = 0; column < 3; ++column)
+                if (row != column && matrix[row][column] != 0) return false;
+        return true;
+    }
+};
+
+/// The transform that applies `first`, then `second`.
+constexpr ColourTransform compose(const ColourTransform& first, const ColourTransform& second) {
+    ColourTransform both;
+    for (std::size_t row = 0; row < 3; ++row) {
+        both.offset[row] = second.offset[row];
+        for (std::size_t inner = 0; inner < 3; ++inner)
+            both.offset[row] += second.matrix[row][inner] * first.offset[inner];
+        for (std::size_t column = 0; column < 3; ++column) {
+            both.matrix[row][column] = 0;
+            for (std::size_t inner = 0; inner < 3; ++inner)
+                both.matrix[row][column] += second.matrix[row][inner] * first.matrix[inner][column];
+        }
+    }
+    return both;
+}
+
+/// Mean and standard deviation per channel of colours in [0, 1]; the defaults are ImageNet's.
+struct Normalisation {
+    std::array<float, 3> mean{0.485F, 0.456F, 0.406F};
+    std::array<float, 3> deviation{0.229F, 0.224F, 0.225F};
+
+    bool operator==(const Normalisation&) const = default;
+};
+
+/// Maps bytes 0 … 255 to colours in [0, 1].
+constexpr ColourTransform byte_colours() {
+    constexpr float scale = 1.0F / 255.0F;
+    return {{{{scale, 0, 0}, {0, scale, 0}, {0, 0, scale}}}, {0, 0, 0}};
+}
+
+/// Maps colours in [0, 1] to (colour − mean) / deviation.
+constexpr ColourTransform normalise(const Normalisation& normalisation) {
+    ColourTransform transform;
+    for (std::size_t channel = 0; channel < 3; ++channel) {
+        transform.matrix[channel][channel] = 1.0F / normalisation.deviation[channel];
+        transform.offset[channel] = -normalisation.mean[channel] / normalisation.deviation[channel];
+    }
+    return transform;
+}
+
+/// How far each property may move: its factor is drawn from [1 − x, 1 + x]. All zero: no jitter.
+struct ColourJitter {
+    float brightness = 0;
+    float contrast = 0;
+    float saturation = 0;
+
+    constexpr bool enabled() const { return brightness != 0 || contrast != 0 || saturation != 0; }
+};
+
+/// A random change of brightness (about black), contrast (about mid-grey) and saturation (about the
+/// pixel's luma, ITU-R BT.601), as one map of colours in [0, 1]. Colours are not clamped, which is
+/// what lets the three and the normalisation be a single matrix.
+constexpr ColourTransform random_colour(Random& random, const ColourJitter& jitter) {
+    const auto factor = [&](float range) {
+        return static_cast<float>(random.uniform(1.0 - static_cast<double>(range),
+                                                 1.0 + static_cast<double>(range)));
+    };
+    const float brightness = factor(jitter.brightness);
+    const float contrast = factor(jitter.contrast);
+    const float saturation = factor(jitter.saturation);
+    constexpr std::array<float, 3> luma{0.299F, 0.587F, 0.114F};
+    ColourTransform transform;
+    for (std::size_t row = 0; row < 3; ++row) {
+        for (std::size_t column = 0; column < 3; ++column)
+            transform.matrix[row][column] =
+                brightness * contrast *
+                ((row == column ? saturation : 0.0F) + (1 - saturation) * luma[column]);
+        transform.offset[row] = 0.5F * (1 - contrast);
+    }
+    return transform;
+}
+
+}  // namespace bantam

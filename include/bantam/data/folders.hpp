@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <bantam/core/error.hpp>
+
+#include <algorithm>
+#include <cctype>
+#include <cstddef>
+#include <filesystem>
+#include <set>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+namespace bantam {
+
+/// Pictures with a label each. Paths are relative to the data folder, with '/'.
+struct LabeledSplit {
+    std::vector<std::string> paths;
+    std::vector<int> labels;
+};
+
+/// Pictures without labels, free to learn from.
+struct UnlabeledSplit {
+    std::vector<std::string> paths;
+};
+
+/// Testing pictures: to predict, never to learn from. A type of its own, without labels or teacher
+/// logits, which nothing that trains or labels accepts.
+class TestSplit {
+public:
+    TestSplit() = default;
+    explicit TestSplit(std::vector<std::string> paths) : paths_{std::move(paths)} {}
+
+    const std::vector<std::string>& paths() const { return paths_; }
+
+private:
+    std::vector<std::string> paths_;
+};
+
+/// A data folder in one of the homework's layouts:
+///
+///   training/labeled/<class>/*  training/unlabeled/<any>/*  validation/<class>/*  testing/<any>/*
+///   training/<label>_<n>.jpg    training/unlabeled/*        validation/<label>_<n>.jpg  testing/*
+///
+/// The testing folder may also be called `test` or `evaluation`; the unlabelled one may be absent.
+struct HomeworkFolders {
+    std::filesystem::path root;
+    std::vector<std::string> classes;  ///< name of each label
+    LabeledSplit training;             ///< class by class, by name within a class
+    UnlabeledSplit unlabeled;          ///< by path
+    LabeledSplit validation;           ///< class by class, by name within a class
+    TestSplit testing;                 ///< by path
+    std::vector<std::string> ignored;  ///< files that lie where no picture belongs
+};
+
+namespace detail {
+
+namespace fs = std::filesystem;
+
+inline constexpr int deepest_folder = 8;
+
+inline bool is_whole_number(std::string_view text) {
+    return !text.empty() && text.size() <= 6 && std::all_of(text.begin(), text.end(), [](char c) {
+        return std::isdigit(static_cast<unsigned char>(c)) != 0;
+    });
+}
+
+struct FolderContents {
+    std::vector<std::string> files;    // names, sorted
+    std::vector<std::string> folders;  // names, sorted
+};
+
+inline FolderContents list_folder(const fs::path& folder) {
+    FolderContents contents;
+    std::error_code cause;
+    for (fs::directory_iterator entry{folder, cause}, end; !cause && entry != end;
+         entry.increment(cause)) {
+        const std::string name = entry->path().filename().string();
+        if (name.starts_with('.')) continue;
+        std::error_code ignored;
+        (entry->is_directory(ignored) ? contents.folders : contents.files).push_back(name);
+    }
+    if (cause)
+        throw Error{folder.string() + ": the folder cannot be read: " + cause.message() +
+                    "; check the path and its permissions"};
+    std::sort(contents.files.begin(), contents.files.end());
+    std::sort(contents.folders.begin(), contents.folders.end());
+    return contents;
+}
+
+inline bool is_folder(const fs::path& path) {
+    std::error_code ignored;
+    return fs::is_directory(path, ignored);
+}
+
+inline void collect_files(const fs::path& root, const std::string& relative,
+                          std::vector<std::string>& paths, int depth = 0) {
+    if (depth > deepest_folder)
+        throw Error{(root / relative).string() +
+                    ": folders are nested too deeply; does a link lead back to a folder above?"};
+    const FolderContents contents = list_folder(root / relative);
+    for (const std::string& name : contents.files) paths.push_back(relative + '/' + name);
+    for (const std::string& name : contents.folders)
+        collect_files(root, relative + '/' + name, paths, depth + 1);
+}
+
+inline std::vector<std::string> collect_sorted(const fs::path& root, const std::string& relative) {
+    std::vector<std::string> paths;
+    collect_files(root, relative, paths);
+    std::sort(paths.begin(), paths.end());
+    return paths;
+}
+
+// "2" before "10", and plain name order as soon as one name is not a number.
+inline void sort_classes(std::vector<std::string>& names) {
+    if (std::all_of(names.begin(), names.end(), [](const auto& n) { return is_whole_number(n); }))
+        std::sort(names.begin(), names.end(), [](const auto& left, const auto& right) {
+            return std::pair{std::stoi(left), left} < std::pair{std::stoi(right), right};
+        });
+    else std::sort(names.begin(), names.end());
+}
+
+inline void require_class_count(const fs::path& place, std::size_t found, int expected) {
+    if (expected > 0 && found != static_cast<std::size_t>(expected))
+        throw Error{place.string() + ": has " + std::to_string(found) + " classes, expected " +
+                    std::to_string(expected) +
+                    "; choose the data folder this program was built for, or build it for " +
+                    std::to_string(found)};
+}
+
+inline LabeledSplit scan_class_folders(HomeworkFolders& folders, const std::string& relative) {
+    LabeledSplit split;
+    const FolderContents contents = list_folder(folders.root / relative);
+    for (const std::string& name : contents.files) folders.ignored.push_back(relative + '/' + name);
+    for (const std::string& name : contents.folders)
+        if (std::find(folders.classes.begin(), folders.classes.end(), name) ==
+            folders.classes.end())
+            throw Error{(folders.root / relative / name).string() +
+                        ": there is no such class among the training folders; rename or remove it"};
+    for (std::size_t label = 0; label < folders.classes.size(); ++label) {
+        const std::string folder = relative + '/' + folders.classes[label];
+        if (!is_folder(folders.root / folder)) continue;
+        for (std::string& path : collect_sorted(folders.root, folder)) {
+            split.paths.push_back(std::move(path));
+            split.labels.push_back(static_cast<int>(label));
+        }
+    }
+    return split;
+}
+
+// The label in front of the first underscore, or -1.
+inline int label_of_name(std::string_view name) {
+    const std::size_t underscore = name.find('_');
+    if (underscore == std::string_view::npos) return -1;
+    const std::string_view label = name.substr(0, underscore);
+    return is_whole_number(label) ? std::stoi(std::string{label}) : -1;
+}
+
+inline LabeledSplit scan_flat_folder(HomeworkFolders& folders, const std::string& relative) {
+    std::vector<std::pair<int, std::string>> labeled;
+    for (const std::string& name : list_folder(folders.root / relative).files) {
+        std::string path = relative + '/' + name;
+        const int label = label_of_name(name);
+        if (label >= 0) labeled.emplace_back(label, std::move(path));
+        else folders.ignored.push_back(std::move(path));
+    }
+    std::sort(labeled.begin(), labeled.end());
+    LabeledSplit split;
+    for (auto& [label, path] : labeled) {
+        split.labels.push_back(label);
+        split.paths.push_back(std::move(path));
+    }
+    return split;
+}
+
+inline void require_labels_below(const HomeworkFolders& folders, const LabeledSplit& split,
+                                 std::size_t limit) {
+    for (std::size_t index = 0; index < split.labels.size(); ++index)
+        if (static_cast<std::size_t>(split.labels[index]) >= limit)
+            throw Error{(folders.root / split.paths[index]).string() + ": its label " +
+                        std::to_string(split.labels[index]) + " is out of range, expected 0 to " +
+                        std::to_string(limit - 1) + "; rename or remove it"};
+}
+
+inline void scan_class_layout(HomeworkFolders& folders, int expected_classes) {
+    const fs::path labeled = folders.root / "training" / "labeled";
+    folders.classes = list_folder(labeled).folders;
+    sort_classes(folders.classes);
+    require_class_count(labeled, folders.classes.size(), expected_classes);
+    folders.training = scan_class_folders(folders, "training/labeled");
+    folders.validation = scan_class_folders(folders, "validation");
+}
+
+inline void scan_flat_layout(HomeworkFolders& folders, int expected_classes) {
+    folders.training = scan_flat_folder(folders, "training");
+    folders.validation = scan_flat_folder(folders, "validation");
+    const auto& labels = folders.training.labels;
+    const std::size_t found =
+        labels.empty() ? 0 : static_cast<std::size_t>(labels.back()) + 1;
+    const std::size_t count =
+        expected_classes > 0 ? static_cast<std::size_t>(expected_classes) : found;
+    require_labels_below(folders, folders.training, count);
+    require_labels_below(folders, folders.validation, count);
+    // A stray large label must not become a class list of its own size.
+    const std::set<int> distinct(labels.begin(), labels.end());
+    if (!labels.empty()) require_class_count(folders.root / "training", distinct.size(),
+                                             static_cast<int>(count));
+    for (std::size_t label = 0; label < count; ++label)
+        folders.classes.push_back(std::to_string(label));
+}
+
+inline void require_every_class(const HomeworkFolders& folders) {
+    const std::set<int> present(folders.training.labels.begin(), folders.training.labels.end());
+    for (std::size_t label = 0; label < folders.classes.size(); ++label)
+        if (!present.contains(static_cast<int>(label)))
+            throw Error{(folders.root / "training").string() + ": class '" +
+                        folders.classes[label] +
+                        "' has no pictures; is the data set complete?"};
+}
+
+}  // namespace detail
+
+/// Lists a homework data folder in an order that depends on names alone. Class folders may have
+/// any names; names that are all whole numbers are ordered by value. Hidden files are left out,
+/// any other file counts as a picture until it is decoded. `expected_classes` 0 accepts any count.
+/// Throws Error when a split is missing or empty, or when classes or labels are not as expected.
+inline HomeworkFolders scan_homework(const std::filesystem::path& root, int expected_classes = 0) {
+    const auto missing = [](const std::filesystem::path& folder, const std::string& advice) {
+        throw Error{folder.string() + ": no such folder; " + advice};
+    };
+    HomeworkFolders folders;
+    folders.root = root;
+    if (!detail::is_folder(root)) missing(root, "name the folder that holds training/ and validation/");
+    if (!detail::is_folder(root / "training")) {
+        for (const std::string& name : detail::list_folder(root).folders)
+            if (detail::is_folder(root / name / "training"))
+                missing(root / "training", "did you mean " + (root / name).string() + "?");
+        missing(root / "training", "name the folder that holds training/ and validation/");
+    }
+    if (!detail::is_folder(root / "validation"))
+        missing(root / "validation", "the data set is incomplete; unpack it again");
+
+    if (detail::is_folder(root / "training" / "labeled"))
+        detail::scan_class_layout(folders, expected_classes);
+    else detail::scan_flat_layout(folders, expected_classes);
+    if (folders.training.paths.empty())
+        throw Error{(root / "training").string() +
+                    ": has no labelled pictures; expected labeled/<class>/<picture> or "
+                    "<label>_<number>.jpg"};
+    detail::require_every_class(folders);
+    if (folders.validation.paths.empty())
+        throw Error{(root / "validation").string() +
+                    ": has no labelled pictures; expected <class>/<picture> or <label>_<number>.jpg"};
+
+    if (detail::is_folder(root / "training" / "unlabeled"))
+        folders.unlabeled.paths = detail::collect_sorted(root, "training/unlabeled");
+    std::string testing;
+    for (const char* name : {"testing", "test", "evaluation"})
+        if (testing.empty() && detail::is_folder(root / name)) testing = name;
+    if (testing.empty())
+        missing(root / "testing", "the data set is incomplete; unpack it again");
+    folders.testing = TestSplit{detail::collect_sorted(root, testing)};
+    return folders;
+}
+
+}  // namespace bantam

@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: MIT
+// Needs what data/picture_store.hpp and data/teacher_logits.hpp need.
+#pragma once
+
+#include <bantam/core/error.hpp>
+#include <bantam/core/random.hpp>
+#include <bantam/core/shape.hpp>
+#include <bantam/data/colour.hpp>
+#include <bantam/data/picture_store.hpp>
+#include <bantam/data/teacher_logits.hpp>
+#include <bantam/data/view.hpp>
+
+#include <algorithm>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace bantam {
+
+/// Samples ready for a network.
+struct Batch {
+    std::int64_t count = 0;
+    std::vector<float> pixels;              ///< [count][height][width][3], normalised
+    std::vector<int> labels;                ///< [count], -1 where there is none
+    std::vector<float> teacher_logits;      ///< [count][class], 0 where there are none
+    std::vector<std::uint8_t> has_teacher;  ///< [count], 0 or 1
+};
+
+/// What a sample is made of, apart from its pixels.
+struct LoaderOptions {
+    Shape input{128, 128, 3};
+    std::int64_t batch_size = 64;
+    std::uint64_t seed = 0;
+    ViewOptions views{};       ///< for samples without teacher logits
+    ColourJitter colour{0.2F, 0.2F, 0.2F};  ///< likewise
+    /// Also for samples with teacher logits; the teacher then saw slightly other colours.
+    bool colour_on_teacher_views = false;
+    Normalisation normalisation{};
+};
+
+/// Where a group of pictures finds its teacher's answers: rows `first_row`, `first_row + 1`, … .
+/// Without `logits` there are none.
+struct TeacherRows {
+    const TeacherLogits* logits = nullptr;
+    std::int64_t first_row = 0;
+};
+
+/// The pictures at hand in the order of a logits file, to be given to check_teacher_logits.
+/// The pictures must have been loaded with `hash_files`.
+inline ExpectedPictures expected_pictures(const LabeledPictures& training,
+                                          const UnlabeledPictures& unlabeled,
+                                          const LabeledPictures& validation,
+                                          std::vector<std::string> classes) {
+    ExpectedPictures expected;
+    expected.classes = std::move(classes);
+    expected.stored_size = training.store.stored_size();
+    for (const PictureStore* store : {&training.store, &unlabeled.store, &validation.store}) {
+        if (store->hashes().size() != store->size())
+            throw Error{"pictures were loaded without hashes; set PictureOptions::hash_files"};
+        expected.paths.insert(expected.paths.end(), store->paths().begin(), store->paths().end());
+        expected.hashes.insert(expected.hashes.end(), store->hashes().begin(),
+                               store->hashes().end());
+    }
+    return expected;
+}
+
+namespace detail {
+
+struct Sample {
+    const std::uint8_t* pixels;
+    int label;
+    std::int64_t teacher_row;  // -1: none
+};
+
+inline void prepare_batch(Batch& batch, std::int64_t count, Shape input, std::int64_t classes) {
+    const auto samples = static_cast<std::size_t>(count);
+    batch.count = count;
+    batch.pixels.resize(samples * static_cast<std::size_t>(element_count(input)));
+    batch.labels.assign(samples, -1);
+    batch.teacher_logits.assign(samples * static_cast<std::size_t>(classes), 0.0F);
+    batch.has_teacher.assign(samples, 0);
+}
+
+inline void set_teacher(Batch& batch, std::int64_t slot, const float* logits, std::int64_t classes) {
+    batch.has_teacher[static_cast<std::size_t>(slot)] = 1;
+    std::copy_n(logits, classes, batch.teacher_logits.begin() + slot * classes);
+}
+
+inline void require_colour_input(Shape input) {
+    if (input.channels != 3 || input.height < 1 || input.width < 1)
+        throw Error{"pictures have 3 channels, the network's image has " +
+                    std::to_string(input.height) + "×" + std::to_string(input.width) + "×" +
+                    std::to_string(input.channels) + "; use Image<height, width, 3>"};
+}
+
+}  // namespace detail
+
+/// Cuts training batches. It looks at the pictures and logits it is given, which must outlive it.
+///
+/// An epoch is a permutation of all samples. Its k batches cover [i·n/k, (i+1)·n/k) and so differ
+/// by one sample at most; none has a single sample unless that was asked for. A sample with teacher
+/// logits is cut by one of the views stored with them, drawn afresh each epoch, and carries that
+/// view's logits; any other sample gets a free random view and colour. All of it follows from
+/// (seed, epoch, sample) alone.
+class TrainingLoader {
+public:
+    explicit TrainingLoader(const LoaderOptions& options) : options_{options} {
+        detail::require_colour_input(options_.input);
+        if (options_.batch_size < 1) throw Error{"batch size must be at least 1"};
+        plain_ = compose(byte_colours(), normalise(options_.normalisation));
+    }
+
+    void add(const LabeledPictures& pictures, const TeacherRows& teacher = {}) {
+        add(pictures.store, &pictures.labels, teacher);
+    }
+    void add(const UnlabeledPictures& pictures, const TeacherRows& teacher = {}) {
+        add(pictures.store, nullptr, teacher);
+    }
+
+    std::int64_t sample_count() const { return static_cast<std::int64_t>(samples_.size()); }
+
+    std::int64_t batch_count() const {
+        const std::int64_t samples = sample_count();
+        const std::int64_t batches = (samples + options_.batch_size - 1) / options_.batch_size;
+        return options_.batch_size == 1 ? batches
+                                        : std::max<std::int64_t>(std::min(batches, samples / 2),
+                                                                 samples > 0 ? 1 : 0);
+    }
+
+    /// Samples in the largest batch of an epoch; above `batch_size` only for batch size 2.
+    std::int64_t largest_batch() const {
+        const std::int64_t batches = batch_count();
+        return batches == 0 ? 0 : (sample_count() + batches - 1) / batches;
+    }
+
+    /// The order of the samples in an epoch, for `assemble`.
+    std::vector<std::int64_t> epoch_order(std::int64_t epoch) const {
+        std::vector<std::int64_t> order(samples_.size());
+        for (std::size_t index = 0; index < order.size(); ++index)
+            order[index] = static_cast<std::int64_t>(index);
+        Random random{options_.seed, stream(order_purpose, epoch, 0)};
+        for (std::size_t index = order.size(); index > 1; --index)
+            std::swap(order[index - 1], order[random.below(index)]);
+        return order;
+    }
+
+    /// Fills `batch` with batch `index` of `epoch`, whose order is `epoch_order(epoch)`.
+    void assemble(std::int64_t epoch, const std::vector<std::int64_t>& order, std::int64_t index,
+                  Batch& batch) const {
+        const std::int64_t batches = batch_count();
+        const std::int64_t begin = index * sample_count() / batches;
+        const std::int64_t end = (index + 1) * sample_count() / batches;
+        const std::int64_t classes = teacher_ == nullptr ? 0 : teacher_->class_count();
+        detail::prepare_batch(batch, end - begin, options_.input, classes);
+        for (std::int64_t slot = 0; slot < end - begin; ++slot)
+            cut_sample(epoch, order[static_cast<std::size_t>(begin + slot)], slot, batch);
+    }
+
+private:
+    static constexpr std::uint64_t order_purpose = 1;
+    static constexpr std::uint64_t sample_purpose = 2;
+
+    static std::uint64_t stream(std::uint64_t purpose, std::int64_t epoch, std::int64_t sample) {
+        return random_bits(purpose, static_cast<std::uint64_t>(epoch),
+                           static_cast<std::uint64_t>(sample));
+    }
+
+    void add(const PictureStore& store, const std::vector<int>* labels, const TeacherRows& teacher) {
+        if (stored_size_ != 0 && store.size() != 0 && store.stored_size() != stored_size_)
+            throw Error{"pictures of different stored sizes cannot be mixed; load them all at " +
+                        std::to_string(stored_size_)};
+        if (store.size() != 0) stored_size_ = store.stored_size();
+        if (teacher.logits != nullptr) {
+            if (teacher_ != nullptr && teacher_ != teacher.logits)
+                throw Error{"samples have logits of two teachers; use one logits file"};
+            const auto rows = static_cast<std::int64_t>(store.size());
+            if (teacher.first_row < 0 ||
+                teacher.first_row + rows > teacher.logits->image_count())
+                throw Error{"the teacher logits have " +
+                            std::to_string(teacher.logits->image_count()) +
+                            " images, fewer than the pictures need; check them against the data"};
+            teacher_ = teacher.logits;
+        }
+        for (std::size_t index = 0; index < store.size(); ++index)
+            samples_.push_back({store.pixels(index), labels == nullptr ? -1 : (*labels)[index],
+                                teacher.logits == nullptr
+                                    ? -1
+                                    : teacher.first_row + static_cast<std::int64_t>(index)});
+    }
+
+    void cut_sample(std::int64_t epoch, std::int64_t sample_index, std::int64_t slot,
+                    Batch& batch) const {
+        const detail::Sample& sample = samples_[static_cast<std::size_t>(sample_index)];
+        Random random{options_.seed, stream(sample_purpose, epoch, sample_index)};
+        View view;
+        bool recolour = options_.colour.enabled();
+        if (sample.teacher_row >= 0) {
+            const auto choice = static_cast<std::int64_t>(
+                random.below(static_cast<std::uint64_t>(teacher_->view_count)));
+            view = teacher_->view(sample.teacher_row, choice);
+            detail::set_teacher(batch, slot, teacher_->view_logits(sample.teacher_row, choice),
+                                teacher_->class_count());
+            recolour = recolour && options_.colour_on_teacher_views;
+        } else {
+            view = random_view(random, options_.views);
+        }
+        ColourTransform colours = plain_;
+        if (recolour)
+            colours = compose(compose(byte_colours(), random_colour(random, options_.colour)),
+                              normalise(options_.normalisation));
+        batch.labels[static_cast<std::size_t>(slot)] = sample.label;
+        cut_view(sample.pixels, stored_size_, view, options_.input,
+                 batch.pixels.data() + slot * element_count(options_.input), colours);
+    }
+
+    LoaderOptions options_;
+    ColourTransform plain_;
+    std::vector<detail::Sample> samples_;
+    std::int64_t stored_size_ = 0;
+    const TeacherLogits* teacher_ = nullptr;
+};
+
+/// Cuts whole pictures in their order, for validation and prediction. It looks at the pictures
+/// and logits it is given, which must outlive it.
+class EvaluationLoader {
+public:
+    /// With labels and, where given, the teacher's answer to each whole picture.
+    EvaluationLoader(const LabeledPictures& pictures, Shape input, std::int64_t batch_size,
+                     const Normalisation& normalisation = {}, const TeacherRows& teacher = {})
+        : EvaluationLoader{pictures.store, &pictures.labels, input, batch_size, normalisation} {
+        if (teacher.logits != nullptr &&
+            (teacher.first_row < 0 ||
+             teacher.first_row + sample_count() > teacher.logits->image_count()))
+            throw Error{"the teacher logits have fewer images than the pictures need; check them "
+                        "against the data"};
+        teacher_ = teacher;
+    }
+
+    EvaluationLoader(const UnlabeledPictures& pictures, Shape input, std::int64_t batch_size,
+                     const Normalisation& normalisation = {})
+        : EvaluationLoader{pictures.store, nullptr, input, batch_size, normalisation} {}
+
+    EvaluationLoader(const TestPictures& pictures, Shape input, std::int64_t batch_size,
+                     const Normalisation& normalisation = {})
+        : EvaluationLoader{pictures.store, nullptr, input, batch_size, normalisation} {}
+
+    std::int64_t sample_count() const { return static_cast<std::int64_t>(store_->size()); }
+    std::int64_t batch_count() const { return (sample_count() + batch_size_ - 1) / batch_size_; }
+
+    /// Fills `batch` with pictures [index · batch_size, …); the last batch may be smaller.
+    void assemble(std::int64_t index, Batch& batch) const {
+        const std::int64_t begin = index * batch_size_;
+        const std::int64_t count = std::min(batch_size_, sample_count() - begin);
+        const std::int64_t classes =
+            teacher_.logits == nullptr ? 0 : teacher_.logits->class_count();
+        detail::prepare_batch(batch, count, input_, classes);
+        for (std::int64_t slot = 0; slot < count; ++slot) {
+            const auto picture = static_cast<std::size_t>(begin + slot);
+            cut_view(store_->pixels(picture), store_->stored_size(), whole_view(), input_,
+                     batch.pixels.data() + slot * element_count(input_), colours_);
+            if (labels_ != nullptr) batch.labels[static_cast<std::size_t>(slot)] = (*labels_)[picture];
+            if (teacher_.logits != nullptr)
+                detail::set_teacher(
+                    batch, slot,
+                    teacher_.logits->view_logits(teacher_.first_row + begin + slot, 0), classes);
+        }
+    }
+
+private:
+    EvaluationLoader(const PictureStore& store, const std::vector<int>* labels, Shape input,
+                     std::int64_t batch_size, const Normalisation& normalisation)
+        : store_{&store}, labels_{labels}, input_{input}, batch_size_{batch_size},
+          colours_{compose(byte_colours(), normalise(normalisation))} {
+        detail::require_colour_input(input_);
+        if (batch_size_ < 1) throw Error{"batch size must be at least 1"};
+    }
+
+    const PictureStore* store_;
+    const std::vector<int>* labels_;
+    Shape input_;
+    std::int64_t batch_size_;
+    ColourTransform colours_;
+    TeacherRows teacher_;
+};
+
+/// Prepares the next batch on a thread of its own while the current one is used.
+///
+///   const auto order = loader.epoch_order(epoch);
+///   BatchQueue batches{loader.batch_count(), [&](std::int64_t index, Batch& batch) {
+///       loader.assemble(epoch, order, index, batch); }};
+///   while (const Batch* batch = batches.next()) train_on(*batch);
+///
+/// An exception thrown while preparing a batch comes out of the `next()` that would have given it.
+class BatchQueue {
+public:
+    using Assemble = std::function<void(std::int64_t, Batch&)>;
+
+    /// Prepares batches `first` … `count − 1`.
+    BatchQueue(std::int64_t count, Assemble assemble, std::int64_t first = 0)
+        : count_{count}, requested_{first}, ready_{first}, assemble_{std::move(assemble)},
+          worker_{[this] { work(); }} {}
+
+    BatchQueue(const BatchQueue&) = delete;
+    BatchQueue& operator=(const BatchQueue&) = delete;
+
+    ~BatchQueue() {
+        {
+            const std::lock_guard lock{mutex_};
+            stopping_ = true;
+        }
+        changed_.notify_all();
+        worker_.join();
+    }
+
+    /// The next batch, valid until the following call; nullptr after the last one.
+    const Batch* next() {
+        std::unique_lock lock{mutex_};
+        if (requested_ >= count_) return nullptr;
+        // Asking for a batch hands the one before it back to the worker.
+        const std::int64_t index = requested_++;
+        changed_.notify_all();
+        changed_.wait(lock, [&] { return ready_ > index || failure_; });
+        if (ready_ <= index) std::rethrow_exception(failure_);
+        return &slots_[static_cast<std::size_t>(index % 2)];
+    }
+
+private:
+    void work() {
+        std::unique_lock lock{mutex_};
+        while (ready_ < count_) {
+            // Slot ready_ % 2 is free once batch ready_ − 1 has been asked for.
+            changed_.wait(lock, [&] { return stopping_ || ready_ <= requested_; });
+            if (stopping_) return;
+            const std::int64_t index = ready_;
+            lock.unlock();
+            try {
+                assemble_(index, slots_[static_cast<std::size_t>(index % 2)]);
+            } catch (...) {
+                lock.lock();
+                failure_ = std::current_exception();
+                changed_.notify_all();
+                return;
+            }
+            lock.lock();
+            ++ready_;
+            changed_.notify_all();
+        }
+    }
+
+    std::int64_t count_;
+    std::int64_t requested_;
+    std::int64_t ready_;
+    bool stopping_ = false;
+    std::exception_ptr failure_;
+    Batch slots_[2];
+    Assemble assemble_;
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    std::thread worker_;
+};
+
+}  // namespace bantam

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: MIT
+// Needs stb_image and xxhash (through data/picture.hpp and io/hash.hpp) and threads.
+#pragma once
+
+#include <bantam/core/error.hpp>
+#include <bantam/data/folders.hpp>
+#include <bantam/data/picture.hpp>
+#include <bantam/data/resize.hpp>
+#include <bantam/io/hash.hpp>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <exception>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace bantam {
+
+struct PictureOptions {
+    int stored_size = 144;
+    int threads = 1;
+    /// Throw at the first bad picture instead of leaving it out.
+    bool strict = false;
+    /// Keep an XXH64 of each file's bytes, which matching with teacher logits needs.
+    bool hash_files = false;
+    PictureLimits limits{};
+    /// Called on the calling thread with the number of files done and the number of all.
+    std::function<void(std::size_t, std::size_t)> progress{};
+};
+
+/// What became of a list of picture files.
+struct PictureReport {
+    static constexpr std::size_t named_limit = 10;
+
+    std::size_t files = 0;
+    std::array<std::size_t, picture_problem_count> counts{};
+    /// The first bad files in list order, at most `named_limit`.
+    std::vector<std::pair<std::string, PictureProblem>> named;
+
+    std::size_t good() const { return counts[static_cast<std::size_t>(PictureProblem::none)]; }
+    std::size_t bad() const { return files - good(); }
+
+    /// Empty without bad files, else e.g. "2 of 9 pictures left out: 1 is empty, 1 is truncated
+    /// (training/0_1.jpg is empty; training/0_7.jpg is truncated)".
+    std::string text() const {
+        if (bad() == 0) return {};
+        std::string text = std::to_string(bad()) + " of " + std::to_string(files) +
+                           " pictures left out: ";
+        const char* separator = "";
+        for (std::size_t problem = 1; problem < counts.size(); ++problem) {
+            if (counts[problem] == 0) continue;
+            text += separator + std::to_string(counts[problem]) + ' ';
+            text += picture_problem_text(static_cast<PictureProblem>(problem));
+            separator = ", ";
+        }
+        separator = " (";
+        for (const auto& [path, problem] : named) {
+            text += separator + path + ' ';
+            text += picture_problem_text(problem);
+            separator = "; ";
+        }
+        return text + (named.size() < bad() ? "; …)" : ")");
+    }
+};
+
+/// Decoded pictures in memory: 8-bit RGB, [picture][stored_size][stored_size][3], in the order of
+/// their files. Bad files are left out; `source_index` says which file of the list each one was.
+class PictureStore {
+public:
+    PictureStore() = default;
+
+    /// Reads and decodes `paths` (relative to `root`) with `options.threads` threads; the result
+    /// does not depend on their number. In strict mode throws Error naming the first bad file.
+    PictureStore(const std::filesystem::path& root, const std::vector<std::string>& paths,
+                 const PictureOptions& options);
+
+    std::size_t size() const { return paths_.size(); }
+    int stored_size() const { return stored_size_; }
+    std::size_t picture_bytes() const {
+        return std::size_t{3} * static_cast<std::size_t>(stored_size_) *
+               static_cast<std::size_t>(stored_size_);
+    }
+    const std::uint8_t* pixels(std::size_t index) const {
+        return pixels_.get() + index * picture_bytes();
+    }
+    const std::vector<std::string>& paths() const { return paths_; }
+    /// One for each picture, or none if they were not asked for.
+    const std::vector<std::string>& hashes() const { return hashes_; }
+    std::size_t source_index(std::size_t index) const { return sources_[index]; }
+    const PictureReport& report() const { return report_; }
+
+private:
+    int stored_size_ = 0;
+    std::unique_ptr<std::uint8_t[]> pixels_;
+    std::vector<std::string> paths_;
+    std::vector<std::string> hashes_;
+    std::vector<std::size_t> sources_;
+    PictureReport report_;
+};
+
+/// Decoded pictures with their labels.
+struct LabeledPictures {
+    PictureStore store;
+    std::vector<int> labels;  ///< of each picture of the store
+};
+
+/// Decoded pictures to learn from without labels.
+struct UnlabeledPictures {
+    PictureStore store;
+};
+
+/// Decoded testing pictures: to predict, never to learn from.
+struct TestPictures {
+    PictureStore store;
+};
+
+inline LabeledPictures load_pictures(const std::filesystem::path& root, const LabeledSplit& split,
+                                     const PictureOptions& options) {
+    LabeledPictures pictures{PictureStore{root, split.paths, options}, {}};
+    for (std::size_t index = 0; index < pictures.store.size(); ++index)
+        pictures.labels.push_back(split.labels[pictures.store.source_index(index)]);
+    return pictures;
+}
+
+inline UnlabeledPictures load_pictures(const std::filesystem::path& root,
+                                       const UnlabeledSplit& split, const PictureOptions& options) {
+    return {PictureStore{root, split.paths, options}};
+}
+
+inline TestPictures load_pictures(const std::filesystem::path& root, const TestSplit& split,
+                                  const PictureOptions& options) {
+    return {PictureStore{root, split.paths(), options}};
+}
+
+inline PictureStore::PictureStore(const std::filesystem::path& root,
+                                  const std::vector<std::string>& paths,
+                                  const PictureOptions& options)
+    : stored_size_{options.stored_size} {
+    if (stored_size_ < 1 || stored_size_ > 4096)
+        throw Error{"stored picture size " + std::to_string(stored_size_) +
+                    " is out of range; choose 1 to 4096"};
+    const std::size_t count = paths.size();
+    try {
+        pixels_ = std::make_unique_for_overwrite<std::uint8_t[]>(count * picture_bytes());
+    } catch (const std::bad_alloc&) {
+        throw Error{root.string() + ": " + std::to_string(count) + " pictures of " +
+                    std::to_string(stored_size_) + "×" + std::to_string(stored_size_) +
+                    " pixels do not fit into memory; choose a smaller stored size"};
+    }
+    std::vector<PictureProblem> problems(count);
+    if (options.hash_files) hashes_.resize(count);
+
+    const auto decode_one = [&](std::size_t index, std::vector<std::uint8_t>& bytes) {
+        problems[index] = read_picture_file(root / paths[index], bytes, options.limits);
+        if (problems[index] != PictureProblem::none) return;
+        if (options.hash_files) hashes_[index] = hash_bytes(bytes.data(), bytes.size());
+        const DecodedPicture decoded =
+            decode_picture(std::span<const std::uint8_t>{bytes}, options.limits);
+        problems[index] = decoded.problem;
+        if (decoded.problem == PictureProblem::none)
+            resize_rgb(decoded.picture.rgb.data(), decoded.picture.height, decoded.picture.width,
+                       pixels_.get() + index * picture_bytes(), stored_size_, stored_size_);
+    };
+
+    std::atomic<std::size_t> next{0};
+    std::atomic<std::size_t> done{0};
+    std::exception_ptr failure;
+    std::mutex failure_mutex;
+    const auto work = [&](bool reports) {
+        std::vector<std::uint8_t> bytes;
+        try {
+            for (std::size_t index; (index = next.fetch_add(1)) < count;) {
+                decode_one(index, bytes);
+                const std::size_t finished = done.fetch_add(1) + 1;
+                if (reports && options.progress) options.progress(finished, count);
+            }
+        } catch (...) {
+            next = count;
+            const std::lock_guard lock{failure_mutex};
+            if (!failure) failure = std::current_exception();
+        }
+    };
+    {
+        std::vector<std::thread> helpers;
+        const auto wanted = std::min<std::size_t>(
+            static_cast<std::size_t>(std::max(options.threads, 1)), std::max<std::size_t>(count, 1));
+        try {
+            while (helpers.size() + 1 < wanted) helpers.emplace_back(work, false);
+        } catch (const std::system_error&) {
+            // The system has no thread to spare; the ones there are do the work.
+        }
+        work(true);
+        for (std::thread& helper : helpers) helper.join();
+    }
+    if (failure) std::rethrow_exception(failure);
+    if (options.progress) options.progress(count, count);
+
+    report_.files = count;
+    std::size_t kept = 0;
+    for (std::size_t index = 0; index < count; ++index) {
+        const PictureProblem problem = problems[index];
+        ++report_.counts[static_cast<std::size_t>(problem)];
+        if (problem != PictureProblem::none) {
+            if (options.strict)
+                throw Error{(root / paths[index]).string() + ": " +
+                            std::string{picture_problem_text(problem)} +
+                            "; replace or remove the file"};
+            if (report_.named.size() < PictureReport::named_limit)
+                report_.named.emplace_back(paths[index], problem);
+            continue;
+        }
+        if (kept != index) {
+            std::memcpy(pixels_.get() + kept * picture_bytes(),
+                        pixels_.get() + index * picture_bytes(), picture_bytes());
+            if (options.hash_files) hashes_[kept] = std::move(hashes_[index]);
+        }
+        paths_.push_back(paths[index]);
+        sources_.push_back(index);
+        ++kept;
+    }
+    if (options.hash_files) hashes_.resize(kept);
+}
+
+}  // namespace bantam
