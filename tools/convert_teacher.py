@@ -111,12 +111,9 @@ def make_teacher(options, tensors, module, class_count):
     return module.eval()
 
 
-def hash_of(xxhash, path):
-    digest = xxhash.xxh64(seed=0)
+def read_bytes(path):
     with open(path, "rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
+        return file.read()
 
 
 class Progress:
@@ -165,13 +162,14 @@ def write_logits(options):
     torch.set_num_threads(options.threads)
     tensors, module = read_checkpoint(options)
     teacher = make_teacher(options, tensors, module, len(classes))
-    entries = [entry for split in splits.values() for entry in split]
-    views = np.zeros((len(entries), options.views, 5), np.float32)
-    logits = np.zeros((len(entries), options.views, len(classes)), np.float32)
-    hashes, batch, waiting = [], [], []
-    progress = Progress(len(entries))
+    total = sum(len(pictures) for pictures in splits.values())
+    paths, hashes, views, logits, batch = [], [], [], [], []
+    labels, bad = {split: [] for split in splits}, []
+    progress = Progress(total)
 
     def run_batch():
+        if not batch:
+            return
         images = torch.from_numpy(np.stack(batch)).permute(0, 3, 1, 2).contiguous()
         with torch.inference_mode():
             results = teacher(images)
@@ -179,46 +177,58 @@ def write_logits(options):
             found = list(results.shape) if isinstance(results, torch.Tensor) else type(results).__name__
             raise Refusal(f"{options.checkpoint}: the teacher gives {found}, expected "
                           f"{[len(batch), len(classes)]} for the {len(classes)} classes of {options.data}")
-        for (image, view), values in zip(waiting, results.numpy()):
-            logits[image, view] = values
+        logits.append(results.float().numpy())
         batch.clear()
-        waiting.clear()
 
-    for image, (path, _) in enumerate(entries):
-        full = os.path.join(options.data, path)
-        hashes.append(hash_of(xxhash, full))
-        pixels = homework.decode(full, options.stored_size)
-        for view in range(options.views):
-            views[image, view] = homework.random_view(options.view_seed, image, view)
-            picture = homework.cut(pixels, views[image, view], options.input, options.input)
-            batch.append(homework.normalise(picture))
-            waiting.append((image, view))
-            if len(batch) == options.batch_size or (image + 1, view + 1) == (len(entries), options.views):
+    for done, (split, path, label) in enumerate((split, *entry) for split in splits for entry in splits[split]):
+        content = read_bytes(os.path.join(options.data, path))
+        try:
+            pixels = homework.decode(content, options.stored_size)
+        except homework.PictureError as error:
+            bad.append(f"{path} {error}")
+            continue
+        # Views are numbered by place in the logits file, which bad pictures do not enter.
+        image = len(paths)
+        paths.append(path)
+        labels[split].append(label)
+        hashes.append(xxhash.xxh64(content, seed=0).hexdigest())
+        views.append([homework.random_view(options.view_seed, image, view) for view in range(options.views)])
+        for view in views[-1]:
+            batch.append(homework.normalise(homework.cut(pixels, view, options.input, options.input)))
+            if len(batch) == options.batch_size:
                 run_batch()
-        progress.show(image + 1)
+        progress.show(done + 1)
+    run_batch()
+    if bad:
+        print(f"{len(bad)} of {total} pictures left out: " + "; ".join(bad[:10]) + ("; ..." if len(bad) > 10 else ""),
+              file=sys.stderr)
+    for split in ("labelled", "validation"):
+        if not labels[split]:
+            raise Refusal(f"{options.data}: none of the {split} pictures can be used")
 
+    logits = np.concatenate(logits).reshape(len(paths), options.views, len(classes))
     wrong = np.argwhere(~np.isfinite(logits).all(axis=(1, 2)))
     if len(wrong):
-        raise Refusal(f"{options.checkpoint}: the teacher gives NaN or infinity for {entries[wrong[0][0]][0]}")
+        raise Refusal(f"{options.checkpoint}: the teacher gives NaN or infinity for {paths[wrong[0][0]]}")
     preprocessing = {"stored_size": options.stored_size, "input": [options.input, options.input],
-                     "mean": list(homework.MEAN), "std": list(homework.DEVIATION), "resize": "bilinear"}
-    safetensors_io.save(options.output, {"logits": logits, "views": views}, {
+                     "mean": homework.MEAN, "std": homework.DEVIATION, "resize": "bilinear"}
+    safetensors_io.save(options.output, {"logits": logits, "views": np.array(views, np.float32)}, {
         "format": "bantam-teacher-logits/1",
-        "paths": compact([path for path, _ in entries]),
+        "paths": compact(paths),
         "hashes": compact(hashes),
         "classes": compact(classes),
         "preprocessing": compact(preprocessing),
-        "teacher": hash_of(xxhash, options.checkpoint),
+        "teacher": xxhash.xxh64(read_bytes(options.checkpoint), seed=0).hexdigest(),
         "teacher_name": os.path.basename(options.checkpoint),
         "view_seed": str(options.view_seed),
     })
     start = 0
-    for split, pictures in splits.items():
-        if pictures:
-            labels = None if pictures[0][1] is None else np.array([label for _, label in pictures])
-            print(report(split, logits[start:start + len(pictures), 0], labels))
-        start += len(pictures)
-    print(f"{options.output}: {len(entries)} pictures, {options.views} views, {len(classes)} classes")
+    for split, numbers in labels.items():
+        if numbers:
+            known = np.array(numbers) if numbers[0] is not None else None
+            print(report(split, logits[start:start + len(numbers), 0], known))
+        start += len(numbers)
+    print(f"{options.output}: {len(paths)} pictures, {options.views} views, {len(classes)} classes")
 
 
 def compact(value):

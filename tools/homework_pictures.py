@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: MIT
 """The homework's folders, pictures and views, exactly as include/bantam/data sees them."""
 
+import io
 import math
 import os
+import re
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 MEAN = (0.485, 0.456, 0.406)
 DEVIATION = (0.229, 0.224, 0.225)
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
+TESTING = ("testing", "test", "evaluation")
+DEEPEST_FOLDER = 8
 LARGEST_PICTURE = 64_000_000
 
 
@@ -22,116 +25,129 @@ class PictureError(ValueError):
 def refuse_testing(data):
     """Raises where `data` is, or lies in, the testing folder of a data set."""
     path = os.path.realpath(data)
-    below = True
+    innermost = True
     while path != os.path.dirname(path):
         parent, name = os.path.split(path)
-        if name.lower() in ("testing", "test") and (below or os.path.isdir(os.path.join(parent, "training"))):
+        if name.lower() in TESTING and (innermost or os.path.isdir(os.path.join(parent, "training"))):
             raise PictureError(f"{data}: this is the testing folder; testing pictures get no teacher logits. "
                                "Name the folder that holds training/ and validation/")
-        path, below = parent, False
+        path, innermost = parent, False
 
 
 def list_pictures(data):
-    """Returns (classes, splits); splits maps labelled, unlabelled and validation to lists of
-    (path relative to `data`, class number or None), in the order of the logits file."""
+    """Returns (classes, splits) as scan_homework of data/folders.hpp would.
+
+    `splits` maps labelled, unlabelled and validation, in the order of the logits file, to lists of
+    (path relative to `data`, class number or None). The testing folder is never listed.
+    """
     refuse_testing(data)
-    if not os.path.isdir(data):
-        raise PictureError(f"{data}: no such folder")
-    for name in ("training", "validation"):
-        if not os.path.isdir(os.path.join(data, name)):
-            raise PictureError(f"{data}: has no folder {name}/, expected the homework's layout")
-    labelled = os.path.join(data, "training", "labeled")
-    if os.path.isdir(labelled):
-        classes = folders(labelled)
-        if not classes:
-            raise PictureError(f"{labelled}: holds no class folders")
-        splits = {"labelled": by_class(data, "training/labeled", classes),
-                  "unlabelled": anything_below(data, "training/unlabeled"),
-                  "validation": by_class(data, "validation", classes)}
+    for folder in (data, os.path.join(data, "training"), os.path.join(data, "validation")):
+        if not os.path.isdir(folder):
+            raise PictureError(f"{folder}: no such folder; name the folder that holds training/ and validation/")
+    if os.path.isdir(os.path.join(data, "training", "labeled")):
+        classes = contents(os.path.join(data, "training", "labeled"))[1]
+        if all(label_of(name) is not None for name in classes):
+            classes.sort(key=lambda name: (int(name), name))
+        labelled, validation = (by_class(data, name, classes) for name in ("training/labeled", "validation"))
     else:
-        labels = {label for split in ("training", "validation") for label, _ in flat(data, split)}
-        classes = [str(label) for label in sorted(labels)]
-        numbers = {label: number for number, label in enumerate(sorted(labels))}
-        splits = {"labelled": [(path, numbers[label]) for label, path in flat(data, "training")],
-                  "unlabelled": anything_below(data, "training/unlabeled"),
-                  "validation": [(path, numbers[label]) for label, path in flat(data, "validation")]}
-    if not splits["labelled"]:
-        raise PictureError(f"{data}: no labelled training pictures")
-    tests = [os.path.realpath(os.path.join(data, name)) + os.sep for name in ("testing", "test")]
-    for entries in splits.values():
-        for path, _ in entries:
-            if os.path.realpath(os.path.join(data, path)).startswith(tuple(tests)):
+        labelled, validation = (by_name(data, name) for name in ("training", "validation"))
+        classes = [str(label) for label in range(max((label for _, label in labelled), default=-1) + 1)]
+        for path, label in validation:
+            if label >= len(classes):
+                raise PictureError(f"{os.path.join(data, path)}: its label {label} is out of range, expected "
+                                   f"0 to {len(classes) - 1}; rename or remove it")
+    for name, pictures in (("training", labelled), ("validation", validation)):
+        if not pictures:
+            raise PictureError(f"{os.path.join(data, name)}: has no labelled pictures; expected <class>/<picture> "
+                               "or <label>_<number>.jpg")
+    present = {label for _, label in labelled}
+    for label, name in enumerate(classes):
+        if label not in present:
+            raise PictureError(f"{os.path.join(data, 'training')}: class '{name}' has no pictures; "
+                               "is the data set complete?")
+    unlabelled = "training/unlabeled"
+    splits = {"labelled": labelled,
+              "unlabelled": [(path, None) for path in below(data, unlabelled)]
+              if os.path.isdir(os.path.join(data, unlabelled)) else [],
+              "validation": validation}
+    tests = tuple(os.path.realpath(os.path.join(data, name)) + os.sep for name in TESTING)
+    for pictures in splits.values():
+        for path, _ in pictures:
+            if os.path.realpath(os.path.join(data, path)).startswith(tests):
                 raise PictureError(f"{os.path.join(data, path)}: leads into the testing folder, whose pictures "
-                                   "get no teacher logits")
+                                   "get no teacher logits; remove the link")
     return classes, splits
 
 
-def names(folder):
-    """Entries in the order of their bytes, hidden ones left out."""
-    return sorted((name for name in os.listdir(folder) if not name.startswith(".")), key=os.fsencode)
+def contents(folder):
+    """(files, folders) in the order of their names' bytes, hidden ones left out."""
+    names = sorted((name for name in os.listdir(folder) if not name.startswith(".")), key=os.fsencode)
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise PictureError(f"{folder}: the name {os.fsencode(name)!r} is not valid UTF-8; rename it") from None
+    is_folder = [os.path.isdir(os.path.join(folder, name)) for name in names]
+    return ([name for name, folder in zip(names, is_folder) if not folder],
+            [name for name, folder in zip(names, is_folder) if folder])
 
 
-def folders(folder):
-    return [name for name in names(folder) if os.path.isdir(os.path.join(folder, name))]
-
-
-def pictures(data, folder):
-    """Picture files of one folder, as paths relative to `data`."""
-    full = os.path.join(data, folder)
-    return [f"{folder}/{name}" for name in names(full)
-            if name.lower().endswith(SUFFIXES) and os.path.isfile(os.path.join(full, name))]
+def below(data, folder, depth=0):
+    """All files below a folder, as paths relative to `data`, in the order of their bytes."""
+    if depth > DEEPEST_FOLDER:
+        raise PictureError(f"{os.path.join(data, folder)}: folders are nested too deeply; "
+                           "does a link lead back to a folder above?")
+    files, folders = contents(os.path.join(data, folder))
+    found = [f"{folder}/{name}" for name in files]
+    for name in folders:
+        found += below(data, f"{folder}/{name}", depth + 1)
+    return sorted(found, key=os.fsencode)
 
 
 def by_class(data, folder, classes):
-    for name in folders(os.path.join(data, folder)):
+    for name in contents(os.path.join(data, folder))[1]:
         if name not in classes:
-            raise PictureError(f"{os.path.join(data, folder, name)}: no such class in training/labeled")
-    return [(path, number) for number, name in enumerate(classes)
-            if os.path.isdir(os.path.join(data, folder, name)) for path in pictures(data, f"{folder}/{name}")]
+            raise PictureError(f"{os.path.join(data, folder, name)}: there is no such class among the training "
+                               "folders; rename or remove it")
+    return [(path, label) for label, name in enumerate(classes)
+            if os.path.isdir(os.path.join(data, folder, name)) for path in below(data, f"{folder}/{name}")]
 
 
-def anything_below(data, folder):
-    full = os.path.join(data, folder)
-    if not os.path.isdir(full):
-        return []
-    found = pictures(data, folder)
-    for name in folders(full):
-        found += pictures(data, f"{folder}/{name}")
-    return [(path, None) for path in sorted(found, key=os.fsencode)]
+def label_of(text):
+    return int(text) if re.fullmatch("[0-9]{1,6}", text) else None
 
 
-def flat(data, folder):
-    """(label, path) of `<label>_<anything>.<suffix>`, by label, then name."""
+def by_name(data, folder):
+    """The files named <label>_<anything>, by label, then name; others are ignored."""
     found = []
-    for path in pictures(data, folder):
-        label = os.path.basename(path).split("_", 1)[0]
-        if not label.isascii() or not label.isdigit():
-            raise PictureError(f"{os.path.join(data, path)}: the name does not begin with <label>_")
-        found.append((int(label), path))
-    return sorted(found, key=lambda entry: (entry[0], os.fsencode(entry[1])))
+    for name in contents(os.path.join(data, folder))[0]:
+        label = label_of(name.split("_", 1)[0]) if "_" in name else None
+        if label is not None:
+            found.append((f"{folder}/{name}", label))
+    return sorted(found, key=lambda entry: (entry[1], os.fsencode(entry[0])))
 
 
 # ----------------------------------------------------------------------------------------- pictures
 
-def decode(path, stored_size):
-    """The picture as uint8 [stored_size, stored_size, 3], RGB."""
+def decode(content, stored_size):
+    """The picture file's bytes as uint8 [stored_size, stored_size, 3], RGB. The message of the
+    PictureError for a bad picture follows its name."""
+    if not content:
+        raise PictureError("is empty")
+    Image.MAX_IMAGE_PIXELS = None  # LARGEST_PICTURE is checked before decoding instead
     try:
-        if os.path.getsize(path) == 0:
-            raise PictureError(f"{path}: is empty")
-        Image.MAX_IMAGE_PIXELS = None  # LARGEST_PICTURE is checked before decoding instead
-        with Image.open(path, formats=("JPEG", "PNG", "BMP")) as picture:
+        with Image.open(io.BytesIO(content), formats=("JPEG", "PNG", "BMP")) as picture:
             if picture.size[0] * picture.size[1] > LARGEST_PICTURE:
-                raise PictureError(f"{path}: is too large ({picture.size[0]}x{picture.size[1]} pixels)")
+                raise PictureError("is too large")
             if picture.mode == "CMYK":
-                raise PictureError(f"{path}: is a CMYK picture (convert it to RGB)")
+                raise PictureError("is a CMYK picture (convert it to RGB)")
             pixels = to_rgb(picture)
     except PictureError:
         raise
     except UnidentifiedImageError:
-        raise PictureError(f"{path}: is not a JPEG, PNG or BMP picture") from None
+        raise PictureError("is not a JPEG, PNG or BMP picture") from None
     except Exception as error:  # Pillow raises many kinds on damaged files
-        detail = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise PictureError(f"{path}: is truncated or damaged ({detail[:120]})") from error
+        raise PictureError("is truncated or damaged") from error
     return squash(pixels, stored_size)
 
 
