@@ -164,6 +164,13 @@ BOOST_AUTO_TEST_CASE(the_divergence_is_taken_from_teacher_to_student) {
     BOOST_TEST(sums.distillation == forward, boost::test_tools::tolerance(1e-14));
 }
 
+BOOST_AUTO_TEST_CASE(a_class_the_teacher_rules_out_adds_nothing_to_the_divergence) {
+    const double never = -std::numeric_limits<double>::infinity();
+    const std::vector<double> teacher{0.0, never};
+    const std::vector<double> student{std::log(0.5), never};
+    BOOST_TEST(bantam::kl_divergence(teacher, student) == std::log(2.0));
+}
+
 BOOST_AUTO_TEST_CASE(the_mean_does_not_depend_on_how_often_a_batch_is_repeated) {
     const auto once = as<double>(reference::logits);
     const auto teacher_once = as<double>(reference::teacher_logits);
