@@ -23,9 +23,9 @@ struct LossOptions {
 /// What a batch of `count` samples is trained towards. Every sample has a label, a teacher, or both.
 template <class Scalar>
 struct Targets {
-    std::span<const std::int32_t> labels;      ///< [count] class index, -1 where there is none
-    std::span<const Scalar> teacher_logits{};  ///< [count, classes], or empty when no sample has a teacher
-    std::span<const std::uint8_t> has_teacher{};  ///< [count] 0 or 1, or empty when no sample has a teacher
+    std::span<const std::int32_t> labels;         ///< [count] class index, -1 where there is none
+    std::span<const Scalar> teacher_logits{};     ///< [count, classes], or empty without any teacher
+    std::span<const std::uint8_t> has_teacher{};  ///< [count] 0 or 1, or empty without any teacher
 };
 
 /// Sums over samples (not means), so that batches can be added; metrics.hpp turns them into means.
