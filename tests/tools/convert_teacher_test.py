@@ -1,0 +1,402 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Tests of tools/convert_teacher.py. Exits with 77 (skipped) where a Python package is missing."""
+
+import contextlib
+import io
+import json
+import os
+import pickle
+import struct
+import sys
+import tempfile
+import unittest
+import zipfile
+from unittest import mock
+
+SKIPPED = 77
+SOURCE = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
+sys.path.insert(0, os.path.join(SOURCE, "tools"))
+
+try:
+    import numpy as np
+    import torch
+    import torchvision
+    import xxhash
+    from PIL import Image
+except ImportError as missing:
+    print(f"skipped: {missing.name} is missing; install python3-torch, python3-torchvision and python3-xxhash")
+    sys.exit(SKIPPED)
+
+import convert_teacher  # noqa: E402
+import homework_pictures  # noqa: E402
+import safetensors_io  # noqa: E402
+
+ARCH = "shufflenet_v2_x0_5"  # the smallest file among torchvision's classifiers
+CLASSES = ["2", "10", "1"]
+
+
+class RunsCode:
+    """Unpickling it creates a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (self.path, "w")
+
+
+def make_teacher(classes=len(CLASSES)):
+    torch.manual_seed(1)
+    teacher = getattr(torchvision.models, ARCH)(num_classes=classes)
+    teacher.train()(torch.randn(4, 3, 32, 32))  # gives batch norm statistics of its own
+    return teacher.eval()
+
+
+def picture(seed, height=24, width=24):
+    """A smooth random picture."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (4, 4, 3)).astype(np.uint8)
+    return Image.fromarray(coarse).resize((width, height), Image.BICUBIC)
+
+
+class ConvertTeacher(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+
+    def path(self, *parts):
+        return os.path.join(self.folder, *parts)
+
+    def save(self, content, name="teacher.pth"):
+        torch.save(content, self.path(name))
+        return self.path(name)
+
+    def run_tool(self, *arguments):
+        """Returns (exit status, standard output, standard error)."""
+        output, errors = io.StringIO(), io.StringIO()
+        with mock.patch.object(sys, "argv", ["convert_teacher.py", *map(str, arguments)]), \
+                contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
+            status = convert_teacher.main()
+        return status, output.getvalue(), errors.getvalue()
+
+    def refusal(self, *arguments):
+        """The one line with which the tool refuses; nothing may be written."""
+        target = self.path("refused.safetensors")
+        status, output, errors = self.run_tool(*arguments, "--output", target)
+        self.assertEqual(status, 1)
+        self.assertEqual(output, "")
+        self.assertEqual(len(errors.splitlines()), 1, errors)
+        self.assertTrue(errors.startswith("error: "), errors)
+        self.assertFalse(os.path.exists(target))
+        return errors
+
+    def convert(self, checkpoint, *arguments):
+        target = self.path("converted.safetensors")
+        status, _, errors = self.run_tool(checkpoint, "--output", target, *arguments)
+        self.assertEqual((status, errors if not arguments else ""), (0, ""))
+        return safetensors_io.load(target)[0]
+
+    def make_data(self):
+        for number, name in enumerate(CLASSES):
+            for split in ("training/labeled", "validation"):
+                os.makedirs(self.path("data", split, name))
+                for index in range(2):
+                    picture(10 * number + index + len(split)).save(self.path("data", split, name, f"{index}.png"))
+        for folder in ("training/unlabeled/00", "testing/00"):
+            os.makedirs(self.path("data", folder))
+            picture(99, 30, 40).save(self.path("data", folder, "0.png"))
+        return self.path("data")
+
+    def logits_arguments(self, checkpoint, data):
+        return (checkpoint, "--logits", "--data", data, "--arch", ARCH, "--views", 3, "--view-seed", 7,
+                "--stored-size", 24, "--input", 32, "--batch-size", 5, "--threads", 1)
+
+
+class Conversion(ConvertTeacher):
+    def test_a_state_dict_keeps_every_number_under_its_name(self):
+        state = make_teacher().state_dict()
+        tensors = self.convert(self.save(state))
+        expected = {name: value for name, value in state.items() if not name.endswith("num_batches_tracked")}
+        self.assertEqual(list(tensors), list(expected))
+        for name, value in expected.items():
+            np.testing.assert_array_equal(tensors[name], value.numpy(), name)
+
+    def test_views_of_a_shared_storage_are_cut_out_of_it(self):
+        whole = torch.arange(24.0).reshape(4, 6)
+        tensors = self.convert(self.save({"rows": whole[1:3], "turned": whole.t(), "one": whole[2, 3]}))
+        np.testing.assert_array_equal(tensors["rows"], whole[1:3].numpy())
+        np.testing.assert_array_equal(tensors["turned"], whole.t().numpy())
+        self.assertEqual((tensors["one"].shape, float(tensors["one"])), ((), 15.0))
+
+    def test_other_float_types_become_float32(self):
+        values = torch.tensor([0.5, -2.0, 96.0])
+        tensors = self.convert(self.save({"half": values.half(), "brain": values.bfloat16(), "double": values.double()}))
+        for name, converted in tensors.items():
+            self.assertEqual(converted.dtype, np.float32, name)
+            np.testing.assert_array_equal(converted, values.numpy(), name)
+
+    def test_a_training_checkpoint_of_several_devices_is_unwrapped(self):
+        tensors = self.convert(self.save({"epoch": 3, "state_dict": {"module.weight": torch.ones(2)}}))
+        self.assertEqual(list(tensors), ["weight"])
+
+    def test_parameters_are_read_like_tensors(self):
+        tensors = self.convert(self.save({"weight": torch.nn.Parameter(torch.ones(2, 3))}))
+        self.assertEqual(tensors["weight"].shape, (2, 3))
+
+    def test_a_pickled_module_is_refused_without_the_flag(self):
+        checkpoint = self.save(make_teacher())
+        self.assertIn("holds the Python object torchvision.models.shufflenetv2.ShuffleNetV2", self.refusal(checkpoint))
+        self.assertIn("--allow-pickled-code, which runs code", self.refusal(checkpoint))
+
+    def test_a_pickled_module_is_converted_with_the_flag(self):
+        teacher = make_teacher()
+        tensors = self.convert(self.save(teacher), "--allow-pickled-code")
+        np.testing.assert_array_equal(tensors["fc.weight"], teacher.fc.weight.detach().numpy())
+
+    def test_code_in_a_checkpoint_does_not_run(self):
+        trace = self.path("trace")
+        checkpoint = self.save({"weight": torch.ones(2), "trap": RunsCode(trace)})
+        self.assertIn("holds the Python object io.open", self.refusal(checkpoint))
+        with open(self.path("bare.pth"), "wb") as file:
+            pickle.dump(RunsCode(trace), file)
+        self.assertIn("bare pickle", self.refusal(self.path("bare.pth")))
+        self.assertFalse(os.path.exists(trace))
+
+    def test_a_checkpoint_that_alters_its_tensors_is_refused(self):
+        # BUILD on a tensor record would otherwise let a pickle forge offsets after they were checked.
+        checkpoint = self.save({"weight": torch.ones(2)})
+        with zipfile.ZipFile(checkpoint) as archive:
+            entries = {name: archive.read(name) for name in archive.namelist()}
+        name = next(name for name in entries if name.endswith("data.pkl"))
+        # The first REDUCE that is followed by a memo and SETITEM makes the tensor; add BUILD({}) to it.
+        position = entries[name].rindex(b"Rq")
+        entries[name] = entries[name][:position + 1] + b"}b" + entries[name][position + 1:]
+        with zipfile.ZipFile(checkpoint, "w") as archive:
+            for entry, content in entries.items():
+                archive.writestr(entry, content)
+        self.assertIn("tries to alter a tensor", self.refusal(checkpoint))
+
+    def test_garbage_is_named(self):
+        for content, message in ((b"", "neither a PyTorch checkpoint nor safetensors"),
+                                 (b"not a checkpoint", "neither a PyTorch checkpoint nor safetensors"),
+                                 (b"PK\x03\x04 cut short", "damaged archive"),
+                                 (b"\x80\x02garbage", "bare pickle")):
+            with open(self.path("garbage.pth"), "wb") as file:
+                file.write(content)
+            line = self.refusal(self.path("garbage.pth"))
+            self.assertIn(message, line)
+            self.assertIn("garbage.pth", line)
+
+    def test_every_truncation_is_refused(self):
+        with open(self.save({"weight": torch.randn(50, 50)}), "rb") as file:
+            whole = file.read()
+        for length in range(0, len(whole), len(whole) // 20):
+            with open(self.path("short.pth"), "wb") as file:
+                file.write(whole[:length])
+            self.refusal(self.path("short.pth"))
+
+    def test_damaged_bytes_never_crash(self):
+        with open(self.save({"weight": torch.randn(3, 3), "bias": torch.randn(3)}), "rb") as file:
+            whole = bytearray(file.read())
+        random = np.random.default_rng(3)
+        for _ in range(200):
+            damaged = bytearray(whole)
+            for place in random.integers(0, len(whole), 4):
+                damaged[place] = random.integers(256)
+            with open(self.path("damaged.pth"), "wb") as file:
+                file.write(damaged)
+            status, _, errors = self.run_tool(self.path("damaged.pth"), "--output", self.path("out.safetensors"))
+            self.assertIn(status, (0, 1))
+            self.assertEqual(len(errors.splitlines()), status, errors)
+
+    def test_other_content_is_named(self):
+        for content, message in (([1, 2], "holds a list, expected a state_dict"), ({}, "holds no tensors"),
+                                 ({"epoch": 3}, "entry 'epoch' is not a tensor"),
+                                 ({"weight": torch.tensor([1, np.nan])}, "tensor weight holds NaN or infinity"),
+                                 ({"weight": torch.tensor([1e300], dtype=torch.float64)}, "NaN or infinity")):
+            self.assertIn(message, self.refusal(self.save(content)))
+        script = torch.jit.script(torch.nn.Linear(2, 2))
+        script.save(self.path("script.pt"))
+        self.assertIn("a TorchScript program", self.refusal(self.path("script.pt")))
+        self.assertIn("absent.pth: No such file", self.refusal(self.path("absent.pth")))
+
+    def test_a_failed_run_leaves_the_old_file(self):
+        target = self.path("kept.safetensors")
+        with open(target, "w") as file:
+            file.write("kept")
+        status, _, _ = self.run_tool(self.save([1]), "--output", target)
+        with open(target) as file:
+            self.assertEqual((status, file.read()), (1, "kept"))
+        self.assertEqual(sorted(os.listdir(self.folder)), ["kept.safetensors", "teacher.pth"])
+
+    def test_an_output_folder_that_is_missing_is_named(self):
+        status, _, errors = self.run_tool(self.save({"weight": torch.ones(1)}), "--output",
+                                          self.path("absent", "x.safetensors"))
+        self.assertEqual(status, 1)
+        self.assertIn(self.path("absent"), errors)
+
+
+class Logits(ConvertTeacher):
+    def write(self, *more):
+        teacher, data, target = make_teacher(), self.make_data(), self.path("logits.safetensors")
+        checkpoint = self.save(teacher.state_dict())
+        status, output, errors = self.run_tool(*self.logits_arguments(checkpoint, data), "--output", target, *more)
+        self.assertEqual(status, 0, errors)
+        return teacher, data, output, errors, *safetensors_io.load(target)
+
+    def test_pictures_come_in_the_promised_order_with_their_hashes(self):
+        _, data, output, _, tensors, metadata = self.write()
+        expected = [f"training/labeled/{name}/{index}.png" for name in ("1", "2", "10") for index in range(2)]
+        expected += ["training/unlabeled/00/0.png"]
+        expected += [f"validation/{name}/{index}.png" for name in ("1", "2", "10") for index in range(2)]
+        self.assertEqual(json.loads(metadata["paths"]), expected)
+        self.assertEqual(json.loads(metadata["classes"]), ["1", "2", "10"])
+        for path, digest in zip(expected, json.loads(metadata["hashes"])):
+            with open(os.path.join(data, path), "rb") as file:
+                self.assertEqual(digest, xxhash.xxh64(file.read()).hexdigest())
+        self.assertEqual(tensors["logits"].shape, (13, 3, 3))
+        self.assertEqual(tensors["views"].shape, (13, 3, 5))
+        self.assertEqual(metadata["format"], "bantam-teacher-logits/1")
+        self.assertEqual(metadata["view_seed"], "7")
+        self.assertEqual(json.loads(metadata["preprocessing"])["input"], [32, 32])
+        self.assertRegex(output, r"labelled: 6 pictures, teacher accuracy 0\.\d{4} \(\d of 6\)")
+        self.assertRegex(output, r"unlabelled: 1 pictures, mean top probability 0\.\d{3}")
+        self.assertRegex(output, r"validation: 6 pictures, teacher accuracy 0\.\d{4}")
+
+    def test_logits_are_the_teachers_for_the_view_that_is_stored(self):
+        teacher, data, _, _, tensors, metadata = self.write()
+        mean, deviation = (torch.tensor(values)[:, None, None]
+                           for values in (homework_pictures.MEAN, homework_pictures.DEVIATION))
+        for image in (0, 5, 7):
+            with Image.open(os.path.join(data, json.loads(metadata["paths"])[image])) as opened:
+                pixels = torch.from_numpy(np.asarray(opened).copy()).permute(2, 0, 1).float()
+            for view in range(3):
+                top, left, height, width, flipped = tensors["views"][image, view].astype(np.float64)
+                # An affine sampling grid, PyTorch's own way to cut a box.
+                grid = torch.nn.functional.affine_grid(
+                    torch.tensor([[[width, 0, 2 * left + width - 1], [0, height, 2 * top + height - 1]]]),
+                    (1, 3, 32, 32), align_corners=False).float()
+                cut = torch.nn.functional.grid_sample(pixels[None], grid, padding_mode="border", align_corners=False)
+                if flipped:
+                    cut = cut.flip(3)
+                with torch.no_grad():
+                    expected = teacher((cut / 255 - mean) / deviation)[0].numpy()
+                np.testing.assert_allclose(tensors["logits"][image, view], expected, atol=1e-4)
+
+    def test_the_first_view_is_whole_and_others_are_boxes_within(self):
+        *_, tensors, _ = self.write()
+        views = tensors["views"]
+        np.testing.assert_array_equal(views[:, 0], np.tile(np.float32([0, 0, 1, 1, 0]), (13, 1)))
+        others = views[:, 1:].reshape(-1, 5)
+        self.assertEqual(len(np.unique(others, axis=0)), len(others))
+        self.assertTrue((others[:, :2] >= 0).all() and (others[:, :2] + others[:, 2:4] <= 1 + 1e-6).all())
+
+    def test_views_are_those_of_the_cpp_side(self):
+        # Printed by random_view of include/bantam/data/view.hpp.
+        expected = {
+            (0, 1): ("0x1.68a0e6p-3", "0x1.abc986p-4", "0x1.6c645ep-1", "0x1.759baep-1", "0"),
+            (1, 2): ("0x1.0b03d2p-5", "0x1.cfca0ap-9", "0x1.c5a5dp-1", "0x1.fd9ef6p-1", "1"),
+            (77, 3): ("0x1.1f5e3ap-2", "0x1.a52d74p-4", "0x1.49b7a4p-1", "0x1.af8bacp-1", "1"),
+            (10068, 1): ("0x1.36616ap-3", "0x1.41aabp-3", "0x1.7415dep-1", "0x1.a28282p-1", "1"),
+        }
+        for (image, view), numbers in expected.items():
+            found = homework_pictures.random_view(123456789012345, image, view)
+            self.assertEqual(found.tolist(), [float.fromhex(number) for number in numbers], (image, view))
+
+    def test_bad_pictures_are_left_out_and_named(self):
+        teacher, data = make_teacher(), self.make_data()
+        checkpoint, target = self.save(teacher.state_dict()), self.path("logits.safetensors")
+        open(os.path.join(data, "validation", "2", "empty.jpg"), "w").close()
+        with open(os.path.join(data, "validation", "2", "note.txt"), "w") as file:
+            file.write("not a picture")
+        picture(5).save(self.path("whole.jpg"))
+        with open(self.path("whole.jpg"), "rb") as file:
+            half = file.read()[:-200]
+        with open(os.path.join(data, "training", "labeled", "1", "half.jpg"), "wb") as file:
+            file.write(half)
+        picture(5).convert("CMYK").save(os.path.join(data, "training", "labeled", "1", "print.jpg"))
+        status, _, errors = self.run_tool(*self.logits_arguments(checkpoint, data), "--output", target)
+        self.assertEqual(status, 0, errors)
+        self.assertIn("4 of 17 pictures left out: training/labeled/1/half.jpg is truncated or damaged; "
+                      "training/labeled/1/print.jpg is a CMYK picture (convert it to RGB); "
+                      "validation/2/empty.jpg is empty; "
+                      "validation/2/note.txt is not a JPEG, PNG or BMP picture", errors)
+        self.assertEqual(safetensors_io.load(target)[0]["logits"].shape[0], 13)
+
+    def test_the_testing_folder_is_refused(self):
+        checkpoint, data = self.save(make_teacher().state_dict()), self.make_data()
+        os.symlink(os.path.join(data, "testing"), self.path("innocent"))
+        for folder in (os.path.join(data, "testing"), os.path.join(data, "testing", "00"), self.path("innocent"),
+                       os.path.join(data, "training", "..", "testing", "00")):
+            self.assertIn("this is the testing folder", self.refusal(*self.logits_arguments(checkpoint, folder)))
+        os.symlink(os.path.join(data, "testing", "00"), os.path.join(data, "training", "unlabeled", "more"))
+        self.assertIn("leads into the testing folder", self.refusal(*self.logits_arguments(checkpoint, data)))
+
+    def test_a_folder_that_is_no_data_set_is_named(self):
+        checkpoint = self.save(make_teacher().state_dict())
+        self.assertIn("absent: no such folder", self.refusal(*self.logits_arguments(checkpoint, self.path("absent"))))
+        self.assertIn("training: no such folder", self.refusal(*self.logits_arguments(checkpoint, self.folder)))
+
+    def test_another_network_or_class_count_is_named(self):
+        data = self.make_data()
+        arguments = self.logits_arguments(self.save(make_teacher(5).state_dict()), data)
+        self.assertIn("tensor fc.weight has shape [5, 1024], shufflenet_v2_x0_5 with 3 classes needs [3, 1024]",
+                      self.refusal(*arguments))
+        arguments = self.logits_arguments(self.save({"weight": torch.ones(2)}), data)
+        self.assertIn("lacks tensor conv1.0.weight of shufflenet_v2_x0_5", self.refusal(*arguments))
+        for name in ("no_such_net", "ResNet", "resnet"):
+            self.assertIn(f"--arch {name}: ", self.refusal(*arguments, "--arch", name))
+
+    def test_converted_weights_give_the_same_logits(self):
+        *_, tensors, _ = self.write()
+        converted, again = self.path("weights.safetensors"), self.path("again.safetensors")
+        self.run_tool(self.path("teacher.pth"), "--output", converted)
+        status, _, errors = self.run_tool(*self.logits_arguments(converted, self.path("data")), "--output", again)
+        self.assertEqual(status, 0, errors)
+        np.testing.assert_array_equal(safetensors_io.load(again)[0]["logits"], tensors["logits"])
+
+    def test_the_flat_layout_is_read_by_label_then_name(self):
+        data = self.path("flat")
+        for split in ("training", "validation"):
+            os.makedirs(os.path.join(data, split))
+            for name in ("0_1.png", "1_0.png", "2_9.png", "10_3.png", "0_0.png", "readme.txt"):
+                if name != "10_3.png":
+                    picture(1).save(os.path.join(data, split, name), format="PNG")
+        classes, splits = homework_pictures.list_pictures(data)
+        self.assertEqual(classes, ["0", "1", "2"])
+        self.assertEqual(splits["labelled"], [("training/0_0.png", 0), ("training/0_1.png", 0),
+                                              ("training/1_0.png", 1), ("training/2_9.png", 2)])
+        picture(1).save(os.path.join(data, "training", "10_3.png"))
+        with self.assertRaisesRegex(homework_pictures.PictureError, "class '3' has no pictures"):
+            homework_pictures.list_pictures(data)
+
+
+class Squash(unittest.TestCase):
+    def test_shrinking_averages_areas_and_enlarging_interpolates(self):
+        pixels = np.arange(2 * 6 * 3, dtype=np.uint8).reshape(2, 6, 3)
+        shrunk = homework_pictures.squash(np.repeat(pixels, 3, axis=0), 3)
+        self.assertEqual(shrunk.shape, (3, 3, 3))
+        np.testing.assert_array_equal(shrunk[0, :, 0], [2, 8, 14])  # means of (0, 3), (6, 9), (12, 15), halves up
+        enlarged = homework_pictures.squash(np.array([[[0, 0, 0], [100, 100, 100]]], np.uint8), 4)
+        np.testing.assert_array_equal(enlarged[2, :, 1], [0, 25, 75, 100])
+
+
+class SafetensorsFiles(unittest.TestCase):
+    def test_damaged_headers_are_refused(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "x.safetensors")
+            entry = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
+            for header, body in (({"x": entry}, 4), ({"x": {**entry, "shape": [3]}}, 8),
+                                 ({"x": {**entry, "shape": [-2]}}, 8), ({"x": {**entry, "dtype": "X"}}, 8),
+                                 ({"x": {**entry, "data_offsets": [0]}}, 8), ([], 8)):
+                text = json.dumps(header).encode()
+                with open(path, "wb") as file:
+                    file.write(struct.pack("<Q", len(text)) + text + bytes(body))
+                with self.assertRaisesRegex(safetensors_io.SafetensorsError, "x.safetensors"):
+                    safetensors_io.load(path)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    unittest.main()
