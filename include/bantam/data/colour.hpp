@@ -12,13 +12,6 @@ namespace bantam {
 struct ColourTransform {
     std::array<std::array<float, 3>, 3> matrix{{{1, 0, 0}, {0, 1, 0}, {0, 0, 1}}};
     std::array<float, 3> offset{0, 0, 0};
-
-    constexpr bool is_diagonal() const {
-        for (std::size_t row = 0; row < 3; ++row)
-            for (std::size_t column = 0; column < 3; ++column)
-                if (row != column && matrix[row][column] != 0) return false;
-        return true;
-    }
 };
 
 /// The transform that applies `first`, then `second`.
