@@ -64,5 +64,6 @@ function(bantam_add_programs folder)
         set_target_properties(${program} PROPERTIES
             CXX_EXTENSIONS OFF
             RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/${folder})
+        set_property(GLOBAL APPEND PROPERTY BANTAM_PROGRAMS ${program})
     endforeach()
 endfunction()

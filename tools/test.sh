@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# Installs what the tests need, builds everything and runs all tests; then builds the unit tests once
+# more with AddressSanitizer and UndefinedBehaviorSanitizer and runs those.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+jobs=$(nproc)
+
+tools/install_dependencies.sh test
+
+# Runs all tests of a preset, leaves the whole output in its log, shows failures, and prints ctest's
+# closing line.
+run_tests() {
+    local preset=$1 log=build/$1/test.log status=0
+    ctest --preset "$preset" -j "$jobs" > "$log" 2>&1 || status=$?
+    if ((status != 0)); then
+        cat "$log"
+        echo "error: the $preset tests fail; the output is in $log" >&2
+        exit "$status"
+    fi
+    sed -n '/The following tests did not run/,$p' "$log"
+    grep 'tests passed' "$log"
+}
+
+echo "== Release build"
+cmake --preset release
+cmake --build --preset release -j "$jobs"
+echo "== Tests"
+run_tests release
+
+echo "== Build with AddressSanitizer and UndefinedBehaviorSanitizer"
+cmake --preset asan
+cmake --build --preset asan -j "$jobs" --target unit_tests
+echo "== Unit tests under the sanitizers"
+run_tests asan
