@@ -184,6 +184,8 @@ private:
             return header;
         } catch (const Json::parse_error& problem) {
             refuse("its header is not JSON (at byte " + std::to_string(8 + problem.byte) + ")");
+        } catch (const Json::exception&) {
+            refuse("its header has a number that is out of range");
         }
     }
 

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: MIT
+#define BOOST_TEST_MODULE io_safetensors
+#include "bantam/io/safetensors.hpp"
+
+#include "bantam/core/random.hpp"
+#include "io/temporary_folder.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+namespace {
+
+using bantam::SafetensorsFile;
+using bantam::TensorView;
+using bantam_test::contains;
+using bantam_test::contents_of;
+using bantam_test::message_of;
+using bantam_test::TemporaryFolder;
+
+std::string file_text(const std::string& header, const std::string& data) {
+    std::string text(8, '\0');
+    const std::uint64_t length = header.size();
+    std::memcpy(text.data(), &length, 8);
+    return text + header + data;
+}
+
+std::string refusal(const TemporaryFolder& folder, const std::string& contents) {
+    const auto path = folder.write("bad.safetensors", contents);
+    const std::string message = message_of<bantam::Error>([&] { SafetensorsFile::open(path); });
+    const std::string start = path.string() + ": ";
+    BOOST_TEST(message.starts_with(start));
+    return message.substr(std::min(start.size(), message.size()));
+}
+
+BOOST_AUTO_TEST_CASE(what_is_written_comes_back) {
+    const TemporaryFolder folder;
+    const auto path = folder.path() / "a.safetensors";
+    const std::vector<float> weights{1.5F, -2.25F, 3e-20F, 0.0F, 5.0F, 6.0F};
+    const std::vector<double> exact{0.1};
+    const std::vector<std::int64_t> counts{-1, 1LL << 60};
+    const std::vector<std::uint8_t> bytes{0, 127, 255};
+    bantam::write_safetensors(path,
+                              {TensorView{"bytes", {3}, bytes}, TensorView{"w", {2, 3}, weights},
+                               TensorView{"scalar", {}, exact}, TensorView{"n", {2}, counts},
+                               TensorView{"none", {0, 7}, std::vector<float>{}}},
+                              {{"format", "x/1"}, {"names", "[\"é\"]"}});
+    SafetensorsFile file = SafetensorsFile::open(path);
+    BOOST_TEST(file.tensors().size() == 5U);
+    BOOST_TEST(file.tensor<float>("w") == weights);
+    BOOST_TEST(file.tensor<double>("scalar") == exact);
+    BOOST_TEST(file.tensor<std::int64_t>("n") == counts);
+    BOOST_TEST(file.tensor<std::uint8_t>("bytes") == bytes);
+    BOOST_TEST(file.tensor<float>("none").empty());
+    BOOST_TEST((file.entry("w").shape == std::vector<std::int64_t>{2, 3}));
+    BOOST_TEST(file.metadata("names") == "[\"é\"]");
+    for (const auto& entry : file.tensors())
+        BOOST_TEST(entry.position % bantam::safetensors_type_size(entry.type) == 0U);
+}
+
+BOOST_AUTO_TEST_CASE(a_known_file_has_exactly_these_bytes) {
+    const TemporaryFolder folder;
+    const auto path = folder.path() / "a.safetensors";
+    bantam::write_safetensors(path, {TensorView{"a", {1}, std::vector<float>{1.0F}}});
+    const std::string header = R"({"a":{"data_offsets":[0,4],"dtype":"F32","shape":[1]}})";
+    BOOST_TEST(contents_of(path) ==
+               file_text(header + std::string((8 - header.size() % 8) % 8, ' '),
+                         std::string("\0\0\x80\x3f", 4)));
+}
+
+BOOST_AUTO_TEST_CASE(a_wrong_name_type_or_count_is_an_error_that_says_so) {
+    const TemporaryFolder folder;
+    const auto path = folder.path() / "a.safetensors";
+    bantam::write_safetensors(path, {TensorView{"w", {2}, std::vector<float>{1, 2}}});
+    SafetensorsFile file = SafetensorsFile::open(path);
+    BOOST_TEST(message_of<bantam::Error>([&] { file.tensor<float>("v"); }) ==
+               path.string() + ": has no tensor 'v' among its 1; is it the right file?");
+    BOOST_TEST(message_of<bantam::Error>([&] { file.tensor<double>("w"); }) ==
+               path.string() + ": tensor 'w' is F32, expected F64; convert the file first");
+    std::vector<float> three(3);
+    BOOST_TEST(
+        message_of<bantam::Error>([&] { file.read("w", std::span{three}); }) ==
+        path.string() +
+            ": tensor 'w' has 2 elements, expected 3; is it from another network?");
+    BOOST_TEST(message_of<bantam::Error>([&] { file.metadata("format"); }) ==
+               path.string() + ": its metadata lacks 'format'; is it the right file?");
+}
+
+BOOST_AUTO_TEST_CASE(every_kind_of_unsound_file_is_refused_by_name) {
+    const TemporaryFolder folder;
+    const auto entry = [](const char* name, const char* shape, const char* offsets) {
+        return "\"" + std::string{name} + "\":{\"dtype\":\"F32\",\"shape\":" + shape +
+               ",\"data_offsets\":" + offsets + "}";
+    };
+    const auto one = [&](const char* shape, const char* offsets, std::size_t data) {
+        return refusal(folder, file_text("{" + entry("a", shape, offsets) + "}",
+                                         std::string(data, '\0')));
+    };
+    BOOST_TEST(contains(refusal(folder, ""), "it has 0 bytes, a header needs at least 8"));
+    BOOST_TEST(contains(refusal(folder, std::string("\xff\xff\xff\xff\xff\xff\xff\xff{}", 10)),
+                        "its header should have 18446744073709551615 bytes, the file has 10"));
+    BOOST_TEST(contains(refusal(folder, file_text("{\"a\":", "")), "its header is not JSON"));
+    BOOST_TEST(contains(refusal(folder, file_text("[1]", "")), "its header is not a JSON object"));
+    BOOST_TEST(contains(refusal(folder, file_text("{\"a\":[[[[[[", "")), "nested too deeply"));
+    BOOST_TEST(contains(refusal(folder, file_text("{\"a\":1}", "")), "tensor 'a' is not described"));
+    BOOST_TEST(contains(refusal(folder, file_text("{\"__metadata__\":{\"k\":1}}", "")),
+                        "__metadata__ entry 'k' is not a string"));
+    BOOST_TEST(contains(one("[2]", "[0,8]", 4), "tensor 'a' ends at byte 8 of the data, which has 4"));
+    BOOST_TEST(contains(one("[2]", "[8,0]", 8), "ends before it begins"));
+    BOOST_TEST(contains(one("[3]", "[0,8]", 8), "occupies 8 bytes, its shape needs 12"));
+    BOOST_TEST(contains(one("[2]", "[0,8]", 9), "its tensors end at byte"));
+    BOOST_TEST(contains(one("[2]", "[4,12]", 12), "there is a gap before tensor 'a'"));
+    BOOST_TEST(contains(one("[-2]", "[0,8]", 8), "not made of whole numbers"));
+    BOOST_TEST(contains(one("[4294967296,4294967296,4]", "[0,0]", 0), "a shape larger than the file"));
+    BOOST_TEST(contains(one("[1e999]", "[0,4]", 4), "a number that is out of range"));
+    BOOST_TEST(contains(one("[1]", "[0]", 4), "has no pair of data_offsets"));
+    BOOST_TEST(contains(one("7", "[0,4]", 4), "has no shape"));
+    BOOST_TEST(contains(
+        refusal(folder, file_text("{" + entry("a", "[2]", "[0,8]") + "," +
+                                      entry("b", "[2]", "[4,12]") + "}", std::string(12, '\0'))),
+        "tensor 'b' overlaps another tensor"));
+    BOOST_TEST(contains(
+        refusal(folder, file_text("{" + entry("a", "[1]", "[0,4]") + "," +
+                                      entry("a", "[1]", "[0,4]") + "}", std::string(4, '\0'))),
+        "its header names 'a' twice"));
+    BOOST_TEST(contains(refusal(folder, file_text(R"({"a":{"dtype":"F31","shape":[],"data_offsets":[0,4]}})",
+                                                  "1234")),
+                        "tensor 'a' has an unknown dtype"));
+}
+
+BOOST_AUTO_TEST_CASE(writing_refuses_what_it_could_not_read) {
+    const TemporaryFolder folder;
+    const auto path = folder.path() / "a.safetensors";
+    const std::vector<float> two{1, 2};
+    const auto message = [&](const std::vector<TensorView>& tensors,
+                             const bantam::Metadata& metadata = {}) {
+        return message_of<bantam::Error>(
+            [&] { bantam::write_safetensors(path, tensors, metadata); });
+    };
+    BOOST_TEST(contains(message({TensorView{"w", {3}, two}}), "has 2 elements, its shape needs 3"));
+    BOOST_TEST(contains(message({TensorView{"w", {2}, two}, TensorView{"w", {2}, two}}),
+                        "two tensors are named 'w'"));
+    BOOST_TEST(contains(message({TensorView{"w", {2}, two}}, {{"k", "\xff"}}), "not valid UTF-8"));
+    BOOST_TEST(bantam_test::entry_count(folder.path()) == 0U);
+}
+
+BOOST_AUTO_TEST_CASE(mutated_files_are_read_or_refused_but_never_crash) {
+    const TemporaryFolder folder;
+    const auto path = folder.path() / "a.safetensors";
+    bantam::write_safetensors(path,
+                              {TensorView{"w", {2, 3}, std::vector<float>(6, 1.0F)},
+                               TensorView{"b", {5}, std::vector<std::uint8_t>(5, 7)}},
+                              {{"format", "x/1"}});
+    const std::string sound = contents_of(path);
+    int refused = 0;
+    for (std::uint64_t round = 0; round < 4000; ++round) {
+        bantam::Random random{7, round};
+        std::string mutated = sound;
+        for (std::uint64_t change = random.below(4) + 1; change > 0; --change)
+            mutated[random.below(mutated.size())] = static_cast<char>(random.below(256));
+        if (random.below(4) == 0) mutated.resize(random.below(mutated.size()));
+        folder.write("m.safetensors", mutated);
+        try {
+            SafetensorsFile file = SafetensorsFile::open(folder.path() / "m.safetensors");
+            for (const auto& entry : file.tensors())
+                if (entry.type == "F32") file.tensor<float>(entry.name);
+                else if (entry.type == "U8") file.tensor<std::uint8_t>(entry.name);
+        } catch (const bantam::Error& error) {
+            ++refused;
+            BOOST_REQUIRE(contains(error.what(), "m.safetensors: "));
+        }
+    }
+    BOOST_TEST(refused > 1000);
+    BOOST_TEST(refused < 4000);
+}
+
+}  // namespace
