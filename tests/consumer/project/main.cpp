@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT
-#include <bantam/bantam.hpp>
+#include "net.hpp"
 
-#include <cstdint>
 #include <cstdio>
 
-std::uint64_t bits_seen_elsewhere();
-
 int main() {
-    if (bantam::random_bits(1, 2, 3) != bits_seen_elsewhere()) {
+    static_assert(bantam::output_shape<Net> == bantam::Shape{1, 1, 5});
+    std::puts(bantam::summary<Net>());
+    if (compute_logits() != logits_computed_elsewhere()) {
         std::fputs("error: the two translation units disagree\n", stderr);
         return 1;
     }
