@@ -26,6 +26,13 @@ struct Network {
     using Nodes = detail::flatten_t<Sequence<Ls...>, Input::shape>;
 };
 
+/// A layer, block or sequence on its own at the shape that reaches it: countable like a network.
+template <class L, Shape Input>
+struct Part {
+    using Layers = Sequence<L>;
+    static constexpr Shape input = Input;
+};
+
 template <class Net>
 concept NetworkType = requires {
     typename Net::Layers;
@@ -50,13 +57,6 @@ struct TensorEntry {
     detail::Path name;
     Tensor tensor;
     std::int64_t offset;
-};
-
-/// A run of the flat parameter buffer that is (weights) or is not (biases, norms) decayed.
-struct DecayRange {
-    std::int64_t begin;
-    std::int64_t end;
-    bool decayed;
 };
 
 namespace detail {
@@ -159,21 +159,5 @@ inline constexpr std::int64_t activation_bytes = [] {
     for (const LayerEntry& layer : layer_table<Net>) sum += element_count(layer.output);
     return sum * 4;
 }();
-
-/// The decayed and undecayed runs of the flat parameter buffer, one a trainable tensor.
-template <class Net>
-constexpr auto decay_ranges() {
-    constexpr std::size_t count = [] {
-        std::size_t trainable = 0;
-        for (const TensorEntry& entry : tensor_table<Net>) trainable += entry.tensor.trainable ? 1 : 0;
-        return trainable;
-    }();
-    std::array<DecayRange, count> ranges{};
-    std::size_t i = 0;
-    for (const TensorEntry& entry : tensor_table<Net>)
-        if (entry.tensor.trainable)
-            ranges[i++] = {entry.offset, entry.offset + entry.tensor.element_count(), entry.tensor.decayed};
-    return ranges;
-}
 
 }  // namespace bantam

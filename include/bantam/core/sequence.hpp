@@ -260,6 +260,30 @@ constexpr Path joined(Path path, std::size_t index) {
     return path.append_number(static_cast<std::int64_t>(index));
 }
 
+/// The path of a layer that stands at `position` under `path`: its own name where it has one.
+template <class L>
+constexpr Path path_of(const Path& path, const auto& position) {
+    if constexpr (NamedLayer<L>)
+        return joined(path, L::path);
+    else
+        return joined(path, position);
+}
+
+template <class L, Shape Input, class Visitor>
+constexpr void walk(Visitor& visit, const Path& path);
+
+template <Shape Input, class Visitor, class... Ls, std::size_t... Is>
+constexpr void walk_sequence(Visitor& visit, const Path& path, Sequence<Ls...>, std::index_sequence<Is...>) {
+    (walk<Ls, sequence_shapes<Input, Ls...>[Is]>(visit, path_of<Ls>(path, Is)), ...);
+}
+
+template <class L, Shape Input, class Visitor, class... Cs, std::size_t... Is>
+constexpr void walk_children(Visitor& visit, const Path& path, ChildList<Cs...>, std::index_sequence<Is...>) {
+    (walk<Cs, L::child_input(Input, static_cast<int>(Is))>(
+         visit, path_of<Cs>(path, L::child_name(static_cast<int>(Is)).view())),
+     ...);
+}
+
 /// Calls `visit.template operator()<Layer, Input>(path)` for every primitive and composite layer, in
 /// the order of storage; a composite comes after the layers it is made of.
 template <class L, Shape Input, class Visitor>
@@ -269,28 +293,10 @@ constexpr void walk(Visitor& visit, const Path& path) {
     } else if constexpr (BlockLayer<L>) {
         walk<typename L::template Expansion<Input>, Input>(visit, path);
     } else if constexpr (SequenceLayer<L>) {
-        [&]<class... Ls, std::size_t... Is>(Sequence<Ls...>, std::index_sequence<Is...>) {
-            (walk<Ls, sequence_shapes<Input, Ls...>[Is]>(visit,
-                                                         [&] {
-                                                             if constexpr (NamedLayer<Ls>)
-                                                                 return joined(path, Ls::path);
-                                                             else
-                                                                 return joined(path, Is);
-                                                         }()),
-             ...);
-        }(typename L::Layers{}, std::make_index_sequence<L::Layers::size>{});
+        walk_sequence<Input>(visit, path, typename L::Layers{}, std::make_index_sequence<L::Layers::size>{});
     } else if constexpr (CompositeLayer<L>) {
-        [&]<class... Cs, std::size_t... Is>(ChildList<Cs...>, std::index_sequence<Is...>) {
-            (walk<Cs, L::child_input(Input, static_cast<int>(Is))>(
-                 visit,
-                 [&] {
-                     if constexpr (NamedLayer<Cs>)
-                         return joined(path, Cs::path);
-                     else
-                         return joined(path, L::child_name(static_cast<int>(Is)).view());
-                 }()),
-             ...);
-        }(typename L::Children{}, std::make_index_sequence<static_cast<std::size_t>(L::Children::count)>{});
+        walk_children<L, Input>(visit, path, typename L::Children{},
+                                std::make_index_sequence<static_cast<std::size_t>(L::Children::count)>{});
         visit.template operator()<L, Input>(path);
     } else if constexpr (!std::is_same_v<L, Identity>) {
         visit.template operator()<L, Input>(path);

@@ -3,6 +3,9 @@
 
 #include <bantam/core/sequence.hpp>
 
+#include <string_view>
+#include <type_traits>
+
 namespace bantam {
 
 /// Which path of a residual block is multiplied by a learned scale a channel.
@@ -12,6 +15,8 @@ enum class Scale { none, body, shortcut };
 /// them optionally times a learned scale [C] that starts at 1.
 template <class Body, class Shortcut = Identity, Scale Scaled = Scale::none>
 struct ResidualBlock : Layer {
+    static_assert(Scaled == Scale::none || std::is_same_v<Shortcut, Identity>,
+                  "a learned scale goes with a shortcut that is the input itself");
     static constexpr std::string_view name = "Residual";
     static constexpr Scale scaled = Scaled;
     using Children = ChildList<Body, Shortcut>;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "bantam/train/update.hpp"
+#include <bantam/train/update.hpp>
 
 #include <array>
 #include <cmath>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "bantam/core/error.hpp"
+#include <bantam/core/error.hpp>
 
 #include <algorithm>
 #include <cstddef>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "bantam/train/losses.hpp"
+#include <bantam/train/losses.hpp>
 
 #include <cstdint>
 #include <optional>

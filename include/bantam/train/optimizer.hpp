@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "bantam/train/adamw.hpp"
-#include "bantam/train/options.hpp"
-#include "bantam/train/sgd.hpp"
+#include <bantam/train/adamw.hpp>
+#include <bantam/train/options.hpp>
+#include <bantam/train/sgd.hpp>
 
 #include <cstdint>
 #include <span>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "bantam/core/error.hpp"
-#include "bantam/train/losses.hpp"
-#include "bantam/train/schedule.hpp"
+#include <bantam/core/error.hpp>
+#include <bantam/train/losses.hpp>
+#include <bantam/train/schedule.hpp>
 
 #include <cmath>
 #include <cstdint>

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "bantam/core/error.hpp"
+#include <bantam/core/error.hpp>
+#include <bantam/core/network.hpp>
 
 #include <cstdint>
 #include <span>
@@ -45,6 +46,16 @@ inline std::vector<ParameterRange> joined_ranges(std::span<const ParameterRange>
                     std::to_string(parameter_count) + "; give every tensor once, in buffer order");
     }
     return joined;
+}
+
+/// One range for every trainable tensor of `Net`, in buffer order.
+template <class Net>
+std::vector<ParameterRange> parameter_ranges() {
+    std::vector<ParameterRange> ranges;
+    for (const TensorEntry& entry : tensor_table<Net>)
+        if (entry.tensor.trainable)
+            ranges.push_back({entry.offset, entry.offset + entry.tensor.element_count(), entry.tensor.decayed});
+    return ranges;
 }
 
 }  // namespace bantam

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "bantam/core/error.hpp"
-#include "bantam/train/parameter_range.hpp"
+#include <bantam/core/error.hpp>
+#include <bantam/train/parameter_range.hpp>
 
 #include <algorithm>
 #include <cstddef>

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <bantam/cpu/block.hpp>
+#include <bantam/cpu/operation.hpp>
+#include <bantam/layers/activations.hpp>
+#include <bantam/layers/gate.hpp>
+
+#include <cmath>
+#include <limits>
+
+namespace bantam::cpu {
+
+/// Value and derivative of an activation on an Eigen array `A`.
+template <class Act>
+struct ActivationArithmetic;
+
+template <class S>
+inline constexpr S infinity = std::numeric_limits<S>::infinity();
+
+/// What stands where no activation follows.
+template <>
+struct ActivationArithmetic<Identity> {
+    template <class A>
+    static A value(const A& x) {
+        return x;
+    }
+    template <class A>
+    static A derivative(const A&) {
+        return A::Ones();
+    }
+};
+
+template <>
+struct ActivationArithmetic<ReLU> {
+    template <class A>
+    static A value(const A& x) {
+        return x.max(typename A::Scalar(0));
+    }
+    template <class A>
+    static A derivative(const A& x) {
+        using S = typename A::Scalar;
+        return where_between<S, A::SizeAtCompileTime>(x, S(0), infinity<S>, A::Ones(), A::Zero());
+    }
+};
+
+template <>
+struct ActivationArithmetic<ReLU6> {
+    template <class A>
+    static A value(const A& x) {
+        using S = typename A::Scalar;
+        return x.max(S(0)).min(S(6));
+    }
+    template <class A>
+    static A derivative(const A& x) {
+        using S = typename A::Scalar;
+        return where_between<S, A::SizeAtCompileTime>(x, S(0), S(6), A::Ones(), A::Zero());
+    }
+};
+
+template <>
+struct ActivationArithmetic<LeakyReLU> {
+    template <class A>
+    static A value(const A& x) {
+        return x.max(x * typename A::Scalar(LeakyReLU::negative_slope));
+    }
+    template <class A>
+    static A derivative(const A& x) {
+        using S = typename A::Scalar;
+        return where_between<S, A::SizeAtCompileTime>(x, S(0), infinity<S>, A::Ones(),
+                                                      A::Constant(S(LeakyReLU::negative_slope)));
+    }
+};
+
+template <>
+struct ActivationArithmetic<Sigmoid> {
+    template <class A>
+    static A value(const A& x) {
+        using S = typename A::Scalar;
+        return (S(1) + (-x).exp()).inverse();
+    }
+    template <class A>
+    static A derivative(const A& x) {
+        const A y = value(x);
+        return y * (typename A::Scalar(1) - y);
+    }
+};
+
+template <>
+struct ActivationArithmetic<HardSigmoid> {
+    template <class A>
+    static A value(const A& x) {
+        using S = typename A::Scalar;
+        return (x + S(3)).max(S(0)).min(S(6)) * S(1.0 / 6);
+    }
+    template <class A>
+    static A derivative(const A& x) {
+        using S = typename A::Scalar;
+        return where_between<S, A::SizeAtCompileTime>(x, S(-3), S(3), A::Constant(S(1.0 / 6)), A::Zero());
+    }
+};
+
+template <>
+struct ActivationArithmetic<SiLU> {
+    template <class A>
+    static A value(const A& x) {
+        return x * ActivationArithmetic<Sigmoid>::value(x);
+    }
+    template <class A>
+    static A derivative(const A& x) {
+        using S = typename A::Scalar;
+        const A sigmoid = ActivationArithmetic<Sigmoid>::value(x);
+        return sigmoid * (S(1) + x * (S(1) - sigmoid));
+    }
+};
+
+template <>
+struct ActivationArithmetic<HardSwish> {
+    template <class A>
+    static A value(const A& x) {
+        return x * ActivationArithmetic<HardSigmoid>::value(x);
+    }
+    template <class A>
+    static A derivative(const A& x) {
+        using S = typename A::Scalar;
+        const A outside = where_between<S, A::SizeAtCompileTime>(x, S(0), infinity<S>, A::Ones(), A::Zero());
+        return where_between<S, A::SizeAtCompileTime>(x, S(-3), S(3), (S(2) * x + S(3)) * S(1.0 / 6), outside);
+    }
+};
+
+template <>
+struct ActivationArithmetic<GELU> {
+    template <class A>
+    static A normal_cdf(const A& x) {
+        using S = typename A::Scalar;
+        return x.unaryExpr([](S v) { return S(0.5) * std::erfc(-v * S(0.70710678118654752440)); });
+    }
+    template <class A>
+    static A value(const A& x) {
+        return x * normal_cdf(x);
+    }
+    template <class A>
+    static A derivative(const A& x) {
+        using S = typename A::Scalar;
+        return normal_cdf(x) + x * (x.square() * S(-0.5)).exp() * S(0.39894228040143267794);
+    }
+};
+
+template <>
+struct ActivationArithmetic<TanhExp> {
+    // Past 20, tanh(eˣ) is 1 to the last bit, and eˣ can no longer overflow.
+    template <class A>
+    static A value(const A& x) {
+        return x * x.min(typename A::Scalar(20)).exp().tanh();
+    }
+    template <class A>
+    static A derivative(const A& x) {
+        using S = typename A::Scalar;
+        const A exponential = x.min(S(20)).exp();
+        const A t = exponential.tanh();
+        return t + x * exponential * (S(1) - t.square());
+    }
+};
+
+/// An activation that stands alone.
+template <ActivationLayer Act, Shape Input, class S>
+struct Operation<Act, Input, S> : OperationSizes {
+    using Arithmetic = ActivationArithmetic<Act>;
+
+    static void forward(const Pass<S>& pass, const Weights<S>&, const S* input, S* output, S*) {
+        for_each_chunk(pass, [&](Chunk chunk, S*) {
+            const std::int64_t first = chunk.first * element_count(Input);
+            for_each_block<S>(chunk.count * element_count(Input), [&]<int Width>(std::int64_t i) {
+                store_block<S, Width>(output + first + i, Arithmetic::value(load_block<S, Width>(input + first + i)));
+            });
+        });
+    }
+
+    static void backward(const Pass<S>& pass, const Weights<S>&, const S* input, const S*,
+                         const S* output_gradient, S* input_gradient, S*) {
+        if (!input_gradient) return;
+        for_each_chunk(pass, [&](Chunk chunk, S*) {
+            const std::int64_t first = chunk.first * element_count(Input);
+            for_each_block<S>(chunk.count * element_count(Input), [&]<int Width>(std::int64_t i) {
+                const Block<S, Width> slope = Arithmetic::derivative(load_block<S, Width>(input + first + i));
+                store_block<S, Width>(input_gradient + first + i,
+                                      slope * load_block<S, Width>(output_gradient + first + i));
+            });
+        });
+    }
+};
+
+template <class Act, Shape Input, class S>
+struct Operation<Gate<Act>, Input, S> : OperationSizes {
+    using Arithmetic = ActivationArithmetic<Act>;
+    static constexpr std::int64_t half = Input.channels / 2;
+
+    static void forward(const Pass<S>& pass, const Weights<S>&, const S* input, S* output, S*) {
+        for_each_chunk(pass, [&](Chunk chunk, S*) {
+            const std::int64_t begin = chunk.first * pixel_count(Input);
+            for (std::int64_t row = begin; row < begin + chunk.count * pixel_count(Input); ++row) {
+                const S* in = input + row * 2 * half;
+                for_each_block<S, half>([&]<int Width>(std::int64_t c) {
+                    store_block<S, Width>(output + row * half + c,
+                                          Arithmetic::value(load_block<S, Width>(in + c)) *
+                                              load_block<S, Width>(in + half + c));
+                });
+            }
+        });
+    }
+
+    static void backward(const Pass<S>& pass, const Weights<S>&, const S* input, const S*,
+                         const S* output_gradient, S* input_gradient, S*) {
+        if (!input_gradient) return;
+        for_each_chunk(pass, [&](Chunk chunk, S*) {
+            const std::int64_t begin = chunk.first * pixel_count(Input);
+            for (std::int64_t row = begin; row < begin + chunk.count * pixel_count(Input); ++row) {
+                const S* in = input + row * 2 * half;
+                S* to = input_gradient + row * 2 * half;
+                for_each_block<S, half>([&]<int Width>(std::int64_t c) {
+                    const Block<S, Width> gradient = load_block<S, Width>(output_gradient + row * half + c);
+                    const Block<S, Width> x = load_block<S, Width>(in + c);
+                    store_block<S, Width>(to + c, gradient * Arithmetic::derivative(x) *
+                                                      load_block<S, Width>(in + half + c));
+                    store_block<S, Width>(to + half + c, gradient * Arithmetic::value(x));
+                });
+            }
+        });
+    }
+};
+
+}  // namespace bantam::cpu

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <bantam/core/initialise.hpp>
+#include <bantam/core/network.hpp>
+#include <bantam/cpu/branches.hpp>
+#include <bantam/cpu/chain.hpp>
+#include <bantam/cpu/conv2d.hpp>
+#include <bantam/cpu/copy.hpp>
+#include <bantam/cpu/depthwise_conv2d.hpp>
+#include <bantam/cpu/dropout.hpp>
+#include <bantam/cpu/layer_norm.hpp>
+#include <bantam/cpu/linear.hpp>
+#include <bantam/cpu/pooling.hpp>
+#include <bantam/cpu/residual.hpp>
+#include <bantam/cpu/squeeze_excite.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace bantam {
+
+/// The device tag of everything under bantam/cpu.
+struct Cpu {};
+
+namespace cpu {
+
+/// A network with its numbers: parameters, statistics, and the memory it runs in. Batches are NHWC
+/// floats (or doubles) of `input_shape<Net>`; results are `output_shape<Net>` a sample.
+template <class Net, class S = float, bool Fused = true>
+class Model {
+public:
+    using Scalar = S;
+    using Program = Chain<typename Net::Layers, Net::input, S, Fused>;
+    static constexpr std::int64_t input_elements = element_count(input_shape<Net>);
+    static constexpr std::int64_t output_elements = element_count(output_shape<Net>);
+
+    explicit Model(int threads = 1)
+        : parameters_(static_cast<std::size_t>(trainable_parameters<Net>)),
+          statistics_(static_cast<std::size_t>(non_trainable_parameters<Net>)),
+          packed_(static_cast<std::size_t>(Program::packed)),
+          threads_{std::max(1, threads)} {}
+
+    /// Trainable parameters in the order of `tensor_table`. After writing here call `prepare()`.
+    std::span<S> parameters() { return parameters_; }
+    std::span<const S> parameters() const { return parameters_; }
+    /// Running statistics, likewise.
+    std::span<S> statistics() { return statistics_; }
+    std::span<const S> statistics() const { return statistics_; }
+    int threads() const { return threads_; }
+
+    /// Fresh random weights; the same seed gives the same bits on every machine.
+    void initialise(std::uint64_t seed) {
+        initialise_tensors<Net, S>(seed, parameters_, statistics_);
+        prepare();
+    }
+
+    /// Brings what the kernels derive from the parameters up to date.
+    void prepare() { Program::prepare(parameters_.data(), packed_.data()); }
+
+    /// Forward pass in training mode: batch statistics, dropout drawn from `seed`, running statistics
+    /// moved. `logits` receives count × classes. The input must stay until `backward`.
+    void forward(const S* input, std::int64_t count, std::uint64_t seed, S* logits) {
+        pass_ = reserve(workspace_, count, true, threads_);
+        pass_.seed = seed;
+        input_ = input;
+        Program::forward(pass_, weights(), input, logits, workspace_.saved.data());
+    }
+
+    /// Backward pass of the batch that `forward` saw: writes dL/dparameters, and dL/dinput where asked.
+    void backward(const S* logits_gradient, S* parameter_gradient, S* input_gradient = nullptr) {
+        Program::backward(pass_, weights(), input_, workspace_.saved.data(), logits_gradient, input_gradient,
+                          parameter_gradient);
+    }
+
+    /// Forward pass in inference mode: running statistics, no dropout. Samples are independent, so each
+    /// thread takes a few of them through the whole network while they are in its cache.
+    void infer(const S* input, std::int64_t count, S* logits) {
+        constexpr std::int64_t group = 4;
+        const std::int64_t groups = (count + group - 1) / group;
+        inference_.resize(static_cast<std::size_t>(threads_));
+        for (Workspace& workspace : inference_) reserve(workspace, std::min(group, count), false, 1);
+        detail::parallel_for(groups, threads_, [&](std::int64_t index, int thread) {
+            const std::int64_t first = index * group;
+            Workspace& workspace = inference_[static_cast<std::size_t>(thread)];
+            const Pass<S> pass = reserve(workspace, std::min(group, count - first), false, 1);
+            Program::forward(pass, weights(), input + first * input_elements, logits + first * output_elements,
+                             workspace.saved.data());
+        });
+    }
+
+private:
+    struct Workspace {
+        std::vector<S> saved, scratch, partials;
+        std::vector<double> sums;
+    };
+
+    static Pass<S> reserve(Workspace& workspace, std::int64_t count, bool training, int threads) {
+        const auto grow = [](auto& buffer, std::int64_t size) {
+            if (buffer.size() < static_cast<std::size_t>(size)) buffer.resize(static_cast<std::size_t>(size));
+        };
+        grow(workspace.saved, Program::saved_per_sample(training) * count + Program::saved_fixed(training));
+        grow(workspace.scratch, Program::scratch * threads);
+        if (training) {
+            grow(workspace.partials, Program::partials * chunk_count(count));
+            grow(workspace.sums, Program::sums * chunk_count(count));
+        }
+        Pass<S> pass;
+        pass.count = count;
+        pass.threads = threads;
+        pass.training = training;
+        pass.scratch = workspace.scratch.data();
+        pass.scratch_stride = Program::scratch;
+        pass.partials = workspace.partials.data();
+        pass.sums = workspace.sums.data();
+        return pass;
+    }
+
+    Weights<S> weights() { return {parameters_.data(), statistics_.data(), packed_.data()}; }
+
+    std::vector<S> parameters_, statistics_, packed_;
+    Workspace workspace_;
+    std::vector<Workspace> inference_;
+    Pass<S> pass_;
+    const S* input_ = nullptr;
+    int threads_;
+};
+
+}  // namespace cpu
+}  // namespace bantam

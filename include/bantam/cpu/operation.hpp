@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <bantam/core/layer.hpp>
+#include <bantam/core/shape.hpp>
+
+#include <algorithm>
+#include <cstdint>
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+namespace bantam::cpu {
+
+/// Work over a batch is cut into at most this many chunks of samples. Sums over samples are kept a
+/// chunk and added in order, so that results do not depend on the number of threads.
+inline constexpr std::int64_t max_chunks = 16;
+
+/// What an operation knows of the pass it runs in.
+template <class S>
+struct Pass {
+    std::int64_t count = 0;   ///< samples in the batch
+    int threads = 1;
+    bool training = false;    ///< batch statistics, dropout; forward keeps what backward needs
+    std::uint64_t seed = 0;   ///< randomness of this step
+    std::uint64_t stream = 0; ///< randomness of this layer
+    S* scratch = nullptr;     ///< `scratch_stride` scalars a thread
+    std::int64_t scratch_stride = 0;
+    S* partials = nullptr;    ///< `Operation::partials` scalars a chunk
+    double* sums = nullptr;   ///< `Operation::sums` doubles a chunk
+};
+
+/// Where an operation finds its tensors.
+template <class S>
+struct Weights {
+    const S* parameters = nullptr;  ///< trainable, in the order of the layer's tensor list
+    S* statistics = nullptr;        ///< not trainable, likewise
+    const S* packed = nullptr;      ///< what `prepare` made of the parameters
+};
+
+/// How `L` runs on an `Input` shape; specialise it to give a layer of your own a CPU. Arguments come
+/// in one order everywhere: `forward(pass, weights, input, output, saved)` and `backward(pass, weights,
+/// input, saved, output_gradient, input_gradient, parameter_gradient)`. Buffers hold `pass.count`
+/// samples, NHWC. `backward` writes (does not add to) its gradients; `input_gradient` may be null where
+/// nobody asks for it. `input` and `saved` are as forward left them.
+template <class L, Shape Input, class S>
+struct Operation;
+
+/// Sizes that an operation states, with the answers of one that needs nothing.
+struct OperationSizes {
+    static constexpr std::int64_t saved_per_sample(bool /*training*/) { return 0; }
+    static constexpr std::int64_t saved_fixed(bool /*training*/) { return 0; }
+    static constexpr std::int64_t packed = 0;    ///< scalars that `prepare` writes
+    static constexpr std::int64_t scratch = 0;   ///< scalars a thread
+    static constexpr std::int64_t partials = 0;  ///< scalars a chunk
+    static constexpr std::int64_t sums = 0;      ///< doubles a chunk
+
+    template <class S>
+    static void prepare(const S* /*parameters*/, S* /*packed*/) {}
+};
+
+/// A fixed part of the batch: samples [first, first + count).
+struct Chunk {
+    std::int64_t index;
+    std::int64_t first;
+    std::int64_t count;
+};
+
+constexpr std::int64_t chunk_count(std::int64_t samples) { return std::min(samples, max_chunks); }
+
+constexpr Chunk chunk_at(std::int64_t samples, std::int64_t index) {
+    const std::int64_t chunks = chunk_count(samples);
+    const std::int64_t first = samples * index / chunks;
+    return {index, first, samples * (index + 1) / chunks - first};
+}
+
+namespace detail {
+
+/// Runs `body(index, thread)` for every index below `count` on `threads` threads.
+template <class Body>
+void parallel_for(std::int64_t count, int threads, Body&& body) {
+#ifdef _OPENMP
+    if (threads > 1 && count > 1) {
+#pragma omp parallel for schedule(static) num_threads(threads)
+        for (std::int64_t index = 0; index < count; ++index) body(index, omp_get_thread_num());
+        return;
+    }
+#endif
+    static_cast<void>(threads);
+    for (std::int64_t index = 0; index < count; ++index) body(index, 0);
+}
+
+}  // namespace detail
+
+/// Runs `body(chunk, scratch)` for every chunk of the batch, in parallel.
+template <class S, class Body>
+void for_each_chunk(const Pass<S>& pass, Body&& body) {
+    detail::parallel_for(chunk_count(pass.count), pass.threads, [&](std::int64_t index, int thread) {
+        body(chunk_at(pass.count, index), pass.scratch + thread * pass.scratch_stride);
+    });
+}
+
+/// Adds the chunks' `size` partial sums in order: `total[i] = Σ_chunk partials[chunk·stride + i]`;
+/// `total` may be the first chunk's partial sums themselves.
+template <class S, class T>
+void add_partials(const Pass<S>& pass, const T* partials, std::int64_t stride, std::int64_t size, T* total) {
+    constexpr std::int64_t block = 1024;
+    const std::int64_t chunks = chunk_count(pass.count);
+    detail::parallel_for((size + block - 1) / block, pass.threads, [&](std::int64_t index, int) {
+        const std::int64_t end = std::min(size, (index + 1) * block);
+        if (total != partials) std::copy(partials + index * block, partials + end, total + index * block);
+        for (std::int64_t chunk = 1; chunk < chunks; ++chunk)
+            for (std::int64_t i = index * block; i < end; ++i) total[i] += partials[chunk * stride + i];
+    });
+}
+
+}  // namespace bantam::cpu

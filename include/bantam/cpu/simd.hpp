@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+namespace bantam::cpu {
+
+// The compiler's own vector types stay in registers where small fixed-size arrays of a matrix library
+// may not, and cost nothing to include.
+#if defined(__AVX512F__)
+inline constexpr int vector_bytes = 64;
+#elif defined(__AVX__)
+inline constexpr int vector_bytes = 32;
+#else
+inline constexpr int vector_bytes = 16;
+#endif
+
+/// Scalars in one vector register.
+template <class S>
+inline constexpr int lanes = vector_bytes / static_cast<int>(sizeof(S));
+
+template <class S>
+struct VectorOf {
+    typedef S type __attribute__((vector_size(vector_bytes)));
+};
+template <class S>
+using Vector = typename VectorOf<S>::type;
+
+template <class S>
+inline Vector<S> load(const S* from) {
+    Vector<S> vector;
+    std::memcpy(&vector, from, sizeof vector);
+    return vector;
+}
+
+template <class S>
+inline void store(S* to, const Vector<S>& vector) {
+    std::memcpy(to, &vector, sizeof vector);
+}
+
+/// The first `count` lanes; the others are zero.
+template <class S>
+inline Vector<S> load_some(const S* from, std::int64_t count) {
+    Vector<S> vector{};
+    std::memcpy(&vector, from, static_cast<std::size_t>(count) * sizeof(S));
+    return vector;
+}
+
+/// The first `count` lanes only.
+template <class S>
+inline void store_some(S* to, const Vector<S>& vector, std::int64_t count) {
+    std::memcpy(to, &vector, static_cast<std::size_t>(count) * sizeof(S));
+}
+
+template <class S>
+inline Vector<S> broadcast(S scalar) {
+    return scalar - Vector<S>{};
+}
+
+/// Calls `body(first, load, store)` for each vector of a run of `count` scalars; the last one may be
+/// shorter, and the two functions then touch only what belongs to the run.
+template <class S, class Body>
+inline void for_each_vector(std::int64_t count, Body&& body) {
+    std::int64_t first = 0;
+    for (; first + lanes<S> <= count; first += lanes<S>)
+        body(
+            first, [](const S* from) { return load(from); },
+            [](S* to, const Vector<S>& vector) { store(to, vector); });
+    if (const std::int64_t rest = count - first; rest > 0)
+        body(
+            first, [rest](const S* from) { return load_some(from, rest); },
+            [rest](S* to, const Vector<S>& vector) { store_some(to, vector, rest); });
+}
+
+}  // namespace bantam::cpu
