@@ -44,7 +44,7 @@ import torch_layers as layers  # noqa: E402
 
 BATCH, HEIGHT, WIDTH = 2, 7, 6
 
-KINKS = {nn.ReLU: (0,), nn.ReLU6: (0, 6), nn.LeakyReLU: (0,), nn.Hardswish: (-3, 3), nn.Hardsigmoid: (-3, 3)}
+KINKS = {nn.ReLU: (0,), nn.ReLU6: (0, 6), nn.LeakyReLU: (0,), nn.Hardswish: (-3, 3), layers.HardSigmoid: (-3, 3)}
 # A float run must fall on the same side of every kink as this double run.
 SMALLEST_DISTANCE = 2e-4
 
@@ -93,7 +93,7 @@ def cases():
     yield case("tanh_exp", layers.TanhExp(), 3, small)
     yield case("tanh_exp_gate", layers.TanhExpGate(), 6, small)
     yield case("sigmoid", nn.Sigmoid(), 3, small)
-    yield case("hard_sigmoid", nn.Hardsigmoid(), 3, small)
+    yield case("hard_sigmoid", layers.HardSigmoid(), 3, small)
     yield case("max_pool_2", nn.MaxPool2d(2), 3)
     yield case("max_pool_3_stride2_padding1", nn.MaxPool2d(3, 2, 1), 3)
     yield case("avg_pool_2", nn.AvgPool2d(2), 3)

@@ -48,6 +48,13 @@ class ChannelLayerNorm(nn.Module):
         return x.permute(0, 3, 1, 2)
 
 
+class HardSigmoid(nn.Module):
+    """relu6(x + 3) / 6. PyTorch's own rounds the 1 / 6 of its gradient to float32 even in float64."""
+
+    def forward(self, x):
+        return functional.relu6(x + 3) / 6
+
+
 class TanhExp(nn.Module):
     """x * tanh(exp(x)) (Liu & Di 2020)."""
 
