@@ -117,7 +117,7 @@ inline void paint_fork(Brush& brush, const Frame& f) {
 
 /// A small thing beside the dish: a garnish, a drink, or a taste of another class.
 inline void paint_side(Brush& brush, const Frame& f) {
-    switch (brush.whole(0, 9)) {
+    switch (brush.whole(0, 7)) {
         case 0:
             leaf(brush, f, 0.32F);
             break;
@@ -202,14 +202,14 @@ inline void blur(Brush& brush, float share) {
 inline void develop(Brush& brush) {
     const Color cast{brush.uniform(0.88F, 1.12F), brush.uniform(0.93F, 1.05F),
                      brush.uniform(0.8F, 1.12F)};
-    const float exposure = brush.uniform(0.7F, 1.3F);
-    const float contrast = brush.uniform(0.8F, 1.2F);
-    const float saturation = brush.uniform(0.6F, 1.25F);
-    const float gradient = brush.uniform(0.0F, 0.45F);
-    const float vignette = brush.uniform(0.0F, 0.5F);
+    const float exposure = brush.uniform(0.8F, 1.25F);
+    const float contrast = brush.uniform(0.9F, 1.2F);
+    const float saturation = brush.uniform(0.8F, 1.25F);
+    const float gradient = brush.uniform(0.0F, 0.35F);
+    const float vignette = brush.uniform(0.0F, 0.35F);
     const Point toward = brush.light();
-    for (int round = brush.whole(0, 2); round > 0; --round) blur(brush, brush.uniform(0.2F, 0.6F));
-    const float grain = brush.chance(0.5F) ? brush.uniform(0.01F, 0.05F) : 0.01F;
+    for (int round = brush.whole(0, 1); round > 0; --round) blur(brush, brush.uniform(0.2F, 0.6F));
+    const float grain = brush.chance(0.5F) ? brush.uniform(0.01F, 0.03F) : 0.01F;
     brush.wash(Frame{}.at(0.5F, 0.5F), [&](Point p, Color color) {
         const float light =
             exposure * (1.0F + gradient * dot(p, toward)) * (1.0F - vignette * dot(p, p));
@@ -226,22 +226,21 @@ inline void develop(Brush& brush) {
 inline void paint_still_life(Brush& brush, std::size_t dish) {
     paint_table(brush);
     // The camera: where the plate lies, how large, how turned and how steeply seen.
-    const float reach = brush.uniform(0.28F, 0.5F);
+    const float reach = brush.uniform(0.34F, 0.5F);
     const float steepness = brush.uniform(0.68F, 1.0F);
-    const Frame view =
-        Frame{}
-            .at(0.5F + brush.uniform(-0.16F, 0.16F), 0.5F + brush.uniform(-0.16F, 0.16F))
-            .turned(brush.uniform(-0.35F, 0.35F))
-            .scaled(reach, reach * steepness);
+    const Frame view = Frame{}
+                           .at(0.5F + brush.uniform(-0.1F, 0.1F), 0.5F + brush.uniform(-0.1F, 0.1F))
+                           .turned(brush.uniform(-0.35F, 0.35F))
+                           .scaled(reach, reach * steepness);
     paint_plate(brush, view);
-    const int sides = brush.chance(0.65F) ? brush.whole(1, 3) : 0;
+    const int sides = brush.chance(0.6F) ? brush.whole(1, 2) : 0;
     for (int i = 0; i < sides; ++i) {
-        const Point p = on_circle(brush.angle()) * brush.uniform(0.8F, 1.5F);
+        const Point p = on_circle(brush.angle()) * brush.uniform(1.0F, 1.5F);
         paint_side(brush, view.at(p.x, p.y).turned(brush.angle()));
     }
     const Point p = brush.in_disc(0.2F);
-    dishes[dish].paint(brush, view.at(p.x, p.y).scaled(brush.uniform(0.85F, 1.2F)));
-    if (brush.chance(0.3F)) paint_obstacle(brush, view);
+    dishes[dish].paint(brush, view.at(p.x, p.y).scaled(brush.uniform(0.95F, 1.25F)));
+    if (brush.chance(0.2F)) paint_obstacle(brush, view);
     develop(brush);
 }
 
