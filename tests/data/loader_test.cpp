@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: MIT
+#define BOOST_TEST_MODULE data_loader
+#include "bantam/data/loader.hpp"
+
+#include "data/sample_pictures.hpp"
+#include "io/temporary_folder.hpp"
+
+#include <boost/test/unit_test.hpp>
+#include <chrono>
+#include <map>
+#include <set>
+#include <type_traits>
+
+namespace {
+
+using namespace bantam_test;
+using bantam::Batch;
+using bantam::BatchQueue;
+using bantam::LoaderOptions;
+using bantam::TrainingLoader;
+
+constexpr int stored_size = 12;
+
+struct Pictures {
+    TemporaryFolder folder;
+    bantam::LabeledPictures labeled;
+    bantam::UnlabeledPictures unlabeled;
+    bantam::TestPictures testing;
+    bantam::TeacherLogits teacher;
+
+    Pictures(int labeled_count, int unlabeled_count) {
+        bantam::LabeledSplit labeled_split;
+        bantam::UnlabeledSplit unlabeled_split;
+        for (int index = 0; index < labeled_count + unlabeled_count; ++index) {
+            const std::string name = std::to_string(1000 + index) + ".png";
+            folder.write(name, png_of(smooth_pixels(stored_size, stored_size, 3, std::uint64_t(index)),
+                                      stored_size, stored_size, 3));
+            if (index < labeled_count) {
+                labeled_split.paths.push_back(name);
+                labeled_split.labels.push_back(index);
+            } else {
+                unlabeled_split.paths.push_back(name);
+            }
+        }
+        const bantam::PictureOptions options{.stored_size = stored_size, .hash_files = true};
+        labeled = load_pictures(folder.path(), labeled_split, options);
+        unlabeled = load_pictures(folder.path(), unlabeled_split, options);
+        testing = load_pictures(folder.path(), bantam::TestSplit{unlabeled_split.paths}, options);
+
+        bantam::Random random{1, 1};
+        teacher.classes = {"0", "1", "2"};
+        teacher.view_count = 4;
+        for (int image = 0; image < labeled_count + unlabeled_count; ++image) {
+            teacher.paths.push_back(std::to_string(1000 + image) + ".png");
+            for (int view = 0; view < 4; ++view) {
+                teacher.views.push_back(view == 0 ? bantam::whole_view()
+                                                  : bantam::random_view(random));
+                // Every view's logits name their image and view.
+                teacher.logits.insert(teacher.logits.end(), {float(image), float(view), 0.5F});
+            }
+        }
+    }
+};
+
+LoaderOptions small_options(std::int64_t batch_size) {
+    LoaderOptions options;
+    options.input = {8, 10, 3};
+    options.batch_size = batch_size;
+    options.seed = 77;
+    return options;
+}
+
+std::vector<Batch> all_batches(const TrainingLoader& loader, std::int64_t epoch) {
+    std::vector<Batch> batches;
+    const auto order = loader.epoch_order(epoch);
+    for (std::int64_t index = 0; index < loader.batch_count(); ++index)
+        loader.assemble(epoch, order, index, batches.emplace_back());
+    return batches;
+}
+
+BOOST_AUTO_TEST_CASE(an_epoch_holds_every_sample_once_in_nearly_equal_batches) {
+    const Pictures pictures{23, 0};
+    for (const std::int64_t batch_size : {1, 2, 3, 5, 11, 22, 23, 100}) {
+        TrainingLoader loader{small_options(batch_size)};
+        loader.add(pictures.labeled);
+        std::multiset<int> labels;
+        std::int64_t smallest = 1000;
+        std::int64_t largest = 0;
+        for (const Batch& batch : all_batches(loader, 0)) {
+            labels.insert(batch.labels.begin(), batch.labels.end());
+            smallest = std::min(smallest, batch.count);
+            largest = std::max(largest, batch.count);
+            BOOST_TEST(batch.pixels.size() == std::size_t(batch.count * 8 * 10 * 3));
+            BOOST_TEST(batch.has_teacher == std::vector<std::uint8_t>(std::size_t(batch.count), 0));
+        }
+        BOOST_TEST(std::set<int>(labels.begin(), labels.end()).size() == 23U);
+        BOOST_TEST(labels.size() == 23U);
+        BOOST_TEST(largest - smallest <= 1);
+        BOOST_TEST(largest == loader.largest_batch());
+        BOOST_TEST(largest <= std::max<std::int64_t>(batch_size, batch_size == 2 ? 3 : 0));
+        if (batch_size > 1) BOOST_TEST(smallest >= 2);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_single_sample_makes_a_single_batch) {
+    const Pictures pictures{1, 0};
+    TrainingLoader loader{small_options(8)};
+    BOOST_TEST(loader.batch_count() == 0);
+    loader.add(pictures.labeled);
+    BOOST_TEST(all_batches(loader, 0).size() == 1U);
+}
+
+BOOST_AUTO_TEST_CASE(epochs_differ_and_the_same_epoch_repeats_to_the_bit) {
+    const Pictures pictures{30, 0};
+    TrainingLoader loader{small_options(30)};
+    loader.add(pictures.labeled);
+    const Batch first = all_batches(loader, 0)[0];
+    const Batch again = all_batches(loader, 0)[0];
+    const Batch next = all_batches(loader, 1)[0];
+    BOOST_TEST(first.labels == again.labels);
+    BOOST_TEST(first.pixels == again.pixels);
+    BOOST_TEST(first.labels != next.labels);
+    LoaderOptions other = small_options(30);
+    other.seed = 78;
+    TrainingLoader reseeded{other};
+    reseeded.add(pictures.labeled);
+    BOOST_TEST(all_batches(reseeded, 0)[0].labels != first.labels);
+    BOOST_TEST(all_batches(reseeded, 0)[0].pixels != first.pixels);
+}
+
+BOOST_AUTO_TEST_CASE(a_sample_does_not_depend_on_the_batch_it_is_in) {
+    const Pictures pictures{12, 0};
+    TrainingLoader large{small_options(12)};
+    TrainingLoader small{small_options(5)};
+    large.add(pictures.labeled);
+    small.add(pictures.labeled);
+    std::vector<float> pixels;
+    for (const Batch& batch : all_batches(small, 3))
+        pixels.insert(pixels.end(), batch.pixels.begin(), batch.pixels.end());
+    BOOST_TEST(pixels == all_batches(large, 3)[0].pixels);
+}
+
+BOOST_AUTO_TEST_CASE(the_student_sees_the_view_whose_logits_it_is_given) {
+    const Pictures pictures{10, 15};
+    TrainingLoader loader{small_options(25)};
+    loader.add(pictures.labeled, {&pictures.teacher, 0});
+    loader.add(pictures.unlabeled, {&pictures.teacher, 10});
+    const auto plain = compose(bantam::byte_colours(), bantam::normalise({}));
+    std::set<std::pair<int, int>> seen;
+    for (std::int64_t epoch = 0; epoch < 12; ++epoch) {
+        const Batch batch = all_batches(loader, epoch)[0];
+        for (std::size_t slot = 0; slot < 25; ++slot) {
+            BOOST_REQUIRE(batch.has_teacher[slot] == 1);
+            const int image = int(batch.teacher_logits[slot * 3]);
+            const int view = int(batch.teacher_logits[slot * 3 + 1]);
+            BOOST_REQUIRE(batch.labels[slot] == (image < 10 ? image : -1));
+            const auto* stored = image < 10 ? pictures.labeled.store.pixels(std::size_t(image))
+                                            : pictures.unlabeled.store.pixels(std::size_t(image - 10));
+            std::vector<float> expected(8 * 10 * 3);
+            bantam::cut_view(stored, stored_size, pictures.teacher.view(image, view), {8, 10, 3},
+                             expected.data(), plain);
+            const auto begin = batch.pixels.begin() + std::ptrdiff_t(slot * 240);
+            BOOST_REQUIRE(std::equal(expected.begin(), expected.end(), begin));
+            seen.insert({image, view});
+        }
+    }
+    // All but few of the 100 pairs turn up in 300 draws.
+    BOOST_TEST(seen.size() > 85U);
+}
+
+BOOST_AUTO_TEST_CASE(colour_jitter_reaches_teacher_views_only_when_asked_for) {
+    const Pictures pictures{6, 0};
+    const auto pixels_with = [&](bool enabled, bool on_teacher_views, bool with_teacher) {
+        LoaderOptions options = small_options(6);
+        if (!enabled) options.colour = {};
+        options.colour_on_teacher_views = on_teacher_views;
+        TrainingLoader loader{options};
+        loader.add(pictures.labeled,
+                   with_teacher ? bantam::TeacherRows{&pictures.teacher, 0} : bantam::TeacherRows{});
+        return all_batches(loader, 0)[0].pixels;
+    };
+    BOOST_TEST(pixels_with(true, false, true) == pixels_with(false, false, true));
+    BOOST_TEST(pixels_with(true, true, true) != pixels_with(false, false, true));
+    BOOST_TEST(pixels_with(true, false, false) != pixels_with(false, false, false));
+}
+
+BOOST_AUTO_TEST_CASE(mixed_samples_carry_zeros_where_there_is_no_teacher) {
+    const Pictures pictures{4, 4};
+    TrainingLoader loader{small_options(8)};
+    loader.add(pictures.labeled);
+    loader.add(pictures.unlabeled, {&pictures.teacher, 4});
+    const Batch batch = all_batches(loader, 0)[0];
+    BOOST_REQUIRE(batch.teacher_logits.size() == 24U);
+    for (std::size_t slot = 0; slot < 8; ++slot) {
+        BOOST_TEST((batch.has_teacher[slot] == 1) == (batch.labels[slot] == -1));
+        BOOST_TEST(batch.teacher_logits[slot * 3 + 2] == (batch.has_teacher[slot] ? 0.5F : 0.0F));
+    }
+}
+
+BOOST_AUTO_TEST_CASE(what_does_not_fit_together_is_refused) {
+    const Pictures pictures{5, 5};
+    LoaderOptions grey = small_options(4);
+    grey.input.channels = 1;
+    BOOST_TEST(message_of<bantam::Error>([&] { TrainingLoader{grey}; }) ==
+               "pictures have 3 channels, the network's image has 8×10×1; use Image<height, width, 3>");
+    BOOST_TEST(message_of<bantam::Error>([&] { TrainingLoader{small_options(0)}; }) ==
+               "batch size must be at least 1");
+    TrainingLoader loader{small_options(4)};
+    BOOST_TEST(contains(
+        message_of<bantam::Error>([&] { loader.add(pictures.labeled, {&pictures.teacher, 6}); }),
+        "the teacher logits have 10 images, fewer than the pictures need"));
+    loader.add(pictures.labeled, {&pictures.teacher, 0});
+    const bantam::TeacherLogits second = pictures.teacher;
+    BOOST_TEST(contains(
+        message_of<bantam::Error>([&] { loader.add(pictures.unlabeled, {&second, 5}); }),
+        "logits of two teachers"));
+}
+
+// The testing pictures can be predicted but not trained on: there is no such call.
+template <class Set>
+constexpr bool can_train_on = requires(TrainingLoader& loader, const Set& set) { loader.add(set); };
+static_assert(can_train_on<bantam::LabeledPictures>);
+static_assert(can_train_on<bantam::UnlabeledPictures>);
+static_assert(!can_train_on<bantam::TestPictures>);
+static_assert(!std::is_constructible_v<bantam::EvaluationLoader, const bantam::TestPictures&,
+                                       bantam::Shape, std::int64_t, bantam::Normalisation,
+                                       bantam::TeacherRows>);
+
+BOOST_AUTO_TEST_CASE(evaluation_goes_through_whole_pictures_in_order) {
+    const Pictures pictures{7, 3};
+    const bantam::EvaluationLoader loader{pictures.labeled, {8, 10, 3}, 3, {}, {&pictures.teacher, 0}};
+    BOOST_TEST(loader.batch_count() == 3);
+    std::vector<int> labels;
+    for (std::int64_t index = 0; index < 3; ++index) {
+        Batch batch;
+        loader.assemble(index, batch);
+        for (std::size_t slot = 0; slot < std::size_t(batch.count); ++slot) {
+            BOOST_TEST(batch.teacher_logits[slot * 3] == float(labels.size() + slot));
+            BOOST_TEST(batch.teacher_logits[slot * 3 + 1] == 0.0F);
+        }
+        std::vector<float> expected(240);
+        bantam::cut_view(pictures.labeled.store.pixels(labels.size()), stored_size,
+                         bantam::whole_view(), {8, 10, 3}, expected.data(),
+                         compose(bantam::byte_colours(), bantam::normalise({})));
+        BOOST_TEST(std::equal(expected.begin(), expected.end(), batch.pixels.begin()));
+        labels.insert(labels.end(), batch.labels.begin(), batch.labels.end());
+    }
+    BOOST_TEST(labels == (std::vector<int>{0, 1, 2, 3, 4, 5, 6}));
+    const bantam::EvaluationLoader testing{pictures.testing, {8, 10, 3}, 8};
+    Batch batch;
+    testing.assemble(0, batch);
+    BOOST_TEST(batch.count == 3);
+    BOOST_TEST(batch.labels == (std::vector<int>{-1, -1, -1}));
+    BOOST_TEST(batch.teacher_logits.empty());
+}
+
+BOOST_AUTO_TEST_CASE(pictures_are_listed_in_the_order_of_the_logits_file) {
+    const Pictures pictures{2, 1};
+    const auto expected =
+        bantam::expected_pictures(pictures.labeled, pictures.unlabeled, pictures.labeled, {"0", "1"});
+    BOOST_TEST(expected.paths == (std::vector<std::string>{"1000.png", "1001.png", "1002.png",
+                                                           "1000.png", "1001.png"}));
+    BOOST_TEST(expected.hashes[2] == bantam::hash_file(pictures.folder.path() / "1002.png"));
+    BOOST_TEST(expected.stored_size == stored_size);
+}
+
+BOOST_AUTO_TEST_CASE(a_queue_delivers_every_batch_in_order) {
+    for (const std::int64_t count : {0, 1, 2, 3, 200})
+        for (const std::int64_t first : {0, 1}) {
+            BatchQueue queue{count, [](std::int64_t index, Batch& batch) { batch.count = index; },
+                             first};
+            for (std::int64_t index = first; index < count; ++index) {
+                const Batch* batch = queue.next();
+                BOOST_REQUIRE(batch != nullptr);
+                BOOST_REQUIRE(batch->count == index);
+            }
+            BOOST_TEST(queue.next() == nullptr);
+            BOOST_TEST(queue.next() == nullptr);
+        }
+}
+
+BOOST_AUTO_TEST_CASE(the_next_batch_is_prepared_while_this_one_is_used) {
+    std::atomic<std::int64_t> prepared{0};
+    BatchQueue queue{10, [&](std::int64_t, Batch&) { ++prepared; }};
+    queue.next();
+    for (int wait = 0; wait < 2000 && prepared < 2; ++wait)
+        std::this_thread::sleep_for(std::chrono::milliseconds{1});
+    BOOST_TEST(prepared == 2);
+}
+
+BOOST_AUTO_TEST_CASE(an_exception_comes_out_of_next_after_the_sound_batches) {
+    BatchQueue queue{5, [](std::int64_t index, Batch& batch) {
+                         if (index == 2) throw bantam::Error{"batch 2 is broken"};
+                         batch.count = index;
+                     }};
+    BOOST_TEST(queue.next()->count == 0);
+    BOOST_TEST(queue.next()->count == 1);
+    BOOST_TEST(message_of<bantam::Error>([&] { queue.next(); }) == "batch 2 is broken");
+    BOOST_TEST(message_of<bantam::Error>([&] { queue.next(); }) == "batch 2 is broken");
+}
+
+BOOST_AUTO_TEST_CASE(a_queue_may_be_left_at_any_time) {
+    for (int taken = 0; taken < 4; ++taken) {
+        BatchQueue queue{100, [](std::int64_t, Batch& batch) { batch.pixels.assign(10'000, 1.0F); }};
+        for (int index = 0; index < taken; ++index) queue.next();
+    }
+}
+
+}  // namespace

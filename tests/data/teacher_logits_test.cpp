@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: MIT
+#define BOOST_TEST_MODULE data_teacher_logits
+#include "bantam/data/teacher_logits.hpp"
+
+#include "bantam/core/random.hpp"
+#include "io/temporary_folder.hpp"
+
+#include <boost/test/unit_test.hpp>
+#include <functional>
+#include <limits>
+
+namespace {
+
+using bantam::ExpectedPictures;
+using bantam::TeacherLogits;
+using bantam_test::contains;
+using bantam_test::contents_of;
+using bantam_test::message_of;
+using bantam_test::TemporaryFolder;
+
+TeacherLogits sample_logits() {
+    TeacherLogits teacher;
+    teacher.paths = {"training/labeled/00/a.jpg", "training/unlabeled/00/b.jpg", "validation/01/ü.jpg"};
+    teacher.hashes = {"0000000000000001", "0000000000000002", "0000000000000003"};
+    teacher.classes = {"00", "01"};
+    teacher.view_count = 2;
+    for (int image = 0; image < 3; ++image) {
+        teacher.views.push_back(bantam::whole_view());
+        teacher.views.push_back({0.125F, 0.25F, 0.5F, 0.625F, image % 2 == 0});
+    }
+    for (int value = 0; value < 12; ++value) teacher.logits.push_back(0.5F * float(value) - 2);
+    teacher.teacher = "00000000000000aa";
+    teacher.teacher_name = "teacher.safetensors";
+    teacher.view_seed = std::numeric_limits<std::uint64_t>::max();
+    teacher.preprocessing.input_height = 96;
+    return teacher;
+}
+
+ExpectedPictures sample_pictures() {
+    const TeacherLogits teacher = sample_logits();
+    return {teacher.paths, teacher.hashes, teacher.classes, 144};
+}
+
+std::string mismatch(const std::function<void(ExpectedPictures&)>& change) {
+    ExpectedPictures expected = sample_pictures();
+    change(expected);
+    return message_of<bantam::Error>(
+        [&] { bantam::check_teacher_logits(sample_logits(), "t.safetensors", expected); });
+}
+
+BOOST_AUTO_TEST_CASE(what_is_written_comes_back) {
+    const TemporaryFolder folder;
+    const auto path = folder.path() / "t.safetensors";
+    const TeacherLogits teacher = sample_logits();
+    bantam::write_teacher_logits(path, teacher);
+    const TeacherLogits read = bantam::read_teacher_logits(path);
+    BOOST_TEST(read.paths == teacher.paths);
+    BOOST_TEST(read.hashes == teacher.hashes);
+    BOOST_TEST(read.classes == teacher.classes);
+    BOOST_TEST(read.logits == teacher.logits);
+    BOOST_CHECK(read.views == teacher.views);
+    BOOST_TEST(read.view_seed == teacher.view_seed);
+    BOOST_TEST(read.teacher == teacher.teacher);
+    BOOST_TEST(read.teacher_name == teacher.teacher_name);
+    BOOST_TEST(read.preprocessing.input_height == 96);
+    BOOST_CHECK(read.preprocessing.normalisation == teacher.preprocessing.normalisation);
+    BOOST_TEST(*read.view_logits(2, 1) == teacher.logits[10]);
+    BOOST_CHECK(read.view(1, 1) == teacher.views[3]);
+    bantam::check_teacher_logits(read, path, sample_pictures());
+}
+
+BOOST_AUTO_TEST_CASE(the_first_mismatch_with_the_pictures_is_named) {
+    const std::string start = "t.safetensors: does not match the pictures: ";
+    const std::string end = "; create it again with precompute_logits";
+    BOOST_TEST(mismatch([](ExpectedPictures& e) { e.hashes[1] = "00000000000000ff"; }) ==
+               start + "image 1 (training/unlabeled/00/b.jpg) has other content: hash "
+                       "0000000000000002, in the data it is 00000000000000ff" + end);
+    BOOST_TEST(mismatch([](ExpectedPictures& e) {
+                   std::swap(e.paths[0], e.paths[1]);
+                   std::swap(e.hashes[0], e.hashes[1]);
+               }) == start + "image 0 is 'training/labeled/00/a.jpg', in the data it is "
+                             "'training/unlabeled/00/b.jpg'" + end);
+    BOOST_TEST(mismatch([](ExpectedPictures& e) { e.classes.push_back("02"); }) ==
+               start + "it has 2 classes, the data has 3" + end);
+    BOOST_TEST(mismatch([](ExpectedPictures& e) { e.classes[1] = "soup"; }) ==
+               start + "its class 1 is '01', in the data it is 'soup'" + end);
+    BOOST_TEST(mismatch([](ExpectedPictures& e) { e.stored_size = 128; }) ==
+               start + "its pictures were stored at size 144, here it is 128" + end);
+    BOOST_TEST(mismatch([](ExpectedPictures& e) { e.paths.pop_back(); }) ==
+               start + "image 2 (validation/01/ü.jpg) is not in the data" + end);
+    BOOST_TEST(mismatch([](ExpectedPictures& e) {
+                   e.paths.push_back("new.jpg");
+                   e.hashes.push_back("");
+               }) == start + "picture 3 of the data (new.jpg) is missing from it" + end);
+}
+
+BOOST_AUTO_TEST_CASE(logits_that_are_not_finite_are_neither_written_nor_read) {
+    const TemporaryFolder folder;
+    const auto path = folder.path() / "t.safetensors";
+    TeacherLogits teacher = sample_logits();
+    bantam::write_teacher_logits(path, teacher);
+    std::string bytes = contents_of(path);
+    // The logits are the first tensor by name order; 3.0 is the 11th of them: image 2, view 1.
+    const std::string three("\0\0\x40\x40", 4);
+    const std::size_t place = bytes.rfind(three);
+    BOOST_REQUIRE(place != std::string::npos);
+    bytes.replace(place, 4, std::string("\0\0\xc0\x7f", 4));
+    folder.write("nan.safetensors", bytes);
+    BOOST_TEST(message_of<bantam::Error>(
+                   [&] { bantam::read_teacher_logits(folder.path() / "nan.safetensors"); }) ==
+               (folder.path() / "nan.safetensors").string() +
+                   ": has a logit that is not finite: image 2 (validation/01/ü.jpg), view 1, class "
+                   "'00'; create the file again with precompute_logits");
+    teacher.logits[3] = std::numeric_limits<float>::infinity();
+    BOOST_TEST(contains(
+        message_of<bantam::Error>([&] { bantam::write_teacher_logits(path, teacher); }),
+        "image 0 (training/labeled/00/a.jpg), view 1, class '01'"));
+    BOOST_TEST(bantam::read_teacher_logits(path).logits == sample_logits().logits);
+}
+
+BOOST_AUTO_TEST_CASE(views_outside_the_picture_are_refused) {
+    const TemporaryFolder folder;
+    const auto message = [&](std::size_t view, const bantam::View& box) {
+        TeacherLogits teacher = sample_logits();
+        teacher.views[view] = box;
+        return message_of<bantam::Error>(
+            [&] { bantam::write_teacher_logits(folder.path() / "t", teacher); });
+    };
+    BOOST_TEST(contains(message(1, {0.6F, 0, 0.5F, 1, false}), "not a box within the picture: image 0"));
+    BOOST_TEST(contains(message(3, {0, 0, 0, 1, false}), "not a box within the picture: image 1"));
+    BOOST_TEST(contains(message(3, {0, 0, std::nanf(""), 1, false}), "not a box within"));
+    BOOST_TEST(contains(message(2, {0, 0, 1, 1, true}), "first view that is not the whole picture"));
+}
+
+BOOST_AUTO_TEST_CASE(a_truncated_file_and_other_formats_are_refused) {
+    const TemporaryFolder folder;
+    const auto path = folder.path() / "t.safetensors";
+    bantam::write_teacher_logits(path, sample_logits());
+    const std::string bytes = contents_of(path);
+    for (std::size_t size = 0; size < bytes.size(); size += 7) {
+        const auto cut = folder.write("cut", bytes.substr(0, size));
+        BOOST_REQUIRE(contains(message_of<bantam::Error>([&] { bantam::read_teacher_logits(cut); }),
+                               "not a sound safetensors file"));
+    }
+    bantam::write_safetensors(path, {}, {{"format", "bantam-teacher-logits/2"}});
+    BOOST_TEST(contains(message_of<bantam::Error>([&] { bantam::read_teacher_logits(path); }),
+                        "has format 'bantam-teacher-logits/2', expected 'bantam-teacher-logits/1'"));
+    bantam::write_safetensors(path, {}, {});
+    BOOST_TEST(contains(message_of<bantam::Error>([&] { bantam::read_teacher_logits(path); }),
+                        "its metadata lacks 'format'"));
+}
+
+BOOST_AUTO_TEST_CASE(mutated_files_are_read_or_refused_but_never_crash) {
+    const TemporaryFolder folder;
+    const auto path = folder.path() / "t.safetensors";
+    bantam::write_teacher_logits(path, sample_logits());
+    const std::string sound = contents_of(path);
+    int refused = 0;
+    for (std::uint64_t round = 0; round < 4000; ++round) {
+        bantam::Random random{13, round};
+        std::string mutated = sound;
+        for (std::uint64_t change = random.below(3) + 1; change > 0; --change)
+            mutated[random.below(mutated.size())] = static_cast<char>(random.below(256));
+        folder.write("m", mutated);
+        try {
+            bantam::check_teacher_logits(bantam::read_teacher_logits(folder.path() / "m"), "m",
+                                         sample_pictures());
+        } catch (const bantam::Error&) {
+            ++refused;
+        }
+    }
+    BOOST_TEST(refused > 2000);
+    BOOST_TEST(refused < 4000);
+}
+
+}  // namespace
