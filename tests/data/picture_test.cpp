@@ -5,6 +5,7 @@
 #include "data/sample_pictures.hpp"
 #include "io/temporary_folder.hpp"
 
+#include <algorithm>
 #include <boost/test/unit_test.hpp>
 #include <cstdlib>
 #include <ostream>
@@ -134,6 +135,15 @@ BOOST_AUTO_TEST_CASE(a_damaged_picture_is_not_decoded) {
     Bytes zero = jpeg_of(smooth_pixels(16, 16, 3), 16, 16, 3);
     for (std::size_t byte = 5; byte < 9; ++byte) zero[frame_of(zero) + byte] = 0;
     BOOST_TEST(decode(zero).problem == PictureProblem::damaged);
+}
+
+BOOST_AUTO_TEST_CASE(a_huffman_table_with_too_many_codes_is_refused) {
+    Bytes file = jpeg_of(smooth_pixels(16, 16, 3), 16, 16, 3);
+    const Bytes marker{0xff, 0xc4};
+    const auto table = std::search(file.begin(), file.end(), marker.begin(), marker.end());
+    BOOST_REQUIRE((table != file.end()));
+    for (int count = 0; count < 16; ++count) table[5 + count] = 0xff;
+    BOOST_TEST(decode(file).problem == PictureProblem::damaged);
 }
 
 BOOST_AUTO_TEST_CASE(every_problem_has_a_text_of_its_own) {

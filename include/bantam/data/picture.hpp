@@ -140,6 +140,19 @@ inline bool starts_with(Bytes bytes, std::string_view magic) {
     return bytes.size() >= magic.size() && std::memcmp(bytes.data(), magic.data(), magic.size()) == 0;
 }
 
+// A Huffman table has at most 256 codes; the decoder writes as many as the segment claims (T.81, B.2.4.2).
+inline bool huffman_tables_are_sound(Bytes segment) {
+    constexpr std::size_t lengths = 16;
+    while (!segment.empty()) {
+        if (segment.size() < 1 + lengths) return false;
+        std::size_t codes = 0;
+        for (const std::uint8_t count : segment.subspan(1, lengths)) codes += count;
+        if (codes > 256 || segment.size() < 1 + lengths + codes) return false;
+        segment = segment.subspan(1 + lengths + codes);
+    }
+    return true;
+}
+
 // The decoder fills what is missing with grey, so the walk to the end marker is ours (ITU-T T.81, B.1).
 inline PictureHeader inspect_jpeg(Bytes bytes) {
     PictureHeader header;
@@ -171,6 +184,8 @@ inline PictureHeader inspect_jpeg(Bytes bytes) {
             const bool eight_bit = bytes[position + 2] == 8;
             if (marker > 0xc2 || !eight_bit) return {PictureProblem::unsupported};
         }
+        if (marker == 0xc4 && !huffman_tables_are_sound(bytes.subspan(position + 2, length - 2)))
+            return {PictureProblem::damaged};
         scan_seen = scan_seen || marker == 0xda;
         position += length;
     }
