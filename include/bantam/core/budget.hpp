@@ -30,30 +30,33 @@ constexpr auto budget_message() {
     return text;
 }
 
+// Compilers differ in what they print: g++ the operands of a plain static_assert, every one the name of
+// an undefined template, and from C++26 on the message may be computed. clang reads a class no further
+// than its first failed assertion, hence two of them.
+
 template <class Net, std::int64_t Limit>
-constexpr bool within_budget() {
-    if constexpr (parameter_count<Net> > Limit) {
-        // Compilers differ in what they print: g++ the operands of a plain static_assert, every one the
-        // name of an undefined template, and from C++26 on the message may be computed.
+struct BudgetSentence {
 #if defined(__cpp_static_assert) && __cpp_static_assert >= 202306L
-        static_assert(parameter_count<Net> <= Limit, (budget_message<Net, Limit>()));
+    static_assert(parameter_count<Net> <= Limit, (budget_message<Net, Limit>()));
 #else
-        static_assert(parameter_count<Net> <= Limit, "the network has more parameters than its limit");
+    static_assert(parameter_count<Net> <= Limit, "the network has more parameters than its limit");
 #endif
-        return sizeof(network_exceeds_parameter_budget<parameter_count<Net>, Limit,
-                                                       parameter_count<Net> - Limit>) > 0;
-    } else {
-        return true;
-    }
-}
+};
+
+template <std::int64_t Parameters, std::int64_t Limit>
+struct BudgetNumbers {
+    static_assert(sizeof(network_exceeds_parameter_budget<Parameters, Limit, Parameters - Limit>) > 0);
+};
+template <std::int64_t Parameters, std::int64_t Limit>
+    requires(Parameters <= Limit)
+struct BudgetNumbers<Parameters, Limit> {};
 
 }  // namespace detail
 
 /// A network that is held to a parameter budget: it does not compile with more than `Limit`
 /// parameters, batch-norm statistics included; an Ensemble counts as the sum of its members.
 template <class Net, std::int64_t Limit = default_parameter_limit>
-struct Student : Net {
-    static_assert(detail::within_budget<Net, Limit>());
+struct Student : Net, private detail::BudgetSentence<Net, Limit>, private detail::BudgetNumbers<parameter_count<Net>, Limit> {
     static constexpr std::int64_t parameter_limit = Limit;
 };
 

@@ -15,7 +15,7 @@ namespace bantam {
 template <class Net, class Scalar>
 void initialise_tensors(std::uint64_t seed, std::span<Scalar> parameters, std::span<Scalar> statistics) {
     std::uint64_t stream = 0;
-    for (const TensorEntry& entry : tensor_table<Net>) {
+    for (const NamedTensor& entry : tensor_table<Net>) {
         Random random{seed, stream++};
         const std::span<Scalar> values = (entry.tensor.trainable ? parameters : statistics)
                                              .subspan(static_cast<std::size_t>(entry.offset),

@@ -14,6 +14,7 @@ enum class Reason {
     none,
     kernel_larger_than_image,
     groups_do_not_divide_channels,
+    groups_do_not_divide_output,
     map_was_not_pooled,
     residual_paths_differ,
     branches_differ,
@@ -30,6 +31,9 @@ struct Misfit {
     Reason reason = Reason::none;
     Shape given{};
     Shape needed{};
+    /// Where two paths of a composite disagree: which of its children give the two shapes.
+    int path = -1;
+    int other_path = -1;
 
     constexpr explicit operator bool() const { return reason != Reason::none; }
 };

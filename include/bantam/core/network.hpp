@@ -53,7 +53,7 @@ struct LayerEntry {
 
 /// One row of a network's tensor table: its name in checkpoints and where its elements begin in the
 /// flat parameter buffer (trainable) or the flat statistics buffer (not trainable).
-struct TensorEntry {
+struct NamedTensor {
     detail::Path name;
     Tensor tensor;
     std::int64_t offset;
@@ -81,7 +81,7 @@ inline constexpr Counter network_size = [] {
 template <std::size_t Layers, std::size_t Tensors>
 struct Tables {
     std::array<LayerEntry, Layers> layers{};
-    std::array<TensorEntry, Tensors> tensors{};
+    std::array<NamedTensor, Tensors> tensors{};
     std::int64_t trainable = 0;
     std::int64_t non_trainable = 0;
     std::size_t layer = 0;

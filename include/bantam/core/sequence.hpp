@@ -78,13 +78,15 @@ template <class L, class Given>
 struct PreviousLayer;
 template <class L, class Needed>
 struct FailingLayer;
+template <class L, class Given>
+struct PathThatGives;
 /// Never defined: its appearance in a compiler's output is the error message.
 template <Reason Why, class Position, class Previous, class Failing>
 struct layer_does_not_fit;
 
 namespace detail {
 
-struct InputImage;
+struct NetworkInput;
 
 template <class L>
 constexpr Misfit misfit_of(Shape input) {
@@ -127,13 +129,14 @@ constexpr std::string_view reason_text(Reason reason) {
         case Reason::none: return "fits";
         case Reason::kernel_larger_than_image: return "the kernel is larger than the padded image";
         case Reason::groups_do_not_divide_channels: return "the groups do not divide the channels";
+        case Reason::groups_do_not_divide_output: return "the groups do not divide the output channels";
         case Reason::map_was_not_pooled: return "a classifier on a map that was not pooled or flattened";
         case Reason::residual_paths_differ: return "the residual's body and shortcut give different shapes";
         case Reason::branches_differ: return "the branches give shapes that cannot be joined";
         case Reason::split_does_not_divide_channels: return "the split does not divide the channels";
         case Reason::channels_must_be_even: return "the channels must be even";
         case Reason::gate_must_be_one_pixel_of_all_channels: return "a gate must give one pixel with all channels";
-        case Reason::ensemble_members_differ: return "the ensemble's members take or give different shapes";
+        case Reason::ensemble_members_differ: return "the ensemble's members give different shapes";
     }
     return "";
 }
@@ -156,47 +159,88 @@ template <int Index, class Previous, class Failing, Misfit Facts>
 constexpr auto misfit_sentence() {
     Text<320> text;
     text.append("layer ").append_number(Index).append(' ').append(layer_name<Failing>());
-    text.append(" does not fit: ").append(reason_text(Facts.reason)).append("; layer ");
-    if (Index == 0)
-        text.append("0 follows the image");
+    text.append(" does not fit: ").append(reason_text(Facts.reason)).append("; ");
+    if (Facts.path >= 0)
+        text.append("path ").append_number(Facts.path).append(" gives ");
+    else if (Facts.reason == Reason::groups_do_not_divide_output)
+        text.append("it gives ");
+    else if (Index == 0)
+        text.append("its input is ");
     else
-        text.append_number(Index - 1).append(' ').append(layer_name<Previous>());
-    text.append(" gives ");
+        text.append("layer ").append_number(Index - 1).append(' ').append(layer_name<Previous>()).append(" gives ");
     append_shape(text, Facts.given);
-    text.append(", needed is ");
+    if (Facts.other_path >= 0)
+        text.append(", path ").append_number(Facts.other_path).append(" gives ");
+    else
+        text.append(", needed is ");
     append_shape(text, Facts.needed);
     return text;
 }
 
+template <class L, int Index>
+struct PathAt {
+    template <class... Cs>
+    static auto select(ChildList<Cs...>) -> LayerAt<static_cast<std::size_t>(Index), Cs...>;
+    using type = typename decltype(select(typename L::Children{}))::type;
+};
+
+template <class L, int Index, class ItsShape>
+struct PathParty {
+    using type = PathThatGives<typename PathAt<L, Index>::type, ItsShape>;
+};
+
+// Classes and not functions: a failed assertion in a class causes no further errors where it is used.
+// Two of them, since clang reads a class no further than its first failed assertion.
+
 template <int Index, class Previous, class Failing, Misfit Facts>
-constexpr bool report_misfit() {
+struct MisfitSentence {
 #if defined(__cpp_static_assert) && __cpp_static_assert >= 202306L
     static_assert(Facts.reason == Reason::none, (misfit_sentence<Index, Previous, Failing, Facts>()));
 #else
     static_assert(Facts.reason == Reason::none,
-                  "a layer does not fit: see layer_does_not_fit<reason, position, previous layer and the "
-                  "shape it gives, failing layer and the shape it needs>");
+                  "a layer does not fit: see layer_does_not_fit<reason, position in its sequence, what is "
+                  "given, what is needed> below");
 #endif
-    return sizeof(layer_does_not_fit<
-                  Facts.reason, LayerNumber<Index>,
-                  PreviousLayer<Previous, ShapeOf<Facts.given.height, Facts.given.width, Facts.given.channels>>,
-                  FailingLayer<Failing, ShapeOf<Facts.needed.height, Facts.needed.width,
-                                                Facts.needed.channels>>>) != 0;
-}
+};
 
-template <Shape Input, class... Ls>
-constexpr bool every_layer_fits() {
-    constexpr int index = first_misfit<Input, Ls...>();
-    if constexpr (index >= 0) {
-        using Failing = typename Unwrap<typename LayerAt<static_cast<std::size_t>(index), Ls...>::type>::type;
-        using Previous = typename Unwrap<
-            typename LayerAt<static_cast<std::size_t>(index), InputImage, Ls...>::type>::type;
-        constexpr Misfit facts =
-            misfit_of<Failing>(sequence_shapes<Input, Ls...>[static_cast<std::size_t>(index)]);
-        return report_misfit<index, Previous, Failing, facts>();
-    } else {
-        return true;
-    }
+template <Reason Why, class Position, class Given, class Needed>
+struct MisfitFacts {
+    static_assert(sizeof(layer_does_not_fit<Why, Position, Given, Needed>) > 0);
+};
+
+template <Misfit Facts, class Previous, class Failing>
+struct MisfitParties {
+    using Given = PreviousLayer<Previous, ShapeOf<Facts.given.height, Facts.given.width, Facts.given.channels>>;
+    using Needed = FailingLayer<Failing, ShapeOf<Facts.needed.height, Facts.needed.width, Facts.needed.channels>>;
+};
+template <Misfit Facts, class Previous, class Failing>
+    requires(Facts.path >= 0)
+struct MisfitParties<Facts, Previous, Failing> {
+    using Given = PathThatGives<typename PathAt<Failing, Facts.path>::type,
+                                ShapeOf<Facts.given.height, Facts.given.width, Facts.given.channels>>;
+    using NeededShape = ShapeOf<Facts.needed.height, Facts.needed.width, Facts.needed.channels>;
+    using Needed =
+        typename std::conditional_t<(Facts.other_path >= 0), PathParty<Failing, Facts.other_path, NeededShape>,
+                                    std::type_identity<FailingLayer<Failing, NeededShape>>>::type;
+};
+
+template <class L, Shape Input>
+struct Flatten;
+
+/// Reports layer `Index` of a sequence, after whatever does not fit inside it.
+template <int Index, Shape Input, class... Ls>
+constexpr void report_misfit() {
+    constexpr auto index = static_cast<std::size_t>(Index);
+    using Failing = typename Unwrap<typename LayerAt<index, Ls...>::type>::type;
+    using Previous = typename Unwrap<typename LayerAt<index, NetworkInput, Ls...>::type>::type;
+    constexpr Shape shape = sequence_shapes<Input, Ls...>[index];
+    constexpr Misfit facts = misfit_of<Failing>(shape);
+    if constexpr (CompositeLayer<Failing> && facts.path >= 0)
+        static_cast<void>(sizeof(typename Flatten<Failing, shape>::type));
+    static_cast<void>(sizeof(MisfitSentence<Index, Previous, Failing, facts>));
+    using Parties = MisfitParties<facts, Previous, Failing>;
+    static_cast<void>(
+        sizeof(MisfitFacts<facts.reason, LayerNumber<Index>, typename Parties::Given, typename Parties::Needed>));
 }
 
 template <class L, Shape Input>
@@ -232,10 +276,13 @@ template <SequenceLayer L, Shape Input>
 struct Flatten<L, Input> {
     template <class... Ls, std::size_t... Is>
     static auto join(Sequence<Ls...>, std::index_sequence<Is...>) {
-        if constexpr (every_layer_fits<Input, Ls...>())
+        constexpr int misfit = first_misfit<Input, Ls...>();
+        if constexpr (misfit < 0) {
             return (NodeList<>{} + ... + flatten_t<Ls, sequence_shapes<Input, Ls...>[Is]>{});
-        else
+        } else {
+            report_misfit<misfit, Input, Ls...>();
             return NodeList<>{};
+        }
     }
     using type = decltype(join(typename L::Layers{}, std::make_index_sequence<L::Layers::size>{}));
 };

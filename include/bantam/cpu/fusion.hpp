@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <bantam/core/sequence.hpp>
+#include <bantam/core/network.hpp>
 #include <bantam/cpu/batch_norm2d.hpp>
 #include <bantam/cpu/operation.hpp>
 #include <bantam/layers/activations.hpp>
@@ -39,8 +39,8 @@ struct NoNode {
 };
 
 template <class N, class Op>
-using StageOf = Stage<Op, N::input, N::output, bantam::element_count(N::LayerType::tensors(N::input), true),
-                      bantam::element_count(N::LayerType::tensors(N::input), false)>;
+using StageOf = Stage<Op, N::input, N::output, trainable_parameters<Part<typename N::LayerType, N::input>>,
+                      non_trainable_parameters<Part<typename N::LayerType, N::input>>>;
 
 template <class First, class Second>
 inline constexpr bool norm_and_activation =

@@ -102,6 +102,8 @@ inline void require_colour_input(Shape input) {
 
 }  // namespace detail
 
+class BatchQueue;
+
 /// Cuts training batches. It looks at the pictures and logits it is given, which must outlive it.
 ///
 /// An epoch is a permutation of all samples. Its k batches cover [i·n/k, (i+1)·n/k) and so differ
@@ -139,6 +141,9 @@ public:
         const std::int64_t batches = batch_count();
         return batches == 0 ? 0 : (sample_count() + batches - 1) / batches;
     }
+
+    /// The batches of an epoch, prepared ahead on a thread of their own.
+    BatchQueue batches(std::int64_t epoch) const;
 
     /// The order of the samples in an epoch, for `assemble`.
     std::vector<std::int64_t> epoch_order(std::int64_t epoch) const {
@@ -254,6 +259,9 @@ public:
     std::int64_t sample_count() const { return static_cast<std::int64_t>(store_->size()); }
     std::int64_t batch_count() const { return (sample_count() + batch_size_ - 1) / batch_size_; }
 
+    /// All batches in order, prepared ahead on a thread of their own.
+    BatchQueue batches() const;
+
     /// Fills `batch` with pictures [index · batch_size, …); the last batch may be smaller.
     void assemble(std::int64_t index, Batch& batch) const {
         const std::int64_t begin = index * batch_size_;
@@ -365,5 +373,15 @@ private:
     std::condition_variable changed_;
     std::thread worker_;
 };
+
+inline BatchQueue TrainingLoader::batches(std::int64_t epoch) const {
+    return BatchQueue{batch_count(), [this, epoch, order = epoch_order(epoch)](std::int64_t index, Batch& batch) {
+                          assemble(epoch, order, index, batch);
+                      }};
+}
+
+inline BatchQueue EvaluationLoader::batches() const {
+    return BatchQueue{batch_count(), [this](std::int64_t index, Batch& batch) { assemble(index, batch); }};
+}
 
 }  // namespace bantam

@@ -18,7 +18,7 @@ enum class Join { concatenate, add, mean };
 template <Fork Forking, Join Joining, class... Paths>
 struct Branches : Layer {
     static_assert(sizeof...(Paths) > 0, "branches need at least one path");
-    static constexpr std::string_view name = "Branches";
+    static constexpr std::string_view name = Joining == Join::mean ? "Ensemble" : "Branches";
     static constexpr Fork fork = Forking;
     static constexpr Join join = Joining;
     static constexpr int count = static_cast<int>(sizeof...(Paths));
@@ -48,13 +48,13 @@ struct Branches : Layer {
             return {Reason::split_does_not_divide_channels,
                     input,
                     {input.height, input.width, (input.channels / count + 1) * count}};
-        const Shape first = branch_shapes(input)[0];
-        for (Shape shape : branch_shapes(input)) {
-            Shape needed = first;
-            if (join == Join::concatenate) needed.channels = shape.channels;
-            if (shape != needed)
+        const auto shapes = branch_shapes(input);
+        for (int path = 1; path < count; ++path) {
+            const Shape shape = shapes[static_cast<std::size_t>(path)];
+            const bool same_map = shape.height == shapes[0].height && shape.width == shapes[0].width;
+            if (!same_map || (join != Join::concatenate && shape != shapes[0]))
                 return {join == Join::mean ? Reason::ensemble_members_differ : Reason::branches_differ, shape,
-                        needed};
+                        shapes[0], path, 0};
         }
         return {};
     }

@@ -62,9 +62,9 @@ struct Conv2d : Layer {
             return {Reason::groups_do_not_divide_channels, input,
                     {input.height, input.width, (input.channels / groups + 1) * groups}};
         if (OutChannels % groups != 0)
-            return {Reason::groups_do_not_divide_channels,
+            return {Reason::groups_do_not_divide_output,
                     output_shape(input),
-                    {input.height, input.width, (OutChannels / groups + 1) * groups}};
+                    {output_shape(input).height, output_shape(input).width, (OutChannels / groups + 1) * groups}};
         return window_misfit(input, kernel, padding, dilation);
     }
     static constexpr TensorList tensors(Shape input) {

@@ -31,7 +31,7 @@ struct ResidualBlock : Layer {
     static constexpr Shape output_shape(Shape input) { return Body::output_shape(input); }
     static constexpr Misfit misfit(Shape input) {
         if (Body::output_shape(input) == Shortcut::output_shape(input)) return {};
-        return {Reason::residual_paths_differ, Body::output_shape(input), Shortcut::output_shape(input)};
+        return {Reason::residual_paths_differ, Body::output_shape(input), Shortcut::output_shape(input), 0, 1};
     }
     static constexpr TensorList tensors(Shape input) {
         TensorList list;

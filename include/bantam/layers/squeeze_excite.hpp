@@ -21,7 +21,7 @@ struct ChannelGate : Layer {
     static constexpr Misfit misfit(Shape input) {
         const Shape needed{1, 1, input.channels};
         if (Body::output_shape(input) == needed) return {};
-        return {Reason::gate_must_be_one_pixel_of_all_channels, Body::output_shape(input), needed};
+        return {Reason::gate_must_be_one_pixel_of_all_channels, Body::output_shape(input), needed, 0};
     }
     static constexpr std::int64_t multiply_adds(Shape input) { return element_count(input); }
 };

@@ -10,6 +10,8 @@
 #include <cstdio>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 namespace bantam {
 
@@ -114,6 +116,33 @@ inline void check(const TrainingOptions& options) {
             o.averaging_decay, "at least 0 and below 1 (0 turns averaging off)");
     require(o.threads >= 1 && o.threads <= 1024, "threads", static_cast<std::int64_t>(o.threads),
             "in 1..1024");
+}
+
+/// Every option that the weights depend on, by name, as text that tells values apart. The number of
+/// threads is not among them.
+inline std::vector<std::pair<std::string, std::string>> described(const TrainingOptions& o) {
+    const auto exact = [](double value) {
+        char text[40];
+        std::snprintf(text, sizeof text, "%.17g", value);
+        return std::string{text};
+    };
+    return {{"epochs", std::to_string(o.epochs)},
+            {"batch_size", std::to_string(o.batch_size)},
+            {"optimizer", name(o.optimizer)},
+            {"learning_rate", exact(o.learning_rate)},
+            {"momentum", exact(o.momentum)},
+            {"weight_decay", exact(o.weight_decay)},
+            {"beta1", exact(o.beta1)},
+            {"beta2", exact(o.beta2)},
+            {"epsilon", exact(o.epsilon)},
+            {"warmup_epochs", exact(o.warmup_epochs)},
+            {"final_learning_rate_fraction", exact(o.final_learning_rate_fraction)},
+            {"temperature", exact(o.temperature)},
+            {"alpha", exact(o.alpha)},
+            {"label_smoothing", exact(o.label_smoothing)},
+            {"clip_norm", exact(o.clip_norm)},
+            {"averaging_decay", exact(o.averaging_decay)},
+            {"seed", std::to_string(o.seed)}};
 }
 
 }  // namespace bantam

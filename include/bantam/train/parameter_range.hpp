@@ -52,7 +52,7 @@ inline std::vector<ParameterRange> joined_ranges(std::span<const ParameterRange>
 template <class Net>
 std::vector<ParameterRange> parameter_ranges() {
     std::vector<ParameterRange> ranges;
-    for (const TensorEntry& entry : tensor_table<Net>)
+    for (const NamedTensor& entry : tensor_table<Net>)
         if (entry.tensor.trainable)
             ranges.push_back({entry.offset, entry.offset + entry.tensor.element_count(), entry.tensor.decayed});
     return ranges;

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: MIT
+// The homework "food classification again", end to end: a student of at most 100,000 parameters learns
+// from labels and from a teacher's stored logits, and answers for the testing pictures.
+//
+// Another class count or picture size: -DBANTAM_CLASSES=10, -DBANTAM_IMAGE_SIZE=64 with CMake.
+
+#include <bantam/bantam.hpp>
+#include <bantam/data/folders.hpp>
+#include <bantam/data/loader.hpp>
+#include <bantam/data/picture_store.hpp>
+#include <bantam/data/teacher_logits.hpp>
+#include <bantam/io/checkpoint.hpp>
+#include <bantam/io/hash.hpp>
+#include <bantam/train/fit.hpp>
+#include <bantam/train/run_folder.hpp>
+#include <bantam/train/trainer.hpp>
+
+#include "../tools/common/command_line.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#ifndef BANTAM_CLASSES
+#define BANTAM_CLASSES 11
+#endif
+#ifndef BANTAM_IMAGE_SIZE
+#define BANTAM_IMAGE_SIZE 128
+#endif
+
+namespace {
+
+using namespace bantam;
+
+// The student. Change the layers, and the compiler says whether the budget still holds.
+using Net = Mobile98k<BANTAM_CLASSES, BANTAM_IMAGE_SIZE>;
+using FoodStudent = Student<Net>;
+
+struct Options {
+    std::filesystem::path data;
+    std::filesystem::path teacher_logits;
+    std::filesystem::path output = "distill_food11_output";
+    std::filesystem::path weights;
+    std::string optimizer = "sgd";
+    std::string device = "cpu";
+    int stored_size = 144;
+    bool resume = false;
+    bool predict_only = false;
+    TrainingOptions training;
+};
+
+Metadata student_metadata(const Options& options, const std::vector<std::string>& classes) {
+    const Normalisation normalisation;
+    return {{"network", fmt::format("mobile-98k, {} classes, {}x{}x3, {} parameters", BANTAM_CLASSES, BANTAM_IMAGE_SIZE,
+                                    BANTAM_IMAGE_SIZE, parameter_count<FoodStudent>)},
+            {"classes", nlohmann::json(classes).dump()},
+            {"mean", nlohmann::json(normalisation.mean).dump()},
+            {"std", nlohmann::json(normalisation.deviation).dump()},
+            {"stored_size", std::to_string(options.stored_size)}};
+}
+
+/// What a resumed run must share with the interrupted one, apart from its options.
+Metadata run_identity(const Options& options, const std::vector<std::string>& classes, const ExpectedPictures& pictures) {
+    std::string contents;
+    for (std::size_t i = 0; i < pictures.paths.size(); ++i) contents += pictures.paths[i] + pictures.hashes[i];
+    Metadata identity = student_metadata(options, classes);
+    identity["pictures"] = hash_bytes(contents.data(), contents.size());
+    identity["teacher_logits"] = options.teacher_logits.empty() ? "none" : hash_file(options.teacher_logits);
+    return identity;
+}
+
+/// The most likely class of every testing picture. One that cannot be read is answered with class 0.
+std::vector<int> predict(Trainer<FoodStudent>& trainer, const TestPictures& pictures, std::size_t files) {
+    std::vector<int> categories(files, 0);
+    const EvaluationLoader loader{pictures, input_shape<FoodStudent>, 64};
+    std::size_t index = 0;
+    auto batches = loader.batches();
+    while (const Batch* batch = batches.next()) {
+        const auto logits = trainer.infer(batch->pixels.data(), batch->count);
+        for (std::int64_t i = 0; i < batch->count; ++i, ++index)
+            categories[pictures.store.source_index(index)] = static_cast<int>(
+                most_likely_class(logits.subspan(static_cast<std::size_t>(i) * BANTAM_CLASSES, BANTAM_CLASSES)));
+    }
+    return categories;
+}
+
+std::string percent(std::optional<double> share) { return share ? fmt::format("{:.2f} %", 100 * *share) : "-"; }
+
+/// Restores the student from its file into a trainer that only answers.
+void load_student(const std::filesystem::path& path, Trainer<FoodStudent>& trainer) {
+    if (!std::filesystem::exists(path))
+        throw Error{path.string() + ": no such file; train first, or name one with --weights"};
+    SafetensorsFile file = SafetensorsFile::open(path);
+    std::vector<float> parameters(static_cast<std::size_t>(trainable_parameters<FoodStudent>));
+    std::vector<float> statistics(static_cast<std::size_t>(non_trainable_parameters<FoodStudent>));
+    read_network<FoodStudent>(file, parameters, statistics);
+    trainer.set_weights(parameters, statistics);
+}
+
+void distill(Options& options) {
+    if (options.device != "cpu")
+        throw Error{"--device " + options.device + ": this build runs on the CPU; use --device cpu"};
+    options.training.optimizer = optimizer_kind(options.optimizer);
+    check(options.training);
+
+    const HomeworkFolders folders = scan_homework(options.data, BANTAM_CLASSES);
+    TeacherLogits teacher;
+    const bool taught = !options.teacher_logits.empty();
+    if (taught && !options.predict_only) {
+        teacher = read_teacher_logits(options.teacher_logits);
+        options.stored_size = teacher.preprocessing.stored_size;
+    }
+
+    const PictureOptions reading{
+        .stored_size = options.stored_size, .threads = options.training.threads, .hash_files = true};
+    const LabeledPictures validation = load_with_report(options.data, folders.validation, reading, "validation");
+    const Metadata metadata = student_metadata(options, folders.classes);
+    Trainer<FoodStudent> trainer{options.training};
+    std::string summary_text = fmt::format("{}\nparameters: {}\nlimit: {}\n", summary<FoodStudent>(),
+                                           parameter_count<FoodStudent>, FoodStudent::parameter_limit);
+
+    RunFolder folder{options.output, metadata};
+    const std::filesystem::path weights = options.weights.empty() ? folder.student() : options.weights;
+    if (!options.predict_only) {
+        const LabeledPictures labelled = load_with_report(options.data, folders.training, reading, "labelled");
+        // Without a teacher nothing can be learnt from pictures without labels.
+        const UnlabeledPictures unlabelled = load_with_report(
+            options.data, taught ? folders.unlabeled : UnlabeledSplit{}, reading, "unlabelled");
+        const ExpectedPictures pictures = expected_pictures(labelled, unlabelled, validation, folders.classes);
+        if (taught) check_teacher_logits(teacher, options.teacher_logits, pictures);
+
+        const auto rows = [&](std::size_t first) {
+            return taught ? TeacherRows{&teacher, static_cast<std::int64_t>(first)} : TeacherRows{};
+        };
+        TrainingLoader training{{.input = input_shape<FoodStudent>,
+                                 .batch_size = options.training.batch_size,
+                                 .seed = options.training.seed}};
+        training.add(labelled, rows(0));
+        if (taught) training.add(unlabelled, rows(labelled.store.size()));
+        const EvaluationLoader validating{validation, input_shape<FoodStudent>, 64, {},
+                                          rows(labelled.store.size() + unlabelled.store.size())};
+
+        folder = RunFolder{options.output, run_identity(options, folders.classes, pictures)};
+        if (options.resume) folder.resume(trainer);
+        fmt::print(stderr, "{}", summary<FoodStudent>());
+        fit(trainer, training, validating, folder.finished_epochs(), stderr,
+            [&](const EpochReport& report, Progress& progress) {
+                const bool best = folder.finish_epoch<FoodStudent>(trainer, report, metadata);
+                progress.print(fmt::format(
+                    "epoch {}/{}  loss {:.4f}  training accuracy {} agreement {}  validation accuracy {} agreement {}  "
+                    "{:.0f} images/s  {:.1f} s{}",
+                    report.epoch, options.training.epochs, report.training.loss.value_or(0.0),
+                    percent(report.training.accuracy), percent(report.training.teacher_agreement),
+                    percent(report.validation.accuracy), percent(report.validation.teacher_agreement),
+                    report.images_per_second, report.seconds, best ? "  best" : ""));
+            });
+        summary_text += fmt::format("epochs: {}\ntraining pictures: {} labelled, {} unlabelled\nteacher: {}\n",
+                                    folder.finished_epochs(), labelled.store.size(), unlabelled.store.size(),
+                                    taught ? teacher.teacher_name : "none");
+    }
+
+    load_student(weights, trainer);
+    const EvaluationLoader validating{validation, input_shape<FoodStudent>, 64};
+    const Metrics result = evaluate(trainer, validating);
+    summary_text += fmt::format("validation accuracy: {:.4f}\nvalidation cross-entropy: {:.4f}\n",
+                                result.accuracy.value_or(0.0), result.cross_entropy.value_or(0.0));
+    PictureOptions inference = reading;
+    inference.hash_files = false;
+    const TestPictures testing = load_with_report(options.data, folders.testing, inference, "testing");
+    folder.write_predictions(predict(trainer, testing, folders.testing.paths().size()));
+    folder.write_text("summary.txt", summary_text);
+    fmt::print("validation accuracy: {}\nstudent: {}\npredictions: {}\n", percent(result.accuracy), weights.string(),
+               folder.predictions().string());
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    Options options;
+    TrainingOptions& training = options.training;
+    training.threads = processor_count();
+    CLI::App app{"Trains a student under 100,000 parameters on the food-11 homework and answers its test"};
+    app.add_option("--data", options.data, "Folder with training/, validation/ and testing/")->required();
+    app.add_option("--teacher-logits", options.teacher_logits,
+                   "Logits file of precompute_logits; without it the student learns from labels alone");
+    app.add_option("--output", options.output, "Folder for the results")->capture_default_str();
+    app.add_option("--epochs", training.epochs, "Passes over the training pictures")->capture_default_str();
+    app.add_option("--batch-size", training.batch_size, "Pictures a step")->capture_default_str();
+    app.add_option("--optimizer", options.optimizer, "sgd or adamw")->capture_default_str();
+    app.add_option("--learning-rate", training.learning_rate, "Peak learning rate")->capture_default_str();
+    app.add_option("--weight-decay", training.weight_decay, "Decay of weights, not of biases and norms")
+        ->capture_default_str();
+    app.add_option("--warmup-epochs", training.warmup_epochs, "Epochs of linear warm-up")->capture_default_str();
+    app.add_option("--temperature", training.temperature, "Distillation temperature T")->capture_default_str();
+    app.add_option("--alpha", training.alpha, "Share of the teacher in the loss of a labelled picture")
+        ->capture_default_str();
+    app.add_option("--label-smoothing", training.label_smoothing, "Label smoothing")->capture_default_str();
+    app.add_option("--clip-norm", training.clip_norm, "Largest gradient norm; 0 for none")->capture_default_str();
+    app.add_option("--averaging-decay", training.averaging_decay, "Decay of the weights' moving average; 0 for none")
+        ->capture_default_str();
+    app.add_option("--seed", training.seed, "Seed of everything random")->capture_default_str();
+    app.add_option("--threads", training.threads, "Threads; the result does not depend on it")->capture_default_str();
+    app.add_option("--stored-size", options.stored_size,
+                   "Side of the pictures in memory; with a teacher, what its logits were made with")
+        ->check(CLI::Range(8, 4096))->capture_default_str();
+    app.add_option("--device", options.device, "cpu or cuda")->check(CLI::IsMember({"cpu", "cuda"}))
+        ->capture_default_str();
+    app.add_flag("--resume", options.resume, "Go on with the interrupted run in --output");
+    app.add_flag("--predict-only", options.predict_only, "Only answer the test, with --weights");
+    app.add_option("--weights", options.weights, "Student to answer with; by default the one in --output");
+    return run_program(app, argc, argv, [&] { distill(options); });
+}

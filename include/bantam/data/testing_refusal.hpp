@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <bantam/core/error.hpp>
+#include <bantam/data/folders.hpp>
+
+#include <algorithm>
+#include <cctype>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace bantam {
+
+// Testing pictures are for inference only: no teacher may see them.
+
+/// Throws Error where `data` is, or lies in, the testing folder of a data set.
+inline void refuse_testing_folder(const std::filesystem::path& data) {
+    std::error_code ignored;
+    bool innermost = true;
+    std::filesystem::path path = std::filesystem::weakly_canonical(data, ignored);
+    if (path.filename().empty()) path = path.parent_path();
+    for (; path.has_relative_path(); path = path.parent_path(), innermost = false) {
+        std::string name = path.filename().string();
+        std::ranges::transform(name, name.begin(),
+                               [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+        const bool testing = name == "testing" || name == "test" || name == "evaluation";
+        if (testing && (innermost || std::filesystem::is_directory(path.parent_path() / "training", ignored)))
+            throw Error{data.string() + ": this is the testing folder; testing pictures get no teacher logits. "
+                                        "Name the folder that holds training/ and validation/"};
+    }
+}
+
+/// Throws Error where a training or validation picture is a link into the testing folder.
+inline void refuse_testing_links(const HomeworkFolders& folders) {
+    std::error_code ignored;
+    std::vector<std::string> tests;
+    for (const char* name : {"testing", "test", "evaluation"})
+        if (std::filesystem::is_directory(folders.root / name, ignored))
+            tests.push_back(std::filesystem::weakly_canonical(folders.root / name, ignored).string() + '/');
+    for (const auto* paths : {&folders.training.paths, &folders.unlabeled.paths, &folders.validation.paths})
+        for (const std::string& path : *paths) {
+            const std::string real = std::filesystem::weakly_canonical(folders.root / path, ignored).string();
+            for (const std::string& test : tests)
+                if (real.starts_with(test))
+                    throw Error{(folders.root / path).string() +
+                                ": leads into the testing folder, whose pictures get no teacher logits; "
+                                "remove the link"};
+        }
+}
+
+}  // namespace bantam

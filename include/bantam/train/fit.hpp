@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <bantam/train/losses.hpp>
+#include <bantam/train/metrics.hpp>
+#include <bantam/train/progress.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <optional>
+
+namespace bantam {
+
+/// What one epoch of training came to.
+struct EpochReport {
+    std::int64_t epoch = 0;  ///< finished epochs, this one included
+    Metrics training;        ///< of the weights as they moved, on augmented pictures
+    Metrics validation;      ///< of the weights to keep, on whole pictures
+    double learning_rate = 0;
+    double images_per_second = 0;  ///< training alone
+    double seconds = 0;            ///< training and validation
+};
+
+/// The figures of a whole data set with the weights to keep. `data.batches()` gives its batches.
+template <class Trainer, class Data>
+Metrics evaluate(Trainer& trainer, const Data& data) {
+    LossSums sums;
+    auto batches = data.batches();
+    while (const auto* batch = batches.next()) sums += trainer.evaluate(*batch);
+    return summarise(sums);
+}
+
+/// Trains epochs `first_epoch` … `options().epochs − 1`; after each calls `on_epoch(EpochReport)`.
+/// `training` has `batch_count()` and `batches(epoch)`, `validation` has `batches()`: a data set
+/// without labels or logits has no `batches(epoch)` and does not compile here.
+template <class Trainer, class Training, class Validation, class OnEpoch>
+void fit(Trainer& trainer, const Training& training, const Validation& validation, std::int64_t first_epoch,
+         std::FILE* stream, OnEpoch&& on_epoch) {
+    const auto seconds = [] {
+        return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+    };
+    const std::int64_t steps = training.batch_count();
+    Progress progress{{trainer.options().epochs, steps, first_epoch}, stream};
+    for (std::int64_t epoch = first_epoch; epoch < trainer.options().epochs; ++epoch) {
+        EpochReport report;
+        report.epoch = epoch + 1;
+        report.learning_rate = trainer.options().schedule(steps)(trainer.steps());
+        const double start = seconds();
+        LossSums sums;
+        std::int64_t index = 0;
+        auto batches = training.batches(epoch);
+        while (const auto* batch = batches.next()) {
+            sums += trainer.step(*batch, steps);
+            const Metrics so_far = summarise(sums);
+            progress.update(epoch, index++, batch->count, so_far.loss.value_or(0.0), so_far.accuracy);
+        }
+        const double trained = seconds();
+        progress.pause();
+        report.training = summarise(sums);
+        report.validation = evaluate(trainer, validation);
+        report.images_per_second = static_cast<double>(sums.count) / (trained - start);
+        report.seconds = seconds() - start;
+        on_epoch(report, progress);
+        progress.resume();
+    }
+}
+
+}  // namespace bantam

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: MIT
+// Needs nlohmann/json (Debian: nlohmann-json3-dev).
+#pragma once
+
+#include <bantam/core/error.hpp>
+#include <bantam/core/network.hpp>
+#include <bantam/io/atomic_file.hpp>
+#include <bantam/io/checkpoint.hpp>
+#include <bantam/io/safetensors.hpp>
+#include <bantam/train/fit.hpp>
+#include <bantam/train/options.hpp>
+
+#include <charconv>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace bantam {
+
+/// The folder a training run leaves: `student.safetensors` (best on validation), `last.safetensors`
+/// (to resume), `metrics.csv` (one row an epoch), `predict.csv`. Every file appears complete or not at
+/// all, so that a run killed at any moment can go on from its last finished epoch.
+class RunFolder {
+public:
+    /// Creates the folder where it is missing. `identity` names what a resumed run must share with the
+    /// interrupted one, such as a fingerprint of the data.
+    RunFolder(std::filesystem::path folder, Metadata identity)
+        : folder_{std::move(folder)}, identity_{std::move(identity)} {
+        std::error_code cause;
+        std::filesystem::create_directories(folder_, cause);
+        if (cause || !std::filesystem::is_directory(folder_))
+            throw Error{folder_.string() + ": cannot be used as an output folder: " +
+                        (cause ? cause.message() : "it is a file") + "; choose another one"};
+    }
+
+    std::filesystem::path student() const { return folder_ / "student.safetensors"; }
+    std::filesystem::path last() const { return folder_ / "last.safetensors"; }
+    std::filesystem::path metrics() const { return folder_ / "metrics.csv"; }
+    std::filesystem::path predictions() const { return folder_ / "predict.csv"; }
+
+    std::int64_t finished_epochs() const { return finished_epochs_; }
+    std::optional<double> best_accuracy() const { return best_accuracy_; }
+
+    /// Notes a finished epoch: keeps the student if it is the best so far on validation, then the
+    /// metrics, and last what is needed to resume. Returns whether it was the best.
+    template <class Net, class Trainer>
+    bool finish_epoch(Trainer& trainer, const EpochReport& report, const Metadata& student_metadata) {
+        finished_epochs_ = report.epoch;
+        const bool best = report.validation.accuracy && (!best_accuracy_ || *report.validation.accuracy > *best_accuracy_);
+        if (best) {
+            best_accuracy_ = report.validation.accuracy;
+            write_network<Net>(student(), trainer.parameters(), trainer.statistics(), student_metadata);
+        }
+        rows_.push_back(row(report));
+        write_metrics();
+        write_last(trainer);
+        return best;
+    }
+
+    /// Takes up an interrupted run: restores the trainer, the best accuracy and the metrics. Throws
+    /// Error where there is nothing to resume or the run was another one.
+    template <class Trainer>
+    void resume(Trainer& trainer) {
+        if (!std::filesystem::exists(last()))
+            throw Error{last().string() + ": no such file, so there is no run to resume; leave out --resume"};
+        SafetensorsFile file = SafetensorsFile::open(last());
+        if (file.metadata("format") != resume_format)
+            throw Error{last().string() + ": has format '" + file.metadata("format") + "', expected '" +
+                        resume_format + "'; start the run anew"};
+        for (const auto& [key, value] : run_identity(trainer))
+            if (file.metadata(key) != value)
+                throw Error{last().string() + ": the interrupted run had " + key + " " + file.metadata(key) +
+                            ", this one has " + value + "; resume with the same options or start anew"};
+        for (const auto& state : trainer.state()) file.read(state.name, state.values);
+        trainer.restored(whole_number(file, "steps"));
+        finished_epochs_ = whole_number(file, "epoch");
+        if (const std::string& best = file.metadata("best_accuracy"); !best.empty()) best_accuracy_ = number(file, best);
+        read_metrics();
+    }
+
+    /// `Id,Category`, one row a picture in the given order; Id is its position.
+    void write_predictions(const std::vector<int>& categories) const {
+        AtomicFile file{predictions()};
+        file.write("Id,Category\n");
+        for (std::size_t id = 0; id < categories.size(); ++id)
+            file.write(std::to_string(id) + ',' + std::to_string(categories[id]) + '\n');
+        file.commit();
+    }
+
+    void write_text(const char* name, const std::string& text) const {
+        AtomicFile file{folder_ / name};
+        file.write(text);
+        file.commit();
+    }
+
+private:
+    static constexpr const char* resume_format = "bantam-training-state/1";
+    static constexpr const char* header =
+        "epoch,learning_rate,training_loss,training_accuracy,training_cross_entropy,training_teacher_agreement,"
+        "training_distillation_loss,validation_loss,validation_accuracy,validation_cross_entropy,"
+        "validation_teacher_agreement,validation_distillation_loss,images_per_second,seconds\n";
+
+    static std::string shown(std::optional<double> value, const char* format = "%.6g") {
+        if (!value) return {};
+        char text[40];
+        std::snprintf(text, sizeof text, format, *value);
+        return text;
+    }
+
+    static std::string row(const EpochReport& report) {
+        std::string text = std::to_string(report.epoch) + ',' + shown(report.learning_rate);
+        for (const Metrics* metrics : {&report.training, &report.validation})
+            for (const std::optional<double>& value : {metrics->loss, metrics->accuracy, metrics->cross_entropy,
+                                                       metrics->teacher_agreement, metrics->distillation})
+                text += ',' + shown(value);
+        return text + ',' + shown(report.images_per_second, "%.1f") + ',' + shown(report.seconds, "%.2f");
+    }
+
+    void write_metrics() const {
+        AtomicFile file{metrics()};
+        file.write(header);
+        for (const std::string& line : rows_) file.write(line + '\n');
+        file.commit();
+    }
+
+    // A run may have been stopped between metrics.csv and last.safetensors: later rows are dropped.
+    void read_metrics() {
+        std::ifstream stream{metrics()};
+        std::string line;
+        std::getline(stream, line);
+        rows_.clear();
+        while (static_cast<std::int64_t>(rows_.size()) < finished_epochs_ && std::getline(stream, line))
+            rows_.push_back(line);
+        if (static_cast<std::int64_t>(rows_.size()) != finished_epochs_)
+            throw Error{metrics().string() + ": has " + std::to_string(rows_.size()) + " epochs, expected " +
+                        std::to_string(finished_epochs_) + " as in last.safetensors; start the run anew"};
+    }
+
+    template <class Trainer>
+    Metadata run_identity(const Trainer& trainer) const {
+        Metadata identity = identity_;
+        for (auto& [key, value] : described(trainer.options())) identity[key] = value;
+        return identity;
+    }
+
+    template <class Trainer>
+    void write_last(Trainer& trainer) const {
+        Metadata metadata = run_identity(trainer);
+        metadata["format"] = resume_format;
+        metadata["steps"] = std::to_string(trainer.steps());
+        metadata["epoch"] = std::to_string(finished_epochs_);
+        metadata["best_accuracy"] = shown(best_accuracy_, "%.17g");
+        std::vector<TensorView> tensors;
+        for (const auto& state : trainer.state())
+            tensors.emplace_back(state.name, std::vector<std::int64_t>{static_cast<std::int64_t>(state.values.size())},
+                                 std::span<const float>{state.values});
+        write_safetensors(last(), tensors, metadata);
+    }
+
+    static double number(const SafetensorsFile& file, const std::string& text) {
+        double value = 0;
+        const auto [end, cause] = std::from_chars(text.data(), text.data() + text.size(), value);
+        if (cause != std::errc{} || end != text.data() + text.size())
+            throw Error{file.path().string() + ": its metadata holds '" + text +
+                        "' where a number belongs; start the run anew"};
+        return value;
+    }
+    static std::int64_t whole_number(const SafetensorsFile& file, const char* key) {
+        return static_cast<std::int64_t>(number(file, file.metadata(key)));
+    }
+
+    std::filesystem::path folder_;
+    Metadata identity_;
+    std::int64_t finished_epochs_ = 0;
+    std::optional<double> best_accuracy_;
+    std::vector<std::string> rows_;
+};
+
+}  // namespace bantam
