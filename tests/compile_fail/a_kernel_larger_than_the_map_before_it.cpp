@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: MIT
+// The map shrinks on its way: 8x8 leaves the pool as 4x4.
+// expect: layer_does_not_fit<bantam::Reason::kernel_larger_than_image, bantam::LayerNumber<2>.*PreviousLayer<bantam::MaxPool2d<2.*ShapeOf<4L?, 4L?, 6L?>.*FailingLayer<bantam::Conv2d<8, 5.*ShapeOf<5L?, 5L?, 6L?>
+// expect-cxx26: layer 2 Conv2d does not fit: the kernel is larger than the padded image; layer 1 MaxPool2d gives 4x4x6, needed is 5x5x6
+// errors: 2
+#include <bantam/core/network.hpp>
+#include <bantam/layers/pooling.hpp>
+
+using namespace bantam;
+
+#ifdef TWIN
+using Net = Network<Image<10, 10, 3>, Conv2d<6, 3>, MaxPool2d<2>, Conv2d<8, 5, 1, ConvOptions{.padding = 0}>>;
+#else
+using Net = Network<Image<8, 8, 3>, Conv2d<6, 3>, MaxPool2d<2>, Conv2d<8, 5, 1, ConvOptions{.padding = 0}>>;
+#endif
+static_assert(sizeof(Net) > 0);

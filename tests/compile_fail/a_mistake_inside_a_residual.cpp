@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: MIT
+// What does not fit deep inside a block is named there.
+// expect: layer_does_not_fit<bantam::Reason::groups_do_not_divide_channels, bantam::LayerNumber<1>.*PreviousLayer<bantam::Conv2d<7, 3.*ShapeOf<8L?, 8L?, 7L?>.*FailingLayer<bantam::Conv2d<8, 3.*ShapeOf<8L?, 8L?, 8L?>
+// expect-cxx26: layer 1 Conv2d does not fit: the groups do not divide the channels; layer 0 Conv2d gives 8x8x7, needed is 8x8x8
+// errors: 2
+#include <bantam/core/network.hpp>
+#include <bantam/layers/residual.hpp>
+#include <bantam/layers/conv2d.hpp>
+
+using namespace bantam;
+
+#ifdef TWIN
+using Net = Network<Image<8, 8, 8>, Residual<Conv2d<6, 3>, Conv2d<8, 3, 1, ConvOptions{.groups = 2}>>>;
+#else
+using Net = Network<Image<8, 8, 8>, Residual<Conv2d<7, 3>, Conv2d<8, 3, 1, ConvOptions{.groups = 2}>>>;
+#endif
+static_assert(sizeof(Net) > 0);

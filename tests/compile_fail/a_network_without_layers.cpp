@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: MIT
+// A network has at least one layer.
+// expect: a network has at least one layer
+// errors: 1
+#include <bantam/core/network.hpp>
+
+using namespace bantam;
+
+#ifdef TWIN
+using Net = Network<Image<8, 8, 3>, Identity>;
+#else
+using Net = Network<Image<8, 8, 3>>;
+#endif
+static_assert(sizeof(Net) > 0);

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: MIT
+// The sum of an ensemble's members counts.
+// expect: network_exceeds_parameter_budget<100001L?, 100000L?, 1L?>
+// expect-gcc: \(100001 <= 100000\)
+// expect-cxx26: the network has 100001 parameters, 1 over the limit of 100000; the heaviest layers are marked <<<
+// expect-cxx26: Linear-1 .* 50,000 <<<
+// expect-cxx26: Linear-2 .* 50,001 <<<
+// errors: 2
+#include <bantam/core/budget.hpp>
+#include <bantam/layers/linear.hpp>
+#include <bantam/models/ensemble.hpp>
+
+using namespace bantam;
+
+template <Bias Last>
+using Member = Network<Image<1, 1, 50'000>, Linear<1, Last>>;
+
+#ifdef TWIN
+constexpr Bias last = Bias::without;
+#else
+constexpr Bias last = Bias::with;
+#endif
+
+static_assert(Student<Ensemble<Member<Bias::without>, Member<last>>>::parameter_limit == 100'000);

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: MIT
+// An image of no height.
+// expect: an image has a positive extent
+// errors: 1
+#include <bantam/core/network.hpp>
+
+using namespace bantam;
+
+#ifdef TWIN
+using Net = Network<Image<1, 8, 3>, Identity>;
+#else
+using Net = Network<Image<0, 8, 3>, Identity>;
+#endif
+static_assert(sizeof(Net) > 0);

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: MIT
+// The limit is the student's second argument.
+// expect: network_exceeds_parameter_budget<60L?, 59L?, 1L?>
+// expect-gcc: \(60 <= 59\)
+// expect-cxx26: the network has 60 parameters, 1 over the limit of 59; the heaviest layers are marked <<<
+// errors: 2
+#include <bantam/core/budget.hpp>
+#include <bantam/layers/conv2d.hpp>
+
+using namespace bantam;
+
+using Net = Network<Image<8, 8, 3>, Conv2d<15, 1>>;
+
+#ifdef TWIN
+static_assert(Student<Net, 60>::parameter_limit == 60);
+#else
+static_assert(Student<Net, 59>::parameter_limit == 59);
+#endif

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: MIT
+// 100,000 parameters compile, one more does not; running statistics count.
+// expect: network_exceeds_parameter_budget<100001L?, 100000L?, 1L?>
+// expect-gcc: \(100001 <= 100000\)
+// expect-cxx26: the network has 100001 parameters, 1 over the limit of 100000; the heaviest layers are marked <<<
+// expect-cxx26: Linear-1              .-1, 10, 1, 1.              99,950 <<<
+// expect-cxx26: BatchNorm2d-2              .-1, 10, 1, 1.                  40
+// errors: 2
+#include <bantam/core/budget.hpp>
+#include <bantam/layers/batch_norm2d.hpp>
+#include <bantam/layers/linear.hpp>
+
+using namespace bantam;
+
+template <Bias Last>
+using Net = Network<Image<1, 1, 9'995>, Linear<10, Bias::without>, BatchNorm2d, Linear<1, Last>>;
+
+#ifdef TWIN
+constexpr Bias last = Bias::without;
+static_assert(parameter_count<Net<last>> == 100'000);
+#else
+constexpr Bias last = Bias::with;
+static_assert(parameter_count<Net<last>> == 100'001);
+#endif
+
+static_assert(Student<Net<last>>::parameter_limit == 100'000);
