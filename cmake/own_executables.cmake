@@ -39,6 +39,10 @@ foreach(folder IN ITEMS ${eigen_include_dirs} ${BANTAM_STB_INCLUDE_DIR} ${BANTAM
     endif()
 endforeach()
 
+# g++ 12 sees overlapping copies in plain std::string additions (GCC bug 105651).
+target_compile_options(bantam_own_dependencies INTERFACE
+    $<$<AND:$<CXX_COMPILER_ID:GNU>,$<VERSION_LESS:$<CXX_COMPILER_VERSION>,13>>:-Wno-restrict>)
+
 set(BANTAM_WARNINGS -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror)
 
 # Instructions of this very machine, for our own executables only.
