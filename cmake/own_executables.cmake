@@ -64,7 +64,8 @@ function(bantam_add_programs folder)
         target_link_libraries(${program} PRIVATE
             bantam_own_dependencies bantam_native fmt::fmt CLI11::CLI11)
         target_compile_options(${program} PRIVATE ${BANTAM_WARNINGS})
-        target_compile_definitions(${program} PRIVATE BANTAM_CLASSES=${BANTAM_CLASSES})
+        target_compile_definitions(${program} PRIVATE
+            BANTAM_CLASSES=${BANTAM_CLASSES} BANTAM_IMAGE_SIZE=${BANTAM_IMAGE_SIZE})
         set_target_properties(${program} PROPERTIES
             CXX_EXTENSIONS OFF
             RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/${folder})

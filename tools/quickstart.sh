@@ -7,6 +7,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 threads=$(nproc)
+stored=72 # side of the drawn pictures; the student sees 64x64 of them
 build=build/quickstart
 run=$build/run
 sample=$run/sample
@@ -15,15 +16,6 @@ logits=$run/teacher_logits.safetensors
 epochs=${BANTAM_QUICKSTART_EPOCHS:-12}
 
 step() { printf '\n== %s\n' "$*"; }
-
-# The best value of a column of metrics.csv, by the column's name.
-best() {
-    awk -F, -v name="$2" '
-        NR == 1 { for (i = 1; i <= NF; ++i) if ($i == name) column = i
-                  if (!column) { print "error: no column " name " in " FILENAME > "/dev/stderr"; exit 1 } }
-        NR > 1 && $column != "" && (best == "" || $column > best) { best = $column }
-        END { if (column) print best }' "$1"
-}
 
 # The value of a `name: value` line.
 value() {
@@ -37,33 +29,34 @@ tools/install_dependencies.sh build
 started=$SECONDS
 step "Build"
 cmake -S . -B "$build" -DCMAKE_BUILD_TYPE=Release \
-    -DBANTAM_BUILD_TESTS=OFF -DBANTAM_BUILD_BENCH=OFF
+    -DBANTAM_BUILD_TESTS=OFF -DBANTAM_BUILD_BENCH=OFF -DBANTAM_IMAGE_SIZE=64
 cmake --build "$build" -j "$threads" \
     --target draw_sample_food11 train_sample_teacher precompute_logits distill_food11
 
 step "Sample data set"
 rm -rf "$run"
 mkdir -p "$run"
-"$build"/tools/draw_sample_food11 --output "$sample" --threads "$threads"
+"$build"/tools/draw_sample_food11 --output "$sample" --size "$stored" \
+    --threads "$threads"
 
 # The teacher has seen far more labelled pictures than the student's 440, from another seed.
 step "Teacher"
-"$build"/tools/draw_sample_food11 --output "$run/teacher_sample" --seed 2 --threads "$threads" \
-    --labeled-per-class 500 --unlabeled 0 --testing 0
+"$build"/tools/draw_sample_food11 --output "$run/teacher_sample" --seed 2 --size "$stored" \
+    --threads "$threads" --labeled-per-class 500 --unlabeled 0 --testing 0
 "$build"/tools/train_sample_teacher --data "$run/teacher_sample" --output "$teacher" \
-    --threads "$threads"
+    --stored-size "$stored" --threads "$threads"
 
 step "Teacher logits"
 "$build"/tools/precompute_logits --data "$sample" --teacher "$teacher" --output "$logits" \
-    --views 4 --threads "$threads" | tee "$run/precompute_logits.log"
+    --views 4 --stored-size "$stored" --threads "$threads" | tee "$run/precompute_logits.log"
 
 step "Student, on the labels alone"
 "$build"/examples/distill_food11 --data "$sample" --output "$run/alone" \
-    --epochs "$epochs" --threads "$threads"
+    --stored-size "$stored" --epochs "$epochs" --threads "$threads"
 
 step "Student, distilled"
 "$build"/examples/distill_food11 --data "$sample" --output "$run/distilled" \
-    --teacher-logits "$logits" --epochs "$epochs" --threads "$threads"
+    --teacher-logits "$logits" --stored-size "$stored" --epochs "$epochs" --threads "$threads"
 
 step "Result after $((SECONDS - started)) s"
 row() { printf '%-22s %20s %14s\n' "$@"; }
@@ -72,10 +65,10 @@ row "teacher" \
     "$(value "$run/precompute_logits.log" 'validation accuracy')" \
     "$(value "$run/precompute_logits.log" 'parameters')"
 row "student alone" \
-    "$(best "$run/alone/metrics.csv" validation_accuracy)" \
+    "$(value "$run/alone/summary.txt" 'validation accuracy')" \
     "$(value "$run/alone/summary.txt" parameters)"
 row "distilled student" \
-    "$(best "$run/distilled/metrics.csv" validation_accuracy)" \
+    "$(value "$run/distilled/summary.txt" 'validation accuracy')" \
     "$(value "$run/distilled/summary.txt" parameters)"
 echo
 echo "The distilled student's answers for the testing pictures: $run/distilled/predict.csv"
