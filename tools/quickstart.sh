@@ -50,9 +50,10 @@ step "Teacher logits"
 "$build"/tools/precompute_logits --data "$sample" --teacher "$teacher" --output "$logits" \
     --views 4 --stored-size "$stored" --threads "$threads" | tee "$run/precompute_logits.log"
 
+# The labelled pictures are a sixth of all; six times the epochs make as many steps.
 step "Student, on the labels alone"
 "$build"/examples/distill_food11 --data "$sample" --output "$run/alone" \
-    --stored-size "$stored" --epochs "$epochs" --threads "$threads"
+    --stored-size "$stored" --epochs "$((6 * epochs))" --threads "$threads"
 
 step "Student, distilled"
 "$build"/examples/distill_food11 --data "$sample" --output "$run/distilled" \
