@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 using bantam::Shape;
 
@@ -38,9 +39,26 @@ struct Square : bantam::Layer {
     }
 };
 
+/// x · |x|, an activation of a user's.
+struct SignedSquare : bantam::Activation {
+    static constexpr std::string_view name = "SignedSquare";
+};
+
 }  // namespace
 
 namespace bantam::cpu {
+
+template <>
+struct ActivationArithmetic<SignedSquare> {
+    template <class A>
+    static A value(const A& x) {
+        return x * x.abs();
+    }
+    template <class A>
+    static A derivative(const A& x) {
+        return x.abs() * typename A::Scalar(2);
+    }
+};
 
 template <Mistake M, Shape Input, class S>
 struct Operation<Square<M>, Input, S> : OperationSizes {
@@ -146,4 +164,11 @@ BOOST_AUTO_TEST_CASE(a_users_layer_runs_in_a_network) {
     float output[4] = {};
     model.infer(input, 1, output);
     BOOST_TEST(output[3] == 16.0f);
+}
+
+BOOST_AUTO_TEST_CASE(an_activation_of_a_users_passes_alone_and_behind_batch_norm) {
+    const auto alone = bantam::cpu::check_layer<SignedSquare, Shape{3, 2, 5}>();
+    BOOST_TEST(alone.ok, alone.message);
+    const auto fused = bantam::cpu::check_layer<bantam::Sequence<bantam::BatchNorm2d, SignedSquare>, Shape{3, 2, 5}>();
+    BOOST_TEST(fused.ok, fused.message);
 }
