@@ -173,16 +173,25 @@ struct Operation<DepthwiseConv2d<Kernel, Stride, Options>, Input, S> : Operation
     static constexpr std::int64_t channels = Input.channels;
     static constexpr std::int64_t taps = std::int64_t{Kernel} * Kernel;
     static constexpr std::int64_t weight_count = channels * taps;
-    static constexpr std::int64_t packed = weight_count;
+    // At stride 1 the way back is the same kernel with the taps in reverse order.
+    static constexpr bool mirrors = Stride == 1 && Conv::dilation * (Kernel - 1) >= Conv::padding;
+    static constexpr std::int64_t packed = (mirrors ? 2 : 1) * weight_count;
     static constexpr std::int64_t partials = weight_count + (Conv::bias ? channels : 0);
     static constexpr DepthwiseExtents extents{Input.height,        Input.width,    output_shape.height,
                                               output_shape.width,  channels,       Stride,
                                               Conv::dilation,      Conv::padding};
 
+    static constexpr DepthwiseExtents mirrored_extents{
+        output_shape.height, output_shape.width, Input.height, Input.width, channels, 1, Conv::dilation,
+        Conv::dilation*(Kernel - 1) - Conv::padding};
+
     /// [channel][tap] to [tap][channel], so that neighbouring channels share a vector.
     static void prepare(const S* parameters, S* packed_weights) {
         for (std::int64_t c = 0; c < channels; ++c)
-            for (std::int64_t tap = 0; tap < taps; ++tap) packed_weights[tap * channels + c] = parameters[c * taps + tap];
+            for (std::int64_t tap = 0; tap < taps; ++tap) {
+                packed_weights[tap * channels + c] = parameters[c * taps + tap];
+                if (mirrors) packed_weights[weight_count + (taps - 1 - tap) * channels + c] = parameters[c * taps + tap];
+            }
     }
 
     static void forward(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* output, S*) {
@@ -202,9 +211,12 @@ struct Operation<DepthwiseConv2d<Kernel, Stride, Options>, Input, S> : Operation
             for (std::int64_t n = chunk.first; n < chunk.first + chunk.count; ++n) {
                 const S* gradient = output_gradient + n * element_count(output_shape);
                 depthwise_weight_gradient<Kernel>(extents, input + n * element_count(Input), gradient, partial);
-                if (input_gradient)
-                    depthwise_input_gradient<Kernel>(extents, gradient, weights.packed,
-                                                     input_gradient + n * element_count(Input));
+                if (!input_gradient) continue;
+                S* to = input_gradient + n * element_count(Input);
+                if constexpr (mirrors)
+                    depthwise_forward<Kernel, S>(mirrored_extents, gradient, weights.packed + weight_count, nullptr, to);
+                else
+                    depthwise_input_gradient<Kernel>(extents, gradient, weights.packed, to);
             }
             if constexpr (Conv::bias)
                 sum_rows<S>(chunk.count * pixel_count(output_shape), channels,

@@ -82,7 +82,8 @@ template <class Body>
 void parallel_for(std::int64_t count, int threads, Body&& body) {
 #ifdef _OPENMP
     if (threads > 1 && count > 1) {
-#pragma omp parallel for schedule(static) num_threads(threads)
+// Whoever is free takes the next index; what it computes does not depend on who that is.
+#pragma omp parallel for schedule(dynamic) num_threads(threads)
         for (std::int64_t index = 0; index < count; ++index) body(index, omp_get_thread_num());
         return;
     }
