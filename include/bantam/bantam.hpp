@@ -25,3 +25,4 @@
 #include <bantam/layers/squeeze_excite.hpp>
 #include <bantam/models/ensemble.hpp>
 #include <bantam/models/mobile.hpp>
+#include <bantam/train/trainer.hpp>
