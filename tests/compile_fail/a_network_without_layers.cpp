@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A network has at least one layer.
 // expect: a network has at least one layer
-// errors: 1
+// errors: 2
 #include <bantam/core/network.hpp>
 
 using namespace bantam;

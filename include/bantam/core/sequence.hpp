@@ -276,6 +276,7 @@ template <SequenceLayer L, Shape Input>
 struct Flatten<L, Input> {
     template <class... Ls, std::size_t... Is>
     static auto join(Sequence<Ls...>, std::index_sequence<Is...>) {
+        static_assert(sizeof...(Ls) > 0, "a sequence has at least one layer");
         constexpr int misfit = first_misfit<Input, Ls...>();
         if constexpr (misfit < 0) {
             return (NodeList<>{} + ... + flatten_t<Ls, sequence_shapes<Input, Ls...>[Is]>{});

@@ -18,10 +18,16 @@ namespace bantam::cpu {
 template <class S, class List>
 struct StageChain;
 
+/// What is left of layers that do not fit: the error is given where they are listed, and no other here.
+template <class S>
+struct StageChain<S, StageList<>> : OperationSizes {
+    static void forward(const Pass<S>&, const Weights<S>&, const S*, S*, S*) {}
+    static void backward(const Pass<S>&, const Weights<S>&, const S*, S*, const S*, S*, S*) {}
+};
+
 template <class S, class... Stages>
 struct StageChain<S, StageList<Stages...>> {
     static constexpr std::size_t size = sizeof...(Stages);
-    static_assert(size > 0);
     template <std::size_t I>
     using StageAt = std::tuple_element_t<I, std::tuple<Stages...>>;
     template <std::size_t I>
@@ -87,9 +93,10 @@ struct StageChain<S, StageList<Stages...>> {
         return {weights.parameters + offsets.trainable[i], weights.statistics + offsets.non_trainable[i],
                 weights.packed + offsets.packed[i]};
     }
+    static constexpr std::array<std::size_t, size> positions{Stages::position...};
     static Pass<S> pass_at(const Pass<S>& pass, std::size_t i) {
         Pass<S> own = pass;
-        own.stream = pass.stream * 64 + i + 1;
+        own.stream = pass.stream * 64 + positions[i] + 1;
         return own;
     }
 

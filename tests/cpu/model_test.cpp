@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: MIT
+// Laws of whole networks: fused stages equal single ones, threads and batches change no bit, gradients
+// compose.
+#define BOOST_TEST_MODULE cpu_model
+#include <boost/test/unit_test.hpp>
+
+#include <bantam/bantam.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <vector>
+
+using namespace bantam;
+
+namespace {
+
+/// A bit of everything, small.
+using Mixed = Network<Image<12, 10, 3>, Conv2d<9, 3, 2, ConvOptions{.bias = false}>, BatchNorm2d, ReLU6,
+                      DepthwiseSeparable<11>, InvertedResidual<11, 1, 2>, SqueezeExcite<4>,
+                      Concatenate<Sequence<BatchNorm2d, SiLU>, Identity>, DepthwiseSeparable<12, 2, 3, HardSwish>,
+                      LayerNorm, BatchNorm2d, GELU, Dropout<20>, GlobalAveragePool, Linear<5>>;
+
+template <class S>
+struct Everything {
+    std::vector<S> output, parameter_gradient, input_gradient, statistics, inferred;
+    bool operator==(const Everything&) const = default;
+};
+
+template <class S>
+std::vector<S> numbers(std::int64_t size, std::uint64_t stream) {
+    Random random{3, stream};
+    std::vector<S> values(static_cast<std::size_t>(size));
+    for (S& value : values) value = static_cast<S>(random.uniform(-1.5, 1.5));
+    return values;
+}
+
+template <class Net, class S, bool Fused = true>
+Everything<S> run(std::int64_t count, int threads) {
+    cpu::Model<Net, S, Fused> model{threads};
+    model.initialise(11);
+    const std::vector<S> input = numbers<S>(count * model.input_elements, 1);
+    const std::vector<S> output_gradient = numbers<S>(count * model.output_elements, 2);
+    Everything<S> result;
+    result.output.resize(output_gradient.size());
+    result.inferred.resize(output_gradient.size());
+    result.parameter_gradient.resize(model.parameters().size());
+    result.input_gradient.resize(input.size());
+    model.forward(input.data(), count, 77, result.output.data());
+    model.backward(output_gradient.data(), result.parameter_gradient.data(), result.input_gradient.data());
+    model.infer(input.data(), count, result.inferred.data());
+    result.statistics.assign(model.statistics().begin(), model.statistics().end());
+    return result;
+}
+
+template <class S>
+double largest_difference(const std::vector<S>& a, const std::vector<S>& b) {
+    double largest = 0.01, difference = 0;
+    for (std::size_t i = 0; i < a.size(); ++i) {
+        largest = std::max(largest, std::abs(static_cast<double>(a[i])));
+        const double here = std::abs(static_cast<double>(a[i]) - static_cast<double>(b[i]));
+        if (!(here <= difference)) difference = here;
+    }
+    return difference / largest;
+}
+
+template <class S>
+void agree(const Everything<S>& a, const Everything<S>& b, double tolerance) {
+    BOOST_TEST(largest_difference(a.output, b.output) <= tolerance);
+    BOOST_TEST(largest_difference(a.parameter_gradient, b.parameter_gradient) <= tolerance);
+    BOOST_TEST(largest_difference(a.input_gradient, b.input_gradient) <= tolerance);
+    BOOST_TEST(largest_difference(a.statistics, b.statistics) <= tolerance);
+    BOOST_TEST(largest_difference(a.inferred, b.inferred) <= tolerance);
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(fused_stages_equal_single_layers_in_double) {
+    agree(run<Mixed, double, true>(6, 1), run<Mixed, double, false>(6, 1), 1e-10);
+}
+
+BOOST_AUTO_TEST_CASE(fused_stages_equal_single_layers_in_float) {
+    agree(run<Mixed, float, true>(6, 1), run<Mixed, float, false>(6, 1), 2e-4);
+}
+
+BOOST_AUTO_TEST_CASE(float_agrees_with_double) {
+    const Everything<double> wide = run<Mixed, double>(6, 1);
+    const Everything<float> narrow = run<Mixed, float>(6, 1);
+    const auto widened = [](const std::vector<float>& values) {
+        return std::vector<double>(values.begin(), values.end());
+    };
+    BOOST_TEST(largest_difference(wide.output, widened(narrow.output)) <= 1e-3);
+    BOOST_TEST(largest_difference(wide.inferred, widened(narrow.inferred)) <= 1e-3);
+}
+
+BOOST_AUTO_TEST_CASE(the_number_of_threads_changes_no_bit) {
+    for (const std::int64_t count : {1, 2, 7, 16, 19}) {
+        const Everything<float> one = run<Mixed, float>(count, 1);
+        for (const int threads : {2, 3, 5})
+            BOOST_CHECK_MESSAGE((run<Mixed, float>(count, threads) == one),
+                                threads << " threads differ from one on a batch of " << count);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_model_that_ran_larger_batches_gives_the_same_bits) {
+    cpu::Model<Mixed, float> used{2}, fresh{2};
+    used.initialise(4);
+    fresh.initialise(4);
+    const std::vector<float> input = numbers<float>(9 * used.input_elements, 1);
+    std::vector<float> many(9 * 5), a(3 * 5), b(3 * 5), gradient(used.parameters().size()), other(gradient.size());
+    used.infer(input.data(), 9, many.data());
+    used.forward(input.data(), 9, 1, many.data());
+    used.backward(many.data(), gradient.data());
+    std::copy(fresh.statistics().begin(), fresh.statistics().end(), used.statistics().begin());
+    used.forward(input.data(), 3, 2, a.data());
+    used.backward(a.data(), gradient.data());
+    fresh.forward(input.data(), 3, 2, b.data());
+    fresh.backward(b.data(), other.data());
+    BOOST_TEST((a == b));
+    BOOST_TEST((gradient == other));
+}
+
+BOOST_AUTO_TEST_CASE(inference_of_many_equals_inference_one_by_one_bit_for_bit) {
+    cpu::Model<Mixed, float> model{3};
+    model.initialise(8);
+    const std::int64_t count = 11;
+    const std::vector<float> input = numbers<float>(count * model.input_elements, 1);
+    std::vector<float> together(static_cast<std::size_t>(count * 5)), single(5);
+    model.infer(input.data(), count, together.data());
+    for (std::int64_t n = 0; n < count; ++n) {
+        model.infer(input.data() + n * model.input_elements, 1, single.data());
+        BOOST_TEST(std::equal(single.begin(), single.end(), together.begin() + n * 5));
+    }
+}
+
+BOOST_AUTO_TEST_CASE(parameter_gradients_do_not_need_the_inputs) {
+    cpu::Model<Mixed, float> model{2};
+    model.initialise(8);
+    const std::vector<float> input = numbers<float>(4 * model.input_elements, 1);
+    std::vector<float> output(4 * 5), with(model.parameters().size()), without(with.size()), input_gradient(input.size());
+    model.forward(input.data(), 4, 1, output.data());
+    model.backward(output.data(), with.data(), input_gradient.data());
+    model.backward(output.data(), without.data(), nullptr);
+    BOOST_TEST((with == without));
+}
+
+BOOST_AUTO_TEST_CASE(the_gradient_of_a_composition_is_the_composition_of_gradients) {
+    using First = Network<Image<6, 5, 3>, Conv2d<7, 3>, BatchNorm2d, SiLU>;
+    using Second = Network<Image<6, 5, 7>, Residual<DepthwiseConv2d<3>, ReLU>, GlobalAveragePool, Linear<4>>;
+    using Both = Network<Image<6, 5, 3>, Conv2d<7, 3>, BatchNorm2d, SiLU, Residual<DepthwiseConv2d<3>, ReLU>,
+                         GlobalAveragePool, Linear<4>>;
+    static_assert(trainable_parameters<First> + trainable_parameters<Second> == trainable_parameters<Both>);
+    cpu::Model<First, double> first;
+    cpu::Model<Second, double> second;
+    cpu::Model<Both, double> both;
+    first.initialise(1);
+    second.initialise(2);
+    both.initialise(3);
+    std::copy(first.parameters().begin(), first.parameters().end(), both.parameters().begin());
+    std::copy(second.parameters().begin(), second.parameters().end(),
+              both.parameters().begin() + trainable_parameters<First>);
+    both.prepare();
+
+    const std::int64_t count = 3;
+    const std::vector<double> input = numbers<double>(count * first.input_elements, 1);
+    const std::vector<double> output_gradient = numbers<double>(count * 4, 2);
+    std::vector<double> between(static_cast<std::size_t>(count * first.output_elements)), between_gradient(between.size());
+    std::vector<double> composed(count * 4), whole(count * 4);
+    std::vector<double> gradient(both.parameters().size()), whole_gradient(gradient.size());
+    std::vector<double> input_gradient(input.size()), whole_input_gradient(input.size());
+    first.forward(input.data(), count, 0, between.data());
+    second.forward(between.data(), count, 0, composed.data());
+    second.backward(output_gradient.data(), gradient.data() + trainable_parameters<First>, between_gradient.data());
+    first.backward(between_gradient.data(), gradient.data(), input_gradient.data());
+    both.forward(input.data(), count, 0, whole.data());
+    both.backward(output_gradient.data(), whole_gradient.data(), whole_input_gradient.data());
+    BOOST_TEST(largest_difference(composed, whole) <= 1e-12);
+    BOOST_TEST(largest_difference(gradient, whole_gradient) <= 1e-12);
+    BOOST_TEST(largest_difference(input_gradient, whole_input_gradient) <= 1e-12);
+}
+
+BOOST_AUTO_TEST_CASE(the_same_seed_gives_the_same_weights_and_another_gives_others) {
+    cpu::Model<Mixed, float> a, b, c;
+    a.initialise(1);
+    b.initialise(1);
+    c.initialise(2);
+    BOOST_TEST(std::equal(a.parameters().begin(), a.parameters().end(), b.parameters().begin()));
+    BOOST_TEST(!std::equal(a.parameters().begin(), a.parameters().end(), c.parameters().begin()));
+}
