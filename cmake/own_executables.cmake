@@ -55,14 +55,24 @@ if(BANTAM_NATIVE)
     endif()
 endif()
 
+# What our programs share: the command line and the reading of pictures, compiled once for all of them.
+if(BANTAM_BUILD_EXAMPLES OR BANTAM_BUILD_TOOLS OR BANTAM_BUILD_BENCH)
+    file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tools/common/*.cpp)
+    add_library(bantam_programs_common STATIC ${sources})
+    target_link_libraries(bantam_programs_common
+        PUBLIC bantam_own_dependencies bantam_native fmt::fmt
+        PRIVATE CLI11::CLI11)
+    target_compile_options(bantam_programs_common PRIVATE ${BANTAM_WARNINGS})
+    set_target_properties(bantam_programs_common PROPERTIES CXX_EXTENSIONS OFF)
+endif()
+
 # Makes one program of every .cpp directly in `folder`, named like the file.
 function(bantam_add_programs folder)
     file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${folder}/*.cpp)
     foreach(source IN LISTS sources)
         cmake_path(GET source STEM program)
         add_executable(${program} ${source})
-        target_link_libraries(${program} PRIVATE
-            bantam_own_dependencies bantam_native fmt::fmt CLI11::CLI11)
+        target_link_libraries(${program} PRIVATE bantam_programs_common)
         target_compile_options(${program} PRIVATE ${BANTAM_WARNINGS})
         target_compile_definitions(${program} PRIVATE
             BANTAM_CLASSES=${BANTAM_CLASSES} BANTAM_IMAGE_SIZE=${BANTAM_IMAGE_SIZE})

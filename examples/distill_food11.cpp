@@ -16,11 +16,14 @@
 #include <bantam/train/trainer.hpp>
 
 #include "../tools/common/command_line.hpp"
+#include "../tools/common/pictures.hpp"
 
+#include <fmt/core.h>
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -44,7 +47,6 @@ struct Options {
     std::filesystem::path teacher_logits;
     std::filesystem::path output = "distill_food11_output";
     std::filesystem::path weights;
-    std::string optimizer = "sgd";
     std::string device = "cpu";
     int stored_size = 144;
     bool resume = false;
@@ -103,7 +105,6 @@ void load_student(const std::filesystem::path& path, Trainer<FoodStudent>& train
 void distill(Options& options) {
     if (options.device != "cpu")
         throw Error{"--device " + options.device + ": this build runs on the CPU; use --device cpu"};
-    options.training.optimizer = optimizer_kind(options.optimizer);
     check(options.training);
 
     const HomeworkFolders folders = scan_homework(options.data, BANTAM_CLASSES);
@@ -180,36 +181,21 @@ void distill(Options& options) {
 
 int main(int argc, char** argv) {
     Options options;
-    TrainingOptions& training = options.training;
-    training.threads = processor_count();
-    CLI::App app{"Trains a student under 100,000 parameters on the food-11 homework and answers its test"};
-    app.add_option("--data", options.data, "Folder with training/, validation/ and testing/")->required();
-    app.add_option("--teacher-logits", options.teacher_logits,
-                   "Logits file of precompute_logits; without it the student learns from labels alone");
-    app.add_option("--output", options.output, "Folder for the results")->capture_default_str();
-    app.add_option("--epochs", training.epochs, "Passes over the training pictures")->capture_default_str();
-    app.add_option("--batch-size", training.batch_size, "Pictures a step")->capture_default_str();
-    app.add_option("--optimizer", options.optimizer, "sgd or adamw")->capture_default_str();
-    app.add_option("--learning-rate", training.learning_rate, "Peak learning rate")->capture_default_str();
-    app.add_option("--weight-decay", training.weight_decay, "Decay of weights, not of biases and norms")
-        ->capture_default_str();
-    app.add_option("--warmup-epochs", training.warmup_epochs, "Epochs of linear warm-up")->capture_default_str();
-    app.add_option("--temperature", training.temperature, "Distillation temperature T")->capture_default_str();
-    app.add_option("--alpha", training.alpha, "Share of the teacher in the loss of a labelled picture")
-        ->capture_default_str();
-    app.add_option("--label-smoothing", training.label_smoothing, "Label smoothing")->capture_default_str();
-    app.add_option("--clip-norm", training.clip_norm, "Largest gradient norm; 0 for none")->capture_default_str();
-    app.add_option("--averaging-decay", training.averaging_decay, "Decay of the weights' moving average; 0 for none")
-        ->capture_default_str();
-    app.add_option("--seed", training.seed, "Seed of everything random")->capture_default_str();
-    app.add_option("--threads", training.threads, "Threads; the result does not depend on it")->capture_default_str();
-    app.add_option("--stored-size", options.stored_size,
-                   "Side of the pictures in memory; with a teacher, what its logits were made with")
-        ->check(CLI::Range(8, 4096))->capture_default_str();
-    app.add_option("--device", options.device, "cpu or cuda")->check(CLI::IsMember({"cpu", "cuda"}))
-        ->capture_default_str();
-    app.add_flag("--resume", options.resume, "Go on with the interrupted run in --output");
-    app.add_flag("--predict-only", options.predict_only, "Only answer the test, with --weights");
-    app.add_option("--weights", options.weights, "Student to answer with; by default the one in --output");
-    return run_program(app, argc, argv, [&] { distill(options); });
+    options.training.threads = processor_count();
+    CommandLine line{"Trains a student under 100,000 parameters on the food-11 homework and answers its test"};
+    line.option("--data", options.data, "Folder with training/, validation/ and testing/").required();
+    line.option("--teacher-logits", options.teacher_logits,
+                "Logits file of precompute_logits; without it the student learns from labels alone");
+    line.option("--output", options.output, "Folder for the results");
+    line.training_options(options.training);
+    line.option("--temperature", options.training.temperature, "Distillation temperature T");
+    line.option("--alpha", options.training.alpha, "Share of the teacher in the loss of a labelled picture");
+    line.option("--stored-size", options.stored_size,
+                "Side of the pictures in memory; with a teacher, what its logits were made with")
+        .between(8, 4096);
+    line.option("--device", options.device, "cpu or cuda").one_of({"cpu", "cuda"});
+    line.flag("--resume", options.resume, "Go on with the interrupted run in --output");
+    line.flag("--predict-only", options.predict_only, "Only answer the test, with --weights");
+    line.option("--weights", options.weights, "Student to answer with; by default the one in --output");
+    return line.run(argc, argv, [&] { distill(options); });
 }

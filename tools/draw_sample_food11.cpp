@@ -6,7 +6,6 @@
 #include <fmt/format.h>
 #include <stb/stb_image_write.h>
 
-#include <CLI/CLI.hpp>
 #include <atomic>
 #include <exception>
 #include <filesystem>
@@ -18,6 +17,7 @@
 
 #include "bantam/core/error.hpp"
 #include "bantam/core/random.hpp"
+#include "common/command_line.hpp"
 #include "still_life/scene.hpp"
 
 namespace {
@@ -33,7 +33,7 @@ struct Options {
     int validation_per_class = 40;
     int testing = 440;
     std::string format = "jpg";
-    int threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+    int threads = bantam::processor_count();
 };
 
 /// One picture to draw.
@@ -148,39 +148,17 @@ void run(const Options& options) {
 
 int main(int argc, char** argv) {
     Options options;
-    CLI::App app{"Draws a sample data set of eleven food classes in the homework's layout."};
-    app.add_option("--output", options.output, "New folder for the data set")->required();
-    app.add_option("--seed", options.seed, "Other seeds give other pictures")
-        ->capture_default_str();
-    app.add_option("--size", options.size, "Height and width in pixels")
-        ->check(CLI::Range(16, 1024))
-        ->capture_default_str();
-    app.add_option("--labeled-per-class", options.labeled_per_class,
-                   "Labelled training pictures of each class")
-        ->check(CLI::Range(0, 1'000'000))
-        ->capture_default_str();
-    app.add_option("--unlabeled", options.unlabeled, "Unlabelled training pictures")
-        ->check(CLI::Range(0, 10'000'000))
-        ->capture_default_str();
-    app.add_option("--validation-per-class", options.validation_per_class,
-                   "Validation pictures of each class")
-        ->check(CLI::Range(0, 1'000'000))
-        ->capture_default_str();
-    app.add_option("--testing", options.testing, "Testing pictures")
-        ->check(CLI::Range(0, 10'000'000))
-        ->capture_default_str();
-    app.add_option("--format", options.format, "jpg or png")
-        ->check(CLI::IsMember({"jpg", "png"}))
-        ->capture_default_str();
-    app.add_option("--threads", options.threads, "Worker threads")
-        ->check(CLI::Range(1, 1024))
-        ->capture_default_str();
-    CLI11_PARSE(app, argc, argv);
-    try {
-        run(options);
-    } catch (const std::exception& error) {
-        fmt::print(stderr, "error: {}\n", error.what());
-        return 1;
-    }
-    return 0;
+    bantam::CommandLine line{"Draws a sample data set of eleven food classes in the homework's layout"};
+    line.option("--output", options.output, "New folder for the data set").required();
+    line.option("--seed", options.seed, "Other seeds give other pictures");
+    line.option("--size", options.size, "Height and width in pixels").between(16, 1024);
+    line.option("--labeled-per-class", options.labeled_per_class, "Labelled training pictures of each class")
+        .between(0, 1'000'000);
+    line.option("--unlabeled", options.unlabeled, "Unlabelled training pictures").between(0, 10'000'000);
+    line.option("--validation-per-class", options.validation_per_class, "Validation pictures of each class")
+        .between(0, 1'000'000);
+    line.option("--testing", options.testing, "Testing pictures").between(0, 10'000'000);
+    line.option("--format", options.format, "jpg or png").one_of({"jpg", "png"});
+    line.option("--threads", options.threads, "Worker threads").between(1, 1024);
+    return line.run(argc, argv, [&] { run(options); });
 }

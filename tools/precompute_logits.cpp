@@ -15,6 +15,9 @@
 #include <bantam/train/losses.hpp>
 
 #include "common/command_line.hpp"
+#include "common/pictures.hpp"
+
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <cmath>
@@ -156,19 +159,16 @@ void add_architectures(std::vector<Architecture>& list, const char* name) {
 int main(int argc, char** argv) {
     Options options;
     std::string architecture;
-    CLI::App app{"Stores a teacher's logits for every training and validation picture"};
-    app.add_option("--data", options.data, "Folder with training/ and validation/")->required();
-    app.add_option("--teacher", options.teacher, "Teacher weights, safetensors (see convert_teacher.py)")->required();
-    app.add_option("--output", options.output, "Logits file to write, safetensors")->required();
-    app.add_option("--architecture", architecture,
-                   "resnet18 or sample-teacher; by default what the weights' tensors tell");
-    app.add_option("--views", options.views, "Views of each picture; view 0 is the whole picture")
-        ->check(CLI::Range(1, 1024))->capture_default_str();
-    app.add_option("--view-seed", options.view_seed, "Seed of the views")->capture_default_str();
-    app.add_option("--stored-size", options.stored_size, "Side of the pictures in memory, in pixels")
-        ->check(CLI::Range(8, 4096))->capture_default_str();
-    app.add_option("--threads", options.threads, "Threads")->check(CLI::Range(1, 1024))->capture_default_str();
-    return run_program(app, argc, argv, [&] {
+    CommandLine line{"Stores a teacher's logits for every training and validation picture"};
+    line.option("--data", options.data, "Folder with training/ and validation/").required();
+    line.option("--teacher", options.teacher, "Teacher weights, safetensors (see convert_teacher.py)").required();
+    line.option("--output", options.output, "Logits file to write, safetensors").required();
+    line.option("--architecture", architecture, "resnet18 or sample-teacher; by default what the weights' tensors tell");
+    line.option("--views", options.views, "Views of each picture; view 0 is the whole picture").between(1, 1024);
+    line.option("--view-seed", options.view_seed, "Seed of the views");
+    line.option("--stored-size", options.stored_size, "Side of the pictures in memory, in pixels").between(8, 4096);
+    line.option("--threads", options.threads, "Threads").between(1, 1024);
+    return line.run(argc, argv, [&] {
         refuse_testing_folder(options.data);
         SafetensorsFile weights = SafetensorsFile::open(options.teacher);
         const HomeworkFolders folders = scan_homework(options.data);

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: MIT
+#include "command_line.hpp"
+
+#include <bantam/train/options.hpp>
+
+#include <CLI/CLI.hpp>
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <exception>
+#include <new>
+#include <thread>
+
+namespace bantam {
+
+int processor_count() { return std::max(1, static_cast<int>(std::thread::hardware_concurrency())); }
+
+struct CommandLine::Parser {
+    CLI::App app;
+    std::string optimizer;
+    TrainingOptions* training = nullptr;
+
+    template <class Value>
+    CLI::Option* add(const std::string& name, Value& value, const std::string& help) {
+        return app.add_option(name, value, help)->capture_default_str();
+    }
+};
+
+CommandLine::CommandLine(const std::string& description) : parser_{new Parser{CLI::App{description}, {}, nullptr}} {}
+CommandLine::~CommandLine() = default;
+
+CommandLine::Option& CommandLine::Option::required() {
+    static_cast<CLI::Option*>(option_)->required()->default_str("");
+    return *this;
+}
+
+CommandLine::Option& CommandLine::Option::between(std::int64_t smallest, std::int64_t largest) {
+    static_cast<CLI::Option*>(option_)->check(CLI::Range(smallest, largest));
+    return *this;
+}
+
+CommandLine::Option& CommandLine::Option::one_of(const std::vector<std::string>& choices) {
+    static_cast<CLI::Option*>(option_)->check(CLI::IsMember(choices));
+    return *this;
+}
+
+CommandLine::Option CommandLine::option(const std::string& name, std::string& value, const std::string& help) {
+    return Option{parser_->add(name, value, help)};
+}
+CommandLine::Option CommandLine::option(const std::string& name, std::filesystem::path& value,
+                                        const std::string& help) {
+    return Option{parser_->add(name, value, help)};
+}
+CommandLine::Option CommandLine::option(const std::string& name, int& value, const std::string& help) {
+    return Option{parser_->add(name, value, help)};
+}
+CommandLine::Option CommandLine::option(const std::string& name, std::int64_t& value, const std::string& help) {
+    return Option{parser_->add(name, value, help)};
+}
+CommandLine::Option CommandLine::option(const std::string& name, std::uint64_t& value, const std::string& help) {
+    return Option{parser_->add(name, value, help)};
+}
+CommandLine::Option CommandLine::option(const std::string& name, double& value, const std::string& help) {
+    return Option{parser_->add(name, value, help)};
+}
+void CommandLine::flag(const std::string& name, bool& value, const std::string& help) {
+    parser_->app.add_flag(name, value, help);
+}
+
+void CommandLine::training_options(TrainingOptions& training) {
+    parser_->training = &training;
+    parser_->optimizer = name(training.optimizer);
+    option("--epochs", training.epochs, "Passes over the training pictures");
+    option("--batch-size", training.batch_size, "Pictures in one step");
+    option("--optimizer", parser_->optimizer, "sgd or adamw");
+    option("--learning-rate", training.learning_rate, "Peak learning rate");
+    option("--weight-decay", training.weight_decay, "Weight decay; never on biases and norms");
+    option("--warmup-epochs", training.warmup_epochs, "Epochs of linear warm-up");
+    option("--label-smoothing", training.label_smoothing, "Label smoothing");
+    option("--clip-norm", training.clip_norm, "Largest gradient norm; 0 for none");
+    option("--averaging-decay", training.averaging_decay, "Decay of the weights' moving average; 0 for none");
+    option("--seed", training.seed, "Seed of everything random");
+    option("--threads", training.threads, "Threads; the result does not depend on it");
+}
+
+int CommandLine::run(int argc, char** argv, const std::function<void()>& body) {
+    try {
+        parser_->app.parse(argc, argv);
+        if (parser_->training) parser_->training->optimizer = optimizer_kind(parser_->optimizer);
+        body();
+        return 0;
+    } catch (const CLI::ParseError& problem) {
+        if (problem.get_exit_code() == 0) return parser_->app.exit(problem);  // --help
+        fmt::print(stderr, "error: {}; see --help\n", problem.what());
+        return 2;
+    } catch (const std::bad_alloc&) {
+        fmt::print(stderr, "error: out of memory; use a smaller --stored-size or --batch-size\n");
+    } catch (const std::exception& problem) {
+        fmt::print(stderr, "error: {}\n", problem.what());
+    }
+    return 1;
+}
+
+}  // namespace bantam
