@@ -57,7 +57,9 @@ struct NodeList {
 };
 
 template <class... As, class... Bs>
-NodeList<As..., Bs...> operator+(NodeList<As...>, NodeList<Bs...>);
+constexpr NodeList<As..., Bs...> operator+(NodeList<As...>, NodeList<Bs...>) {
+    return {};
+}
 
 /// The shape in front of each layer of a sequence, and the last one's output.
 template <Shape Input, class... Ls>
