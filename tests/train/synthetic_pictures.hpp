@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <bantam/core/random.hpp>
+#include <bantam/core/shape.hpp>
+#include <bantam/layers/batch_norm2d.hpp>
+#include <bantam/layers/conv2d.hpp>
+#include <bantam/layers/depthwise_separable.hpp>
+#include <bantam/layers/dropout.hpp>
+#include <bantam/layers/linear.hpp>
+#include <bantam/layers/pooling.hpp>
+#include <bantam/train/trainer.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+namespace bantam_test {
+
+/// Small, and with everything that a resumed run could forget: statistics and dropout.
+using TinyNet = bantam::Network<bantam::Image<6, 8, 3>, bantam::Conv2d<5, 3, 1, bantam::ConvOptions{.bias = false}>,
+                                bantam::BatchNorm2d, bantam::ReLU6, bantam::DepthwiseSeparable<9, 2>,
+                                bantam::GlobalAveragePool, bantam::Dropout<10>, bantam::Linear<3>>;
+using TinyTrainer = bantam::Trainer<TinyNet>;
+
+/// What a trainer asks of a batch, and nothing else.
+struct SyntheticBatch {
+    std::int64_t count = 0;
+    std::vector<float> pixels;
+    std::vector<int> labels;
+    std::vector<float> teacher_logits;
+    std::vector<std::uint8_t> has_teacher;
+};
+
+/// Noise in a colour that tells the class. Every third sample has a label alone, every third a teacher
+/// alone, the others both. An epoch is a permutation that depends on the epoch's number alone.
+class SyntheticPictures {
+public:
+    SyntheticPictures(std::int64_t samples, std::int64_t batch_size, bool all_labelled = false)
+        : samples_{samples}, batch_size_{batch_size}, all_labelled_{all_labelled} {}
+
+    std::int64_t sample_count() const { return samples_; }
+    std::int64_t batch_count() const { return (samples_ + batch_size_ - 1) / batch_size_; }
+
+    class Batches {
+    public:
+        Batches(const SyntheticPictures& pictures, std::vector<std::int64_t> order)
+            : pictures_{pictures}, order_{std::move(order)} {}
+        const SyntheticBatch* next() {
+            if (index_ == pictures_.batch_count()) return nullptr;
+            batch_ = pictures_.batch(order_, index_++);
+            return &batch_;
+        }
+
+    private:
+        const SyntheticPictures& pictures_;
+        std::vector<std::int64_t> order_;
+        std::int64_t index_ = 0;
+        SyntheticBatch batch_;
+    };
+
+    Batches batches(std::int64_t epoch) const {
+        std::vector<std::int64_t> order = name_order();
+        bantam::Random random{5, static_cast<std::uint64_t>(epoch)};
+        for (std::size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[random.below(i)]);
+        return {*this, std::move(order)};
+    }
+    Batches batches() const { return {*this, name_order()}; }
+
+    SyntheticBatch first_batch() const { return batch(name_order(), 0); }
+
+private:
+    std::vector<std::int64_t> name_order() const {
+        std::vector<std::int64_t> order(static_cast<std::size_t>(samples_));
+        for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<std::int64_t>(i);
+        return order;
+    }
+
+    SyntheticBatch batch(const std::vector<std::int64_t>& order, std::int64_t index) const {
+        constexpr bantam::Shape shape = bantam::input_shape<TinyNet>;
+        SyntheticBatch batch;
+        for (std::int64_t slot = index * batch_size_; slot < std::min(samples_, (index + 1) * batch_size_); ++slot) {
+            const std::int64_t sample = order[static_cast<std::size_t>(slot)];
+            const std::int64_t label = sample % 3;
+            const std::int64_t kind = all_labelled_ ? 2 : sample / 3 % 3;
+            bantam::Random random{9, static_cast<std::uint64_t>(sample)};
+            for (std::int64_t i = 0; i < bantam::element_count(shape); ++i)
+                batch.pixels.push_back(static_cast<float>(random.uniform(-1, 1) + (i % 3 == label ? 0.7 : 0.0)));
+            batch.labels.push_back(kind == 1 ? -1 : static_cast<int>(label));
+            batch.has_teacher.push_back(kind == 0 ? 0 : 1);
+            for (std::int64_t i = 0; i < 3; ++i)
+                batch.teacher_logits.push_back(kind == 0 ? 0.0F : static_cast<float>(random.uniform() + (i == label ? 4 : 0)));
+            ++batch.count;
+        }
+        return batch;
+    }
+
+    std::int64_t samples_;
+    std::int64_t batch_size_;
+    bool all_labelled_;
+};
+
+inline bantam::TrainingOptions tiny_options() {
+    bantam::TrainingOptions options;
+    options.epochs = 5;
+    options.batch_size = 8;
+    options.warmup_epochs = 1;
+    options.averaging_decay = 0.9;
+    options.seed = 3;
+    return options;
+}
+
+/// Every bit that the next step depends on.
+inline std::vector<std::vector<float>> bits_of(TinyTrainer& trainer) {
+    std::vector<std::vector<float>> all;
+    for (const auto& state : trainer.state()) all.emplace_back(state.values.begin(), state.values.end());
+    return all;
+}
+
+/// Copies one trainer's state to another's, as saving and loading would.
+inline void carry_over(TinyTrainer& from, TinyTrainer& to) {
+    const auto source = from.state();
+    const auto target = to.state();
+    for (std::size_t i = 0; i < source.size(); ++i)
+        std::copy(source[i].values.begin(), source[i].values.end(), target[i].values.begin());
+    to.restored(from.steps());
+}
+
+}  // namespace bantam_test
