@@ -9,6 +9,7 @@
 #include <bantam/data/loader.hpp>
 #include <bantam/data/picture_store.hpp>
 #include <bantam/data/teacher_logits.hpp>
+#include <bantam/data/testing_refusal.hpp>
 #include <bantam/io/checkpoint.hpp>
 #include <bantam/io/hash.hpp>
 #include <bantam/train/fit.hpp>
@@ -22,6 +23,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <charconv>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -91,11 +93,35 @@ std::vector<int> predict(Trainer<FoodStudent>& trainer, const TestPictures& pict
 
 std::string percent(std::optional<double> share) { return share ? fmt::format("{:.2f} %", 100 * *share) : "-"; }
 
-/// Restores the student from its file into a trainer that only answers.
-void load_student(const std::filesystem::path& path, Trainer<FoodStudent>& trainer) {
+SafetensorsFile open_student(const std::filesystem::path& path) {
     if (!std::filesystem::exists(path))
         throw Error{path.string() + ": no such file; train first, or name one with --weights"};
-    SafetensorsFile file = SafetensorsFile::open(path);
+    return SafetensorsFile::open(path);
+}
+
+/// The size a stored student's pictures had in memory. Throws Error where it knows other classes than the
+/// data has. A file that says nothing of either is taken as it is.
+int stored_size_of_student(const std::filesystem::path& path, const std::vector<std::string>& classes, int otherwise) {
+    const SafetensorsFile file = open_student(path);
+    const Metadata& metadata = file.metadata();
+    const std::string here = nlohmann::json(classes).dump();
+    if (const auto known = metadata.find("classes"); known != metadata.end() && known->second != here)
+        throw Error{fmt::format("{}: answers with the classes {}, the data has {}; name the data it was trained on",
+                                path.string(), known->second, here)};
+    const auto found = metadata.find("stored_size");
+    if (found == metadata.end()) return otherwise;
+    const std::string& text = found->second;
+    int size = 0;
+    const auto [end, cause] = std::from_chars(text.data(), text.data() + text.size(), size);
+    if (cause != std::errc{} || end != text.data() + text.size())
+        throw Error{fmt::format("{}: its metadata has the stored_size '{}', expected a whole number; train it again",
+                                path.string(), text)};
+    return size;
+}
+
+/// Restores the student from its file into a trainer that only answers.
+void load_student(const std::filesystem::path& path, Trainer<FoodStudent>& trainer) {
+    SafetensorsFile file = open_student(path);
     std::vector<float> parameters(static_cast<std::size_t>(trainable_parameters<FoodStudent>));
     std::vector<float> statistics(static_cast<std::size_t>(non_trainable_parameters<FoodStudent>));
     read_network<FoodStudent>(file, parameters, statistics);
@@ -105,9 +131,18 @@ void load_student(const std::filesystem::path& path, Trainer<FoodStudent>& train
 void distill(Options& options) {
     if (options.device != "cpu")
         throw Error{"--device " + options.device + ": this build runs on the CPU; use --device cpu"};
+    if (options.predict_only && options.resume)
+        throw Error{"--resume trains and --predict-only does not; leave out one of them"};
+    if (!options.predict_only && !options.weights.empty())
+        throw Error{"--weights names the student of --predict-only; training starts from random weights, leave it out"};
     check(options.training);
 
     const HomeworkFolders folders = scan_homework(options.data, BANTAM_CLASSES);
+    refuse_testing_links(folders);
+    const std::filesystem::path weights =
+        options.weights.empty() ? options.output / "student.safetensors" : options.weights;
+    if (options.predict_only)
+        options.stored_size = stored_size_of_student(weights, folders.classes, options.stored_size);
     TeacherLogits teacher;
     const bool taught = !options.teacher_logits.empty();
     if (taught && !options.predict_only) {
@@ -124,7 +159,6 @@ void distill(Options& options) {
                                            parameter_count<FoodStudent>, FoodStudent::parameter_limit);
 
     RunFolder folder{options.output, metadata};
-    const std::filesystem::path weights = options.weights.empty() ? folder.student() : options.weights;
     if (!options.predict_only) {
         const LabeledPictures labelled = load_with_report(options.data, folders.training, reading, "labelled");
         // Without a teacher nothing can be learnt from pictures without labels.
@@ -172,7 +206,7 @@ void distill(Options& options) {
     inference.hash_files = false;
     const TestPictures testing = load_with_report(options.data, folders.testing, inference, "testing");
     folder.write_predictions(predict(trainer, testing, folders.testing.paths().size()));
-    folder.write_text("summary.txt", summary_text);
+    if (!options.predict_only) folder.write_text("summary.txt", summary_text);
     fmt::print("validation accuracy: {}\nstudent: {}\npredictions: {}\n", percent(result.accuracy), weights.string(),
                folder.predictions().string());
 }
@@ -191,7 +225,7 @@ int main(int argc, char** argv) {
     line.option("--temperature", options.training.temperature, "Distillation temperature T");
     line.option("--alpha", options.training.alpha, "Share of the teacher in the loss of a labelled picture");
     line.option("--stored-size", options.stored_size,
-                "Side of the pictures in memory; with a teacher, what its logits were made with")
+                "Side of the pictures in memory; with a teacher or a stored student, theirs")
         .between(8, 4096);
     line.option("--device", options.device, "cpu or cuda").one_of({"cpu", "cuda"});
     line.flag("--resume", options.resume, "Go on with the interrupted run in --output");

@@ -38,7 +38,7 @@ const std::string folder_message =
     ": this is the testing folder; testing pictures get no teacher logits. "
     "Name the folder that holds training/ and validation/";
 const std::string link_message =
-    ": leads into the testing folder, whose pictures get no teacher logits; remove the link";
+    ": leads into the testing folder, whose pictures are not to learn from; remove the link";
 const std::string accepted = "nothing was thrown";
 
 }  // namespace

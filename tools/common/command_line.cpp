@@ -20,6 +20,7 @@ struct CommandLine::Parser {
     CLI::App app;
     std::string optimizer;
     TrainingOptions* training = nullptr;
+    CLI::Option* warmup = nullptr;
 
     template <class Value>
     CLI::Option* add(const std::string& name, Value& value, const std::string& help) {
@@ -27,7 +28,7 @@ struct CommandLine::Parser {
     }
 };
 
-CommandLine::CommandLine(const std::string& description) : parser_{new Parser{CLI::App{description}, {}, nullptr}} {}
+CommandLine::CommandLine(const std::string& description) : parser_{new Parser{CLI::App{description}, {}, nullptr, nullptr}} {}
 CommandLine::~CommandLine() = default;
 
 CommandLine::Option& CommandLine::Option::required() {
@@ -76,7 +77,8 @@ void CommandLine::training_options(TrainingOptions& training) {
     option("--optimizer", parser_->optimizer, "sgd or adamw");
     option("--learning-rate", training.learning_rate, "Peak learning rate");
     option("--weight-decay", training.weight_decay, "Weight decay; never on biases and norms");
-    option("--warmup-epochs", training.warmup_epochs, "Epochs of linear warm-up");
+    parser_->warmup = parser_->add("--warmup-epochs", training.warmup_epochs,
+                                   "Epochs of linear warm-up; by default at most half of all");
     option("--label-smoothing", training.label_smoothing, "Label smoothing");
     option("--clip-norm", training.clip_norm, "Largest gradient norm; 0 for none");
     option("--averaging-decay", training.averaging_decay, "Decay of the weights' moving average; 0 for none");
@@ -87,7 +89,12 @@ void CommandLine::training_options(TrainingOptions& training) {
 int CommandLine::run(int argc, char** argv, const std::function<void()>& body) {
     try {
         parser_->app.parse(argc, argv);
-        if (parser_->training) parser_->training->optimizer = optimizer_kind(parser_->optimizer);
+        if (TrainingOptions* training = parser_->training) {
+            training->optimizer = optimizer_kind(parser_->optimizer);
+            if (parser_->warmup->empty())
+                training->warmup_epochs =
+                    std::min(training->warmup_epochs, static_cast<double>(training->epochs) / 2);
+        }
         body();
         return 0;
     } catch (const CLI::ParseError& problem) {

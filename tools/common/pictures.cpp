@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "pictures.hpp"
 
+#include <bantam/core/error.hpp>
 #include <bantam/train/progress.hpp>
 
 #include <fmt/core.h>
@@ -45,7 +46,11 @@ auto load(const std::filesystem::path& root, const Split& split, PictureOptions 
 
 LabeledPictures load_with_report(const std::filesystem::path& root, const LabeledSplit& split,
                                  const PictureOptions& options, const char* what) {
-    return load(root, split, options, what);
+    LabeledPictures pictures = load(root, split, options, what);
+    if (pictures.store.size() == 0)
+        throw Error{fmt::format("{}: none of the {} {} pictures can be used; is the data set complete?", root.string(),
+                                split.paths.size(), what)};
+    return pictures;
 }
 UnlabeledPictures load_with_report(const std::filesystem::path& root, const UnlabeledSplit& split,
                                    const PictureOptions& options, const char* what) {

@@ -28,7 +28,8 @@ private:
     Clock::time_point shown_ = start_;
 };
 
-/// Loads one split, shows how far it is, and says how many pictures could not be read.
+/// Loads one split, shows how far it is, and says how many pictures could not be read. Throws Error
+/// where no labelled picture is left.
 LabeledPictures load_with_report(const std::filesystem::path& root, const LabeledSplit& split,
                                  const PictureOptions& options, const char* what);
 UnlabeledPictures load_with_report(const std::filesystem::path& root, const UnlabeledSplit& split,

@@ -44,7 +44,7 @@ inline void refuse_testing_links(const HomeworkFolders& folders) {
             for (const std::string& test : tests)
                 if (real.starts_with(test))
                     throw Error{(folders.root / path).string() +
-                                ": leads into the testing folder, whose pictures get no teacher logits; "
+                                ": leads into the testing folder, whose pictures are not to learn from; "
                                 "remove the link"};
         }
 }

@@ -5,6 +5,7 @@
 #include <bantam/train/losses.hpp>
 #include <bantam/train/schedule.hpp>
 
+#include <charconv>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -118,13 +119,12 @@ inline void check(const TrainingOptions& options) {
             "in 1..1024");
 }
 
-/// Every option that the weights depend on, by name, as text that tells values apart. The number of
-/// threads is not among them.
+/// Every option that the weights depend on, by name, as the shortest text that tells values apart. The
+/// number of threads is not among them.
 inline std::vector<std::pair<std::string, std::string>> described(const TrainingOptions& o) {
     const auto exact = [](double value) {
         char text[40];
-        std::snprintf(text, sizeof text, "%.17g", value);
-        return std::string{text};
+        return std::string{text, std::to_chars(text, text + sizeof text, value).ptr};
     };
     return {{"epochs", std::to_string(o.epochs)},
             {"batch_size", std::to_string(o.batch_size)},

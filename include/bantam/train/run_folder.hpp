@@ -27,7 +27,7 @@ namespace bantam {
 /// all, so that a run killed at any moment can go on from its last finished epoch.
 class RunFolder {
 public:
-    /// Creates the folder where it is missing. `identity` names what a resumed run must share with the
+    /// Creates the folder where it is missing; throws Error where files cannot be written to it. `identity` names what a resumed run must share with the
     /// interrupted one, such as a fingerprint of the data.
     RunFolder(std::filesystem::path folder, Metadata identity)
         : folder_{std::move(folder)}, identity_{std::move(identity)} {
@@ -36,6 +36,8 @@ public:
         if (cause || !std::filesystem::is_directory(folder_))
             throw Error{folder_.string() + ": cannot be used as an output folder: " +
                         (cause ? cause.message() : "it is a file") + "; choose another one"};
+        // A folder that cannot be written to is found out now, not after an epoch.
+        AtomicFile{last()};
     }
 
     std::filesystem::path student() const { return folder_ / "student.safetensors"; }
