@@ -8,6 +8,7 @@
 #include <bantam/data/teacher_logits.hpp>
 #include <bantam/data/testing_refusal.hpp>
 #include <bantam/data/view.hpp>
+#include <bantam/io/atomic_file.hpp>
 #include <bantam/io/checkpoint.hpp>
 #include <bantam/io/hash.hpp>
 #include <bantam/models/resnet18.hpp>
@@ -170,6 +171,8 @@ int main(int argc, char** argv) {
     line.option("--threads", options.threads, "Threads").between(1, 1024);
     return line.run(argc, argv, [&] {
         refuse_testing_folder(options.data);
+        // A place that cannot be written to is found out now, not after the teacher's work.
+        AtomicFile{options.output};
         SafetensorsFile weights = SafetensorsFile::open(options.teacher);
         const HomeworkFolders folders = scan_homework(options.data);
         refuse_testing_links(folders);
@@ -177,7 +180,7 @@ int main(int argc, char** argv) {
             architecture = weights.contains("layer1.0.conv1.weight") ? "resnet18" : "sample-teacher";
         std::vector<Architecture> known;
         add_architectures<ResNet18, 128, 10, 11>(known, "resnet18");
-        add_architectures<SampleTeacher, 64, 11>(known, "sample-teacher");
+        add_architectures<SampleTeacher, 48, 11>(known, "sample-teacher");
         const auto classes = static_cast<std::int64_t>(folders.classes.size());
         for (const Architecture& candidate : known)
             if (candidate.name == architecture && candidate.classes == classes) {

@@ -22,12 +22,12 @@ namespace {
 
 using namespace bantam;
 
-using Teacher = SampleTeacher<11, 64>;
+using Teacher = SampleTeacher<11>;
 
 struct Options {
     std::filesystem::path data;
     std::filesystem::path output;
-    int stored_size = 72;
+    int stored_size = 54;
     TrainingOptions training;
 };
 
@@ -67,7 +67,13 @@ void train(const Options& options) {
 
 int main(int argc, char** argv) {
     Options options;
-    options.training.epochs = 10;
+    // Measured on the sample pictures: a short run wants many small steps and a quick average.
+    options.training.epochs = 8;
+    options.training.batch_size = 32;
+    options.training.optimizer = OptimizerKind::adamw;
+    options.training.learning_rate = 6e-3;
+    options.training.weight_decay = 0.05;
+    options.training.warmup_epochs = 0.25;
     options.training.averaging_decay = 0.98;
     options.training.threads = processor_count();
     CommandLine line{"Trains the quickstart's teacher on labelled pictures"};
