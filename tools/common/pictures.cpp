@@ -32,7 +32,9 @@ namespace {
 template <class Split>
 auto load(const std::filesystem::path& root, const Split& split, PictureOptions options, const char* what) {
     std::optional<WorkProgress> progress;
+    std::size_t told = 0;
     options.progress = [&](std::size_t done, std::size_t all) {
+        if (done == std::exchange(told, done)) return;
         if (!progress) progress.emplace(what, static_cast<std::int64_t>(all), stderr);
         progress->update(static_cast<std::int64_t>(done));
     };

@@ -1,0 +1,314 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Tests of tools/precompute_logits against tools/convert_teacher.py --logits, which runs the same teacher
+with PyTorch. Exits with 77 (skipped) where a Python package is missing."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+import programs
+from programs import SKIPPED, ProgramTest, png, read, write
+
+try:
+    import numpy as np
+    import torch
+    import torchvision
+except ImportError as missing:
+    print(f"skipped: {missing.name} is missing; install python3-torch and python3-torchvision")
+    sys.exit(SKIPPED)
+
+import safetensors_io
+
+PRECOMPUTE = programs.program("tools/precompute_logits")
+CONVERT = (sys.executable, "-B", os.path.join(programs.SOURCE, "tools", "convert_teacher.py"))
+CLASSES = 11
+VIEWS = 3
+
+
+def smooth(seed, height, width, channels=3):
+    """A smooth random picture, uint8."""
+    random = np.random.default_rng(seed)
+    rows, columns = np.linspace(0, 3, height)[:, None, None], np.linspace(0, 3, width)[None, :, None]
+    phase, speed = random.uniform(0, 6, (2, channels)), random.uniform(0.5, 3, (2, channels))
+    waves = np.sin(rows * speed[0] + phase[0]) + np.cos(columns * speed[1] + phase[1])
+    return np.clip(127 + 60 * waves, 0, 255).astype(np.uint8)
+
+
+def draw(data):
+    """A data set of PNG files whose pictures have many sizes and kinds. Two cannot be read."""
+    for label in range(CLASSES):
+        write(png(smooth(label, 144, 144)), data, "training", "labeled", f"{label:02}", "0.png")
+    others = {"gray.png": png(smooth(20, 144, 144, 1)[:, :, 0]), "alpha.png": png(smooth(21, 144, 144, 4)),
+              "wide.png": png(smooth(22, 90, 300)), "small.png": png(smooth(23, 31, 17)),
+              "large.png": png(smooth(24, 401, 290)), "pixel.png": png(smooth(25, 1, 1)),
+              "empty.png": b"", "cut.png": png(smooth(26, 144, 144))[:900]}
+    for name, content in others.items():
+        write(content, data, "training", "unlabeled", "00", name)
+    for label in (0, 4, 10):
+        write(png(smooth(30 + label, 144, 144)), data, "validation", f"{label:02}", "0.png")
+    write(png(smooth(40, 144, 144)), data, "testing", "00", "0.png")
+
+
+def make_teacher(path, classes=CLASSES):
+    """A ResNet-18 with random weights and the batch-norm statistics of smooth pictures."""
+    torch.manual_seed(1)
+    teacher = torchvision.models.resnet18(num_classes=classes)
+    for layer in teacher.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.momentum = 1.0
+    pictures = np.stack([smooth(seed, 128, 128) for seed in range(50, 58)])
+    with torch.no_grad():
+        teacher.train()(torch.from_numpy(pictures).permute(0, 3, 1, 2).float().div(60).sub(2))
+        teacher.fc.weight.mul_(5)  # logits of a teacher that has an opinion
+    torch.save(teacher.state_dict(), path)
+
+
+def call(*arguments):
+    done = subprocess.run([str(argument) for argument in arguments], capture_output=True, text=True)
+    if done.returncode:
+        raise AssertionError(done.stderr)
+    return done
+
+
+class Teacher(ProgramTest):
+    @classmethod
+    def setUpClass(cls):
+        cls.shared = tempfile.mkdtemp(prefix="bantam-test-")
+        cls.addClassCleanup(shutil.rmtree, cls.shared, ignore_errors=True)
+        cls.data = os.path.join(cls.shared, "food")
+        draw(cls.data)
+        cls.checkpoint = os.path.join(cls.shared, "teacher.pth")
+        cls.teacher = os.path.join(cls.shared, "teacher.safetensors")
+        make_teacher(cls.checkpoint)
+        call(*CONVERT, cls.checkpoint, "--output", cls.teacher)
+
+    def precompute(self, *more, data=None, teacher=None, output=None):
+        return (PRECOMPUTE, "--data", data or self.data, "--teacher", teacher or self.teacher, "--output",
+                output or self.path("logits.safetensors"), "--views", VIEWS, "--view-seed", 9, "--threads", 2, *more)
+
+    def convert(self, *more, data=None, output=None):
+        return (*CONVERT, self.teacher, "--logits", "--arch", "resnet18", "--data", data or self.data, "--output",
+                output or self.path("logits.safetensors"), "--views", VIEWS, "--view-seed", 9, "--threads", 2, *more)
+
+
+class Agreement(Teacher):
+    """What the two programs write for the same teacher and pictures."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        ours, theirs = (os.path.join(cls.shared, name) for name in ("ours.safetensors", "theirs.safetensors"))
+        cls.our_run = call(*cls.precompute(cls, output=ours))
+        cls.their_run = call(*cls.convert(cls, output=theirs))
+        cls.ours, cls.our_metadata = safetensors_io.load(ours)
+        cls.theirs, cls.their_metadata = safetensors_io.load(theirs)
+
+    def test_every_logit_agrees_to_a_thousandth(self):
+        ours, theirs = self.ours["logits"], self.theirs["logits"]
+        self.assertEqual(ours.shape, (CLASSES + 6 + 3, VIEWS, CLASSES))
+        self.assertEqual(theirs.shape, ours.shape)
+        self.assertLess(abs(ours - theirs).max(), 1e-3)
+        # The tolerance means something: pictures and views differ by far more.
+        self.assertGreater(theirs.std(axis=0).min(), 0.02)
+        self.assertGreater(np.median(abs(theirs[:, 1] - theirs[:, 0]).max(axis=1)), 0.02)
+
+    def test_views_are_the_same_bits(self):
+        self.assertEqual(self.ours["views"].tobytes(), self.theirs["views"].tobytes())
+        self.assertEqual(self.ours["views"].shape, (CLASSES + 6 + 3, VIEWS, 5))
+        np.testing.assert_array_equal(self.ours["views"][:, 0], np.tile(np.float32([0, 0, 1, 1, 0]), (CLASSES + 9, 1)))
+
+    def test_metadata_is_the_same(self):
+        self.assertEqual(self.our_metadata.keys(), self.their_metadata.keys())
+        for key in ("paths", "hashes", "classes", "preprocessing"):
+            self.assertEqual(json.loads(self.our_metadata[key]), json.loads(self.their_metadata[key]), key)
+        for key in ("format", "teacher", "teacher_name", "view_seed"):
+            self.assertEqual(self.our_metadata[key], self.their_metadata[key], key)
+        self.assertEqual(json.loads(self.our_metadata["preprocessing"]),
+                         {"stored_size": 144, "input": [128, 128], "mean": [0.485, 0.456, 0.406],
+                          "std": [0.229, 0.224, 0.225], "resize": "bilinear"})
+        self.assertEqual(self.our_metadata["teacher_name"], "teacher.safetensors")
+
+    def test_testing_pictures_are_in_neither(self):
+        for metadata in (self.our_metadata, self.their_metadata):
+            self.assertNotIn("testing", metadata["paths"])
+
+    def test_both_report_the_same_figures(self):
+        for split in ("labelled", "validation"):
+            accuracy = re.search(rf"^{split} accuracy: (\d\.\d{{4}})$", self.our_run.stdout, re.M).group(1)
+            certainty = re.search(rf"^{split} mean top probability: (\d\.\d{{4}})$", self.our_run.stdout, re.M).group(1)
+            theirs = re.search(rf"^{split}: .*teacher accuracy (\d\.\d{{4}}) .*mean top probability (\d\.\d{{3}})",
+                               self.their_run.stdout, re.M)
+            self.assertEqual(accuracy, theirs.group(1))
+            self.assertAlmostEqual(float(certainty), float(theirs.group(2)), delta=0.002)
+
+    def test_both_name_the_pictures_they_leave_out(self):
+        for run in (self.our_run, self.their_run):
+            self.assertIn("training/unlabeled/00/cut.png is truncated", run.stderr)
+            self.assertIn("training/unlabeled/00/empty.png is empty", run.stderr)
+        self.assertIn("warning: unlabelled: 2 of 8 pictures left out: ", self.our_run.stderr)
+
+    def test_the_number_of_threads_changes_no_byte(self):
+        call(PRECOMPUTE, "--data", self.data, "--teacher", self.teacher, "--output", self.path("one.safetensors"),
+             "--views", VIEWS, "--view-seed", 9, "--threads", 1)
+        self.assertEqual(read(self.path("one.safetensors")), read(self.shared, "ours.safetensors"))
+
+    def test_both_have_the_same_defaults(self):
+        ours, theirs = (re.sub(r"\s+", " ", self.run_program(*program, "--help").stdout)
+                        for program in ((PRECOMPUTE,), CONVERT))
+        for option, value in (("views", 8), ("view-seed", 1), ("stored-size", 144)):
+            self.assertRegex(ours, rf"--{option} [^=]*={value} ")
+            self.assertRegex(theirs, rf"--{option} [^-]*\({value}\)")
+
+
+class TestingFolder(Teacher):
+    def assert_both_refuse(self, data, message):
+        target = self.path("logits.safetensors")
+        for command in (self.precompute(data=data), self.convert(data=data)):
+            done = subprocess.run([str(argument) for argument in command], capture_output=True, text=True)
+            self.assertEqual(done.returncode, 1)
+            self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+            self.assertTrue(done.stderr.startswith("error: "), done.stderr)
+            self.assertIn(message, done.stderr)
+            self.assertFalse(os.path.exists(target))
+
+    def test_it_is_refused_by_name_and_below(self):
+        for below in ("testing", "testing/00", "testing/", "training/../testing"):
+            data = os.path.join(self.data, below)
+            self.assert_both_refuse(data, f"{data}: this is the testing folder; testing pictures get no teacher logits")
+
+    def test_it_is_refused_through_a_link(self):
+        os.symlink(os.path.join(self.data, "testing"), self.path("pictures"))
+        self.assert_both_refuse(self.path("pictures"), f"{self.path('pictures')}: this is the testing folder")
+
+    def test_its_pictures_are_refused_where_links_lead_to_them(self):
+        for place in ("training/labeled/03/z.png", "training/unlabeled/00/z.png", "validation/04/z.png"):
+            data = self.path(place.replace("/", "-"))
+            shutil.copytree(self.data, data)
+            os.symlink(os.path.join(data, "testing", "00", "0.png"), os.path.join(data, place))
+            self.assert_both_refuse(data, f"{os.path.join(data, place)}: leads into the testing folder, ")
+
+    def test_its_folder_is_refused_among_the_unlabelled(self):
+        data = self.path("food")
+        shutil.copytree(self.data, data)
+        os.symlink(os.path.join(data, "testing"), os.path.join(data, "training", "unlabeled", "more"))
+        self.assert_both_refuse(data, "training/unlabeled/more/00/0.png: leads into the testing folder, ")
+
+
+class Refusals(Teacher):
+    def assert_refused(self, message, *more, **places):
+        """One line and no file."""
+        done = subprocess.run([str(argument) for argument in self.precompute(*more, **places)],
+                              capture_output=True, text=True)
+        self.assertIn(done.returncode, (1, 2), done.stderr)
+        self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+        self.assertTrue(done.stderr.startswith("error: "), done.stderr)
+        self.assertIn(message, done.stderr)
+        self.assertEqual(done.stdout, "")
+        self.assertFalse([name for name in os.listdir(self.folder) if name.startswith("logits")])
+
+    def altered(self, change):
+        tensors, metadata = safetensors_io.load(self.teacher)
+        tensors = {name: np.array(values) for name, values in tensors.items()}
+        change(tensors)
+        target = self.path("altered.safetensors")
+        safetensors_io.save(target, tensors, metadata)
+        return target
+
+    def test_files_and_folders_that_are_missing_are_named(self):
+        self.assert_refused(f"{self.path('absent')}: no such folder; name the folder that holds training/ and "
+                            "validation/", data=self.path("absent"))
+        self.assert_refused(f"{self.path('absent.safetensors')}: no such file; check the path",
+                            teacher=self.path("absent.safetensors"))
+        self.assert_refused(f"{self.path('absent', 'logits.safetensors')}: cannot be created: No such file or directory; "
+                            "check that the folder exists", output=self.path("absent", "logits.safetensors"))
+
+    def test_weights_of_another_format_are_named(self):
+        garbage = write("not weights at all, only words", self.path("garbage.safetensors"))
+        self.assert_refused(f"{garbage}: is not a sound safetensors file: ", teacher=garbage)
+        self.assert_refused(f"{self.checkpoint}: is not a sound safetensors file: ", teacher=self.checkpoint)
+        short = write(read(self.teacher)[:-5], self.path("short.safetensors"))
+        self.assert_refused(f"{short}: is not a sound safetensors file: tensor '", teacher=short)
+
+    def test_weights_of_another_network_are_named_by_their_first_difference(self):
+        def without_a_tensor(tensors):
+            del tensors["layer3.1.bn2.running_var"]
+
+        def with_one_more(tensors):
+            tensors["layer1.2.conv1.weight"] = np.zeros((64, 64, 3, 3), np.float32)
+
+        def not_finite(tensors):
+            tensors["layer4.0.downsample.0.weight"][0, 0, 0, 0] = np.inf
+
+        for change, message in (
+                (without_a_tensor, "has no tensor 'layer3.1.bn2.running_var'; it is from another network"),
+                (with_one_more, "has a tensor 'layer1.2.conv1.weight' that the network lacks; it is from another network"),
+                (not_finite, "tensor 'layer4.0.downsample.0.weight' holds a number that is not finite")):
+            altered = self.altered(change)
+            self.assert_refused(f"{altered}: {message}", teacher=altered)
+
+    def test_weights_for_another_class_count_are_named_with_both_shapes(self):
+        def ten(tensors):
+            tensors["fc.weight"], tensors["fc.bias"] = tensors["fc.weight"][:10], tensors["fc.bias"][:10]
+
+        altered = self.altered(ten)
+        self.assert_refused(f"{altered}: tensor 'fc.weight' has shape [10, 512], expected [11, 512]; it is from another "
+                            "network or class count", teacher=altered)
+
+    def test_a_class_count_that_is_not_built_in_says_what_to_do(self):
+        data = self.path("food")
+        for label in range(3):
+            write(png(smooth(label, 20, 20)), data, "training", "labeled", str(label), "0.png")
+        write(png(smooth(4, 20, 20)), data, "validation", "1", "0.png")
+        os.makedirs(os.path.join(data, "testing"))
+        self.assert_refused(f"{data}: no teacher 'resnet18' with 3 classes is built in; use convert_teacher.py --logits",
+                            data=data)
+
+    def test_unknown_flags_and_bad_values_are_named(self):
+        self.assert_refused("--view; see --help", "--view", 3)
+        for option, value in (("--stored-size", 7), ("--stored-size", "large"), ("--architecture", "resnet50")):
+            self.assert_refused("resnet50" if value == "resnet50" else option, option, value)
+
+    def test_pictures_that_are_all_bad_are_refused(self):
+        data = self.path("food")
+        shutil.copytree(self.data, data)
+        for label in (0, 4, 10):
+            write(b"", data, "validation", f"{label:02}", "0.png")
+        line = self.refusal(*self.precompute(data=data))
+        self.assertEqual(line, f"error: {data}: none of the 3 validation pictures can be used; is the data set complete?")
+        self.assertFalse(os.path.exists(self.path("logits.safetensors")))
+
+
+class RealPhotos(ProgramTest):
+    def test_the_teacher_scores_what_pytorch_measured(self):
+        photos = os.path.join(os.environ.get("BANTAM_DATA", os.path.join(programs.SOURCE, "..", "shared", "data")),
+                              "imagenette-hw13")
+        if not os.path.isdir(photos):
+            self.skipTest(f"{photos} is absent; set BANTAM_DATA to the folder that holds imagenette-hw13")
+        photos = os.path.realpath(photos)
+        # All validation photos, but only one labelled photo a class, so that it takes seconds.
+        data = self.path("data")
+        for name in sorted(os.listdir(os.path.join(photos, "training", "labeled"))):
+            folder = os.path.join(photos, "training", "labeled", name)
+            first = sorted(os.listdir(folder))[0]
+            os.makedirs(os.path.join(data, "training", "labeled", name))
+            os.symlink(os.path.join(folder, first), os.path.join(data, "training", "labeled", name, first))
+        for split in ("validation", "testing"):
+            os.symlink(os.path.join(photos, split), os.path.join(data, split))
+        teacher = self.path("teacher.safetensors")
+        self.run_program(*CONVERT, os.path.join(photos, "teacher_resnet18.pth"), "--output", teacher)
+        done = self.run_program(PRECOMPUTE, "--data", data, "--teacher", teacher, "--output",
+                                self.path("logits.safetensors"), "--views", 1)
+        figures = dict(line.split(": ") for line in done.stdout.splitlines())
+        self.assertAlmostEqual(float(figures["validation accuracy"]), 0.855, delta=0.01)
+        self.assertAlmostEqual(float(figures["validation mean top probability"]), 0.880, delta=0.01)
+        self.assertAlmostEqual(float(figures["validation cross-entropy"]), 0.507, delta=0.02)
+
+
+if __name__ == "__main__":
+    unittest.main()

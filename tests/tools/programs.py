@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: MIT
+"""What tests of the compiled programs share: running them, and pictures and logits to run them on."""
+
+import json
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import unittest
+import zlib
+
+SKIPPED = 77
+SOURCE = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
+sys.path.insert(0, os.path.join(SOURCE, "tools"))
+
+try:
+    import numpy as np
+    import xxhash
+    import homework_pictures
+    import safetensors_io
+except ImportError as missing:
+    print(f"skipped: {missing.name} is missing; install python3-numpy, python3-pil and python3-xxhash")
+    sys.exit(SKIPPED)
+
+
+def program(name):
+    """The path of a compiled program; the test is skipped where it was not built."""
+    path = os.path.join(os.environ.get("BANTAM_PROGRAMS", os.path.join(SOURCE, "build", "release")), name)
+    if not os.path.exists(path):
+        print(f"skipped: {path} was not built; set BANTAM_PROGRAMS to the build folder")
+        sys.exit(SKIPPED)
+    return path
+
+
+def png(pixels):
+    """uint8 [height, width] or [height, width, channels] with 3 or 4 channels as the bytes of a PNG file."""
+    def chunk(name, body):
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    height, width = pixels.shape[:2]
+    colour = 0 if pixels.ndim == 2 else {3: 2, 4: 6}[pixels.shape[2]]
+    rows = b"".join(b"\0" + row.tobytes() for row in np.ascontiguousarray(pixels))
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, 0))
+            + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+
+
+def write(content, *parts):
+    """Writes bytes or text to a path made of `parts`, with the folders on the way; returns the path."""
+    path = os.path.join(*parts)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "wb") as file:
+        file.write(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def read(*parts):
+    with open(os.path.join(*parts), "rb") as file:
+        return file.read()
+
+
+def lines(*parts):
+    return read(*parts).decode().splitlines()
+
+
+def logits_of(data, target, stored_size, views=2, seed=5):
+    """Writes a logits file for the pictures of `data` as a teacher that knows the labels might."""
+    classes, splits = homework_pictures.list_pictures(data)
+    paths, hashes, boxes, logits = [], [], [], []
+    random = np.random.default_rng(seed)
+    for pictures in splits.values():
+        for path, label in pictures:
+            content = read(data, path)
+            try:
+                homework_pictures.decode(content, stored_size)
+            except homework_pictures.PictureError:
+                continue
+            boxes.append([homework_pictures.random_view(seed, len(paths), view) for view in range(views)])
+            logits.append(random.normal(size=(views, len(classes))) + 3 * (np.arange(len(classes)) == label))
+            paths.append(path)
+            hashes.append(xxhash.xxh64(content, seed=0).hexdigest())
+    preprocessing = {"stored_size": stored_size, "input": [128, 128], "mean": homework_pictures.MEAN,
+                     "std": homework_pictures.DEVIATION, "resize": "bilinear"}
+    safetensors_io.save(target, {"logits": np.array(logits, np.float32), "views": np.array(boxes, np.float32)}, {
+        "format": "bantam-teacher-logits/1", "paths": json.dumps(paths), "hashes": json.dumps(hashes),
+        "classes": json.dumps(classes), "preprocessing": json.dumps(preprocessing), "teacher": "0" * 16,
+        "teacher_name": "drawn", "view_seed": str(seed)})
+    return target
+
+
+class ProgramTest(unittest.TestCase):
+    """A test with a folder of its own, `self.folder`."""
+
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="bantam-test-")
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+
+    def path(self, *parts):
+        return os.path.join(self.folder, *parts)
+
+    def run_program(self, *arguments, **more):
+        """The finished process of a program that must succeed."""
+        done = subprocess.run([str(argument) for argument in arguments], capture_output=True, text=True, **more)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done
+
+    def refusal(self, *arguments, **more):
+        """The one line with which a program refuses. It ends stderr and is the only error there."""
+        done = subprocess.run([str(argument) for argument in arguments], capture_output=True, text=True, **more)
+        self.assertIn(done.returncode, (1, 2), done.stderr)
+        self.assertEqual(done.stderr.count("error: "), 1, done.stderr)
+        self.assertTrue(done.stderr.endswith("\n"), done.stderr)
+        line = done.stderr.splitlines()[-1]
+        self.assertTrue(line.startswith("error: "), done.stderr)
+        return line
