@@ -36,7 +36,7 @@ struct TrainingOptions {
     OptimizerKind optimizer = OptimizerKind::sgd;
     double learning_rate = 0.1;  ///< at its peak, after warm-up
     double momentum = 0.9;       ///< sgd; Nesterov's where above 0
-    double weight_decay = 5e-4;  ///< coupled for sgd, decoupled for adamw; never on biases and norms
+    double weight_decay = 1e-4;  ///< coupled for sgd, decoupled for adamw; never on biases and norms
     double beta1 = 0.9;          ///< adamw
     double beta2 = 0.999;        ///< adamw
     double epsilon = 1e-8;       ///< adamw
