@@ -93,74 +93,89 @@ struct GatheredConvolution : OperationSizes {
                      });
     }
 
-    static void forward(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* output, S*) {
-        for_each_chunk(pass, [&](Chunk chunk, S* columns) {
-            const std::int64_t all = chunk.count * out_pixels;
-            const S* chunk_input = input + chunk.first * element_count(Input);
-            for (std::int64_t row = 0; row < all; row += tile) {
-                const std::int64_t rows = std::min(tile, all - row);
-                S* to = output + (chunk.first * out_pixels + row) * Conv::out_channels;
-                for (std::int64_t group = 0; group < groups; ++group) {
-                    const S* panels = weights.packed + weight_count + group * group_panels;
-                    for_each_block([&](std::int64_t block, std::int64_t first, std::int64_t count) {
-                        gather(chunk_input + group * in, row, rows, first, count, columns);
-                        const S* block_weights = panels + packed_size<S>(first * in, out);
-                        const auto product = block == 0 ? &multiply<false, S> : &multiply<true, S>;
-                        product(rows, out, count * in, columns, count * in, block_weights, to + group * out,
-                                Conv::out_channels);
-                    });
-                }
-                if constexpr (Conv::bias)
-                    add_bias<S>(rows, Conv::out_channels, weights.parameters + weight_count, to);
+    /// Whole samples: `input` and `output` begin at the first of `count`.
+    static void forward_samples(std::int64_t count, const Weights<S>& weights, const S* input, S* output,
+                                S* columns) {
+        const std::int64_t all = count * out_pixels;
+        for (std::int64_t row = 0; row < all; row += tile) {
+            const std::int64_t rows = std::min(tile, all - row);
+            S* to = output + row * Conv::out_channels;
+            for (std::int64_t group = 0; group < groups; ++group) {
+                const S* panels = weights.packed + weight_count + group * group_panels;
+                for_each_block([&](std::int64_t block, std::int64_t first, std::int64_t taps_here) {
+                    gather(input + group * in, row, rows, first, taps_here, columns);
+                    const S* block_weights = panels + packed_size<S>(first * in, out);
+                    const auto product = block == 0 ? &multiply<false, S> : &multiply<true, S>;
+                    product(rows, out, taps_here * in, columns, taps_here * in, block_weights, to + group * out,
+                            Conv::out_channels);
+                });
             }
-        });
+            if constexpr (Conv::bias) add_bias<S>(rows, Conv::out_channels, weights.parameters + weight_count, to);
+        }
     }
 
-    static void backward(const Pass<S>& pass, const Weights<S>& weights, const S* input, const S*,
-                         const S* output_gradient, S* input_gradient, S* parameter_gradient) {
-        for_each_chunk(pass, [&](Chunk chunk, S* columns) {
-            const std::int64_t all = chunk.count * out_pixels;
-            const std::int64_t first_element = chunk.first * element_count(Input);
-            S* column_gradients = columns + tile * block_taps * in;
-            S* scratch = column_gradients + tile * block_taps * in;
-            S* partial = pass.partials + chunk.index * partials;  // [group][out][tap][in], bias
-            const S* chunk_gradient = output_gradient + chunk.first * out_pixels * Conv::out_channels;
-            std::fill(partial, partial + weight_count, S{0});
-            if (input_gradient)
-                std::fill(input_gradient + first_element,
-                          input_gradient + first_element + chunk.count * element_count(Input), S{0});
-            for (std::int64_t row = 0; row < all; row += tile) {
-                const std::int64_t rows = std::min(tile, all - row);
-                for (std::int64_t group = 0; group < groups; ++group) {
-                    const S* gradient = chunk_gradient + row * Conv::out_channels + group * out;
-                    const S* panels = weights.packed + weight_count + group * group_panels + forward_panels;
-                    for_each_block([&](std::int64_t block, std::int64_t first, std::int64_t count) {
-                        gather(input + first_element + group * in, row, rows, first, count, columns);
-                        multiply_transposed(out, count * in, rows, gradient, std::int64_t{Conv::out_channels}, columns,
-                                            count * in, partial + group * group_weights + first * in, taps * in,
-                                            scratch);
-                        if (!input_gradient) return;
-                        multiply<false>(rows, count * in, out, gradient, std::int64_t{Conv::out_channels},
-                                        panels + block * block_panels, column_gradients, count * in);
-                        S* to = input_gradient + first_element + group * in;
-                        for_each_tap(row, rows, first, count,
-                                     [&](std::int64_t r, std::int64_t tap, std::int64_t offset) {
-                                         if (offset < 0) return;
-                                         const S* from = column_gradients + (r * count + tap) * in;
-                                         for (std::int64_t c = 0; c < in; ++c) to[offset + c] += from[c];
-                                     });
-                    });
-                }
+    /// Whole samples: adds to `partial` ([group][out][tap][in], bias) and writes `input_gradient`, if any.
+    static void backward_samples(std::int64_t count, const Weights<S>& weights, const S* input,
+                                 const S* output_gradient, S* input_gradient, S* partial, S* columns) {
+        const std::int64_t all = count * out_pixels;
+        S* column_gradients = columns + tile * block_taps * in;
+        S* scratch_here = column_gradients + tile * block_taps * in;
+        if (input_gradient) std::fill(input_gradient, input_gradient + count * element_count(Input), S{0});
+        for (std::int64_t row = 0; row < all; row += tile) {
+            const std::int64_t rows = std::min(tile, all - row);
+            for (std::int64_t group = 0; group < groups; ++group) {
+                const S* gradient = output_gradient + row * Conv::out_channels + group * out;
+                const S* panels = weights.packed + weight_count + group * group_panels + forward_panels;
+                for_each_block([&](std::int64_t block, std::int64_t first, std::int64_t taps_here) {
+                    gather(input + group * in, row, rows, first, taps_here, columns);
+                    multiply_transposed(out, taps_here * in, rows, gradient, std::int64_t{Conv::out_channels}, columns,
+                                        taps_here * in, partial + group * group_weights + first * in, taps * in,
+                                        scratch_here);
+                    if (!input_gradient) return;
+                    multiply<false>(rows, taps_here * in, out, gradient, std::int64_t{Conv::out_channels},
+                                    panels + block * block_panels, column_gradients, taps_here * in);
+                    S* to = input_gradient + group * in;
+                    for_each_tap(row, rows, first, taps_here,
+                                 [&](std::int64_t r, std::int64_t tap, std::int64_t offset) {
+                                     if (offset < 0) return;
+                                     const S* from = column_gradients + (r * taps_here + tap) * in;
+                                     for (std::int64_t c = 0; c < in; ++c) to[offset + c] += from[c];
+                                 });
+                });
             }
-            if constexpr (Conv::bias)
-                sum_rows<S>(all, Conv::out_channels, chunk_gradient, partial + weight_count);
-        });
+        }
+        if constexpr (Conv::bias)
+            add_row_sums<S>(all, Conv::out_channels, output_gradient, partial + weight_count);
+    }
+
+    /// Joins the chunks' partial sums and puts them into PyTorch's order.
+    static void finish_gradient(const Pass<S>& pass, S* parameter_gradient) {
         add_partials(pass, pass.partials, partials, partials, pass.partials);
         for (std::int64_t o = 0; o < groups * out; ++o)
             for (std::int64_t c = 0; c < in; ++c)
                 for (std::int64_t tap = 0; tap < taps; ++tap)
                     parameter_gradient[(o * in + c) * taps + tap] = pass.partials[(o * taps + tap) * in + c];
         std::copy(pass.partials + weight_count, pass.partials + partials, parameter_gradient + weight_count);
+    }
+
+    static void forward(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* output, S*) {
+        for_each_chunk(pass, [&](Chunk chunk, S* columns) {
+            forward_samples(chunk.count, weights, input + chunk.first * element_count(Input),
+                            output + chunk.first * element_count(output_shape), columns);
+        });
+    }
+
+    static void backward(const Pass<S>& pass, const Weights<S>& weights, const S* input, const S*,
+                         const S* output_gradient, S* input_gradient, S* parameter_gradient) {
+        for_each_chunk(pass, [&](Chunk chunk, S* columns) {
+            const std::int64_t first_element = chunk.first * element_count(Input);
+            S* partial = pass.partials + chunk.index * partials;
+            std::fill(partial, partial + partials, S{0});
+            backward_samples(chunk.count, weights, input + first_element,
+                             output_gradient + chunk.first * element_count(output_shape),
+                             input_gradient ? input_gradient + first_element : nullptr, partial, columns);
+        });
+        finish_gradient(pass, parameter_gradient);
     }
 };
 

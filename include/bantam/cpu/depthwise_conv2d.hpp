@@ -92,35 +92,31 @@ void depthwise_forward(const DepthwiseExtents& e, const S* in, const S* weights,
     }
 }
 
-/// One sample: in_gradient[y, x, c] = Σ over the taps that read (y, x) of out_gradient · weight.
+/// Row `y` of one sample: in_row[x, c] = Σ over the taps that read (y, x) of out_gradient · weight.
 template <int Kernel, class S>
-void depthwise_input_gradient(const DepthwiseExtents& e, const S* out_gradient, const S* weights,
-                              S* in_gradient) {
+void depthwise_input_gradient_row(const DepthwiseExtents& e, std::int64_t y, const S* out_gradient, const S* weights,
+                                  S* in_row) {
     const S* sources[Kernel * Kernel];
     const S* factors[Kernel * Kernel];
     std::int64_t row_taps[Kernel], row_positions[Kernel];
-    for (std::int64_t y = 0; y < e.in_height; ++y) {
-        std::int64_t rows = 0;
-        for (std::int64_t ky = 0; ky < Kernel; ++ky) {
-            const std::int64_t scaled = y + e.padding - ky * e.dilation;
-            if (scaled < 0 || scaled % e.stride != 0 || scaled / e.stride >= e.out_height) continue;
-            row_taps[rows] = ky;
-            row_positions[rows++] = scaled / e.stride;
-        }
-        for (std::int64_t x = 0; x < e.in_width; ++x) {
-            std::int64_t pairs = 0;
-            for (std::int64_t kx = 0; kx < Kernel; ++kx) {
-                const std::int64_t scaled = x + e.padding - kx * e.dilation;
-                if (scaled < 0 || scaled % e.stride != 0 || scaled / e.stride >= e.out_width) continue;
-                for (std::int64_t r = 0; r < rows; ++r) {
-                    sources[pairs] =
-                        out_gradient + (row_positions[r] * e.out_width + scaled / e.stride) * e.channels;
-                    factors[pairs++] = weights + (row_taps[r] * Kernel + kx) * e.channels;
-                }
+    std::int64_t rows = 0;
+    for (std::int64_t ky = 0; ky < Kernel; ++ky) {
+        const std::int64_t scaled = y + e.padding - ky * e.dilation;
+        if (scaled < 0 || scaled % e.stride != 0 || scaled / e.stride >= e.out_height) continue;
+        row_taps[rows] = ky;
+        row_positions[rows++] = scaled / e.stride;
+    }
+    for (std::int64_t x = 0; x < e.in_width; ++x) {
+        std::int64_t pairs = 0;
+        for (std::int64_t kx = 0; kx < Kernel; ++kx) {
+            const std::int64_t scaled = x + e.padding - kx * e.dilation;
+            if (scaled < 0 || scaled % e.stride != 0 || scaled / e.stride >= e.out_width) continue;
+            for (std::int64_t r = 0; r < rows; ++r) {
+                sources[pairs] = out_gradient + (row_positions[r] * e.out_width + scaled / e.stride) * e.channels;
+                factors[pairs++] = weights + (row_taps[r] * Kernel + kx) * e.channels;
             }
-            detail::sum_taps<S>(pairs, sources, factors, nullptr, e.channels,
-                                in_gradient + (y * e.in_width + x) * e.channels);
         }
+        detail::sum_taps<S>(pairs, sources, factors, nullptr, e.channels, in_row + x * e.channels);
     }
 }
 
@@ -207,7 +203,7 @@ struct Operation<DepthwiseConv2d<Kernel, Stride, Options>, Input, S> : Operation
                          const S* output_gradient, S* input_gradient, S* parameter_gradient) {
         for_each_chunk(pass, [&](Chunk chunk, S*) {
             S* partial = pass.partials + chunk.index * partials;
-            std::fill(partial, partial + weight_count, S{0});
+            std::fill(partial, partial + partials, S{0});
             for (std::int64_t n = chunk.first; n < chunk.first + chunk.count; ++n) {
                 const S* gradient = output_gradient + n * element_count(output_shape);
                 depthwise_weight_gradient<Kernel>(extents, input + n * element_count(Input), gradient, partial);
@@ -216,12 +212,19 @@ struct Operation<DepthwiseConv2d<Kernel, Stride, Options>, Input, S> : Operation
                 if constexpr (mirrors)
                     depthwise_forward<Kernel, S>(mirrored_extents, gradient, weights.packed + weight_count, nullptr, to);
                 else
-                    depthwise_input_gradient<Kernel>(extents, gradient, weights.packed, to);
+                    for (std::int64_t y = 0; y < Input.height; ++y)
+                        depthwise_input_gradient_row<Kernel>(extents, y, gradient, weights.packed,
+                                                             to + y * Input.width * channels);
             }
             if constexpr (Conv::bias)
-                sum_rows<S>(chunk.count * pixel_count(output_shape), channels,
+                add_row_sums<S>(chunk.count * pixel_count(output_shape), channels,
                             output_gradient + chunk.first * element_count(output_shape), partial + weight_count);
         });
+        finish_gradient(pass, parameter_gradient);
+    }
+
+    /// Joins the chunks' partial sums and puts them into PyTorch's order.
+    static void finish_gradient(const Pass<S>& pass, S* parameter_gradient) {
         add_partials(pass, pass.partials, partials, partials, pass.partials);
         for (std::int64_t c = 0; c < channels; ++c)
             for (std::int64_t tap = 0; tap < taps; ++tap)

@@ -16,10 +16,9 @@ void add_bias(std::int64_t rows, std::int64_t channels, const S* bias, S* values
         for (std::int64_t c = 0; c < channels; ++c) values[row * channels + c] += bias[c];
 }
 
-/// sums[channel] = Σ of `rows` rows.
+/// sums[channel] += Σ of `rows` rows.
 template <class S>
-void sum_rows(std::int64_t rows, std::int64_t channels, const S* values, S* sums) {
-    std::fill(sums, sums + channels, S{0});
+void add_row_sums(std::int64_t rows, std::int64_t channels, const S* values, S* sums) {
     for (std::int64_t row = 0; row < rows; ++row)
         for (std::int64_t c = 0; c < channels; ++c) sums[c] += values[row * channels + c];
 }
@@ -53,14 +52,19 @@ struct PointwiseOperation : OperationSizes {
             const std::int64_t rows = chunk.count * Positions;
             const S* gradient = output_gradient + chunk.first * Positions * Out;
             S* partial = pass.partials + chunk.index * partials;
-            std::fill(partial, partial + weight_count, S{0});
+            std::fill(partial, partial + partials, S{0});
             multiply_transposed(Out, In, rows, gradient, Out, input + chunk.first * Positions * In, In, partial, In,
                                 scratch);
-            if constexpr (WithBias) sum_rows(rows, Out, gradient, partial + weight_count);
+            if constexpr (WithBias) add_row_sums(rows, Out, gradient, partial + weight_count);
             if (input_gradient)
                 multiply<false>(rows, In, Out, gradient, Out, weights.packed + forward_panels,
                                 input_gradient + chunk.first * Positions * In, In);
         });
+        finish_gradient(pass, parameter_gradient);
+    }
+
+    /// Joins the chunks' partial sums.
+    static void finish_gradient(const Pass<S>& pass, S* parameter_gradient) {
         add_partials(pass, pass.partials, partials, partials, parameter_gradient);
     }
 };
