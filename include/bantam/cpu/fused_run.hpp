@@ -1,0 +1,355 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <bantam/core/network.hpp>
+#include <bantam/cpu/activations.hpp>
+#include <bantam/cpu/batch_norm2d.hpp>
+#include <bantam/cpu/hooked_convolution.hpp>
+#include <bantam/cpu/operation.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <tuple>
+#include <utility>
+
+namespace bantam::cpu {
+
+/// A convolution, the batch norm behind it and the activation behind that (or Identity).
+template <class Conv, class Act, Shape Input>
+struct ConvNormAct {
+    using ConvType = Conv;
+    using ActType = Act;
+    static constexpr Shape input = Input;
+    static constexpr Shape output = Conv::output_shape(Input);
+};
+
+namespace detail {
+
+/// A map that lies in memory as it is.
+template <std::int64_t Channels, class S>
+struct PlainMap {
+    const S* values;
+    const S* rows(std::int64_t first, std::int64_t, S*) const { return values + first * Channels; }
+};
+
+/// A map stored in front of its norm and activation, which are applied where it is read.
+template <class Act, std::int64_t Channels, class S>
+struct LazyMap {
+    const S* raw;
+    const S* scale;
+    const S* shift;
+
+    const S* rows(std::int64_t first, std::int64_t count, S* to) const {
+        for (std::int64_t row = 0; row < count; ++row)
+            for_each_block<S, Channels>([&]<int Width>(std::int64_t c) {
+                store_block<S, Width>(to + row * Channels + c, value<Width>(first + row, c));
+            });
+        return to;
+    }
+    template <int Width>
+    Block<S, Width> normalised(std::int64_t row, std::int64_t c) const {
+        return load_block<S, Width>(raw + row * Channels + c) * load_block<S, Width>(scale + c) +
+               load_block<S, Width>(shift + c);
+    }
+    template <int Width>
+    Block<S, Width> value(std::int64_t row, std::int64_t c) const {
+        return ActivationArithmetic<Act>::value(normalised<Width>(row, c));
+    }
+    template <int Width>
+    Block<S, Width> slope(std::int64_t row, std::int64_t c) const {
+        return ActivationArithmetic<Act>::derivative(normalised<Width>(row, c));
+    }
+};
+
+}  // namespace detail
+
+/// A run of convolution + norm + activation stages on the way from memory to memory: every stage stores
+/// only its convolution's output, whose statistics are summed while it is written; norm and activation
+/// are applied where the next stage reads, on the way back as on the way there. `Pooled` runs end in a
+/// global average, which reads the last stage likewise.
+template <class S, bool Pooled, class... Stages>
+struct FusedRun : OperationSizes {
+    static constexpr std::size_t size = sizeof...(Stages);
+    template <std::size_t I>
+    using StageAt = std::tuple_element_t<I, std::tuple<Stages...>>;
+    template <std::size_t I>
+    using ConvAt = HookedConvolution<typename StageAt<I>::ConvType, StageAt<I>::input, S>;
+    template <class Stage>
+    using PlainOf = Operation<typename Stage::ConvType, Stage::input, S>;
+    template <std::size_t I>
+    static constexpr std::int64_t channels = StageAt<I>::output.channels;
+    template <std::size_t I>
+    static constexpr std::int64_t pixels = pixel_count(StageAt<I>::output);
+
+    static constexpr std::int64_t packed = (PlainOf<Stages>::packed + ...);
+    static constexpr std::int64_t scratch =
+        std::max({HookedConvolution<typename Stages::ConvType, Stages::input, S>::scratch...});
+    static constexpr std::int64_t partials = std::max({PlainOf<Stages>::partials...});
+    static constexpr std::int64_t sums = 2 * std::max({Stages::output.channels...});
+
+    /// Where the stages' parts begin: outputs (a sample), norms, parameters, statistics, packed weights.
+    struct Offsets {
+        std::array<std::int64_t, size + 1> output{}, norm{}, trainable{}, statistics{}, packed{};
+    };
+    static constexpr Offsets offsets = [] {
+        Offsets o;
+        std::size_t i = 0;
+        ((o.output[i + 1] = o.output[i] + element_count(Stages::output),
+          o.norm[i + 1] = o.norm[i] + 6 * Stages::output.channels,
+          o.trainable[i + 1] = o.trainable[i] +
+                               bantam::element_count(Stages::ConvType::tensors(Stages::input), true) +
+                               2 * Stages::output.channels,
+          o.statistics[i + 1] = o.statistics[i] + 2 * Stages::output.channels,
+          o.packed[i + 1] = o.packed[i] + PlainOf<Stages>::packed, ++i),
+         ...);
+        return o;
+    }();
+    static constexpr std::int64_t largest = std::max({element_count(Stages::output)...});
+
+    // Workspace: the norms, then the convolutions' outputs (in inference two take turns), then on the
+    // way back two gradients that take turns.
+    static constexpr std::int64_t saved_per_sample(bool training) {
+        return (training ? offsets.output[size] : 0) + 2 * largest;
+    }
+    static constexpr std::int64_t saved_fixed(bool) { return offsets.norm[size]; }
+
+    template <std::size_t I>
+    static S* output_at(const Pass<S>& pass, S* saved) {
+        return saved + offsets.norm[size] +
+               pass.count * (pass.training ? offsets.output[I] : static_cast<std::int64_t>(I % 2) * largest);
+    }
+    template <std::size_t I>
+    static S* gradient_at(const Pass<S>& pass, S* saved) {
+        return saved + offsets.norm[size] +
+               pass.count * (offsets.output[size] + static_cast<std::int64_t>(I % 2) * largest);
+    }
+
+    /// What a stage's norm is in this batch, and its coefficients on the way back.
+    struct NormAt {
+        S *mean, *inverse_deviation, *scale, *shift, *slope, *offset;
+    };
+    template <std::size_t I>
+    static NormAt norm_at(S* saved) {
+        S* first = saved + offsets.norm[I];
+        constexpr std::int64_t c = channels<I>;
+        return {first, first + c, first + 2 * c, first + 3 * c, first + 4 * c, first + 5 * c};
+    }
+    template <std::size_t I>
+    static detail::LazyMap<typename StageAt<I>::ActType, channels<I>, S> map_after(const Pass<S>& pass, S* saved) {
+        const NormAt norm = norm_at<I>(saved);
+        return {output_at<I>(pass, saved), norm.scale, norm.shift};
+    }
+    template <std::size_t I>
+    static auto map_before(const Pass<S>& pass, const S* input, S* saved) {
+        if constexpr (I == 0)
+            return detail::PlainMap<StageAt<0>::input.channels, S>{input};
+        else
+            return map_after<I - 1>(pass, saved);
+    }
+    template <std::size_t I>
+    static constexpr std::int64_t norm_parameters = offsets.trainable[I + 1] - 2 * channels<I>;
+
+    template <std::size_t I>
+    static Weights<S> weights_at(const Weights<S>& weights) {
+        return {weights.parameters + offsets.trainable[I], weights.statistics + offsets.statistics[I],
+                weights.packed + offsets.packed[I]};
+    }
+
+    static void prepare(const S* parameters, S* panels) {
+        std::size_t i = 0;
+        ((PlainOf<Stages>::prepare(parameters + offsets.trainable[i], panels + offsets.packed[i]), ++i), ...);
+    }
+
+    static void forward(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* output, S* saved) {
+        [&]<std::size_t... Is>(std::index_sequence<Is...>) {
+            (forward_stage<Is>(pass, weights, input, saved), ...);
+        }(std::make_index_sequence<size>{});
+        finish(pass, output, saved);
+    }
+
+    template <std::size_t I>
+    static void forward_stage(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* saved) {
+        using Norm = BatchNormArithmetic<channels<I>, S>;
+        const NormAt norm = norm_at<I>(saved);
+        const Weights<S> own = weights_at<I>(weights);
+        S* z = output_at<I>(pass, saved);
+        const auto source = map_before<I>(pass, input, saved);
+        for_each_chunk(pass, [&](Chunk chunk, S* scratch_here) {
+            double* totals = pass.training ? pass.sums + chunk.index * sums : nullptr;
+            if (totals) std::fill(totals, totals + 2 * channels<I>, 0.0);
+            ConvAt<I>::forward(
+                chunk, own, source, z,
+                [&](std::int64_t first, std::int64_t rows) {
+                    // The running mean is near the batch's, so differences to it do not cancel.
+                    if (totals) Norm::add_moments(first, rows, z, own.statistics, totals);
+                },
+                scratch_here);
+        });
+        if (pass.training) {
+            add_partials(pass, pass.sums, sums, 2 * channels<I>, pass.sums);
+            Norm::finish_statistics(pass.sums, static_cast<double>(pass.count * pixels<I>), own.statistics,
+                                    own.statistics, norm.mean, norm.inverse_deviation);
+        } else {
+            Norm::running_statistics(own.statistics, norm.mean, norm.inverse_deviation);
+        }
+        Norm::scale_and_shift(weights.parameters + norm_parameters<I>, norm.mean, norm.inverse_deviation, norm.scale,
+                              norm.shift);
+    }
+
+    static constexpr std::size_t last = size - 1;
+    static constexpr S pool_share = S(1.0 / static_cast<double>(pixels<last>));
+
+    /// The last stage's map, normalised and activated, or its mean.
+    static void finish(const Pass<S>& pass, S* output, S* saved) {
+        const auto map = map_after<last>(pass, saved);
+        for_each_chunk(pass, [&](Chunk chunk, S*) {
+            if constexpr (Pooled) {
+                for (std::int64_t n = chunk.first; n < chunk.first + chunk.count; ++n)
+                    for_each_block<S, channels<last>>([&]<int Width>(std::int64_t c) {
+                        Block<S, Width> sum = Block<S, Width>::Zero();
+                        for (std::int64_t row = n * pixels<last>; row < (n + 1) * pixels<last>; ++row)
+                            sum += map.template value<Width>(row, c);
+                        store_block<S, Width>(output + n * channels<last> + c, sum * pool_share);
+                    });
+            } else {
+                const std::int64_t first = chunk.first * pixels<last>;
+                map.rows(first, chunk.count * pixels<last>, output + first * channels<last>);
+            }
+        });
+    }
+
+    /// Rows of dL/dz of stage I from rows of dL/d(norm's output), stored or made on the spot.
+    template <std::size_t I, class NormGradient>
+    struct ConvGradient {
+        NormAt norm;
+        const S* z;
+        NormGradient norm_gradient;
+
+        const S* rows(std::int64_t first, std::int64_t count, S* to) const {
+            for (std::int64_t row = 0; row < count; ++row)
+                for_each_block<S, channels<I>>([&]<int Width>(std::int64_t c) {
+                    const Block<S, Width> gradient = norm_gradient.template at<Width>(first + row, c);
+                    store_block<S, Width>(to + row * channels<I> + c,
+                                          gradient * load_block<S, Width>(norm.scale + c) +
+                                              load_block<S, Width>(z + (first + row) * channels<I> + c) *
+                                                  load_block<S, Width>(norm.slope + c) +
+                                              load_block<S, Width>(norm.offset + c));
+                });
+            return to;
+        }
+    };
+    template <std::size_t I>
+    struct StoredGradient {
+        const S* values;
+        template <int Width>
+        Block<S, Width> at(std::int64_t row, std::int64_t c) const {
+            return load_block<S, Width>(values + row * channels<I> + c);
+        }
+    };
+    /// The gradient that comes from behind the run, through the last activation.
+    struct LastGradient {
+        detail::LazyMap<typename StageAt<last>::ActType, channels<last>, S> map;
+        const S* output_gradient;
+        template <int Width>
+        Block<S, Width> at(std::int64_t row, std::int64_t c) const {
+            if constexpr (Pooled)
+                return load_block<S, Width>(output_gradient + row / pixels<last> * channels<last> + c) * pool_share *
+                       map.template slope<Width>(row, c);
+            else
+                return load_block<S, Width>(output_gradient + row * channels<last> + c) *
+                       map.template slope<Width>(row, c);
+        }
+    };
+
+    /// Takes dL/d(input) of stage I to dL/d(norm's output) of stage I − 1 and sums it for that norm.
+    template <std::size_t I>
+    struct StageSink {
+        detail::LazyMap<typename StageAt<I - 1>::ActType, channels<I - 1>, S> map;
+        const S* mean;
+        S* gradient;
+        double* totals;
+
+        static constexpr bool wanted() { return true; }
+        void operator()(std::int64_t first, std::int64_t count, const S* rows) const {
+            constexpr std::int64_t own = channels<I - 1>;
+            BatchNormArithmetic<own, S>::add_two(
+                0, count, totals,
+                [&]<int Width>(std::int64_t row, std::int64_t c, Block<S, Width>& one, Block<S, Width>& two) {
+                    const std::int64_t i = (first + row) * own + c;
+                    const Block<S, Width> g =
+                        load_block<S, Width>(rows + row * own + c) * map.template slope<Width>(first + row, c);
+                    store_block<S, Width>(gradient + i, g);
+                    one += g;
+                    two += g * (load_block<S, Width>(map.raw + i) - load_block<S, Width>(mean + c));
+                });
+        }
+    };
+    struct InputSink {
+        S* input_gradient;
+        bool wanted() const { return input_gradient != nullptr; }
+        void operator()(std::int64_t first, std::int64_t count, const S* rows) const {
+            constexpr std::int64_t own = StageAt<0>::input.channels;
+            std::copy(rows, rows + count * own, input_gradient + first * own);
+        }
+    };
+
+    static void backward(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* saved,
+                         const S* output_gradient, S* input_gradient, S* parameter_gradient) {
+        const LastGradient behind{map_after<last>(pass, saved), output_gradient};
+        const S* mean = norm_at<last>(saved).mean;
+        for_each_chunk(pass, [&](Chunk chunk, S*) {
+            double* totals = pass.sums + chunk.index * sums;
+            std::fill(totals, totals + 2 * channels<last>, 0.0);
+            BatchNormArithmetic<channels<last>, S>::add_two(
+                chunk.first * pixels<last>, chunk.count * pixels<last>, totals,
+                [&]<int Width>(std::int64_t row, std::int64_t c, Block<S, Width>& one, Block<S, Width>& two) {
+                    const Block<S, Width> g = behind.template at<Width>(row, c);
+                    one += g;
+                    two += g * (load_block<S, Width>(behind.map.raw + row * channels<last> + c) -
+                                load_block<S, Width>(mean + c));
+                });
+        });
+        add_partials(pass, pass.sums, sums, 2 * channels<last>, pass.sums);
+        [&]<std::size_t... Is>(std::index_sequence<Is...>) {
+            (backward_stage<last - Is>(pass, weights, input, saved, behind, input_gradient, parameter_gradient), ...);
+        }(std::make_index_sequence<size>{});
+    }
+
+    /// Finds Σg and Σg·(x − mean) of its norm in the first chunk's sums and leaves those of the stage before.
+    template <std::size_t I>
+    static void backward_stage(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* saved,
+                               const LastGradient& behind, S* input_gradient, S* parameter_gradient) {
+        using Plain = PlainOf<StageAt<I>>;
+        const NormAt norm = norm_at<I>(saved);
+        BatchNormArithmetic<channels<I>, S>::way_back(
+            pass.sums, static_cast<double>(pass.count * pixels<I>), norm.mean, norm.inverse_deviation, norm.scale,
+            parameter_gradient + norm_parameters<I>, norm.slope, norm.offset);
+        const auto gradient = [&] {
+            const S* z = output_at<I>(pass, saved);
+            if constexpr (I == last)
+                return ConvGradient<I, LastGradient>{norm, z, behind};
+            else
+                return ConvGradient<I, StoredGradient<I>>{norm, z, {gradient_at<I>(pass, saved)}};
+        }();
+        const Weights<S> own = weights_at<I>(weights);
+        const auto source = map_before<I>(pass, input, saved);
+        for_each_chunk(pass, [&](Chunk chunk, S* scratch_here) {
+            S* partial = pass.partials + chunk.index * Plain::partials;
+            std::fill(partial, partial + Plain::partials, S{0});
+            if constexpr (I == 0) {
+                ConvAt<I>::backward(chunk, own, source, gradient, InputSink{input_gradient}, partial, scratch_here);
+            } else {
+                double* totals = pass.sums + chunk.index * sums;
+                std::fill(totals, totals + 2 * channels<I - 1>, 0.0);
+                const StageSink<I> sink{source, norm_at<I - 1>(saved).mean, gradient_at<I - 1>(pass, saved), totals};
+                ConvAt<I>::backward(chunk, own, source, gradient, sink, partial, scratch_here);
+            }
+        });
+        if constexpr (I > 0) add_partials(pass, pass.sums, sums, 2 * channels<I - 1>, pass.sums);
+        Plain::finish_gradient(pass, parameter_gradient + offsets.trainable[I]);
+    }
+};
+
+}  // namespace bantam::cpu
