@@ -1,0 +1,436 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Tests of examples/distill_food11, end to end. Exits with 77 (skipped) where a Python package is missing."""
+
+import csv
+import json
+import os
+import resource
+import shutil
+import subprocess
+import tempfile
+import time
+import unittest
+
+import programs
+from programs import ProgramTest, lines, logits_of, read, write
+
+import numpy as np
+import safetensors_io
+
+DISTILL = programs.program("examples/distill_food11")
+DRAW = programs.program("tools/draw_sample_food11")
+SIZE = 32
+EPOCHS = 4
+TESTING = 5
+CLASSES = [f"{number:02}" for number in range(11)]
+METRICS = ("epoch learning_rate training_loss training_accuracy training_cross_entropy training_teacher_agreement "
+           "training_distillation_loss validation_loss validation_accuracy validation_cross_entropy "
+           "validation_teacher_agreement validation_distillation_loss images_per_second seconds").split()
+
+
+def lasting_columns(output):
+    """The rows of metrics.csv without the two columns that time depends on."""
+    return [row.rsplit(",", 2)[0] for row in lines(output, "metrics.csv")]
+
+
+class Distill(ProgramTest):
+    @classmethod
+    def setUpClass(cls):
+        """A data set, logits for it, and a student trained on both without interruption."""
+        cls.shared = tempfile.mkdtemp(prefix="bantam-test-")
+        cls.addClassCleanup(shutil.rmtree, cls.shared, ignore_errors=True)
+        cls.data = os.path.join(cls.shared, "food")
+        subprocess.run([DRAW, "--output", cls.data, "--size", str(SIZE), "--labeled-per-class", "2", "--unlabeled", "9",
+                        "--validation-per-class", "1", "--testing", str(TESTING)], check=True, capture_output=True)
+        cls.logits = logits_of(cls.data, os.path.join(cls.shared, "logits.safetensors"), SIZE)
+        cls.reference = os.path.join(cls.shared, "reference")
+        cls.finished = subprocess.run(cls.command(cls.reference), check=True, capture_output=True, text=True)
+
+    @classmethod
+    def command(cls, output, *more, data=None, logits=None, epochs=EPOCHS, seed=7, threads=1):
+        """The command of the reference run, with another output folder or more."""
+        return [DISTILL, "--data", data or cls.data, "--teacher-logits", logits or cls.logits, "--output", output,
+                "--epochs", str(epochs), "--batch-size", "8", "--learning-rate", "0.05", "--seed", str(seed),
+                "--threads", str(threads), *map(str, more)]
+
+    def assert_same_run(self, output):
+        for name in ("student.safetensors", "last.safetensors", "predict.csv", "summary.txt"):
+            self.assertEqual(read(output, name), read(self.reference, name), name)
+        self.assertEqual(lasting_columns(output), lasting_columns(self.reference))
+
+
+class Results(Distill):
+    def test_every_testing_picture_has_its_row_in_name_order(self):
+        rows = lines(self.reference, "predict.csv")
+        self.assertEqual(rows[0], "Id,Category")
+        self.assertEqual([row.split(",")[0] for row in rows[1:]], [str(number) for number in range(TESTING)])
+        self.assertTrue(all(0 <= int(row.split(",")[1]) < 11 for row in rows[1:]))
+
+    def test_metrics_has_a_complete_row_for_every_epoch(self):
+        rows = list(csv.reader(lines(self.reference, "metrics.csv")))
+        self.assertEqual(rows[0], METRICS)
+        self.assertEqual([row[0] for row in rows[1:]], [str(number + 1) for number in range(EPOCHS)])
+        for row in rows[1:]:
+            self.assertEqual(len(row), len(METRICS))
+            self.assertTrue(all(np.isfinite(float(cell)) for cell in row), row)
+
+    def test_the_student_is_safetensors_with_the_names_of_its_network_and_the_data(self):
+        tensors, metadata = safetensors_io.load(os.path.join(self.reference, "student.safetensors"))
+        self.assertEqual(metadata["format"], "bantam-checkpoint/1")
+        self.assertEqual(json.loads(metadata["classes"]), CLASSES)
+        self.assertEqual(metadata["stored_size"], str(SIZE))
+        np.testing.assert_allclose(json.loads(metadata["mean"]), (0.485, 0.456, 0.406), rtol=1e-6)
+        np.testing.assert_allclose(json.loads(metadata["std"]), (0.229, 0.224, 0.225), rtol=1e-6)
+        self.assertEqual(tensors["0.weight"].shape, (16, 3, 3, 3))
+        self.assertEqual(sum(values.size for values in tensors.values()), 98155)
+        self.assertIn("98155 parameters", metadata["network"])
+
+    def test_the_summary_says_what_was_trained_and_how_good_it_is(self):
+        text = read(self.reference, "summary.txt").decode()
+        best = max(float(row["validation_accuracy"]) for row in csv.DictReader(lines(self.reference, "metrics.csv")))
+        for line in ("parameters: 98155", "limit: 100000", f"epochs: {EPOCHS}",
+                     "training pictures: 22 labelled, 9 unlabelled", "teacher: drawn",
+                     f"validation accuracy: {best:.4f}"):
+            self.assertIn(f"\n{line}\n", text)
+        self.assertIn("Total", text)
+
+    def test_the_run_tells_how_it_goes(self):
+        self.assertRegex(self.finished.stderr, rf"epoch 1/{EPOCHS}  batch 1/4  loss \d+\.\d+")
+        self.assertRegex(self.finished.stderr, rf"epoch {EPOCHS}/{EPOCHS}  loss .* validation accuracy \d+\.\d+ %")
+        self.assertIn(f"predictions: {os.path.join(self.reference, 'predict.csv')}", self.finished.stdout)
+
+    def test_nothing_else_is_left_in_the_output_folder(self):
+        self.assertEqual(sorted(os.listdir(self.reference)),
+                         ["last.safetensors", "metrics.csv", "predict.csv", "student.safetensors", "summary.txt"])
+
+    def test_a_student_may_learn_from_labels_alone(self):
+        done = self.run_program(DISTILL, "--data", self.data, "--output", self.path("out"), "--stored-size", SIZE,
+                                "--epochs", 1, "--threads", 1)
+        self.assertIn(" agreement -  validation accuracy ", done.stderr)
+        self.assertIn("\ntraining pictures: 22 labelled, 0 unlabelled\nteacher: none\n",
+                      read(self.path("out"), "summary.txt").decode())
+        row = next(csv.DictReader(lines(self.path("out"), "metrics.csv")))
+        self.assertEqual((row["training_teacher_agreement"], row["training_distillation_loss"]), ("", ""))
+
+
+class Repeated(Distill):
+    def test_the_number_of_threads_changes_no_byte(self):
+        self.run_program(*self.command(self.path("out"), threads=2))
+        self.assert_same_run(self.path("out"))
+
+    def test_another_seed_gives_another_student(self):
+        self.run_program(*self.command(self.path("out"), seed=8))
+        self.assertNotEqual(lasting_columns(self.path("out"))[1], lasting_columns(self.reference)[1])
+
+    def test_a_run_killed_twice_ends_with_the_bytes_of_an_uninterrupted_one(self):
+        output = self.path("out")
+        for epoch, more in ((1, ()), (2, ("--resume",))):
+            process = subprocess.Popen(self.command(output, *more), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            deadline = time.monotonic() + 120
+            while self.finished_epochs(output) < epoch and process.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.002)
+            process.kill()
+            process.wait()
+            self.assertEqual(process.returncode, -9, "the run ended before it could be killed")
+            self.assertFalse(os.path.exists(os.path.join(output, "predict.csv")))
+        self.run_program(*self.command(output, "--resume"))
+        self.assert_same_run(output)
+
+    @staticmethod
+    def finished_epochs(output):
+        state = os.path.exists(os.path.join(output, "last.safetensors"))
+        return len(lines(output, "metrics.csv")) - 1 if state else 0
+
+    def test_resuming_a_finished_run_answers_again(self):
+        shutil.copytree(self.reference, self.path("out"))
+        os.remove(self.path("out", "predict.csv"))
+        self.run_program(*self.command(self.path("out"), "--resume"))
+        self.assert_same_run(self.path("out"))
+
+    def test_resuming_with_other_options_is_refused_by_name(self):
+        output = self.path("out")
+        shutil.copytree(self.reference, output)
+        other_logits = logits_of(self.data, self.path("other.safetensors"), SIZE, seed=6)
+        changed = os.path.join(self.folder, "food")
+        shutil.copytree(self.data, changed)
+        shutil.copy(os.path.join(changed, "testing", "00", "00000.jpg"),
+                    os.path.join(changed, "training", "unlabeled", "00", "zz.jpg"))
+        logits_of(changed, self.path("changed.safetensors"), SIZE)
+        before = {name: read(output, name) for name in os.listdir(output)}
+        cases = [
+            (self.command(output, "--resume", "--temperature", 3), "temperature 4, this one has 3"),
+            (self.command(output, "--resume", "--optimizer", "adamw"), "optimizer sgd, this one has adamw"),
+            (self.command(output, "--resume", epochs=9), "epochs 4, this one has 9"),
+            (self.command(output, "--resume", logits=other_logits), "teacher_logits "),
+            (self.command(output, "--resume", data=changed, logits=self.path("changed.safetensors")), "pictures "),
+        ]
+        for command, message in cases:
+            line = self.refusal(*command)
+            self.assertTrue(line.startswith(
+                f"error: {os.path.join(output, 'last.safetensors')}: the interrupted run had {message}"), line)
+            self.assertTrue(line.endswith("; resume with the same options or start anew"), line)
+        self.assertEqual({name: read(output, name) for name in os.listdir(output)}, before)
+
+    def test_resuming_where_nothing_was_begun_is_refused(self):
+        self.assertEqual(self.refusal(*self.command(self.path("out"), "--resume")),
+                         f"error: {self.path('out', 'last.safetensors')}: no such file, so there is no run to resume; "
+                         "leave out --resume")
+
+
+class PredictOnly(Distill):
+    def answer(self, weights=None, *more):
+        """The command that answers with a stored student."""
+        weights = () if weights is None else ("--weights", weights)
+        return (DISTILL, "--data", self.data, "--predict-only", *weights, "--output", self.path("out"), *more)
+
+    def setUp(self):
+        super().setUp()
+        self.student = os.path.join(self.reference, "student.safetensors")
+
+    def test_a_stored_student_gives_the_same_answers(self):
+        done = self.run_program(*self.answer(self.student))
+        self.assertEqual(read(self.path("out"), "predict.csv"), read(self.reference, "predict.csv"))
+        accuracy = done.stdout.splitlines()[0]
+        self.assertIn(f"validation accuracy: {float(accuracy.split()[2]) / 100:.4f}",
+                      read(self.reference, "summary.txt").decode())
+        self.assertEqual(os.listdir(self.path("out")), ["predict.csv"])
+
+    def test_the_student_in_the_output_folder_is_the_default(self):
+        shutil.copytree(self.reference, self.path("out"))
+        os.remove(self.path("out", "predict.csv"))
+        self.run_program(*self.answer())
+        self.assert_same_run(self.path("out"))
+
+    def test_a_student_that_is_missing_or_damaged_is_named(self):
+        self.assertEqual(self.refusal(*self.answer()),
+                         f"error: {self.path('out', 'student.safetensors')}: no such file; train first, or name one "
+                         "with --weights")
+        short = write(read(self.student)[:-100], self.path("short.safetensors"))
+        self.assertIn(f"error: {short}: is not a sound safetensors file: ",
+                      self.refusal(*self.answer(short)))
+        self.assertFalse(os.path.exists(self.path("out", "predict.csv")))
+
+    def altered(self, change, metadata=None):
+        tensors, stored = safetensors_io.load(self.student)
+        tensors = {name: np.array(values) for name, values in tensors.items()}
+        change(tensors)
+        target = self.path("altered.safetensors")
+        safetensors_io.save(target, tensors, {**stored, **(metadata or {})})
+        return target
+
+    def test_a_student_of_another_network_is_named(self):
+        def wider(tensors):
+            tensors["0.weight"] = np.zeros((17, 3, 3, 3), np.float32)
+
+        def lacking(tensors):
+            del tensors["0.weight"]
+
+        def poisoned(tensors):
+            tensors["0.weight"][0, 0, 0, 0] = np.nan
+
+        for change, message in ((wider, "tensor '0.weight' has shape [17, 3, 3, 3], expected [16, 3, 3, 3]"),
+                                (lacking, "has no tensor '0.weight'; it is from another network"),
+                                (poisoned, "tensor '0.weight' holds a number that is not finite")):
+            altered = self.altered(change)
+            self.assertIn(f"error: {altered}: {message}", self.refusal(*self.answer(altered)))
+
+    def test_a_student_of_other_classes_is_refused(self):
+        altered = self.altered(lambda tensors: None, {"classes": json.dumps(["soup"] + CLASSES[1:])})
+        line = self.refusal(*self.answer(altered))
+        self.assertTrue(line.startswith(f'error: {altered}: answers with the classes ["soup"'), line)
+        self.assertTrue(line.endswith("; name the data it was trained on"), line)
+
+    def test_options_that_exclude_each_other_are_refused(self):
+        self.assertEqual(self.refusal(*self.answer(self.student, "--resume")),
+                         "error: --resume trains and --predict-only does not; leave out one of them")
+        self.assertTrue(self.refusal(DISTILL, "--data", self.data, "--weights", self.student, "--output",
+                                     self.path("out")).startswith("error: --weights names the student of --predict-only"))
+
+    def test_the_student_kept_in_the_repository_opens(self):
+        kept = os.path.join(programs.SOURCE, "examples", "student.safetensors")
+        if not os.path.exists(kept):
+            self.skipTest("examples/student.safetensors is not there")
+        tensors, metadata = safetensors_io.load(kept)
+        self.assertEqual(metadata["format"], "bantam-checkpoint/1")
+        self.assertLessEqual(sum(values.size for values in tensors.values()), 100000)
+        self.assertLess(os.path.getsize(kept), 400 * 1024)
+        # Ten classes: this program is built for eleven, and says so.
+        self.assertIn(f"error: {kept}: answers with the classes ", self.refusal(*self.answer(kept)))
+
+
+class ForeignLogits(Distill):
+    def foreign(self, change):
+        """A copy of the logits file after change(tensors, metadata with its lists decoded)."""
+        tensors, metadata = safetensors_io.load(self.logits)
+        tensors = {name: np.array(values) for name, values in tensors.items()}
+        lists = ("paths", "hashes", "classes", "preprocessing")
+        metadata = {key: json.loads(text) if key in lists else text for key, text in metadata.items()}
+        change(tensors, metadata)
+        target = self.path("foreign.safetensors")
+        safetensors_io.save(target, tensors, {key: json.dumps(value) if key in lists else value
+                                              for key, value in metadata.items()})
+        return target
+
+    def assert_refused(self, message, logits, data=None):
+        line = self.refusal(*self.command(self.path("out"), data=data, logits=logits))
+        self.assertTrue(line.startswith(f"error: {logits}: "), line)
+        self.assertIn(message, line)
+        self.assertFalse(os.path.exists(self.path("out", "student.safetensors")))
+
+    def test_a_picture_of_other_content_is_named(self):
+        data = self.path("food")
+        shutil.copytree(self.data, data)
+        with open(os.path.join(data, "training", "unlabeled", "00", "00003.jpg"), "ab") as file:
+            file.write(b"\0")
+        self.assert_refused("does not match the pictures: image 25 (training/unlabeled/00/00003.jpg) has other content: "
+                            "hash ", self.logits, data)
+
+    def test_pictures_in_another_order_are_named(self):
+        def swap(_, metadata):
+            metadata["paths"][3:5] = metadata["paths"][4:2:-1]
+
+        self.assert_refused("does not match the pictures: image 3 is 'training/labeled/02/2_0.jpg', in the data it is "
+                            "'training/labeled/01/1_1.jpg'", self.foreign(swap))
+
+    def test_a_picture_more_or_less_is_named(self):
+        data = self.path("food")
+        shutil.copytree(self.data, data)
+        os.remove(os.path.join(data, "validation", "10", "10_0.jpg"))
+        self.assert_refused("image 41 (validation/10/10_0.jpg) is not in the data", self.logits, data)
+        shutil.copy(os.path.join(self.data, "validation", "10", "10_0.jpg"), os.path.join(data, "validation", "10"))
+        shutil.copy(os.path.join(self.data, "validation", "10", "10_0.jpg"),
+                    os.path.join(data, "validation", "10", "z.jpg"))
+        self.assert_refused("picture 42 of the data (validation/10/z.jpg) is missing from it", self.logits, data)
+
+    def test_other_classes_are_named(self):
+        def rename(_, metadata):
+            metadata["classes"][4] = "soup"
+
+        self.assert_refused("its class 4 is 'soup', in the data it is '04'", self.foreign(rename))
+
+    def test_a_logit_that_is_not_a_number_is_named(self):
+        def poison(tensors, _):
+            tensors["logits"][24, 1, 10] = np.nan
+
+        self.assert_refused("has a logit that is not finite: image 24 (training/unlabeled/00/00002.jpg), view 1, class "
+                            "'10'; create the file again", self.foreign(poison))
+
+    def test_a_file_cut_short_is_named(self):
+        for length in (0, 100, len(read(self.logits)) - 1):
+            short = write(read(self.logits)[:length], self.path("short.safetensors"))
+            self.assert_refused("is not a sound safetensors file", short)
+
+    def test_a_file_of_another_kind_is_named(self):
+        self.assert_refused("has format 'bantam-checkpoint/1', expected 'bantam-teacher-logits/1'",
+                            os.path.join(self.reference, "student.safetensors"))
+        self.assert_refused("no such file", self.path("absent.safetensors"))
+
+
+class BadPictures(Distill):
+    def test_bad_training_pictures_are_counted_named_and_change_nothing_else(self):
+        data = self.path("food")
+        shutil.copytree(self.data, data)
+        write(b"", data, "training", "labeled", "03", "empty.jpg")
+        write("hello", data, "training", "labeled", "03", "note.txt")
+        write(read(self.data, "testing", "00", "00000.jpg")[:300], data, "training", "unlabeled", "00", "zz.jpg")
+        done = self.run_program(*self.command(self.path("out"), data=data))
+        self.assertIn("warning: labelled: 2 of 24 pictures left out: ", done.stderr)
+        self.assertIn("training/labeled/03/empty.jpg is empty", done.stderr)
+        self.assertIn("training/labeled/03/note.txt is not a JPEG, PNG or BMP picture", done.stderr)
+        self.assertIn("warning: unlabelled: 1 of 10 pictures left out: ", done.stderr)
+        self.assertIn("training/unlabeled/00/zz.jpg is truncated", done.stderr)
+        self.assert_same_run(self.path("out"))
+
+    def test_a_bad_testing_picture_keeps_its_row(self):
+        data = self.path("food")
+        shutil.copytree(self.data, data)
+        write(b"", data, "testing", "00", "00001a.jpg")
+        done = self.run_program(DISTILL, "--data", data, "--predict-only", "--weights",
+                                os.path.join(self.reference, "student.safetensors"), "--output", self.path("out"))
+        self.assertIn("warning: testing: 1 of 6 pictures left out: 1 is empty (testing/00/00001a.jpg is empty)", done.stderr)
+        expected = [row.split(",")[1] for row in lines(self.reference, "predict.csv")]
+        expected.insert(3, "0")
+        self.assertEqual([row.split(",")[1] for row in lines(self.path("out"), "predict.csv")], expected)
+
+    def test_a_split_without_any_good_picture_is_refused(self):
+        data = self.path("food")
+        shutil.copytree(self.data, data)
+        for name in CLASSES:
+            write(b"", data, "validation", name, os.listdir(os.path.join(data, "validation", name))[0])
+        line = self.refusal(*self.command(self.path("out"), data=data))
+        self.assertEqual(line, f"error: {data}: none of the 11 validation pictures can be used; is the data set complete?")
+
+    def test_testing_pictures_linked_among_the_training_ones_are_refused(self):
+        data = self.path("food")
+        shutil.copytree(self.data, data)
+        place = os.path.join(data, "training", "unlabeled", "more")
+        os.symlink(os.path.join(data, "testing", "00"), place)
+        line = self.refusal(*self.command(self.path("out"), data=data))
+        self.assertEqual(line, f"error: {place}/00000.jpg: leads into the testing folder, whose pictures are not to learn "
+                               "from; remove the link")
+
+
+class Refusals(Distill):
+    def assert_refused(self, expected, *arguments):
+        done = subprocess.run([DISTILL, *map(str, arguments)], capture_output=True, text=True)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertEqual(done.stderr.splitlines(), [expected])
+        self.assertEqual(done.stdout, "")
+
+    def test_the_graphics_card_is_refused_in_one_line(self):
+        self.assert_refused("error: --device cuda: this build runs on the CPU; use --device cpu",
+                            "--data", self.data, "--device", "cuda", "--output", self.path("out"))
+        self.assertFalse(os.path.exists(self.path("out")))
+
+    def test_unknown_flags_and_bad_values_are_named(self):
+        for arguments, named in ((("--data", self.data, "--epoch", "3"), "--epoch"), ((), "--data is required"),
+                                 (("--data", self.data, "--epochs", "many"), "--epochs"),
+                                 (("--data", self.data, "--stored-size", "4"), "--stored-size"),
+                                 (("--data", self.data, "--device", "tpu"), "tpu")):
+            line = self.refusal(DISTILL, *arguments)
+            self.assertIn(named, line)
+            self.assertTrue(line.endswith("; see --help"), line)
+
+    def test_options_out_of_range_are_named_with_their_range(self):
+        for option, value, message in (("alpha", 2, "alpha is 2; it must be in 0..1"),
+                                       ("temperature", 0, "temperature is 0; it must be in 0.01..1000"),
+                                       ("epochs", 0, "epochs is 0; it must be in 1..1000000"),
+                                       ("threads", 0, "threads is 0; it must be in 1..1024"),
+                                       ("learning-rate", "nan", "learning_rate is nan; it must be above 0"),
+                                       ("optimizer", "lion", 'optimizer is "lion"; it must be sgd or adamw')):
+            line = self.refusal(DISTILL, "--data", self.data, "--output", self.path("out"), f"--{option}", value)
+            self.assertTrue(line.startswith(f"error: {message}"), line)
+
+    def test_folders_that_are_no_data_set_are_named(self):
+        self.assert_refused(f"error: {self.path('absent')}: no such folder; name the folder that holds training/ and "
+                            "validation/", "--data", self.path("absent"))
+        self.assert_refused(f"error: {self.shared}/training: no such folder; did you mean {self.data}?",
+                            "--data", self.shared)
+        data = self.path("food")
+        shutil.copytree(self.data, data)
+        shutil.rmtree(os.path.join(data, "training", "labeled", "07"))
+        self.assert_refused(f"error: {data}/training/labeled: has 10 classes, expected 11; choose the data folder this "
+                            "program was built for, or build it for 10", "--data", data)
+
+    def test_an_output_folder_that_cannot_be_used_is_named(self):
+        taken = write("x", self.path("file"))
+        self.assertIn(f"error: {taken}: cannot be used as an output folder: ", self.refusal(*self.command(taken)))
+        self.assertIn("error: /proc/last.safetensors: cannot be created: ", self.refusal(*self.command("/proc")))
+
+    def test_a_full_disk_leaves_the_older_student(self):
+        # A limit on the size of files stands in for a disk without room.
+        output = self.path("out")
+        shutil.copytree(self.reference, output)
+        before = {name: read(output, name) for name in os.listdir(output)}
+        for room, name in ((100_000, "student.safetensors"), (600_000, "last.safetensors")):
+            line = self.refusal(*self.command(output), restore_signals=False,
+                                preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (room, room)))
+            self.assertEqual(line, f"error: {os.path.join(output, name)}: could not be written completely: File too "
+                                   "large; free some disk space or choose another folder")
+            self.assertEqual(sorted(os.listdir(output)), sorted(before))
+            self.assertEqual(read(output, name), before[name])
+
+
+if __name__ == "__main__":
+    unittest.main()
