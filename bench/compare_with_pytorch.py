@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Times Bantam and PyTorch on the same cores in one run and prints both and their ratio.
 
-    bench/compare_with_pytorch.py --output table.md
+    bench/compare_with_pytorch.py --output docs/performance.md
 
 Builds bench/network_speed, then measures the training step (batch 64) and inference (batch 1 on one
 thread, batch 64 on all) of mobile-98k and sample-88k at 128x128. Each round takes every measurement once,
@@ -34,7 +34,7 @@ def arguments():
     parser.add_argument("--repeats", type=int, default=20, help="steps timed in a measurement, at most")
     parser.add_argument("--seconds", type=float, default=10, help="length of a measurement, at most")
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build" / "bench", help="build folder")
-    parser.add_argument("--output", type=pathlib.Path, help="also write the table, in markdown, to this file")
+    parser.add_argument("--output", type=pathlib.Path, help="also write the table, in markdown, to this file, between its marks if it has them")
     parser.add_argument("--no-compile-time", action="store_true", help="leave out the compiler's figures")
     options = parser.parse_args()
     cores = sorted(os.sched_getaffinity(0))
@@ -126,6 +126,14 @@ def table(results):
     return lines
 
 
+def write(path, text):
+    """Writes the text to a file, between the marks where the file has them."""
+    page = path.read_text() if path.exists() else ""
+    before, begin, rest = page.partition("<!-- measured: begin -->\n")
+    _, end, after = rest.partition("<!-- measured: end -->")
+    path.write_text(before + begin + text + end + after if begin and end else text)
+
+
 def main():
     options = arguments()
     try:
@@ -160,7 +168,7 @@ def main():
     text = "\n".join(lines) + "\n"
     print(text)
     if options.output:
-        options.output.write_text(text)
+        write(options.output, text)
     return 0
 
 
