@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: MIT
+// Testing pictures can be evaluated in order, but they have no epochs for a training loop.
+// expect-gcc: no matching function for call to [^ ]*bantam::EvaluationLoader::batches\(
+// expect-clang: error: too many arguments to function call, expected 0, have 1
+// expect-cxx26: error: too many arguments to function call, expected 0, have 1
+// expect-nvcc: error: too many arguments in function call
+// errors: 1
+#include <bantam/data/loader.hpp>
+#include <bantam/layers/linear.hpp>
+#include <bantam/layers/pooling.hpp>
+#include <bantam/train/fit.hpp>
+#include <bantam/train/trainer.hpp>
+
+using namespace bantam;
+
+using Net = Network<Image<8, 8, 3>, GlobalAveragePool, Linear<3>>;
+
+#ifdef TWIN
+using Loader = TrainingLoader;
+#else
+using Loader = EvaluationLoader;
+#endif
+
+void train(Trainer<Net>& trainer, const Loader& pictures, const EvaluationLoader& validation) {
+    fit(trainer, pictures, validation, 0, stderr, [](const EpochReport&, Progress&) {});
+}

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: MIT
+// A training loader takes labelled and unlabelled pictures, testing ones have a type of their own.
+// expect-gcc: error: no matching function for call to [^ ]*bantam::TrainingLoader::add\(const Pictures&\)
+// expect-clang: error: no matching member function for call to 'add'
+// expect-cxx26: error: no matching member function for call to 'add'
+// expect-nvcc: error: no instance of overloaded function "bantam::TrainingLoader::add" matches the argument list
+// expect-nvcc: argument types are: \(const bantam::TestPictures\)
+// errors: 1
+#include <bantam/data/loader.hpp>
+
+using namespace bantam;
+
+#ifdef TWIN
+using Pictures = UnlabeledPictures;
+#else
+using Pictures = TestPictures;
+#endif
+
+void prepare(TrainingLoader& loader, const Pictures& pictures) { loader.add(pictures); }
