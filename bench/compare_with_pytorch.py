@@ -8,7 +8,8 @@ Builds bench/network_speed, then measures the training step (batch 64) and infer
 thread, batch 64 on all) of mobile-98k and sample-88k at 128x128. Each round takes every measurement once,
 ours and PyTorch's in turn, so that a machine that slows down slows both; a figure is the median of its
 rounds. PyTorch runs eager NCHW, channels_last, and torch.compile where the installed version has it; the
-fastest is the peer. Last come compile time and peak compiler memory of examples/distill_food11.cpp.
+fastest is the peer. Then come our fused stages beside the same layers one by one, and compile time and
+peak compiler memory of examples/distill_food11.cpp.
 """
 
 import argparse
@@ -82,6 +83,16 @@ def compare(options, measurement):
     peer = min(medians, key=medians.get)
     return {"measurement": measurement, "ours": statistics.median(ours), "theirs": medians, "peer": peer,
             "ratio": medians[peer] / statistics.median(ours), "unavailable": unavailable}
+
+
+def fusion_gain(options, net):
+    """Milliseconds of forward and backward with fused stages and layer by layer, in turn."""
+    times = {"gradients-fused": [], "gradients-layer-by-layer": []}
+    for _ in range(options.rounds):
+        for mode, own in times.items():
+            measurement = {"net": net, "mode": mode, "batch": 64, "threads": options.threads}
+            own.append(measure([options.build / "bench" / "network_speed"], measurement, options)["median_ms"])
+    return tuple(statistics.median(own) for own in times.values())
 
 
 def compile_cost(entry):
@@ -159,6 +170,10 @@ def main():
              f"Bantam: {compiler}, `{flags}`. PyTorch {torch.__version__}. "
              f"Median of {options.rounds} rounds; the ratio is to PyTorch's fastest.", "", *table(results)]
     lines[1:1] = [""]
+    for net in NETS:
+        fused, apart = fusion_gain(options, net)
+        lines += ["", f"Forward and backward of {net}, batch 64, {options.threads} threads: {fused:.1f} ms with fused "
+                  f"stages, {apart:.1f} ms layer by layer ({apart / fused:.2f}×)."]
     for variant, reason in results[0]["unavailable"].items():
         lines += ["", f"PyTorch's {variant} is left out: {reason}."]
     if not options.no_compile_time:

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Times one reference net and prints one JSON line, as bench/peer_torch.py does for PyTorch. The training
-// step is forward, cross-entropy, backward and SGD with Nesterov momentum; inference is a forward pass.
+// step is forward, cross-entropy, backward and SGD with Nesterov momentum; inference is a forward pass;
+// gradients are forward and backward alone, with neighbouring layers fused or each on its own.
 
 #include <bantam/core/error.hpp>
 #include <bantam/core/random.hpp>
@@ -69,9 +70,24 @@ std::vector<double> time_calls(const Options& options, const std::function<void(
     return times;
 }
 
+template <class Net, bool Fused>
+std::vector<double> time_gradients(const Options& options, const RandomBatch& batch) {
+    cpu::Model<Net, float, Fused> model{options.threads};
+    model.initialise(0);
+    std::vector<float> logits(static_cast<std::size_t>(options.batch * class_count<Net>));
+    const std::vector<float> logits_gradient(logits.size(), 0.01F);
+    std::vector<float> gradient(model.parameters().size());
+    return time_calls(options, [&] {
+        model.forward(batch.pixels.data(), batch.count, 0, logits.data());
+        model.backward(logits_gradient.data(), gradient.data());
+    });
+}
+
 template <class Net>
 std::vector<double> time_net(const Options& options) {
     const RandomBatch batch = random_batch<Net>(options.batch);
+    if (options.mode == "gradients-fused") return time_gradients<Net, true>(options, batch);
+    if (options.mode == "gradients-layer-by-layer") return time_gradients<Net, false>(options, batch);
     if (options.mode == "training") {
         TrainingOptions training;
         training.learning_rate = 0.01;
@@ -107,7 +123,8 @@ int main(int argc, char** argv) {
     Options options;
     CommandLine line{"Times one reference net and prints one JSON line"};
     line.option("--net", options.net, "mobile-98k or sample-88k").one_of({"mobile-98k", "sample-88k"});
-    line.option("--mode", options.mode, "training or inference").one_of({"training", "inference"});
+    line.option("--mode", options.mode, "What is timed")
+        .one_of({"training", "inference", "gradients-fused", "gradients-layer-by-layer"});
     line.option("--batch", options.batch, "Pictures in a step").between(1, 65536);
     line.option("--threads", options.threads, "Threads").between(1, 1024);
     line.option("--warmup", options.warmup, "Steps before the clock starts").between(0, 1'000'000);
