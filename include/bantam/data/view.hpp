@@ -67,6 +67,13 @@ namespace detail {
 // Red, green, blue and a lane to spare: one register on every machine with SIMD (GCC and Clang).
 typedef float Float4 __attribute__((vector_size(16)));
 
+inline Float4 load_float4(const float* from) {
+    Float4 vector;
+    std::memcpy(&vector, from, sizeof vector);
+    return vector;
+}
+inline void store_float4(float* to, const Float4& vector) { std::memcpy(to, &vector, sizeof vector); }
+
 /// Output pixel i lies between source pixels first[i] and second[i], `weight[i]` towards the second.
 struct InterpolationAxis {
     std::vector<std::int32_t> first;
@@ -116,7 +123,7 @@ inline void cut_view(const std::uint8_t* stored, std::int64_t stored_size, const
     const auto [low, high] = std::minmax(columns.first.front(), columns.first.back());
     const auto first_column = static_cast<std::size_t>(low);
     const std::size_t end_column = std::min(static_cast<std::size_t>(high) + 2, stored_width);
-    std::vector<detail::Float4> source(stored_width);
+    std::vector<float> source(stored_width * 4);
     std::vector<float> scratch(2 * (row_values + 1));
     float* upper = scratch.data();
     float* lower = upper + row_values + 1;
@@ -136,14 +143,15 @@ inline void cut_view(const std::uint8_t* stored, std::int64_t stored_size, const
         const std::uint8_t* const bytes = stored + static_cast<std::size_t>(row) * stored_width * 3;
         // Interpolation weights add to one, so colours may be mapped before it.
         for (std::size_t column = first_column; column < end_column; ++column)
-            source[column] = contributions[0][bytes[column * 3]] +
-                             contributions[1][bytes[column * 3 + 1]] +
-                             contributions[2][bytes[column * 3 + 2]];
+            detail::store_float4(source.data() + column * 4, contributions[0][bytes[column * 3]] +
+                                                                 contributions[1][bytes[column * 3 + 1]] +
+                                                                 contributions[2][bytes[column * 3 + 2]]);
         for (std::size_t column = 0; column < width; ++column) {
-            const detail::Float4 first = source[static_cast<std::size_t>(columns.first[column])];
-            const detail::Float4 second = source[static_cast<std::size_t>(columns.second[column])];
-            const detail::Float4 mixed = first + (second - first) * columns.weight[column];
-            std::memcpy(resampled + column * 3, &mixed, sizeof mixed);
+            const detail::Float4 first =
+                detail::load_float4(source.data() + 4 * static_cast<std::size_t>(columns.first[column]));
+            const detail::Float4 second =
+                detail::load_float4(source.data() + 4 * static_cast<std::size_t>(columns.second[column]));
+            detail::store_float4(resampled + column * 3, first + (second - first) * columns.weight[column]);
         }
     };
 
