@@ -72,7 +72,7 @@ void depthwise_forward(const DepthwiseExtents& e, const S* in, const S* weights,
             if (rows_inside)
                 for_each_vector<S>(channels, [&](std::int64_t c, auto fetch, auto put) {
                     Vector<S> w[Kernel * Kernel];
-#pragma GCC unroll 9
+                    BANTAM_UNROLL(9)
                     for (int tap = 0; tap < Kernel * Kernel; ++tap) w[tap] = fetch(weights + tap * channels + c);
                     const Vector<S> start = bias ? fetch(bias + c) : Vector<S>{};
                     const std::int64_t row = e.dilation * e.in_width * channels;
@@ -81,7 +81,7 @@ void depthwise_forward(const DepthwiseExtents& e, const S* in, const S* weights,
                     S* to = out + (y * e.out_width + first) * channels + c;
                     for (std::int64_t x = first; x < last; ++x, from += e.stride * channels, to += channels) {
                         Vector<S> sum = start;
-#pragma GCC unroll 9
+                        BANTAM_UNROLL(9)
                         for (int tap = 0; tap < Kernel * Kernel; ++tap)
                             sum += fetch(from + tap / Kernel * row + tap % Kernel * column) * w[tap];
                         put(to, sum);
@@ -137,11 +137,11 @@ void depthwise_weight_gradient(const DepthwiseExtents& e, const S* in, const S* 
                 const S* row = in + sy * e.in_width * channels + c;
                 const S* from = out_gradient + y * e.out_width * channels + c;
                 Vector<S> sums[Kernel];
-#pragma GCC unroll 7
+                BANTAM_UNROLL(7)
                 for (int kx = 0; kx < Kernel; ++kx) sums[kx] = fetch(gradient + kx * channels);
                 const auto edge = [&](std::int64_t x) {
                     const Vector<S> g = fetch(from + x * channels);
-#pragma GCC unroll 7
+                    BANTAM_UNROLL(7)
                     for (int kx = 0; kx < Kernel; ++kx) {
                         const std::int64_t sx = x * e.stride - e.padding + kx * e.dilation;
                         if (sx >= 0 && sx < e.in_width) sums[kx] += g * fetch(row + sx * channels);
@@ -151,11 +151,11 @@ void depthwise_weight_gradient(const DepthwiseExtents& e, const S* in, const S* 
                 const S* source = row + (first * e.stride - e.padding) * channels;
                 for (std::int64_t x = first; x < last; ++x, source += e.stride * channels) {
                     const Vector<S> g = fetch(from + x * channels);
-#pragma GCC unroll 7
+                    BANTAM_UNROLL(7)
                     for (int kx = 0; kx < Kernel; ++kx) sums[kx] += g * fetch(source + kx * column);
                 }
                 for (std::int64_t x = last; x < e.out_width; ++x) edge(x);
-#pragma GCC unroll 7
+                BANTAM_UNROLL(7)
                 for (int kx = 0; kx < Kernel; ++kx) put(gradient + kx * channels, sums[kx]);
             });
         }

@@ -111,11 +111,11 @@ void padded_depthwise_row(const S* top, std::int64_t row_stride, std::int64_t st
         const std::int64_t column = dilation * channels;
         if constexpr (Kernel <= 3) {
             Vector<S> w[Kernel * Kernel];
-#pragma GCC unroll 9
+            BANTAM_UNROLL(9)
             for (int tap = 0; tap < Kernel * Kernel; ++tap) w[tap] = fetch(weights + tap * channels + c);
             for (std::int64_t x = 0; x < width; ++x, from += stride * channels, to += channels) {
                 Vector<S> sum = start;
-#pragma GCC unroll 9
+                BANTAM_UNROLL(9)
                 for (int tap = 0; tap < Kernel * Kernel; ++tap)
                     sum += fetch(from + tap / Kernel * row + tap % Kernel * column) * w[tap];
                 put(to, sum);
@@ -125,16 +125,16 @@ void padded_depthwise_row(const S* top, std::int64_t row_stride, std::int64_t st
             std::int64_t x = 0;
             const auto outputs = [&]<int Count>() {
                 Vector<S> sums[Count];
-#pragma GCC unroll 4
+                BANTAM_UNROLL(4)
                 for (int i = 0; i < Count; ++i) sums[i] = start;
                 for (std::int64_t ky = 0; ky < Kernel; ++ky)
                     for (std::int64_t kx = 0; kx < Kernel; ++kx) {
                         const Vector<S> w = fetch(weights + (ky * Kernel + kx) * channels + c);
                         const S* tap = from + x * stride * channels + ky * row + kx * column;
-#pragma GCC unroll 4
+                        BANTAM_UNROLL(4)
                         for (int i = 0; i < Count; ++i) sums[i] += fetch(tap + i * stride * channels) * w;
                     }
-#pragma GCC unroll 4
+                BANTAM_UNROLL(4)
                 for (int i = 0; i < Count; ++i) put(to + (x + i) * channels, sums[i]);
                 x += Count;
             };
@@ -154,7 +154,7 @@ void padded_depthwise_weight_gradient(const S* top, std::int64_t row_stride, std
     for_each_vector<S>(channels, [&](std::int64_t c, auto fetch, auto put) {
         for (int first = 0; first < Kernel * Kernel; first += taps_at_once) {
             Vector<S> sums[taps_at_once];
-#pragma GCC unroll 9
+            BANTAM_UNROLL(9)
             for (int i = 0; i < taps_at_once; ++i) sums[i] = fetch(weight_gradient + (first + i) * channels + c);
             const std::int64_t row = dilation * row_stride;
             const std::int64_t column = dilation * channels;
@@ -163,12 +163,12 @@ void padded_depthwise_weight_gradient(const S* top, std::int64_t row_stride, std
                 const S* g_row = gradient + y * width * channels + c;
                 for (std::int64_t x = 0; x < width; ++x, from += stride * channels) {
                     const Vector<S> g = fetch(g_row + x * channels);
-#pragma GCC unroll 9
+                    BANTAM_UNROLL(9)
                     for (int i = 0; i < taps_at_once; ++i)
                         sums[i] += g * fetch(from + i / Kernel * row + i % Kernel * column);
                 }
             }
-#pragma GCC unroll 9
+            BANTAM_UNROLL(9)
             for (int i = 0; i < taps_at_once; ++i) put(weight_gradient + (first + i) * channels + c, sums[i]);
         }
     });

@@ -52,20 +52,20 @@ template <int Rows, bool Accumulate, class S>
 inline void product_tile(std::int64_t k_count, Left<S> left, const S* b, std::int64_t b_stride, S* c,
                          std::int64_t c_stride, std::int64_t width) {
     Vector<S> sums[Rows][2];
-#pragma GCC unroll 12
+    BANTAM_UNROLL(12)
     for (int row = 0; row < Rows; ++row) sums[row][0] = sums[row][1] = Vector<S>{};
     for (std::int64_t k = 0; k < k_count; ++k) {
         const Vector<S> b0 = load(b + k * b_stride);
         const Vector<S> b1 = load(b + k * b_stride + lanes<S>);
         const S* column = left.data + k * left.k_stride;
-#pragma GCC unroll 12
+        BANTAM_UNROLL(12)
         for (int row = 0; row < Rows; ++row) {
             const Vector<S> a = broadcast(column[row * left.row_stride]);
             sums[row][0] += a * b0;
             sums[row][1] += a * b1;
         }
     }
-#pragma GCC unroll 12
+    BANTAM_UNROLL(12)
     for (int row = 0; row < Rows; ++row) {
         S* out = c + row * c_stride;
         if (width == panel_width<S>) {

@@ -4,6 +4,15 @@
 #include <cstdint>
 #include <cstring>
 
+// Tells the compiler to write a short loop out, so that its arrays live in registers. nvcc's front end
+// does not know the pragma.
+#ifdef __CUDACC__
+#define BANTAM_UNROLL(count)
+#else
+#define BANTAM_PRAGMA(text) _Pragma(#text)
+#define BANTAM_UNROLL(count) BANTAM_PRAGMA(GCC unroll count)
+#endif
+
 namespace bantam::cpu {
 
 // The compiler's own vector types stay in registers where small fixed-size arrays of a matrix library
