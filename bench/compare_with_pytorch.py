@@ -35,7 +35,8 @@ def arguments():
     parser.add_argument("--repeats", type=int, default=20, help="steps timed in a measurement, at most")
     parser.add_argument("--seconds", type=float, default=10, help="length of a measurement, at most")
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build" / "bench", help="build folder")
-    parser.add_argument("--output", type=pathlib.Path, help="also write the table, in markdown, to this file, between its marks if it has them")
+    parser.add_argument("--output", type=pathlib.Path,
+                        help="also write the table, in markdown, to this file, between its marks if it has them")
     parser.add_argument("--no-compile-time", action="store_true", help="leave out the compiler's figures")
     options = parser.parse_args()
     cores = sorted(os.sched_getaffinity(0))
