@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/core/sequence.hpp>
 #include <bantam/cpu/block.hpp>
 #include <bantam/cpu/operation.hpp>
 #include <bantam/layers/activations.hpp>
