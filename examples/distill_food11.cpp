@@ -9,7 +9,6 @@
 #include <bantam/data/loader.hpp>
 #include <bantam/data/picture_store.hpp>
 #include <bantam/data/teacher_logits.hpp>
-#include <bantam/data/testing_refusal.hpp>
 #include <bantam/io/checkpoint.hpp>
 #include <bantam/io/hash.hpp>
 #include <bantam/train/fit.hpp>
@@ -17,10 +16,10 @@
 #include <bantam/train/trainer.hpp>
 
 #include "../tools/common/command_line.hpp"
+#include "../tools/common/homework.hpp"
 #include "../tools/common/pictures.hpp"
 
 #include <fmt/core.h>
-#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <charconv>
@@ -57,13 +56,10 @@ struct Options {
 };
 
 Metadata student_metadata(const Options& options, const std::vector<std::string>& classes) {
-    const Normalisation normalisation;
-    return {{"network", fmt::format("mobile-98k, {} classes, {}x{}x3, {} parameters", BANTAM_CLASSES, BANTAM_IMAGE_SIZE,
-                                    BANTAM_IMAGE_SIZE, parameter_count<FoodStudent>)},
-            {"classes", nlohmann::json(classes).dump()},
-            {"mean", nlohmann::json(normalisation.mean).dump()},
-            {"std", nlohmann::json(normalisation.deviation).dump()},
-            {"stored_size", std::to_string(options.stored_size)}};
+    Metadata metadata = picture_metadata(classes, options.stored_size);
+    metadata["network"] = fmt::format("mobile-98k, {} classes, {}x{}x3, {} parameters", BANTAM_CLASSES,
+                                      BANTAM_IMAGE_SIZE, BANTAM_IMAGE_SIZE, parameter_count<FoodStudent>);
+    return metadata;
 }
 
 /// What a resumed run must share with the interrupted one, apart from its options.
@@ -104,7 +100,7 @@ SafetensorsFile open_student(const std::filesystem::path& path) {
 int stored_size_of_student(const std::filesystem::path& path, const std::vector<std::string>& classes, int otherwise) {
     const SafetensorsFile file = open_student(path);
     const Metadata& metadata = file.metadata();
-    const std::string here = nlohmann::json(classes).dump();
+    const std::string here = json_text(classes);
     if (const auto known = metadata.find("classes"); known != metadata.end() && known->second != here)
         throw Error{fmt::format("{}: answers with the classes {}, the data has {}; name the data it was trained on",
                                 path.string(), known->second, here)};
@@ -137,8 +133,7 @@ void distill(Options& options) {
         throw Error{"--weights names the student of --predict-only; training starts from random weights, leave it out"};
     check(options.training);
 
-    const HomeworkFolders folders = scan_homework(options.data, BANTAM_CLASSES);
-    refuse_testing_links(folders);
+    const HomeworkFolders folders = open_homework(options.data, BANTAM_CLASSES);
     const std::filesystem::path weights =
         options.weights.empty() ? options.output / "student.safetensors" : options.weights;
     if (options.predict_only)
@@ -146,7 +141,7 @@ void distill(Options& options) {
     TeacherLogits teacher;
     const bool taught = !options.teacher_logits.empty();
     if (taught && !options.predict_only) {
-        teacher = read_teacher_logits(options.teacher_logits);
+        teacher = load_teacher_logits(options.teacher_logits);
         options.stored_size = teacher.preprocessing.stored_size;
     }
 
@@ -165,7 +160,7 @@ void distill(Options& options) {
         const UnlabeledPictures unlabelled = load_with_report(
             options.data, taught ? folders.unlabeled : UnlabeledSplit{}, reading, "unlabelled");
         const ExpectedPictures pictures = expected_pictures(labelled, unlabelled, validation, folders.classes);
-        if (taught) check_teacher_logits(teacher, options.teacher_logits, pictures);
+        if (taught) match_teacher_logits(teacher, options.teacher_logits, pictures);
 
         const auto rows = [&](std::size_t first) {
             return taught ? TeacherRows{&teacher, static_cast<std::int64_t>(first)} : TeacherRows{};

@@ -16,6 +16,7 @@
 #include <bantam/train/losses.hpp>
 
 #include "common/command_line.hpp"
+#include "common/homework.hpp"
 #include "common/pictures.hpp"
 
 #include <fmt/core.h>
@@ -174,8 +175,7 @@ int main(int argc, char** argv) {
         // A place that cannot be written to is found out now, not after the teacher's work.
         AtomicFile{options.output};
         SafetensorsFile weights = SafetensorsFile::open(options.teacher);
-        const HomeworkFolders folders = scan_homework(options.data);
-        refuse_testing_links(folders);
+        const HomeworkFolders folders = open_homework(options.data);
         if (architecture.empty())
             architecture = weights.contains("layer1.0.conv1.weight") ? "resnet18" : "sample-teacher";
         std::vector<Architecture> known;

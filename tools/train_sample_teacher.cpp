@@ -11,6 +11,7 @@
 #include <bantam/train/trainer.hpp>
 
 #include "common/command_line.hpp"
+#include "common/homework.hpp"
 #include "common/pictures.hpp"
 
 #include <fmt/core.h>
@@ -34,8 +35,7 @@ struct Options {
 void train(const Options& options) {
     check(options.training);
     refuse_testing_folder(options.data);
-    const HomeworkFolders folders = scan_homework(options.data, class_count<Teacher>);
-    refuse_testing_links(folders);
+    const HomeworkFolders folders = open_homework(options.data, class_count<Teacher>);
 
     const PictureOptions reading{.stored_size = options.stored_size, .threads = options.training.threads};
     const LabeledPictures labelled = load_with_report(options.data, folders.training, reading, "labelled");
