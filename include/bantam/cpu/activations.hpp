@@ -168,25 +168,30 @@ template <ActivationLayer Act, Shape Input, class S>
 struct Operation<Act, Input, S> : OperationSizes {
     using Arithmetic = ActivationArithmetic<Act>;
 
-    static void forward(const Pass<S>& pass, const Weights<S>&, const S* input, S* output, S*) {
+    /// Sample by sample: where a vector ends, and so the last bit of an exponential, must not depend on
+    /// the neighbours in the batch.
+    template <class Body>
+    static void for_each_element(const Pass<S>& pass, Body&& body) {
         for_each_chunk(pass, [&](Chunk chunk, S*) {
-            const std::int64_t first = chunk.first * element_count(Input);
-            for_each_block<S>(chunk.count * element_count(Input), [&]<int Width>(std::int64_t i) {
-                store_block<S, Width>(output + first + i, Arithmetic::value(load_block<S, Width>(input + first + i)));
-            });
+            for (std::int64_t n = chunk.first; n < chunk.first + chunk.count; ++n)
+                for_each_block<S>(element_count(Input), [&]<int Width>(std::int64_t i) {
+                    body.template operator()<Width>(n * element_count(Input) + i);
+                });
+        });
+    }
+
+    static void forward(const Pass<S>& pass, const Weights<S>&, const S* input, S* output, S*) {
+        for_each_element(pass, [&]<int Width>(std::int64_t i) {
+            store_block<S, Width>(output + i, Arithmetic::value(load_block<S, Width>(input + i)));
         });
     }
 
     static void backward(const Pass<S>& pass, const Weights<S>&, const S* input, const S*,
                          const S* output_gradient, S* input_gradient, S*) {
         if (!input_gradient) return;
-        for_each_chunk(pass, [&](Chunk chunk, S*) {
-            const std::int64_t first = chunk.first * element_count(Input);
-            for_each_block<S>(chunk.count * element_count(Input), [&]<int Width>(std::int64_t i) {
-                const Block<S, Width> slope = Arithmetic::derivative(load_block<S, Width>(input + first + i));
-                store_block<S, Width>(input_gradient + first + i,
-                                      slope * load_block<S, Width>(output_gradient + first + i));
-            });
+        for_each_element(pass, [&]<int Width>(std::int64_t i) {
+            const Block<S, Width> slope = Arithmetic::derivative(load_block<S, Width>(input + i));
+            store_block<S, Width>(input_gradient + i, slope * load_block<S, Width>(output_gradient + i));
         });
     }
 };
