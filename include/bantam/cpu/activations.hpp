@@ -174,7 +174,7 @@ struct Operation<Act, Input, S> : OperationSizes {
     static void for_each_element(const Pass<S>& pass, Body&& body) {
         for_each_chunk(pass, [&](Chunk chunk, S*) {
             for (std::int64_t n = chunk.first; n < chunk.first + chunk.count; ++n)
-                for_each_block<S>(element_count(Input), [&]<int Width>(std::int64_t i) {
+                for_each_block<S, element_count(Input)>([&]<int Width>(std::int64_t i) {
                     body.template operator()<Width>(n * element_count(Input) + i);
                 });
         });
