@@ -27,8 +27,9 @@ namespace bantam {
 /// all, so that a run killed at any moment can go on from its last finished epoch.
 class RunFolder {
 public:
-    /// Creates the folder where it is missing; throws Error where files cannot be written to it. `identity` names what a resumed run must share with the
-    /// interrupted one, such as a fingerprint of the data.
+    /// Creates the folder where it is missing; throws Error where files cannot be written to it.
+    /// `identity` names what a resumed run must share with the interrupted one, such as a fingerprint
+    /// of the data.
     RunFolder(std::filesystem::path folder, Metadata identity)
         : folder_{std::move(folder)}, identity_{std::move(identity)} {
         std::error_code cause;
