@@ -1,130 +1,100 @@
 // SPDX-License-Identifier: MIT
 // Times one reference net and prints one JSON line, as bench/peer_torch.py does for PyTorch. The training
 // step is forward, cross-entropy, backward and SGD with Nesterov momentum; inference is a forward pass;
-// gradients are forward and backward alone, with neighbouring layers fused or each on its own.
+// gradients are forward and backward alone, with neighbouring layers fused or each on its own; `stages`
+// prints where forward and backward spend their time beside what the machine allows.
 
-#include <bantam/core/error.hpp>
-#include <bantam/core/random.hpp>
-#include <bantam/models/mobile.hpp>
-#include <bantam/models/sample.hpp>
-#include <bantam/train/trainer.hpp>
+#include "common/machine_bounds.hpp"
+#include "nets/nets.hpp"
 
 #include "../tools/common/command_line.hpp"
 
 #include <fmt/core.h>
 
+#include <sys/resource.h>
+
 #include <algorithm>
-#include <chrono>
-#include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <string>
-#include <vector>
 
 namespace {
 
 using namespace bantam;
+using namespace bantam::bench;
 
-struct Options {
-    std::string net = "mobile-98k";
-    std::string mode = "training";
-    std::int64_t batch = 64;
-    int threads = processor_count();
-    int warmup = 3;
-    int repeats = 20;
-    double seconds = 20;
-};
-
-/// A batch as a data loader would make it.
-struct RandomBatch {
-    std::int64_t count;
-    std::vector<float> pixels;
-    std::vector<int> labels;
-    std::vector<float> teacher_logits;
-    std::vector<std::uint8_t> has_teacher;
-};
-
-template <class Net>
-RandomBatch random_batch(std::int64_t count) {
-    RandomBatch batch{count, {}, {}, {}, {}};
-    Random random{0, 0};
-    batch.pixels.resize(static_cast<std::size_t>(count * element_count(input_shape<Net>)));
-    for (float& value : batch.pixels) value = static_cast<float>(random.normal());
-    for (std::int64_t i = 0; i < count; ++i)
-        batch.labels.push_back(static_cast<int>(random.below(static_cast<std::uint64_t>(class_count<Net>))));
-    return batch;
+double peak_megabytes() {
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    return static_cast<double>(usage.ru_maxrss) / 1024;
 }
 
-/// Milliseconds of each timed call: at most `repeats`, at most `seconds` of them but three at least.
-std::vector<double> time_calls(const Options& options, const std::function<void()>& call) {
-    using Clock = std::chrono::steady_clock;
-    for (int i = 0; i < std::max(options.warmup, 1); ++i) call();
-    std::vector<double> times;
-    double total = 0;
-    while (static_cast<int>(times.size()) < options.repeats && (times.size() < 3 || total < 1000 * options.seconds)) {
-        const auto before = Clock::now();
-        call();
-        times.push_back(std::chrono::duration<double, std::milli>(Clock::now() - before).count());
-        total += times.back();
-    }
-    return times;
+Timing time_chosen(const TimingOptions& options) {
+    if (options.net == "mobile-98k") return time_mobile_98k(options);
+    if (options.net == "sample-88k") return time_sample_88k(options);
+    if (options.net == "tiniest-97k") return time_tiniest_97k(options);
+    return time_resnet18(options);
 }
 
-template <class Net, bool Fused>
-std::vector<double> time_gradients(const Options& options, const RandomBatch& batch) {
-    cpu::Model<Net, float, Fused> model{options.threads};
-    model.initialise(0);
-    std::vector<float> logits(static_cast<std::size_t>(options.batch * class_count<Net>));
-    const std::vector<float> logits_gradient(logits.size(), 0.01F);
-    std::vector<float> gradient(model.parameters().size());
-    return time_calls(options, [&] {
-        model.forward(batch.pixels.data(), batch.count, 0, logits.data());
-        model.backward(logits_gradient.data(), gradient.data());
-    });
-}
-
-template <class Net>
-std::vector<double> time_net(const Options& options) {
-    const RandomBatch batch = random_batch<Net>(options.batch);
-    if (options.mode == "gradients-fused") return time_gradients<Net, true>(options, batch);
-    if (options.mode == "gradients-layer-by-layer") return time_gradients<Net, false>(options, batch);
-    if (options.mode == "training") {
-        TrainingOptions training;
-        training.learning_rate = 0.01;
-        training.weight_decay = 1e-4;
-        training.warmup_epochs = 0;
-        training.clip_norm = 0;
-        training.averaging_decay = 0;
-        training.threads = options.threads;
-        Trainer<Net> trainer{training};
-        return time_calls(options, [&] { trainer.step(batch, 1000); });
-    }
-    cpu::Model<Net> model{options.threads};
-    model.initialise(0);
-    std::vector<float> logits(static_cast<std::size_t>(options.batch * class_count<Net>));
-    return time_calls(options, [&] { model.infer(batch.pixels.data(), batch.count, logits.data()); });
-}
-
-void run(const Options& options) {
-    std::vector<double> times = options.net == "mobile-98k" ? time_net<Mobile98k<11>>(options)
-                                                            : time_net<Sample88k<11>>(options);
-    std::ranges::sort(times);
-    const std::size_t middle = times.size() / 2;
-    const double median = times.size() % 2 == 1 ? times[middle] : (times[middle - 1] + times[middle]) / 2;
+void print_line(const TimingOptions& options, const Timing& timing, double baseline) {
+    const double middle = median(timing.calls);
     fmt::print("{{\"net\": \"{}\", \"mode\": \"{}\", \"batch\": {}, \"threads\": {}, \"repeats\": {}, \"median_ms\": {:.4f}, "
-               "\"best_ms\": {:.4f}, \"images_per_second\": {:.2f}}}\n",
-               options.net, options.mode, options.batch, options.threads, times.size(), median, times.front(),
-               1000 * static_cast<double>(options.batch) / median);
+               "\"best_ms\": {:.4f}, \"images_per_second\": {:.2f}, \"multiply_adds\": {}, \"baseline_mb\": {:.1f}, "
+               "\"peak_mb\": {:.1f}}}\n",
+               options.net, options.mode, options.batch, options.threads, timing.calls.size(), middle,
+               *std::ranges::min_element(timing.calls), 1000 * static_cast<double>(options.batch) / middle,
+               timing.multiply_adds, baseline, peak_megabytes());
+}
+
+/// A stage can be no faster than its multiply-adds or its memory traffic allow; the last column is how
+/// much of that it reaches.
+void print_stages(const TimingOptions& options, const Timing& timing) {
+    const MachineBounds machine = measure_machine(options.threads);
+    const double whole = median(timing.calls);
+    fmt::print("{} batch {} on {} threads: forward and backward {:.2f} ms\n", options.net, options.batch,
+               options.threads, whole);
+    fmt::print("machine: {:.1f} GFLOP/s, {:.1f} GB/s\n\n", machine.gflops, machine.gigabytes_per_second);
+    fmt::print("| stage | from | to | ms | share of time | GFLOP/s | GB/s | bound, ms | share of bound |\n");
+    fmt::print("|---|---|---|---:|---:|---:|---:|---:|---:|\n");
+    double multiply_adds = 0;
+    double bound_sum = 0;
+    for (const Timing::Stage& stage : timing.stages) {
+        const cpu::StageLabel& label = *stage.label;
+        const double operations = 2.0 * static_cast<double>(label.multiply_adds * options.batch);
+        const double bytes = 4.0 * static_cast<double>(label.scalars_moved * options.batch);
+        const double bound = std::max(operations / machine.gflops, bytes / machine.gigabytes_per_second) / 1e6;
+        multiply_adds += operations / 2;
+        bound_sum += bound;
+        fmt::print("| {}{} | {}×{}×{} | {}×{}×{} | {:.2f} | {:.1f} % | {:.1f} | {:.1f} | {:.2f} | {:.0f} % |\n",
+                   label.name, label.backward ? ", backward" : "", label.input.height, label.input.width,
+                   label.input.channels, label.output.height, label.output.width, label.output.channels,
+                   stage.milliseconds, 100 * stage.milliseconds / whole, operations / stage.milliseconds / 1e6,
+                   bytes / stage.milliseconds / 1e6, bound, 100 * bound / stage.milliseconds);
+    }
+    fmt::print("| all | | | {:.2f} | 100 % | {:.1f} | | {:.2f} | {:.0f} % |\n", whole, 2 * multiply_adds / whole / 1e6,
+               bound_sum, 100 * bound_sum / whole);
+    fmt::print("\nmultiply-adds alone reach {:.0f} % of the machine's peak\n",
+               100 * 2 * multiply_adds / whole / 1e6 / machine.gflops);
+}
+
+void run(const TimingOptions& options) {
+    const double baseline = peak_megabytes();
+    const Timing timing = time_chosen(options);
+    if (options.mode == "stages")
+        print_stages(options, timing);
+    else
+        print_line(options, timing, baseline);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-    Options options;
-    CommandLine line{"Times one reference net and prints one JSON line"};
-    line.option("--net", options.net, "mobile-98k or sample-88k").one_of({"mobile-98k", "sample-88k"});
+    TimingOptions options;
+    options.threads = processor_count();
+    CommandLine line{"Times one reference net and prints one JSON line, or a table of its stages"};
+    line.option("--net", options.net, "The net; of resnet18 inference only")
+        .one_of({"mobile-98k", "sample-88k", "tiniest-97k", "resnet18"});
     line.option("--mode", options.mode, "What is timed")
-        .one_of({"training", "inference", "gradients-fused", "gradients-layer-by-layer"});
+        .one_of({"training", "inference", "stages", "gradients-fused", "gradients-layer-by-layer"});
     line.option("--batch", options.batch, "Pictures in a step").between(1, 65536);
     line.option("--threads", options.threads, "Threads").between(1, 1024);
     line.option("--warmup", options.warmup, "Steps before the clock starts").between(0, 1'000'000);

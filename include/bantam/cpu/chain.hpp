@@ -117,10 +117,13 @@ struct StageChain<S, StageList<Stages...>> {
             return pass.training ? saved + parts.saved[i] : saved + 2 * largest * pass.count;
         };
         std::size_t i = 0;
-        ((Stages::OperationType::forward(pass_at(pass, i), weights_at(weights, i), i == 0 ? input : output_at(i - 1),
-                                         output_at(i), saved_at(i)),
-          ++i),
-         ...);
+        const auto step = [&]<class Stage>() {
+            const StageClock::Scope timed{pass.clock, Stage::there};
+            Stage::OperationType::forward(pass_at(pass, i), weights_at(weights, i), i == 0 ? input : output_at(i - 1),
+                                          output_at(i), saved_at(i));
+            ++i;
+        };
+        (step.template operator()<Stages>(), ...);
     }
 
     static void backward(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* saved,
@@ -130,6 +133,7 @@ struct StageChain<S, StageList<Stages...>> {
             return saved + parts.gradients + static_cast<std::int64_t>(i % 2) * largest * pass.count;
         };
         const auto step = [&]<std::size_t I>() {
+            const StageClock::Scope timed{pass.clock, StageAt<I>::back};
             OperationAt<I>::backward(pass_at(pass, I), weights_at(weights, I),
                                      I == 0 ? input : saved + parts.output[I == 0 ? 0 : I - 1],
                                      saved + parts.saved[I],

@@ -23,6 +23,8 @@ struct ConvNormAct {
     using ActType = Act;
     static constexpr Shape input = Input;
     static constexpr Shape output = Conv::output_shape(Input);
+    static constexpr StageLabel there = stage_label<Conv>(Conv::name, Input, false);
+    static constexpr StageLabel back = stage_label<Conv>(Conv::name, Input, true);
 };
 
 namespace detail {
@@ -171,6 +173,7 @@ struct FusedRun : OperationSizes {
 
     template <std::size_t I>
     static void forward_stage(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* saved) {
+        const StageClock::Scope timed{pass.clock, StageAt<I>::there};
         using Norm = BatchNormArithmetic<channels<I>, S>;
         const NormAt norm = norm_at<I>(saved);
         const Weights<S> own = weights_at<I>(weights);
@@ -321,6 +324,7 @@ struct FusedRun : OperationSizes {
     template <std::size_t I>
     static void backward_stage(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* saved,
                                const LastGradient& behind, S* input_gradient, S* parameter_gradient) {
+        const StageClock::Scope timed{pass.clock, StageAt<I>::back};
         using Plain = PlainOf<StageAt<I>>;
         const NormAt norm = norm_at<I>(saved);
         BatchNormArithmetic<channels<I>, S>::way_back(

@@ -17,9 +17,10 @@
 
 namespace bantam::cpu {
 
-/// One step of a chain: an operation that stands for one layer or for neighbours that run as one.
+/// One step of a chain: an operation that stands for one layer or for neighbours that run as one, of
+/// which `L` is the first.
 /// `Position` is the first one's among the layers, so that fusing changes no layer's randomness.
-template <class Op, Shape Input, Shape Output, std::int64_t Trainable, std::int64_t NonTrainable,
+template <class L, class Op, Shape Input, Shape Output, std::int64_t Trainable, std::int64_t NonTrainable,
           std::size_t Position>
 struct Stage {
     using OperationType = Op;
@@ -28,6 +29,8 @@ struct Stage {
     static constexpr std::int64_t out = element_count(Output);
     static constexpr std::int64_t trainable = Trainable;
     static constexpr std::int64_t non_trainable = NonTrainable;
+    static constexpr StageLabel there = stage_label<L>(L::name, Input, false);
+    static constexpr StageLabel back = stage_label<L>(L::name, Input, true);
 };
 
 template <class... Stages>
@@ -41,7 +44,7 @@ constexpr StageList<As..., Bs...> operator+(StageList<As...>, StageList<Bs...>) 
 namespace detail {
 
 template <class N, class Op, std::size_t Position>
-using StageOf = Stage<Op, N::input, N::output, trainable_parameters<Part<typename N::LayerType, N::input>>,
+using StageOf = Stage<typename N::LayerType, Op, N::input, N::output, trainable_parameters<Part<typename N::LayerType, N::input>>,
                       non_trainable_parameters<Part<typename N::LayerType, N::input>>, Position>;
 
 template <class L>
@@ -116,7 +119,7 @@ constexpr auto run_stage() {
     constexpr Shape first = std::tuple_element_t<0, std::tuple<Stages...>>::input;
     constexpr Shape end = std::tuple_element_t<sizeof...(Stages) - 1, std::tuple<Stages...>>::output;
     constexpr Shape output = Pooled ? Shape{1, 1, end.channels} : end;
-    return StageList<Stage<Op, first, output, Op::offsets.trainable[sizeof...(Stages)],
+    return StageList<Stage<typename std::tuple_element_t<0, std::tuple<Stages...>>::ConvType, Op, first, output, Op::offsets.trainable[sizeof...(Stages)],
                            Op::offsets.statistics[sizeof...(Stages)], Position>>{};
 }
 

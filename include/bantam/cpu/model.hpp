@@ -4,6 +4,7 @@
 #include <bantam/core/initialise.hpp>
 #include <bantam/core/network.hpp>
 #include <bantam/cpu/branches.hpp>
+#include <bantam/cpu/buffer.hpp>
 #include <bantam/cpu/chain.hpp>
 #include <bantam/cpu/conv2d.hpp>
 #include <bantam/cpu/copy.hpp>
@@ -41,8 +42,9 @@ public:
     explicit Model(int threads = 1)
         : parameters_(static_cast<std::size_t>(trainable_parameters<Net>)),
           statistics_(static_cast<std::size_t>(non_trainable_parameters<Net>)),
-          packed_(static_cast<std::size_t>(Program::packed)),
-          threads_{std::max(1, threads)} {}
+          threads_{std::max(1, threads)} {
+        packed_.reserve(Program::packed);
+    }
 
     /// Trainable parameters in the order of `tensor_table`. After writing here call `prepare()`.
     std::span<S> parameters() { return parameters_; }
@@ -51,6 +53,8 @@ public:
     std::span<S> statistics() { return statistics_; }
     std::span<const S> statistics() const { return statistics_; }
     int threads() const { return threads_; }
+    /// Lets `clock` keep the time of every stage of `forward` and `backward` from now on; null: no more.
+    void set_clock(StageClock* clock) { clock_ = clock; }
 
     /// Fresh random weights; the same seed gives the same bits on every machine.
     void initialise(std::uint64_t seed) {
@@ -66,6 +70,7 @@ public:
     void forward(const S* input, std::int64_t count, std::uint64_t seed, S* logits) {
         pass_ = reserve(workspace_, count, true, threads_);
         pass_.seed = seed;
+        pass_.clock = clock_;
         input_ = input;
         Program::forward(pass_, weights(), input, logits, workspace_.saved.data());
     }
@@ -94,19 +99,16 @@ public:
 
 private:
     struct Workspace {
-        std::vector<S> saved, scratch, partials;
-        std::vector<double> sums;
+        Buffer<S> saved, scratch, partials;
+        Buffer<double> sums;
     };
 
     static Pass<S> reserve(Workspace& workspace, std::int64_t count, bool training, int threads) {
-        const auto grow = [](auto& buffer, std::int64_t size) {
-            if (buffer.size() < static_cast<std::size_t>(size)) buffer.resize(static_cast<std::size_t>(size));
-        };
-        grow(workspace.saved, Program::saved_per_sample(training) * count + Program::saved_fixed(training));
-        grow(workspace.scratch, Program::scratch * threads);
+        workspace.saved.reserve(Program::saved_per_sample(training) * count + Program::saved_fixed(training));
+        workspace.scratch.reserve(Program::scratch * threads);
         if (training) {
-            grow(workspace.partials, Program::partials * chunk_count(count));
-            grow(workspace.sums, Program::sums * chunk_count(count));
+            workspace.partials.reserve(Program::partials * chunk_count(count));
+            workspace.sums.reserve(Program::sums * chunk_count(count));
         }
         Pass<S> pass;
         pass.count = count;
@@ -121,11 +123,13 @@ private:
 
     Weights<S> weights() { return {parameters_.data(), statistics_.data(), packed_.data()}; }
 
-    std::vector<S> parameters_, statistics_, packed_;
+    std::vector<S> parameters_, statistics_;
+    Buffer<S> packed_;
     Workspace workspace_;
     std::vector<Workspace> inference_;
     Pass<S> pass_;
     const S* input_ = nullptr;
+    StageClock* clock_ = nullptr;
     int threads_;
 };
 

@@ -3,6 +3,7 @@
 
 #include <bantam/core/layer.hpp>
 #include <bantam/core/shape.hpp>
+#include <bantam/cpu/stage_clock.hpp>
 
 #include <algorithm>
 #include <cstdint>
@@ -29,6 +30,7 @@ struct Pass {
     std::int64_t scratch_stride = 0;
     S* partials = nullptr;    ///< `Operation::partials` scalars a chunk
     double* sums = nullptr;   ///< `Operation::sums` doubles a chunk
+    StageClock* clock = nullptr;  ///< keeps the time of every stage, where somebody asks
 };
 
 /// Where an operation finds its tensors.

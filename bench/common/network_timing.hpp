@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <bantam/core/random.hpp>
+#include <bantam/cpu/stage_clock.hpp>
+#include <bantam/train/trainer.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace bantam::bench {
+
+struct TimingOptions {
+    std::string net = "mobile-98k";
+    std::string mode = "training";
+    std::int64_t batch = 64;
+    int threads = 1;
+    int warmup = 3;
+    int repeats = 20;
+    double seconds = 20;
+};
+
+/// Milliseconds of each timed call, and for the mode `stages` of each stage (the medians).
+struct Timing {
+    std::vector<double> calls;
+    struct Stage {
+        const cpu::StageLabel* label;
+        double milliseconds;
+    };
+    std::vector<Stage> stages;
+    std::int64_t multiply_adds = 0;  ///< of one picture's forward pass
+};
+
+inline double median(std::vector<double> values) {
+    std::ranges::sort(values);
+    const std::size_t middle = values.size() / 2;
+    return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+}
+
+/// At most `repeats` calls, at most `seconds` of them but three at least.
+inline std::vector<double> time_calls(const TimingOptions& options, const std::function<void()>& call) {
+    using Clock = std::chrono::steady_clock;
+    for (int i = 0; i < std::max(options.warmup, 1); ++i) call();
+    std::vector<double> times;
+    double total = 0;
+    while (static_cast<int>(times.size()) < options.repeats && (times.size() < 3 || total < 1000 * options.seconds)) {
+        const auto before = Clock::now();
+        call();
+        times.push_back(std::chrono::duration<double, std::milli>(Clock::now() - before).count());
+        total += times.back();
+    }
+    return times;
+}
+
+/// A batch as a data loader would make it.
+struct RandomBatch {
+    std::int64_t count;
+    std::vector<float> pixels;
+    std::vector<int> labels;
+    std::vector<float> teacher_logits;
+    std::vector<std::uint8_t> has_teacher;
+};
+
+template <class Net>
+RandomBatch random_batch(std::int64_t count) {
+    RandomBatch batch{count, {}, {}, {}, {}};
+    Random random{0, 0};
+    batch.pixels.resize(static_cast<std::size_t>(count * element_count(input_shape<Net>)));
+    for (float& value : batch.pixels) value = static_cast<float>(random.normal());
+    for (std::int64_t i = 0; i < count; ++i)
+        batch.labels.push_back(static_cast<int>(random.below(static_cast<std::uint64_t>(class_count<Net>))));
+    return batch;
+}
+
+/// Forward and backward alone, with neighbouring layers fused or each on its own. With `timing`, stage by
+/// stage.
+template <class Net, bool Fused>
+std::vector<double> time_gradients(const TimingOptions& options, const RandomBatch& batch, Timing* timing = nullptr) {
+    cpu::Model<Net, float, Fused> model{options.threads};
+    model.initialise(0);
+    std::vector<float> logits(static_cast<std::size_t>(options.batch * class_count<Net>));
+    const std::vector<float> logits_gradient(logits.size(), 0.01F);
+    std::vector<float> gradient(model.parameters().size());
+    cpu::StageClock clock;
+    std::vector<std::vector<double>> stages;
+    if (timing) model.set_clock(&clock);
+    const std::vector<double> times = time_calls(options, [&] {
+        clock.clear();
+        model.forward(batch.pixels.data(), batch.count, 0, logits.data());
+        model.backward(logits_gradient.data(), gradient.data());
+        stages.resize(clock.entries().size());
+        for (std::size_t i = 0; i < stages.size(); ++i) stages[i].push_back(1000 * clock.entries()[i].seconds);
+    });
+    for (std::size_t i = 0; i < stages.size(); ++i)
+        timing->stages.push_back({clock.entries()[i].label, median(stages[i])});
+    return times;
+}
+
+/// A whole training step: forward, cross-entropy, backward, SGD with Nesterov momentum.
+template <class Net>
+std::vector<double> time_training(const TimingOptions& options, const RandomBatch& batch) {
+    TrainingOptions training;
+    training.learning_rate = 0.01;
+    training.weight_decay = 1e-4;
+    training.warmup_epochs = 0;
+    training.clip_norm = 0;
+    training.averaging_decay = 0;
+    training.threads = options.threads;
+    Trainer<Net> trainer{training};
+    return time_calls(options, [&] { trainer.step(batch, 1000); });
+}
+
+template <class Net>
+std::vector<double> time_inference(const TimingOptions& options, const RandomBatch& batch) {
+    cpu::Model<Net> model{options.threads};
+    model.initialise(0);
+    std::vector<float> logits(static_cast<std::size_t>(options.batch * class_count<Net>));
+    return time_calls(options, [&] { model.infer(batch.pixels.data(), batch.count, logits.data()); });
+}
+
+template <class Net>
+Timing time_net(const TimingOptions& options) {
+    const RandomBatch batch = random_batch<Net>(options.batch);
+    Timing timing;
+    timing.multiply_adds = multiply_adds<Net>;
+    if (options.mode == "training")
+        timing.calls = time_training<Net>(options, batch);
+    else if (options.mode == "inference")
+        timing.calls = time_inference<Net>(options, batch);
+    else if (options.mode == "gradients-layer-by-layer")
+        timing.calls = time_gradients<Net, false>(options, batch);
+    else
+        timing.calls = time_gradients<Net, true>(options, batch, options.mode == "stages" ? &timing : nullptr);
+    return timing;
+}
+
+}  // namespace bantam::bench
