@@ -1,187 +1,278 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/cpu/hooks.hpp>
+#include <bantam/cpu/matrix_product.hpp>
 #include <bantam/cpu/pointwise.hpp>
+#include <bantam/cpu/row_window.hpp>
 #include <bantam/layers/conv2d.hpp>
 
 #include <algorithm>
+#include <array>
+#include <cstddef>
 #include <cstdint>
 
 namespace bantam::cpu {
 
-/// A convolution as products over tiles of output positions: the taps of a tile are gathered side by
-/// side ("im2col"), a few taps at a time so that a tile and its weights stay in the second-level cache.
+/// A convolution as products whose left factor is the map itself: the window's rows are segments of it,
+/// and neighbouring positions overlap (Dukhan, "The Indirect Convolution Algorithm", 2019). Output rows
+/// go in bands, long enough for weights that leave the first-level cache to be worth fetching again.
 template <class Conv, Shape Input, class S>
-struct GatheredConvolution : OperationSizes {
-    static constexpr Shape output_shape = Conv::output_shape(Input);
-    static constexpr std::int64_t out_pixels = pixel_count(output_shape);
+struct DenseKernel : OperationSizes {
+    static constexpr Shape input = Input;
+    static constexpr Shape output = Conv::output_shape(Input);
+    static constexpr std::int64_t kernel = Conv::kernel;
+    static constexpr std::int64_t stride = Conv::stride;
+    static constexpr std::int64_t dilation = Conv::dilation;
+    static constexpr std::int64_t padding = Conv::padding;
     static constexpr std::int64_t groups = Conv::groups;
-    static constexpr std::int64_t in = Input.channels / groups;     // a group
+    static constexpr std::int64_t in = Input.channels / groups;       // a group
     static constexpr std::int64_t out = Conv::out_channels / groups;  // a group
-    static constexpr std::int64_t taps = std::int64_t{Conv::kernel} * Conv::kernel;
-
-    static constexpr std::int64_t block_count = (taps * in + 511) / 512 < taps ? (taps * in + 511) / 512 : taps;
-    static constexpr std::int64_t block_taps = (taps + block_count - 1) / block_count;
-    static constexpr std::int64_t tile = 96;
-
+    static constexpr std::int64_t taps = kernel * kernel;
+    static constexpr std::int64_t reach = (kernel - 1) * dilation;
     static constexpr std::int64_t group_weights = out * taps * in;
     static constexpr std::int64_t weight_count = groups * group_weights;
+
+    // At stride 1 the way back is a convolution, too, with the taps in reverse order. Elsewhere each tap
+    // adds its share to a padded map.
+    static constexpr bool mirrors = stride == 1 && reach >= padding;
     static constexpr std::int64_t forward_panels = packed_size<S>(taps * in, out);
-    // The way back packs each block of taps on its own.
-    static constexpr std::int64_t block_panels = packed_size<S>(out, block_taps * in);
-    static constexpr std::int64_t group_panels = forward_panels + block_count * block_panels;
-    static constexpr std::int64_t packed = weight_count + groups * group_panels;
-    static constexpr std::int64_t scratch = 2 * tile * block_taps * in + transposed_scratch<S>;
+    static constexpr std::int64_t backward_panels =
+        mirrors ? packed_size<S>(taps * out, in) : taps * packed_size<S>(out, in);
+    static constexpr std::int64_t packed = groups * (forward_panels + backward_panels);
     static constexpr std::int64_t partials = weight_count + (Conv::bias ? Conv::out_channels : 0);
 
-    /// Calls `body(block, first tap, taps)`.
-    template <class Body>
-    static void for_each_block(Body&& body) {
-        for (std::int64_t block = 0; block < block_count; ++block) {
-            const std::int64_t first = block * block_taps;
-            if (first < taps) body(block, first, std::min(block_taps, taps - first));
-        }
-    }
+    /// How a window over `Channels` channels a group falls into segments of neighbouring scalars.
+    template <std::int64_t Channels>
+    struct Window {
+        // A whole row of taps where its channels lie side by side.
+        static constexpr bool whole_rows = groups == 1 && dilation == 1;
+        static constexpr std::int64_t length = whole_rows ? kernel * Channels : Channels;
+        static constexpr std::int64_t per_row = whole_rows ? 1 : kernel;
+        static constexpr std::int64_t count = kernel * per_row;
+        using Begins = std::array<const S*, static_cast<std::size_t>(count)>;
 
-    static void prepare(const S* parameters, S* packed_weights) {
-        S* gathered = packed_weights;  // [group][out][tap][in]
-        for (std::int64_t o = 0; o < groups * out; ++o)
-            for (std::int64_t c = 0; c < in; ++c)
+        /// The segments of output position 0 of a row whose window rows `row_at(ky)` gives.
+        template <class RowAt>
+        static Begins begins(RowAt&& row_at) {
+            Begins result;
+            for (std::int64_t ky = 0; ky < kernel; ++ky)
+                for (std::int64_t run = 0; run < per_row; ++run)
+                    result[static_cast<std::size_t>(ky * per_row + run)] =
+                        row_at(ky) + run * dilation * Channels * groups;
+            return result;
+        }
+
+        /// The windows of `row_count` rows of `width` positions, `step` scalars apart, times a group's
+        /// panels of N columns; the group's part of C begins at `c`.
+        template <std::int64_t N>
+        static void multiply(std::int64_t group, const Begins* rows, std::int64_t row_count, std::int64_t width,
+                             std::int64_t step, const S* panels, S* c) {
+            const Segments<S> left{rows->data(), count, length, step, width, group * Channels};
+            for (std::int64_t n0 = 0; n0 < N; n0 += panel_width<S>)
+                multiply_panel<false, S>(row_count * width, left, panels + n0 * count * length, n0, N, c, N * groups);
+        }
+    };
+    using ForwardWindow = Window<in>;
+    using BackwardWindow = Window<out>;
+
+    // Bands of whole samples where maps are small, of some rows of one sample elsewhere.
+    static constexpr std::int64_t wanted_rows = (96 + output.width - 1) / output.width;
+    static constexpr std::int64_t band_samples =
+        wanted_rows >= output.height ? (wanted_rows + output.height - 1) / output.height : 0;
+    static constexpr bool whole_samples = band_samples > 0;
+    static constexpr std::int64_t band_rows = whole_samples ? band_samples * output.height : wanted_rows;
+    static constexpr std::int64_t input_rows_kept =
+        whole_samples ? band_samples * Input.height : (band_rows - 1) * stride + reach + 1;
+    using InputRows = RowWindow<Input, padding, input_rows_kept, S>;
+    static constexpr std::int64_t gradient_padding = mirrors ? reach - padding : 0;
+    static constexpr std::int64_t gradient_rows_kept = whole_samples ? band_rows : band_rows + reach;
+    using GradientRows = RowWindow<output, gradient_padding, gradient_rows_kept, S>;
+    // What a band makes of dL/d(input): rows of a band and those at the end of a sample, or a padded map.
+    static constexpr std::int64_t input_band = whole_samples ? band_samples * Input.height : band_rows + reach;
+    static constexpr Shape padded{Input.height + 2 * padding, Input.width + 2 * padding, Input.channels};
+    static constexpr std::int64_t input_gradient_size =
+        mirrors ? input_band * Input.width * Input.channels : element_count(padded) + stride * Input.channels;
+    static constexpr std::int64_t scratch = InputRows::size + GradientRows::size + input_gradient_size;
+
+    static void prepare(const S* parameters, S* panels) {
+        const auto weight = [=](std::int64_t group, std::int64_t o, std::int64_t c, std::int64_t tap) {
+            return parameters[((group * out + o) * in + c) * taps + tap];
+        };
+        for (std::int64_t group = 0; group < groups; ++group, panels += forward_panels + backward_panels) {
+            pack_panels(
+                taps * in, out, [&](std::int64_t k, std::int64_t o) { return weight(group, o, k % in, k / in); },
+                panels);
+            if (mirrors) {
+                pack_panels(
+                    taps * out, in,
+                    [&](std::int64_t k, std::int64_t c) { return weight(group, k % out, c, taps - 1 - k / out); },
+                    panels + forward_panels);
+            } else {
                 for (std::int64_t tap = 0; tap < taps; ++tap)
-                    gathered[(o * taps + tap) * in + c] = parameters[(o * in + c) * taps + tap];
-        for (std::int64_t group = 0; group < groups; ++group) {
-            const S* weights = gathered + group * group_weights;
-            S* panels = packed_weights + weight_count + group * group_panels;
-            for_each_block([&](std::int64_t block, std::int64_t first, std::int64_t count) {
-                pack_panels<S>(count * in, out, weights + first * in, 1, taps * in,
-                               panels + packed_size<S>(first * in, out));
-                pack_panels<S>(out, count * in, weights + first * in, taps * in, 1,
-                               panels + forward_panels + block * block_panels);
-            });
+                    pack_panels(
+                        out, in, [&](std::int64_t o, std::int64_t c) { return weight(group, o, c, tap); },
+                        panels + forward_panels + tap * packed_size<S>(out, in));
+            }
         }
     }
 
-    /// Calls `body(row, tap, offset)` for `rows` positions from `first_row` (counted over the samples) and
-    /// `tap_count` taps from `first_tap`; offset is where the tap's first channel lies, or −1 in the padding.
+    /// Calls `body(first row, rows)` for the chunk's bands of output rows, counted over the samples.
     template <class Body>
-    static void for_each_tap(std::int64_t first_row, std::int64_t rows, std::int64_t first_tap,
-                             std::int64_t tap_count, Body&& body) {
-        for (std::int64_t row = 0; row < rows; ++row) {
-            const std::int64_t pixel = (first_row + row) % out_pixels;
-            const std::int64_t sample = (first_row + row) / out_pixels;
-            const std::int64_t top = pixel / output_shape.width * Conv::stride - Conv::padding;
-            const std::int64_t left = pixel % output_shape.width * Conv::stride - Conv::padding;
-            for (std::int64_t tap = 0; tap < tap_count; ++tap) {
-                const std::int64_t y = top + (first_tap + tap) / Conv::kernel * Conv::dilation;
-                const std::int64_t x = left + (first_tap + tap) % Conv::kernel * Conv::dilation;
-                const bool inside = y >= 0 && y < Input.height && x >= 0 && x < Input.width;
-                body(row, tap,
-                     inside ? ((sample * Input.height + y) * Input.width + x) * Input.channels : std::int64_t{-1});
+    static void for_each_band(Chunk chunk, Body&& body) {
+        const std::int64_t end = (chunk.first + chunk.count) * output.height;
+        for (std::int64_t row = chunk.first * output.height; row < end;) {
+            const std::int64_t limit = whole_samples ? end : (row / output.height + 1) * output.height;
+            const std::int64_t rows = std::min(band_rows, limit - row);
+            body(row, rows);
+            row += rows;
+        }
+    }
+
+    /// Fetches what `rows` output rows from `row` on read, and finds their windows.
+    template <class Source>
+    static auto windows_of(InputRows& window, const Source& source, std::int64_t row, std::int64_t rows) {
+        const std::int64_t last = row + rows - 1;
+        window.fill_to(source, last / output.height, last % output.height * stride - padding + reach);
+        std::array<typename ForwardWindow::Begins, static_cast<std::size_t>(band_rows)> windows;
+        for (std::int64_t i = 0; i < rows; ++i) {
+            const std::int64_t n = (row + i) / output.height;
+            const std::int64_t top = (row + i) % output.height * stride - padding;
+            windows[static_cast<std::size_t>(i)] =
+                ForwardWindow::begins([&](std::int64_t ky) { return window.row(n, top + ky * dilation); });
+        }
+        return windows;
+    }
+
+    template <class Source, class Wrote>
+    static void forward_chunk(Chunk chunk, const Weights<S>& weights, const Source& source, S* z, Wrote&& wrote,
+                              S* scratch_here) {
+        InputRows window{scratch_here, chunk.first};
+        for_each_band(chunk, [&](std::int64_t row, std::int64_t rows) {
+            const auto windows = windows_of(window, source, row, rows);
+            const std::int64_t first = row * output.width;
+            S* to = z + first * output.channels;
+            for (std::int64_t group = 0; group < groups; ++group)
+                ForwardWindow::template multiply<out>(group, windows.data(), rows, output.width,
+                                                      stride * Input.channels,
+                                                      weights.packed + group * (forward_panels + backward_panels),
+                                                      to + group * out);
+            if constexpr (Conv::bias)
+                add_bias<S>(rows * output.width, output.channels, weights.parameters + weight_count, to);
+            wrote(first, rows * output.width);
+        });
+    }
+
+    template <class Source, class Gradient, class Sink>
+    static void backward_chunk(Chunk chunk, const Weights<S>& weights, const Source& source,
+                               const Gradient& gradient, const Sink& sink, S* partial, S* scratch_here) {
+        InputRows window{scratch_here, chunk.first};
+        GradientRows gradients{scratch_here + InputRows::size, chunk.first};
+        S* input_gradient = scratch_here + InputRows::size + GradientRows::size;
+        std::int64_t next = chunk.first * Input.height;  // the first row of dL/d(input) still to come
+        for_each_band(chunk, [&](std::int64_t row, std::int64_t rows) {
+            const auto windows = windows_of(window, source, row, rows);
+            const std::int64_t last = row + rows - 1;
+            gradients.fill_to(gradient, last / output.height, last % output.height);
+            std::array<const S*, static_cast<std::size_t>(band_rows)> dz_rows;
+            for (std::int64_t i = 0; i < rows; ++i)
+                dz_rows[static_cast<std::size_t>(i)] =
+                    gradients.row((row + i) / output.height, (row + i) % output.height) +
+                    gradient_padding * output.channels;
+            add_weight_gradient(windows.data(), dz_rows.data(), rows, partial);
+            for (std::int64_t i = 0; i < rows; ++i) {
+                const S* dz = dz_rows[static_cast<std::size_t>(i)];
+                if constexpr (Conv::bias)
+                    add_row_sums<S>(output.width, output.channels, dz, partial + weight_count);
+                if constexpr (!mirrors)
+                    if (sink.wanted()) scatter(row + i, dz, weights, input_gradient, sink);
+            }
+            if constexpr (mirrors) {
+                if (!sink.wanted()) return;
+                const std::int64_t n = last / output.height;
+                const std::int64_t y = last % output.height;
+                const std::int64_t end =
+                    n * Input.height +
+                    (y + 1 == output.height ? Input.height : std::clamp<std::int64_t>(y + 1 - padding, 0, Input.height));
+                if (next < end) mirror(gradients, next, end - next, weights, input_gradient, sink);
+                next = std::max(next, end);
+            }
+        });
+    }
+
+    /// partial[group][tap, channel][out] += the rows' windowsᵀ · dz.
+    static void add_weight_gradient(const typename ForwardWindow::Begins* windows, const S* const* dz,
+                                    std::int64_t rows, S* partial) {
+        for (std::int64_t group = 0; group < groups; ++group) {
+            std::array<const S*, static_cast<std::size_t>(band_rows)> group_dz;
+            for (std::size_t i = 0; i < static_cast<std::size_t>(rows); ++i) group_dz[i] = dz[i] + group * out;
+            for (std::int64_t segment = 0; segment < ForwardWindow::count; ++segment) {
+                std::array<const S*, static_cast<std::size_t>(band_rows)> begins;
+                for (std::size_t i = 0; i < static_cast<std::size_t>(rows); ++i)
+                    begins[i] = windows[i][static_cast<std::size_t>(segment)] + group * in;
+                multiply_transposed_padded<S>(
+                    ForwardWindow::length, out,
+                    {begins.data(), stride * Input.channels, group_dz.data(), output.channels, rows, output.width},
+                    partial + group * group_weights + segment * ForwardWindow::length * out, out);
             }
         }
     }
 
-    static void gather(const S* input, std::int64_t first_row, std::int64_t rows, std::int64_t first_tap,
-                       std::int64_t tap_count, S* columns) {
-        for_each_tap(first_row, rows, first_tap, tap_count,
-                     [&](std::int64_t row, std::int64_t tap, std::int64_t offset) {
-                         S* to = columns + (row * tap_count + tap) * in;
-                         if (offset < 0)
-                             std::fill(to, to + in, S{0});
-                         else
-                             std::copy(input + offset, input + offset + in, to);
-                     });
+    /// dL/d(input) of `rows` rows from `row` on, counted over the samples, as a convolution of dz.
+    template <class Sink>
+    static void mirror(const GradientRows& gradients, std::int64_t row, std::int64_t rows, const Weights<S>& weights,
+                       S* to, const Sink& sink) {
+        std::array<typename BackwardWindow::Begins, static_cast<std::size_t>(input_band)> windows;
+        for (std::int64_t i = 0; i < rows; ++i) {
+            const std::int64_t n = (row + i) / Input.height;
+            const std::int64_t top = (row + i) % Input.height + padding - reach;
+            windows[static_cast<std::size_t>(i)] =
+                BackwardWindow::begins([&](std::int64_t ky) { return gradients.row(n, top + ky * dilation); });
+        }
+        for (std::int64_t group = 0; group < groups; ++group)
+            BackwardWindow::template multiply<in>(
+                group, windows.data(), rows, Input.width, output.channels,
+                weights.packed + group * (forward_panels + backward_panels) + forward_panels, to + group * in);
+        sink(row * Input.width, rows * Input.width, to);
     }
 
-    /// Whole samples: `input` and `output` begin at the first of `count`.
-    static void forward_samples(std::int64_t count, const Weights<S>& weights, const S* input, S* output,
-                                S* columns) {
-        const std::int64_t all = count * out_pixels;
-        for (std::int64_t row = 0; row < all; row += tile) {
-            const std::int64_t rows = std::min(tile, all - row);
-            S* to = output + row * Conv::out_channels;
-            for (std::int64_t group = 0; group < groups; ++group) {
-                const S* panels = weights.packed + weight_count + group * group_panels;
-                for_each_block([&](std::int64_t block, std::int64_t first, std::int64_t taps_here) {
-                    gather(input + group * in, row, rows, first, taps_here, columns);
-                    const S* block_weights = panels + packed_size<S>(first * in, out);
-                    const auto product = block == 0 ? &multiply<false, S> : &multiply<true, S>;
-                    product(rows, out, taps_here * in, columns, taps_here * in, block_weights, to + group * out,
-                            Conv::out_channels);
-                });
-            }
-            if constexpr (Conv::bias) add_bias<S>(rows, Conv::out_channels, weights.parameters + weight_count, to);
+    /// Adds one output row's share to the padded map of its sample; hands the map over after the last one.
+    template <class Sink>
+    static void scatter(std::int64_t row, const S* dz, const Weights<S>& weights, S* map, const Sink& sink) {
+        const std::int64_t n = row / output.height;
+        const std::int64_t y = row % output.height;
+        if (y == 0) std::fill(map, map + element_count(padded), S{0});
+        for (std::int64_t group = 0; group < groups; ++group) {
+            const S* panels = weights.packed + group * (forward_panels + backward_panels) + forward_panels;
+            for (std::int64_t tap = 0; tap < taps; ++tap)
+                cpu::multiply<true, S>(output.width, in, out, dz + group * out, output.channels,
+                                       panels + tap * packed_size<S>(out, in),
+                                       map + ((y * stride + tap / kernel * dilation) * padded.width +
+                                              tap % kernel * dilation) * Input.channels + group * in,
+                                       stride * Input.channels);
         }
-    }
-
-    /// Whole samples: adds to `partial` ([group][out][tap][in], bias) and writes `input_gradient`, if any.
-    static void backward_samples(std::int64_t count, const Weights<S>& weights, const S* input,
-                                 const S* output_gradient, S* input_gradient, S* partial, S* columns) {
-        const std::int64_t all = count * out_pixels;
-        S* column_gradients = columns + tile * block_taps * in;
-        S* scratch_here = column_gradients + tile * block_taps * in;
-        if (input_gradient) std::fill(input_gradient, input_gradient + count * element_count(Input), S{0});
-        for (std::int64_t row = 0; row < all; row += tile) {
-            const std::int64_t rows = std::min(tile, all - row);
-            for (std::int64_t group = 0; group < groups; ++group) {
-                const S* gradient = output_gradient + row * Conv::out_channels + group * out;
-                const S* panels = weights.packed + weight_count + group * group_panels + forward_panels;
-                for_each_block([&](std::int64_t block, std::int64_t first, std::int64_t taps_here) {
-                    gather(input + group * in, row, rows, first, taps_here, columns);
-                    multiply_transposed(out, taps_here * in, rows, gradient, std::int64_t{Conv::out_channels}, columns,
-                                        taps_here * in, partial + group * group_weights + first * in, taps * in,
-                                        scratch_here);
-                    if (!input_gradient) return;
-                    multiply<false>(rows, taps_here * in, out, gradient, std::int64_t{Conv::out_channels},
-                                    panels + block * block_panels, column_gradients, taps_here * in);
-                    S* to = input_gradient + group * in;
-                    for_each_tap(row, rows, first, taps_here,
-                                 [&](std::int64_t r, std::int64_t tap, std::int64_t offset) {
-                                     if (offset < 0) return;
-                                     const S* from = column_gradients + (r * taps_here + tap) * in;
-                                     for (std::int64_t c = 0; c < in; ++c) to[offset + c] += from[c];
-                                 });
-                });
-            }
-        }
-        if constexpr (Conv::bias)
-            add_row_sums<S>(all, Conv::out_channels, output_gradient, partial + weight_count);
+        if (y + 1 < output.height) return;
+        for (std::int64_t r = 0; r < Input.height; ++r)
+            sink((n * Input.height + r) * Input.width, Input.width,
+                 map + ((r + padding) * padded.width + padding) * Input.channels);
     }
 
     /// Joins the chunks' partial sums and puts them into PyTorch's order.
     static void finish_gradient(const Pass<S>& pass, S* parameter_gradient) {
         add_partials(pass, pass.partials, partials, partials, pass.partials);
-        for (std::int64_t o = 0; o < groups * out; ++o)
-            for (std::int64_t c = 0; c < in; ++c)
-                for (std::int64_t tap = 0; tap < taps; ++tap)
-                    parameter_gradient[(o * in + c) * taps + tap] = pass.partials[(o * taps + tap) * in + c];
+        for (std::int64_t group = 0; group < groups; ++group)
+            for (std::int64_t o = 0; o < out; ++o)
+                for (std::int64_t c = 0; c < in; ++c)
+                    for (std::int64_t tap = 0; tap < taps; ++tap)
+                        parameter_gradient[((group * out + o) * in + c) * taps + tap] =
+                            pass.partials[group * group_weights + (tap * in + c) * out + o];
         std::copy(pass.partials + weight_count, pass.partials + partials, parameter_gradient + weight_count);
-    }
-
-    static void forward(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* output, S*) {
-        for_each_chunk(pass, [&](Chunk chunk, S* columns) {
-            forward_samples(chunk.count, weights, input + chunk.first * element_count(Input),
-                            output + chunk.first * element_count(output_shape), columns);
-        });
-    }
-
-    static void backward(const Pass<S>& pass, const Weights<S>& weights, const S* input, const S*,
-                         const S* output_gradient, S* input_gradient, S* parameter_gradient) {
-        for_each_chunk(pass, [&](Chunk chunk, S* columns) {
-            const std::int64_t first_element = chunk.first * element_count(Input);
-            S* partial = pass.partials + chunk.index * partials;
-            std::fill(partial, partial + partials, S{0});
-            backward_samples(chunk.count, weights, input + first_element,
-                             output_gradient + chunk.first * element_count(output_shape),
-                             input_gradient ? input_gradient + first_element : nullptr, partial, columns);
-        });
-        finish_gradient(pass, parameter_gradient);
     }
 };
 
 template <int Out, int Kernel, int Stride, ConvOptions Options, Shape Input, class S>
 struct Operation<Conv2d<Out, Kernel, Stride, Options>, Input, S>
-    : GatheredConvolution<Conv2d<Out, Kernel, Stride, Options>, Input, S> {};
+    : HookedOperation<DenseKernel<Conv2d<Out, Kernel, Stride, Options>, Input, S>, S> {};
 
 template <int Out, ConvOptions Options, Shape Input, class S>
     requires(Options.groups == 1 && Options.padding <= 0)

@@ -4,7 +4,9 @@
 #include <bantam/core/network.hpp>
 #include <bantam/cpu/activations.hpp>
 #include <bantam/cpu/batch_norm2d.hpp>
-#include <bantam/cpu/hooked_convolution.hpp>
+#include <bantam/cpu/conv2d.hpp>
+#include <bantam/cpu/depthwise_conv2d.hpp>
+#include <bantam/cpu/hooks.hpp>
 #include <bantam/cpu/operation.hpp>
 
 #include <algorithm>
@@ -28,13 +30,6 @@ struct ConvNormAct {
 };
 
 namespace detail {
-
-/// A map that lies in memory as it is.
-template <std::int64_t Channels, class S>
-struct PlainMap {
-    const S* values;
-    const S* rows(std::int64_t first, std::int64_t, S*) const { return values + first * Channels; }
-};
 
 /// A map stored in front of its norm and activation, which are applied where it is read.
 template <class Act, std::int64_t Channels, class S>
@@ -76,19 +71,16 @@ struct FusedRun : OperationSizes {
     static constexpr std::size_t size = sizeof...(Stages);
     template <std::size_t I>
     using StageAt = std::tuple_element_t<I, std::tuple<Stages...>>;
-    template <std::size_t I>
-    using ConvAt = HookedConvolution<typename StageAt<I>::ConvType, StageAt<I>::input, S>;
     template <class Stage>
-    using PlainOf = Operation<typename Stage::ConvType, Stage::input, S>;
+    using ConvOf = Operation<typename Stage::ConvType, Stage::input, S>;
     template <std::size_t I>
     static constexpr std::int64_t channels = StageAt<I>::output.channels;
     template <std::size_t I>
     static constexpr std::int64_t pixels = pixel_count(StageAt<I>::output);
 
-    static constexpr std::int64_t packed = (PlainOf<Stages>::packed + ...);
-    static constexpr std::int64_t scratch =
-        std::max({HookedConvolution<typename Stages::ConvType, Stages::input, S>::scratch...});
-    static constexpr std::int64_t partials = std::max({PlainOf<Stages>::partials...});
+    static constexpr std::int64_t packed = (ConvOf<Stages>::packed + ...);
+    static constexpr std::int64_t scratch = std::max({ConvOf<Stages>::scratch...});
+    static constexpr std::int64_t partials = std::max({ConvOf<Stages>::partials...});
     static constexpr std::int64_t sums = 2 * std::max({Stages::output.channels...});
 
     /// Where the stages' parts begin: outputs (a sample), norms, parameters, statistics, packed weights.
@@ -104,7 +96,7 @@ struct FusedRun : OperationSizes {
                                bantam::element_count(Stages::ConvType::tensors(Stages::input), true) +
                                2 * Stages::output.channels,
           o.statistics[i + 1] = o.statistics[i] + 2 * Stages::output.channels,
-          o.packed[i + 1] = o.packed[i] + PlainOf<Stages>::packed, ++i),
+          o.packed[i + 1] = o.packed[i] + ConvOf<Stages>::packed, ++i),
          ...);
         return o;
     }();
@@ -146,7 +138,7 @@ struct FusedRun : OperationSizes {
     template <std::size_t I>
     static auto map_before(const Pass<S>& pass, const S* input, S* saved) {
         if constexpr (I == 0)
-            return detail::PlainMap<StageAt<0>::input.channels, S>{input};
+            return PlainMap<StageAt<0>::input.channels, S>{input};
         else
             return map_after<I - 1>(pass, saved);
     }
@@ -161,7 +153,7 @@ struct FusedRun : OperationSizes {
 
     static void prepare(const S* parameters, S* panels) {
         std::size_t i = 0;
-        ((PlainOf<Stages>::prepare(parameters + offsets.trainable[i], panels + offsets.packed[i]), ++i), ...);
+        ((ConvOf<Stages>::prepare(parameters + offsets.trainable[i], panels + offsets.packed[i]), ++i), ...);
     }
 
     static void forward(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* output, S* saved) {
@@ -182,7 +174,7 @@ struct FusedRun : OperationSizes {
         for_each_chunk(pass, [&](Chunk chunk, S* scratch_here) {
             double* totals = pass.training ? pass.sums + chunk.index * sums : nullptr;
             if (totals) std::fill(totals, totals + 2 * channels<I>, 0.0);
-            ConvAt<I>::forward(
+            ConvOf<StageAt<I>>::forward_chunk(
                 chunk, own, source, z,
                 [&](std::int64_t first, std::int64_t rows) {
                     // The running mean is near the batch's, so differences to it do not cancel.
@@ -289,15 +281,6 @@ struct FusedRun : OperationSizes {
                 });
         }
     };
-    struct InputSink {
-        S* input_gradient;
-        bool wanted() const { return input_gradient != nullptr; }
-        void operator()(std::int64_t first, std::int64_t count, const S* rows) const {
-            constexpr std::int64_t own = StageAt<0>::input.channels;
-            std::copy(rows, rows + count * own, input_gradient + first * own);
-        }
-    };
-
     static void backward(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* saved,
                          const S* output_gradient, S* input_gradient, S* parameter_gradient) {
         const LastGradient behind{map_after<last>(pass, saved), output_gradient};
@@ -325,7 +308,7 @@ struct FusedRun : OperationSizes {
     static void backward_stage(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* saved,
                                const LastGradient& behind, S* input_gradient, S* parameter_gradient) {
         const StageClock::Scope timed{pass.clock, StageAt<I>::back};
-        using Plain = PlainOf<StageAt<I>>;
+        using Conv = ConvOf<StageAt<I>>;
         const NormAt norm = norm_at<I>(saved);
         BatchNormArithmetic<channels<I>, S>::way_back(
             pass.sums, static_cast<double>(pass.count * pixels<I>), norm.mean, norm.inverse_deviation, norm.scale,
@@ -340,19 +323,20 @@ struct FusedRun : OperationSizes {
         const Weights<S> own = weights_at<I>(weights);
         const auto source = map_before<I>(pass, input, saved);
         for_each_chunk(pass, [&](Chunk chunk, S* scratch_here) {
-            S* partial = pass.partials + chunk.index * Plain::partials;
-            std::fill(partial, partial + Plain::partials, S{0});
+            S* partial = pass.partials + chunk.index * Conv::partials;
+            std::fill(partial, partial + Conv::partials, S{0});
             if constexpr (I == 0) {
-                ConvAt<I>::backward(chunk, own, source, gradient, InputSink{input_gradient}, partial, scratch_here);
+                Conv::backward_chunk(chunk, own, source, gradient,
+                                     PlainSink<StageAt<0>::input.channels, S>{input_gradient}, partial, scratch_here);
             } else {
                 double* totals = pass.sums + chunk.index * sums;
                 std::fill(totals, totals + 2 * channels<I - 1>, 0.0);
                 const StageSink<I> sink{source, norm_at<I - 1>(saved).mean, gradient_at<I - 1>(pass, saved), totals};
-                ConvAt<I>::backward(chunk, own, source, gradient, sink, partial, scratch_here);
+                Conv::backward_chunk(chunk, own, source, gradient, sink, partial, scratch_here);
             }
         });
         if constexpr (I > 0) add_partials(pass, pass.sums, sums, 2 * channels<I - 1>, pass.sums);
-        Plain::finish_gradient(pass, parameter_gradient + offsets.trainable[I]);
+        Conv::finish_gradient(pass, parameter_gradient + offsets.trainable[I]);
     }
 };
 

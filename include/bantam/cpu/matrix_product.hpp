@@ -5,103 +5,200 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <utility>
 
 namespace bantam::cpu {
 
 // A network's products are tall and thin: many positions, tens of channels. One register tile serves
-// them all: `Rows` rows times two vectors of columns, with free strides on the left factor, so that
-// plain and transposed products differ only in the strides they pass.
+// them all: up to `tile_rows` rows times one or two vectors of columns. The left factor comes in
+// segments, so that a convolution's window needs no copy of its own.
 
-/// Columns of a packed panel.
+/// Columns of a packed panel; the last panel is half as wide where that is enough.
 template <class S>
 inline constexpr int panel_width = 2 * lanes<S>;
 
 /// Rows of the register tile: accumulators, two columns and a broadcast fill the register file.
 inline constexpr int tile_rows = vector_bytes == 64 ? 12 : 6;
 
+/// Columns that a panel holds from column `n0` of `n` on, padding included.
+template <class S>
+constexpr std::int64_t panel_columns(std::int64_t n0, std::int64_t n) {
+    return n - n0 > lanes<S> ? panel_width<S> : lanes<S>;
+}
+
 /// Scalars that a K×N matrix takes when packed into panels (the last one padded with zeros).
 template <class S>
 constexpr std::int64_t packed_size(std::int64_t k, std::int64_t n) {
-    return (n + panel_width<S> - 1) / panel_width<S> * panel_width<S> * k;
+    return (n + lanes<S> - 1) / lanes<S> * lanes<S> * k;
 }
 
-/// Packs a K×N matrix, element (k, n) at `matrix[k·k_stride + n·n_stride]`, into panels.
-template <class S>
-void pack_panels(std::int64_t k_count, std::int64_t n_count, const S* matrix, std::int64_t k_stride,
-                 std::int64_t n_stride, S* packed) {
+/// Packs a K×N matrix, whose elements `element(k, n)` gives, into panels.
+template <class S, class Element>
+void pack_panels(std::int64_t k_count, std::int64_t n_count, Element&& element, S* packed) {
     for (std::int64_t n0 = 0; n0 < n_count; n0 += panel_width<S>) {
-        const std::int64_t width = std::min<std::int64_t>(panel_width<S>, n_count - n0);
-        for (std::int64_t k = 0; k < k_count; ++k, packed += panel_width<S>) {
-            for (std::int64_t n = 0; n < width; ++n) packed[n] = matrix[k * k_stride + (n0 + n) * n_stride];
-            std::fill(packed + width, packed + panel_width<S>, S{0});
+        const std::int64_t columns = panel_columns<S>(n0, n_count);
+        const std::int64_t width = std::min(columns, n_count - n0);
+        for (std::int64_t k = 0; k < k_count; ++k, packed += columns) {
+            for (std::int64_t n = 0; n < width; ++n) packed[n] = element(k, n0 + n);
+            std::fill(packed + width, packed + columns, S{0});
         }
     }
 }
+
+/// A left factor in lines of `width` rows: element k of segment s in row x of line l lies at
+/// `begins[l · count + s][shift + x · row_stride + k]`, and the segments' columns follow one another.
+template <class S>
+struct Segments {
+    const S* const* begins;
+    std::int64_t count;
+    std::int64_t length;
+    std::int64_t row_stride;
+    std::int64_t width;
+    std::int64_t shift = 0;
+};
+
+/// Two factors whose rows are multiplied with each other and summed: row t of line l lies at
+/// `a[l] + t · a_stride` and `b[l] + t · b_stride`.
+template <class S>
+struct PairedRows {
+    const S* const* a;
+    std::int64_t a_stride;
+    const S* const* b;
+    std::int64_t b_stride;
+    std::int64_t lines;
+    std::int64_t width;
+};
 
 namespace detail {
 
-template <class S>
-struct Left {
-    const S* data;
-    std::int64_t row_stride;
-    std::int64_t k_stride;
-};
-
-/// One tile: C[Rows × width] = or += Σₖ left(row, k) · b[k·b_stride + column].
-template <int Rows, bool Accumulate, class S>
-inline void product_tile(std::int64_t k_count, Left<S> left, const S* b, std::int64_t b_stride, S* c,
-                         std::int64_t c_stride, std::int64_t width) {
-    Vector<S> sums[Rows][2];
-    BANTAM_UNROLL(12)
-    for (int row = 0; row < Rows; ++row) sums[row][0] = sums[row][1] = Vector<S>{};
-    for (std::int64_t k = 0; k < k_count; ++k) {
-        const Vector<S> b0 = load(b + k * b_stride);
-        const Vector<S> b1 = load(b + k * b_stride + lanes<S>);
-        const S* column = left.data + k * left.k_stride;
-        BANTAM_UNROLL(12)
-        for (int row = 0; row < Rows; ++row) {
-            const Vector<S> a = broadcast(column[row * left.row_stride]);
-            sums[row][0] += a * b0;
-            sums[row][1] += a * b1;
-        }
-    }
+template <int Rows, int Vectors, bool Accumulate, class S>
+inline void put_tile(const Vector<S> (&sums)[Rows][Vectors], S* c, std::int64_t c_stride, std::int64_t width) {
     BANTAM_UNROLL(12)
     for (int row = 0; row < Rows; ++row) {
         S* out = c + row * c_stride;
-        if (width == panel_width<S>) {
-            if (Accumulate) {
-                sums[row][0] += load(out);
-                sums[row][1] += load(out + lanes<S>);
+        BANTAM_UNROLL(2)
+        for (int v = 0; v < Vectors; ++v, out += lanes<S>) {
+            // A copy: a sum whose address went elsewhere would not stay in a register before.
+            Vector<S> sum = sums[row][v];
+            if (width == Vectors * lanes<S>) {
+                if (Accumulate) sum += load(out);
+                store(out, sum);
+            } else {
+                const std::int64_t count = std::min<std::int64_t>(width - v * lanes<S>, lanes<S>);
+                if (Accumulate) sum += load_some(out, count);
+                store_some(out, sum, count);
             }
-            store(out, sums[row][0]);
-            store(out + lanes<S>, sums[row][1]);
-        } else {
-            const std::int64_t first = std::min<std::int64_t>(width, lanes<S>);
-            if (Accumulate) {
-                sums[row][0] += load_some(out, first);
-                sums[row][1] += load_some(out + first, width - first);
-            }
-            store_some(out, sums[row][0], first);
-            store_some(out + first, sums[row][1], width - first);
         }
     }
 }
 
-template <bool Accumulate, class S>
-inline void product_rows(std::int64_t rows, std::int64_t k_count, Left<S> left, const S* b,
-                         std::int64_t b_stride, S* c, std::int64_t c_stride, std::int64_t width) {
-    std::int64_t row = 0;
-    const auto tile = [&]<int Rows>() {
-        product_tile<Rows, Accumulate, S>(k_count, {left.data + row * left.row_stride, left.row_stride, left.k_stride},
-                                          b, b_stride, c + row * c_stride, c_stride, width);
-        row += Rows;
-    };
-    while (rows - row >= tile_rows) tile.template operator()<tile_rows>();
-    while (rows - row >= 4) tile.template operator()<4>();
-    while (rows - row >= 1) tile.template operator()<1>();
+/// C[Rows × width] = or += Σ over segments and k of left(first_row + row, k) · b[k], b packed.
+template <int Rows, int Vectors, bool Accumulate, class S>
+inline void product_tile(const Segments<S>& left, std::int64_t first_row, const S* b, S* c, std::int64_t c_stride,
+                         std::int64_t width) {
+    Vector<S> sums[Rows][Vectors];
+    BANTAM_UNROLL(12)
+    for (int row = 0; row < Rows; ++row) {
+        BANTAM_UNROLL(2)
+        for (int v = 0; v < Vectors; ++v) sums[row][v] = Vector<S>{};
+    }
+    // A tile may go on in the next line.
+    const S* const* begins[Rows];
+    std::int64_t offsets[Rows];
+    std::int64_t x = first_row % left.width;
+    const S* const* line = left.begins + first_row / left.width * left.count;
+    BANTAM_UNROLL(12)
+    for (int row = 0; row < Rows; ++row) {
+        begins[row] = line;
+        offsets[row] = left.shift + x * left.row_stride;
+        if (++x == left.width) {
+            x = 0;
+            line += left.count;
+        }
+    }
+    for (std::int64_t segment = 0; segment < left.count; ++segment) {
+        const S* from[Rows];
+        BANTAM_UNROLL(12)
+        for (int row = 0; row < Rows; ++row) from[row] = begins[row][segment] + offsets[row];
+        for (std::int64_t k = 0; k < left.length; ++k, b += Vectors * lanes<S>) {
+            Vector<S> columns[Vectors];
+            BANTAM_UNROLL(2)
+            for (int v = 0; v < Vectors; ++v) columns[v] = load(b + v * lanes<S>);
+            BANTAM_UNROLL(12)
+            for (int row = 0; row < Rows; ++row) {
+                const Vector<S> a = broadcast(from[row][k]);
+                BANTAM_UNROLL(2)
+                for (int v = 0; v < Vectors; ++v) sums[row][v] += a * columns[v];
+            }
+        }
+    }
+    put_tile<Rows, Vectors, Accumulate, S>(sums, c, c_stride, width);
+}
+
+/// C[Rows × width] += Σ over the rows of a[first_row + row] · b[first_column + column]. Reads whole vectors of b.
+template <int Rows, int Vectors, class S>
+inline void transposed_tile(const PairedRows<S>& factors, std::int64_t first_row, std::int64_t first_column, S* c,
+                            std::int64_t c_stride, std::int64_t width) {
+    Vector<S> sums[Rows][Vectors];
+    BANTAM_UNROLL(12)
+    for (int row = 0; row < Rows; ++row) {
+        BANTAM_UNROLL(2)
+        for (int v = 0; v < Vectors; ++v) sums[row][v] = Vector<S>{};
+    }
+    const std::int64_t a_stride = factors.a_stride;
+    const std::int64_t b_stride = factors.b_stride;
+    for (std::int64_t line = 0; line < factors.lines; ++line) {
+        const S* a = factors.a[line] + first_row;
+        const S* b = factors.b[line] + first_column;
+        for (std::int64_t t = factors.width; t > 0; --t, a += a_stride, b += b_stride) {
+            Vector<S> columns[Vectors];
+            BANTAM_UNROLL(2)
+            for (int v = 0; v < Vectors; ++v) columns[v] = load(b + v * lanes<S>);
+            BANTAM_UNROLL(12)
+            for (int row = 0; row < Rows; ++row) {
+                const Vector<S> factor = broadcast(a[row]);
+                BANTAM_UNROLL(2)
+                for (int v = 0; v < Vectors; ++v) sums[row][v] += factor * columns[v];
+            }
+        }
+    }
+    put_tile<Rows, Vectors, true, S>(sums, c, c_stride, width);
+}
+
+/// Calls `tile.template operator()<Rows>(first row)` so that tiles of nearly one size cover `rows`.
+template <class Tile>
+inline void for_each_tile(std::int64_t rows, Tile&& tile) {
+    const std::int64_t tiles = (rows + tile_rows - 1) / tile_rows;
+    std::int64_t first = 0;
+    for (std::int64_t i = 0; i < tiles; ++i) {
+        const std::int64_t end = rows * (i + 1) / tiles;
+        [&]<int... Less>(std::integer_sequence<int, Less...>) {
+            static_cast<void>(((end - first == tile_rows - Less
+                                    ? (tile.template operator()<tile_rows - Less>(first), true)
+                                    : false) ||
+                               ...));
+        }(std::make_integer_sequence<int, tile_rows>{});
+        first = end;
+    }
 }
 
 }  // namespace detail
+
+/// One panel's columns of C[rows×N] = (or += where `Accumulate`) left · B: `panel` is where the columns
+/// from `n0` on begin in the packed B, at the k that the left factor begins with.
+template <bool Accumulate, class S>
+void multiply_panel(std::int64_t rows, const Segments<S>& left, const S* panel, std::int64_t n0, std::int64_t n,
+                    S* c, std::int64_t c_stride) {
+    const std::int64_t width = std::min<std::int64_t>(panel_width<S>, n - n0);
+    const bool narrow = width <= lanes<S>;
+    detail::for_each_tile(rows, [&]<int Rows>(std::int64_t row) {
+        S* to = c + row * c_stride + n0;
+        if (narrow)
+            detail::product_tile<Rows, 1, Accumulate, S>(left, row, panel, to, c_stride, width);
+        else
+            detail::product_tile<Rows, 2, Accumulate, S>(left, row, panel, to, c_stride, width);
+    });
+}
 
 /// C[M×N] = (or += where `Accumulate`) A[M×K] · B[K×N] with row-major A and C and packed B.
 template <bool Accumulate, class S>
@@ -110,11 +207,26 @@ void multiply(std::int64_t m, std::int64_t n, std::int64_t k, const S* a, std::i
     // A block of rows stays in the second-level cache while every panel passes over it.
     constexpr std::int64_t block = 16 * tile_rows;
     for (std::int64_t m0 = 0; m0 < m; m0 += block) {
-        const std::int64_t rows = std::min(block, m - m0);
+        const S* begin = a + m0 * a_stride;
         for (std::int64_t n0 = 0; n0 < n; n0 += panel_width<S>)
-            detail::product_rows<Accumulate, S>(rows, k, {a + m0 * a_stride, a_stride, 1}, packed_b + n0 * k,
-                                                panel_width<S>, c + m0 * c_stride + n0, c_stride,
-                                                std::min<std::int64_t>(panel_width<S>, n - n0));
+            multiply_panel<Accumulate, S>(std::min(block, m - m0), {&begin, 1, k, a_stride, block}, packed_b + n0 * k,
+                                          n0, n, c + m0 * c_stride, c_stride);
+    }
+}
+
+/// C[M×N] += Aᵀ · B, with whole vectors of B readable at the end of a row.
+template <class S>
+void multiply_transposed_padded(std::int64_t m, std::int64_t n, const PairedRows<S>& factors, S* c,
+                                std::int64_t c_stride) {
+    for (std::int64_t n0 = 0; n0 < n; n0 += panel_width<S>) {
+        const std::int64_t width = std::min<std::int64_t>(panel_width<S>, n - n0);
+        detail::for_each_tile(m, [&]<int Rows>(std::int64_t row) {
+            S* to = c + row * c_stride + n0;
+            if (width <= lanes<S>)
+                detail::transposed_tile<Rows, 1, S>(factors, row, n0, to, c_stride, width);
+            else
+                detail::transposed_tile<Rows, 2, S>(factors, row, n0, to, c_stride, width);
+        });
     }
 }
 
@@ -127,21 +239,20 @@ template <class S>
 void multiply_transposed(std::int64_t m, std::int64_t n, std::int64_t t, const S* a, std::int64_t a_stride,
                          const S* b, std::int64_t b_stride, S* c, std::int64_t c_stride, S* scratch) {
     constexpr std::int64_t block = transposed_scratch<S> / panel_width<S>;
+    // Columns in whole vectors; a narrow end is copied, since a whole vector would read past the matrix.
+    const std::int64_t whole = n / lanes<S> * lanes<S>;
     for (std::int64_t t0 = 0; t0 < t; t0 += block) {
         const std::int64_t depth = std::min(block, t - t0);
-        for (std::int64_t n0 = 0; n0 < n; n0 += panel_width<S>) {
-            const std::int64_t width = std::min<std::int64_t>(panel_width<S>, n - n0);
-            const S* columns = b + t0 * b_stride + n0;
-            std::int64_t stride = b_stride;
-            if (width < panel_width<S>) {
-                // A narrow last panel is copied, since a whole vector would read past the matrix.
-                pack_panels(depth, width, columns, b_stride, std::int64_t{1}, scratch);
-                columns = scratch;
-                stride = panel_width<S>;
-            }
-            detail::product_rows<true, S>(m, depth, {a + t0 * a_stride, 1, a_stride}, columns, stride, c + n0,
-                                          c_stride, width);
-        }
+        const S* a_begin = a + t0 * a_stride;
+        const S* b_begin = b + t0 * b_stride;
+        multiply_transposed_padded<S>(m, whole, {&a_begin, a_stride, &b_begin, b_stride, 1, depth}, c, c_stride);
+        if (whole == n) continue;
+        const S* end = b_begin + whole;
+        const S* copied = scratch;
+        pack_panels(
+            depth, n - whole, [&](std::int64_t k, std::int64_t column) { return end[k * b_stride + column]; }, scratch);
+        multiply_transposed_padded<S>(m, n - whole, {&a_begin, a_stride, &copied, lanes<S>, 1, depth}, c + whole,
+                                      c_stride);
     }
 }
 

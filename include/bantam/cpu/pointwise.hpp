@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/core/shape.hpp>
+#include <bantam/cpu/hooks.hpp>
 #include <bantam/cpu/matrix_product.hpp>
 #include <bantam/cpu/operation.hpp>
 
@@ -23,44 +25,59 @@ void add_row_sums(std::int64_t rows, std::int64_t channels, const S* values, S* 
         for (std::int64_t c = 0; c < channels; ++c) sums[c] += values[row * channels + c];
 }
 
-/// Y[rows×Out] = X[rows×In] · Wᵀ + b at every position: pointwise convolution and linear layers.
+/// Y[rows×Out] = X[rows×In] · Wᵀ + b at every position: pointwise convolution and linear layers, block
+/// of rows by block of rows.
 template <std::int64_t Positions, std::int64_t In, std::int64_t Out, bool WithBias, class S>
-struct PointwiseOperation : OperationSizes {
+struct PointwiseKernel : OperationSizes {
+    static constexpr Shape input{1, Positions, In};
+    static constexpr Shape output{1, Positions, Out};
     static constexpr std::int64_t weight_count = In * Out;
     static constexpr std::int64_t forward_panels = packed_size<S>(In, Out);
     static constexpr std::int64_t packed = forward_panels + packed_size<S>(Out, In);
-    static constexpr std::int64_t scratch = transposed_scratch<S>;
     static constexpr std::int64_t partials = weight_count + (WithBias ? Out : 0);
+    static constexpr std::int64_t block = 8 * tile_rows;
+    static constexpr std::int64_t scratch = block * (2 * In + Out) + transposed_scratch<S>;
 
     static void prepare(const S* parameters, S* panels) {
-        pack_panels<S>(In, Out, parameters, 1, In, panels);
-        pack_panels<S>(Out, In, parameters, In, 1, panels + forward_panels);
+        pack_panels(
+            In, Out, [=](std::int64_t in, std::int64_t out) { return parameters[out * In + in]; }, panels);
+        pack_panels(
+            Out, In, [=](std::int64_t out, std::int64_t in) { return parameters[out * In + in]; },
+            panels + forward_panels);
     }
 
-    static void forward(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* output, S*) {
-        for_each_chunk(pass, [&](Chunk chunk, S*) {
-            const std::int64_t rows = chunk.count * Positions;
-            S* out = output + chunk.first * Positions * Out;
-            multiply<false>(rows, Out, In, input + chunk.first * Positions * In, In, weights.packed, out, Out);
-            if constexpr (WithBias) add_bias(rows, Out, weights.parameters + weight_count, out);
+    template <class Body>
+    static void for_each_row_block(Chunk chunk, Body&& body) {
+        const std::int64_t end = (chunk.first + chunk.count) * Positions;
+        for (std::int64_t row = chunk.first * Positions; row < end; row += block)
+            body(row, std::min(block, end - row));
+    }
+
+    template <class Source, class Wrote>
+    static void forward_chunk(Chunk chunk, const Weights<S>& weights, const Source& source, S* z, Wrote&& wrote,
+                              S* scratch_here) {
+        for_each_row_block(chunk, [&](std::int64_t row, std::int64_t rows) {
+            multiply<false>(rows, Out, In, source.rows(row, rows, scratch_here), In, weights.packed, z + row * Out, Out);
+            if constexpr (WithBias) add_bias<S>(rows, Out, weights.parameters + weight_count, z + row * Out);
+            wrote(row, rows);
         });
     }
 
-    static void backward(const Pass<S>& pass, const Weights<S>& weights, const S* input, const S*,
-                         const S* output_gradient, S* input_gradient, S* parameter_gradient) {
-        for_each_chunk(pass, [&](Chunk chunk, S* scratch) {
-            const std::int64_t rows = chunk.count * Positions;
-            const S* gradient = output_gradient + chunk.first * Positions * Out;
-            S* partial = pass.partials + chunk.index * partials;
-            std::fill(partial, partial + partials, S{0});
-            multiply_transposed(Out, In, rows, gradient, Out, input + chunk.first * Positions * In, In, partial, In,
-                                scratch);
-            if constexpr (WithBias) add_row_sums(rows, Out, gradient, partial + weight_count);
-            if (input_gradient)
-                multiply<false>(rows, In, Out, gradient, Out, weights.packed + forward_panels,
-                                input_gradient + chunk.first * Positions * In, In);
+    template <class Source, class Gradient, class Sink>
+    static void backward_chunk(Chunk chunk, const Weights<S>& weights, const Source& source,
+                               const Gradient& gradient, const Sink& sink, S* partial, S* scratch_here) {
+        S* z_gradient = scratch_here + block * In;
+        S* x_gradient = z_gradient + block * Out;
+        S* panels = x_gradient + block * In;
+        for_each_row_block(chunk, [&](std::int64_t row, std::int64_t rows) {
+            const S* x = source.rows(row, rows, scratch_here);
+            const S* dz = gradient.rows(row, rows, z_gradient);
+            multiply_transposed(Out, In, rows, dz, Out, x, In, partial, In, panels);
+            if constexpr (WithBias) add_row_sums<S>(rows, Out, dz, partial + weight_count);
+            if (!sink.wanted()) return;
+            multiply<false>(rows, In, Out, dz, Out, weights.packed + forward_panels, x_gradient, In);
+            sink(row, rows, x_gradient);
         });
-        finish_gradient(pass, parameter_gradient);
     }
 
     /// Joins the chunks' partial sums.
@@ -68,5 +85,8 @@ struct PointwiseOperation : OperationSizes {
         add_partials(pass, pass.partials, partials, partials, parameter_gradient);
     }
 };
+
+template <std::int64_t Positions, std::int64_t In, std::int64_t Out, bool WithBias, class S>
+struct PointwiseOperation : HookedOperation<PointwiseKernel<Positions, In, Out, WithBias, S>, S> {};
 
 }  // namespace bantam::cpu

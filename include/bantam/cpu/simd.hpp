@@ -82,4 +82,19 @@ inline void for_each_vector(std::int64_t count, Body&& body) {
             [rest](S* to, const Vector<S>& vector) { store_some(to, vector, rest); });
 }
 
+/// The same for a number of scalars known at compile time: the shorter end costs no call.
+template <class S, std::int64_t Count, class Body>
+inline void for_each_vector(Body&& body) {
+    constexpr std::int64_t whole = Count / lanes<S> * lanes<S>;
+    constexpr std::int64_t rest = Count - whole;
+    for (std::int64_t first = 0; first < whole; first += lanes<S>)
+        body(
+            first, [](const S* from) { return load(from); },
+            [](S* to, const Vector<S>& vector) { store(to, vector); });
+    if constexpr (rest > 0)
+        body(
+            whole, [](const S* from) { return load_some(from, rest); },
+            [](S* to, const Vector<S>& vector) { store_some(to, vector, rest); });
+}
+
 }  // namespace bantam::cpu

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <bantam/cpu/operation.hpp>
+
+#include <algorithm>
+#include <cstdint>
+
+namespace bantam::cpu {
+
+// A convolution's input, output gradient and results pass through hooks while they are in the cache, so
+// that the layers around it need no trip to memory of their own. All work on rows: one row is one
+// position of the batch with all its channels, counted over the samples, and each hook is called for
+// rows in ascending order.
+//
+// - `source.rows(first, count, scratch)`: input rows, in `scratch` or wherever they lie
+// - `wrote(first, count)`: these output rows are final
+// - `gradient.rows(first, count, scratch)`: rows of dL/d(output)
+// - `sink(first, count, rows)`: takes rows of dL/d(input); called only where `sink.wanted()`
+
+/// Rows that lie in memory as they are.
+template <std::int64_t Channels, class S>
+struct PlainMap {
+    const S* values;
+    const S* rows(std::int64_t first, std::int64_t, S*) const { return values + first * Channels; }
+};
+
+/// Writes dL/d(input) to memory, where anybody wants it.
+template <std::int64_t Channels, class S>
+struct PlainSink {
+    S* gradient;
+    bool wanted() const { return gradient != nullptr; }
+    void operator()(std::int64_t first, std::int64_t count, const S* rows) const {
+        std::copy(rows, rows + count * Channels, gradient + first * Channels);
+    }
+};
+
+/// A convolution on its own: `Kernel` states its sizes, `forward_chunk` and `backward_chunk`, which
+/// take hooks, and `finish_gradient`.
+template <class Kernel, class S>
+struct HookedOperation : Kernel {
+    using InputMap = PlainMap<Kernel::input.channels, S>;
+    using OutputMap = PlainMap<Kernel::output.channels, S>;
+
+    static void forward(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* output, S*) {
+        for_each_chunk(pass, [&](Chunk chunk, S* scratch) {
+            Kernel::forward_chunk(chunk, weights, InputMap{input}, output, [](std::int64_t, std::int64_t) {}, scratch);
+        });
+    }
+
+    static void backward(const Pass<S>& pass, const Weights<S>& weights, const S* input, const S*,
+                         const S* output_gradient, S* input_gradient, S* parameter_gradient) {
+        for_each_chunk(pass, [&](Chunk chunk, S* scratch) {
+            S* partial = pass.partials + chunk.index * Kernel::partials;
+            std::fill(partial, partial + Kernel::partials, S{0});
+            Kernel::backward_chunk(chunk, weights, InputMap{input}, OutputMap{output_gradient},
+                                   PlainSink<Kernel::input.channels, S>{input_gradient}, partial, scratch);
+        });
+        Kernel::finish_gradient(pass, parameter_gradient);
+    }
+};
+
+}  // namespace bantam::cpu
