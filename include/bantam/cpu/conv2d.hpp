@@ -70,7 +70,7 @@ struct DenseKernel : OperationSizes {
                              std::int64_t step, const S* panels, S* c) {
             const Segments<S> left{rows->data(), count, length, step, width, group * Channels};
             for (std::int64_t n0 = 0; n0 < N; n0 += panel_width<S>)
-                multiply_panel<false, S>(row_count * width, left, panels + n0 * count * length, n0, N, c, N * groups);
+                multiply_panel<S>(row_count * width, left, panels + n0 * count * length, n0, N, c, N * groups);
         }
     };
     using ForwardWindow = Window<in>;
@@ -174,7 +174,7 @@ struct DenseKernel : OperationSizes {
             const auto windows = windows_of(window, source, row, rows);
             const std::int64_t last = row + rows - 1;
             gradients.fill_to(gradient, last / output.height, last % output.height);
-            std::array<const S*, static_cast<std::size_t>(band_rows)> dz_rows;
+            std::array<const S*, static_cast<std::size_t>(band_rows)> dz_rows{};
             for (std::int64_t i = 0; i < rows; ++i)
                 dz_rows[static_cast<std::size_t>(i)] =
                     gradients.row((row + i) / output.height, (row + i) % output.height) +

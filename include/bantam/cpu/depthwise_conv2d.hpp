@@ -194,7 +194,7 @@ struct DepthwiseKernel : OperationSizes {
     /// Row y of sample n of dL/d(input).
     static void input_gradient_row(const GradientWindow& gradients, std::int64_t n, std::int64_t y,
                                    const S* packed_weights, S* to) {
-        std::array<const S*, Kernel> rows, tap_rows;
+        std::array<const S*, Kernel> rows{}, tap_rows{};
         std::size_t count = 0;
         for (int ky = 0; ky < Kernel; ++ky) {
             const std::int64_t from = y + padding - ky * dilation;

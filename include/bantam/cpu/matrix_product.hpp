@@ -71,37 +71,77 @@ struct PairedRows {
 
 namespace detail {
 
+// Always in line: sums whose address goes elsewhere do not stay in registers before.
 template <int Rows, int Vectors, bool Accumulate, class S>
-inline void put_tile(const Vector<S> (&sums)[Rows][Vectors], S* c, std::int64_t c_stride, std::int64_t width) {
-    BANTAM_UNROLL(12)
-    for (int row = 0; row < Rows; ++row) {
-        S* out = c + row * c_stride;
-        BANTAM_UNROLL(2)
-        for (int v = 0; v < Vectors; ++v, out += lanes<S>) {
-            // A copy: a sum whose address went elsewhere would not stay in a register before.
-            Vector<S> sum = sums[row][v];
-            if (width == Vectors * lanes<S>) {
-                if (Accumulate) sum += load(out);
-                store(out, sum);
-            } else {
-                const std::int64_t count = std::min<std::int64_t>(width - v * lanes<S>, lanes<S>);
-                if (Accumulate) sum += load_some(out, count);
-                store_some(out, sum, count);
+[[gnu::always_inline]] inline void put_tile(const Vector<S> (&sums)[Rows][Vectors], S* c, std::int64_t c_stride,
+                                            std::int64_t width) {
+    const auto put = [&](auto&& fetch, auto&& keep) __attribute__((always_inline)) {
+        BANTAM_UNROLL(12)
+        for (int row = 0; row < Rows; ++row) {
+            BANTAM_UNROLL(2)
+            for (int v = 0; v < Vectors; ++v) {
+                S* out = c + row * c_stride + v * lanes<S>;
+                Vector<S> sum = sums[row][v];
+                if (Accumulate) sum += fetch(out, v);
+                keep(out, sum, v);
             }
         }
+    };
+    if (width == Vectors * lanes<S>) {
+        put([](const S* from, int) { return load(from); },
+            [](S* to, const Vector<S>& sum, int) { store(to, sum); });
+    } else {
+        const auto count = [=](int v) { return std::min<std::int64_t>(width - v * lanes<S>, lanes<S>); };
+        put([&](const S* from, int v) { return load_some(from, count(v)); },
+            [&](S* to, const Vector<S>& sum, int v) { store_some(to, sum, count(v)); });
     }
 }
 
-/// C[Rows × width] = or += Σ over segments and k of left(first_row + row, k) · b[k], b packed.
-template <int Rows, int Vectors, bool Accumulate, class S>
-inline void product_tile(const Segments<S>& left, std::int64_t first_row, const S* b, S* c, std::int64_t c_stride,
-                         std::int64_t width) {
-    Vector<S> sums[Rows][Vectors];
+/// sums[row] += Σ_k from[row][k] · b[k] for k < length, which is at least 1.
+template <int Rows, int Vectors, class S>
+[[gnu::always_inline]] inline void add_products(Vector<S> (&sums)[Rows][Vectors], const S* const (&from)[Rows], std::int64_t length,
+                         const S* b) {
+    std::int64_t k = 0;
+    do {
+        Vector<S> columns[Vectors];
+        BANTAM_UNROLL(2)
+        for (int v = 0; v < Vectors; ++v) columns[v] = load(b + v * lanes<S>);
+        BANTAM_UNROLL(12)
+        for (int row = 0; row < Rows; ++row) {
+            const Vector<S> a = broadcast(from[row][k]);
+            BANTAM_UNROLL(2)
+            for (int v = 0; v < Vectors; ++v) sums[row][v] += a * columns[v];
+        }
+        b += Vectors * lanes<S>;
+    } while (++k < length);
+}
+
+template <int Rows, int Vectors, class S>
+[[gnu::always_inline]] inline void clear(Vector<S> (&sums)[Rows][Vectors]) {
     BANTAM_UNROLL(12)
     for (int row = 0; row < Rows; ++row) {
         BANTAM_UNROLL(2)
         for (int v = 0; v < Vectors; ++v) sums[row][v] = Vector<S>{};
     }
+}
+
+/// C[Rows × width] = or += A · b for row-major A, b packed.
+template <int Rows, int Vectors, bool Accumulate, class S>
+inline void plain_tile(const S* a, std::int64_t a_stride, std::int64_t k_count, const S* b, S* c,
+                       std::int64_t c_stride, std::int64_t width) {
+    Vector<S> sums[Rows][Vectors];
+    clear<Rows, Vectors, S>(sums);
+    const S* from[Rows];
+    BANTAM_UNROLL(12)
+    for (int row = 0; row < Rows; ++row) from[row] = a + row * a_stride;
+    add_products<Rows, Vectors, S>(sums, from, k_count, b);
+    put_tile<Rows, Vectors, Accumulate, S>(sums, c, c_stride, width);
+}
+
+/// C[Rows × width] = Σ over segments and k of left(first_row + row, k) · b[k], b packed.
+template <int Rows, int Vectors, class S>
+inline void window_tile(const Segments<S>& left, std::int64_t first_row, const S* b, S* c, std::int64_t c_stride,
+                        std::int64_t width) {
     // A tile may go on in the next line.
     const S* const* begins[Rows];
     std::int64_t offsets[Rows];
@@ -116,23 +156,16 @@ inline void product_tile(const Segments<S>& left, std::int64_t first_row, const 
             line += left.count;
         }
     }
-    for (std::int64_t segment = 0; segment < left.count; ++segment) {
+    Vector<S> sums[Rows][Vectors];
+    clear<Rows, Vectors, S>(sums);
+    std::int64_t segment = 0;
+    do {
         const S* from[Rows];
         BANTAM_UNROLL(12)
         for (int row = 0; row < Rows; ++row) from[row] = begins[row][segment] + offsets[row];
-        for (std::int64_t k = 0; k < left.length; ++k, b += Vectors * lanes<S>) {
-            Vector<S> columns[Vectors];
-            BANTAM_UNROLL(2)
-            for (int v = 0; v < Vectors; ++v) columns[v] = load(b + v * lanes<S>);
-            BANTAM_UNROLL(12)
-            for (int row = 0; row < Rows; ++row) {
-                const Vector<S> a = broadcast(from[row][k]);
-                BANTAM_UNROLL(2)
-                for (int v = 0; v < Vectors; ++v) sums[row][v] += a * columns[v];
-            }
-        }
-    }
-    put_tile<Rows, Vectors, Accumulate, S>(sums, c, c_stride, width);
+        add_products<Rows, Vectors, S>(sums, from, left.length, b + segment * left.length * Vectors * lanes<S>);
+    } while (++segment < left.count);
+    put_tile<Rows, Vectors, false, S>(sums, c, c_stride, width);
 }
 
 /// C[Rows × width] += Σ over the rows of a[first_row + row] · b[first_column + column]. Reads whole vectors of b.
@@ -140,17 +173,15 @@ template <int Rows, int Vectors, class S>
 inline void transposed_tile(const PairedRows<S>& factors, std::int64_t first_row, std::int64_t first_column, S* c,
                             std::int64_t c_stride, std::int64_t width) {
     Vector<S> sums[Rows][Vectors];
-    BANTAM_UNROLL(12)
-    for (int row = 0; row < Rows; ++row) {
-        BANTAM_UNROLL(2)
-        for (int v = 0; v < Vectors; ++v) sums[row][v] = Vector<S>{};
-    }
+    clear<Rows, Vectors, S>(sums);
     const std::int64_t a_stride = factors.a_stride;
     const std::int64_t b_stride = factors.b_stride;
-    for (std::int64_t line = 0; line < factors.lines; ++line) {
+    std::int64_t line = 0;
+    do {
         const S* a = factors.a[line] + first_row;
         const S* b = factors.b[line] + first_column;
-        for (std::int64_t t = factors.width; t > 0; --t, a += a_stride, b += b_stride) {
+        std::int64_t t = factors.width;
+        do {
             Vector<S> columns[Vectors];
             BANTAM_UNROLL(2)
             for (int v = 0; v < Vectors; ++v) columns[v] = load(b + v * lanes<S>);
@@ -160,8 +191,10 @@ inline void transposed_tile(const PairedRows<S>& factors, std::int64_t first_row
                 BANTAM_UNROLL(2)
                 for (int v = 0; v < Vectors; ++v) sums[row][v] += factor * columns[v];
             }
-        }
-    }
+            a += a_stride;
+            b += b_stride;
+        } while (--t > 0);
+    } while (++line < factors.lines);
     put_tile<Rows, Vectors, true, S>(sums, c, c_stride, width);
 }
 
@@ -184,19 +217,18 @@ inline void for_each_tile(std::int64_t rows, Tile&& tile) {
 
 }  // namespace detail
 
-/// One panel's columns of C[rows×N] = (or += where `Accumulate`) left · B: `panel` is where the columns
-/// from `n0` on begin in the packed B, at the k that the left factor begins with.
-template <bool Accumulate, class S>
+/// One panel's columns of C[rows×N] = left · B: `panel` is where the columns from `n0` on begin in the
+/// packed B.
+template <class S>
 void multiply_panel(std::int64_t rows, const Segments<S>& left, const S* panel, std::int64_t n0, std::int64_t n,
                     S* c, std::int64_t c_stride) {
     const std::int64_t width = std::min<std::int64_t>(panel_width<S>, n - n0);
-    const bool narrow = width <= lanes<S>;
     detail::for_each_tile(rows, [&]<int Rows>(std::int64_t row) {
         S* to = c + row * c_stride + n0;
-        if (narrow)
-            detail::product_tile<Rows, 1, Accumulate, S>(left, row, panel, to, c_stride, width);
+        if (width <= lanes<S>)
+            detail::window_tile<Rows, 1, S>(left, row, panel, to, c_stride, width);
         else
-            detail::product_tile<Rows, 2, Accumulate, S>(left, row, panel, to, c_stride, width);
+            detail::window_tile<Rows, 2, S>(left, row, panel, to, c_stride, width);
     });
 }
 
@@ -207,10 +239,18 @@ void multiply(std::int64_t m, std::int64_t n, std::int64_t k, const S* a, std::i
     // A block of rows stays in the second-level cache while every panel passes over it.
     constexpr std::int64_t block = 16 * tile_rows;
     for (std::int64_t m0 = 0; m0 < m; m0 += block) {
-        const S* begin = a + m0 * a_stride;
-        for (std::int64_t n0 = 0; n0 < n; n0 += panel_width<S>)
-            multiply_panel<Accumulate, S>(std::min(block, m - m0), {&begin, 1, k, a_stride, block}, packed_b + n0 * k,
-                                          n0, n, c + m0 * c_stride, c_stride);
+        for (std::int64_t n0 = 0; n0 < n; n0 += panel_width<S>) {
+            const std::int64_t width = std::min<std::int64_t>(panel_width<S>, n - n0);
+            const S* panel = packed_b + n0 * k;
+            detail::for_each_tile(std::min(block, m - m0), [&]<int Rows>(std::int64_t row) {
+                const S* from = a + (m0 + row) * a_stride;
+                S* to = c + (m0 + row) * c_stride + n0;
+                if (width <= lanes<S>)
+                    detail::plain_tile<Rows, 1, Accumulate, S>(from, a_stride, k, panel, to, c_stride, width);
+                else
+                    detail::plain_tile<Rows, 2, Accumulate, S>(from, a_stride, k, panel, to, c_stride, width);
+            });
+        }
     }
 }
 

@@ -35,7 +35,7 @@ struct PointwiseKernel : OperationSizes {
     static constexpr std::int64_t forward_panels = packed_size<S>(In, Out);
     static constexpr std::int64_t packed = forward_panels + packed_size<S>(Out, In);
     static constexpr std::int64_t partials = weight_count + (WithBias ? Out : 0);
-    static constexpr std::int64_t block = 8 * tile_rows;
+    static constexpr std::int64_t block = 16 * tile_rows;
     static constexpr std::int64_t scratch = block * (2 * In + Out) + transposed_scratch<S>;
 
     static void prepare(const S* parameters, S* panels) {
