@@ -117,11 +117,11 @@ struct DenseKernel : OperationSizes {
         }
     }
 
-    /// Calls `body(first row, rows)` for the chunk's bands of output rows, counted over the samples.
+    /// Calls `body(first row, rows)` for bands of the output rows from `row` to `end`, counted over the
+    /// samples.
     template <class Body>
-    static void for_each_band(Chunk chunk, Body&& body) {
-        const std::int64_t end = (chunk.first + chunk.count) * output.height;
-        for (std::int64_t row = chunk.first * output.height; row < end;) {
+    static void for_each_band(std::int64_t row, std::int64_t end, Body&& body) {
+        while (row < end) {
             const std::int64_t limit = whole_samples ? end : (row / output.height + 1) * output.height;
             const std::int64_t rows = std::min(band_rows, limit - row);
             body(row, rows);
@@ -130,8 +130,8 @@ struct DenseKernel : OperationSizes {
     }
 
     /// Fetches what `rows` output rows from `row` on read, and finds their windows.
-    template <class Source>
-    static auto windows_of(InputRows& window, const Source& source, std::int64_t row, std::int64_t rows) {
+    template <class Rows, class Source>
+    static auto windows_of(Rows& window, const Source& source, std::int64_t row, std::int64_t rows) {
         const std::int64_t last = row + rows - 1;
         window.fill_to(source, last / output.height, last % output.height * stride - padding + reach);
         std::array<typename ForwardWindow::Begins, static_cast<std::size_t>(band_rows)> windows;
@@ -144,24 +144,55 @@ struct DenseKernel : OperationSizes {
         return windows;
     }
 
+    /// `rows` lines of the output from line `row` on, a band at most.
+    template <class Rows, class Source>
+    static void forward_band(Rows& window, const Source& source, const Weights<S>& weights, std::int64_t row,
+                             std::int64_t rows, S* to) {
+        const auto windows = windows_of(window, source, row, rows);
+        for (std::int64_t group = 0; group < groups; ++group)
+            ForwardWindow::template multiply<out>(group, windows.data(), rows, output.width, stride * Input.channels,
+                                                  weights.packed + group * (forward_panels + backward_panels),
+                                                  to + group * out);
+        if constexpr (Conv::bias)
+            add_bias<S>(rows * output.width, output.channels, weights.parameters + weight_count, to);
+    }
+
     template <class Source, class Wrote>
     static void forward_chunk(Chunk chunk, const Weights<S>& weights, const Source& source, S* z, Wrote&& wrote,
                               S* scratch_here) {
         InputRows window{scratch_here, chunk.first};
-        for_each_band(chunk, [&](std::int64_t row, std::int64_t rows) {
-            const auto windows = windows_of(window, source, row, rows);
-            const std::int64_t first = row * output.width;
-            S* to = z + first * output.channels;
-            for (std::int64_t group = 0; group < groups; ++group)
-                ForwardWindow::template multiply<out>(group, windows.data(), rows, output.width,
-                                                      stride * Input.channels,
-                                                      weights.packed + group * (forward_panels + backward_panels),
-                                                      to + group * out);
-            if constexpr (Conv::bias)
-                add_bias<S>(rows * output.width, output.channels, weights.parameters + weight_count, to);
-            wrote(first, rows * output.width);
-        });
+        for_each_band(chunk.first * output.height, (chunk.first + chunk.count) * output.height,
+                      [&](std::int64_t row, std::int64_t rows) {
+                          const std::int64_t first = row * output.width;
+                          forward_band(window, source, weights, row, rows, z + first * output.channels);
+                          wrote(first, rows * output.width);
+                      });
     }
+
+    template <class Source>
+    class Stream {
+        static constexpr std::int64_t batch = rows_worthwhile(Input);
+        using Window = RowWindow<Input, padding, input_rows_kept + batch - 1, S, batch>;
+
+    public:
+        static constexpr std::int64_t memory = Window::size;
+        Stream(const Source& source, const Weights<S>& weights, Chunk chunk, S* memory_here)
+            : source_{source}, weights_{weights}, window_{memory_here, chunk.first} {}
+
+        const S* rows(std::int64_t first, std::int64_t count, S* to) const {
+            for_each_band(first / output.width, (first + count) / output.width,
+                          [&](std::int64_t row, std::int64_t rows_here) {
+                              forward_band(window_, source_, weights_, row, rows_here,
+                                           to + (row * output.width - first) * output.channels);
+                          });
+            return to;
+        }
+
+    private:
+        const Source& source_;
+        const Weights<S>& weights_;
+        mutable Window window_;
+    };
 
     template <class Source, class Gradient, class Sink>
     static void backward_chunk(Chunk chunk, const Weights<S>& weights, const Source& source,
@@ -170,7 +201,8 @@ struct DenseKernel : OperationSizes {
         GradientRows gradients{scratch_here + InputRows::size, chunk.first};
         S* input_gradient = scratch_here + InputRows::size + GradientRows::size;
         std::int64_t next = chunk.first * Input.height;  // the first row of dL/d(input) still to come
-        for_each_band(chunk, [&](std::int64_t row, std::int64_t rows) {
+        const std::int64_t chunk_end = (chunk.first + chunk.count) * output.height;
+        for_each_band(chunk.first * output.height, chunk_end, [&](std::int64_t row, std::int64_t rows) {
             const auto windows = windows_of(window, source, row, rows);
             const std::int64_t last = row + rows - 1;
             gradients.fill_to(gradient, last / output.height, last % output.height);

@@ -116,37 +116,68 @@ struct DepthwiseKernel : OperationSizes {
             for (std::int64_t tap = 0; tap < taps; ++tap) packed_weights[tap * channels + c] = parameters[c * taps + tap];
     }
 
-    static std::array<const S*, Kernel> rows_under(const InputWindow& window, std::int64_t n, std::int64_t y) {
+    template <class Window>
+    static std::array<const S*, Kernel> rows_under(const Window& window, std::int64_t n, std::int64_t y) {
         std::array<const S*, Kernel> rows;
         for (int ky = 0; ky < Kernel; ++ky)
             rows[static_cast<std::size_t>(ky)] = window.row(n, y * Stride - padding + ky * dilation);
         return rows;
     }
 
-    template <class Source, class Wrote>
-    static void forward_chunk(Chunk chunk, const Weights<S>& weights, const Source& source, S* z, Wrote&& wrote,
-                              S* scratch_here) {
-        static constexpr auto along_x = [] {
-            std::array<WindowTap, Kernel> result{};
-            for (int kx = 0; kx < Kernel; ++kx)
-                result[static_cast<std::size_t>(kx)] = {kx * dilation * channels, kx * channels};
-            return result;
-        }();
-        const S* bias = Conv::bias ? weights.parameters + weight_count : nullptr;
+    static constexpr auto taps_along_x = [] {
+        std::array<WindowTap, Kernel> result{};
+        for (int kx = 0; kx < Kernel; ++kx)
+            result[static_cast<std::size_t>(kx)] = {kx * dilation * channels, kx * channels};
+        return result;
+    }();
+
+    /// Line y of sample n of the output, from a window that gets its rows from `source`.
+    template <class Window, class Source>
+    static void forward_line(Window& window, const Source& source, const Weights<S>& weights, std::int64_t n,
+                             std::int64_t y, S* to) {
+        window.fill_to(source, n, y * Stride - padding + reach);
+        const std::array<const S*, Kernel> rows = rows_under(window, n, y);
         std::array<const S*, Kernel> tap_rows;
         for (int ky = 0; ky < Kernel; ++ky)
             tap_rows[static_cast<std::size_t>(ky)] = weights.packed + ky * Kernel * channels;
+        window_sums<channels>(Kernel, rows.data(), tap_rows.data(), taps_along_x, Stride * channels, channels,
+                              output.width, Conv::bias ? weights.parameters + weight_count : nullptr, to);
+    }
+
+    template <class Source, class Wrote>
+    static void forward_chunk(Chunk chunk, const Weights<S>& weights, const Source& source, S* z, Wrote&& wrote,
+                              S* scratch_here) {
         InputWindow window{scratch_here, chunk.first};
         for (std::int64_t n = chunk.first; n < chunk.first + chunk.count; ++n)
             for (std::int64_t y = 0; y < output.height; ++y) {
-                window.fill_to(source, n, y * Stride - padding + reach);
-                const std::array<const S*, Kernel> rows = rows_under(window, n, y);
                 const std::int64_t first = (n * output.height + y) * output.width;
-                window_sums<channels>(Kernel, rows.data(), tap_rows.data(), along_x, Stride * channels, channels,
-                                      output.width, bias, z + first * channels);
+                forward_line(window, source, weights, n, y, z + first * channels);
                 wrote(first, output.width);
             }
     }
+
+    template <class Source>
+    class Stream {
+        static constexpr std::int64_t batch = rows_worthwhile(Input);
+        using Window = RowWindow<Input, padding, reach + batch, S, batch>;
+
+    public:
+        static constexpr std::int64_t memory = Window::size;
+        Stream(const Source& source, const Weights<S>& weights, Chunk chunk, S* memory_here)
+            : source_{source}, weights_{weights}, window_{memory_here, chunk.first} {}
+
+        const S* rows(std::int64_t first, std::int64_t count, S* to) const {
+            for (std::int64_t line = first / output.width; line < (first + count) / output.width; ++line)
+                forward_line(window_, source_, weights_, line / output.height, line % output.height,
+                             to + (line * output.width - first) * channels);
+            return to;
+        }
+
+    private:
+        const Source& source_;
+        const Weights<S>& weights_;
+        mutable Window window_;
+    };
 
     template <class Source, class Gradient, class Sink>
     static void backward_chunk(Chunk chunk, const Weights<S>& weights, const Source& source,

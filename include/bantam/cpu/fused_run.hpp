@@ -8,6 +8,7 @@
 #include <bantam/cpu/depthwise_conv2d.hpp>
 #include <bantam/cpu/hooks.hpp>
 #include <bantam/cpu/operation.hpp>
+#include <bantam/cpu/streamed_run.hpp>
 
 #include <algorithm>
 #include <array>
@@ -29,39 +30,6 @@ struct ConvNormAct {
     static constexpr StageLabel back = stage_label<Conv>(Conv::name, Input, true);
 };
 
-namespace detail {
-
-/// A map stored in front of its norm and activation, which are applied where it is read.
-template <class Act, std::int64_t Channels, class S>
-struct LazyMap {
-    const S* raw;
-    const S* scale;
-    const S* shift;
-
-    const S* rows(std::int64_t first, std::int64_t count, S* to) const {
-        for (std::int64_t row = 0; row < count; ++row)
-            for_each_block<S, Channels>([&]<int Width>(std::int64_t c) {
-                store_block<S, Width>(to + row * Channels + c, value<Width>(first + row, c));
-            });
-        return to;
-    }
-    template <int Width>
-    Block<S, Width> normalised(std::int64_t row, std::int64_t c) const {
-        return load_block<S, Width>(raw + row * Channels + c) * load_block<S, Width>(scale + c) +
-               load_block<S, Width>(shift + c);
-    }
-    template <int Width>
-    Block<S, Width> value(std::int64_t row, std::int64_t c) const {
-        return ActivationArithmetic<Act>::value(normalised<Width>(row, c));
-    }
-    template <int Width>
-    Block<S, Width> slope(std::int64_t row, std::int64_t c) const {
-        return ActivationArithmetic<Act>::derivative(normalised<Width>(row, c));
-    }
-};
-
-}  // namespace detail
-
 /// A run of convolution + norm + activation stages on the way from memory to memory: every stage stores
 /// only its convolution's output, whose statistics are summed while it is written; norm and activation
 /// are applied where the next stage reads, on the way back as on the way there. `Pooled` runs end in a
@@ -79,7 +47,12 @@ struct FusedRun : OperationSizes {
     static constexpr std::int64_t pixels = pixel_count(StageAt<I>::output);
 
     static constexpr std::int64_t packed = (ConvOf<Stages>::packed + ...);
-    static constexpr std::int64_t scratch = std::max({ConvOf<Stages>::scratch...});
+    // In inference the stages' streams, and lines of the last map on their way into its mean.
+    using Streamed = StreamedRows<S, size, Stages...>;
+    static constexpr std::int64_t lines_at_once = rows_worthwhile(StageAt<size - 1>::output);
+    static constexpr std::int64_t pooled_lines =
+        Pooled ? lines_at_once * StageAt<size - 1>::output.width * StageAt<size - 1>::output.channels : 0;
+    static constexpr std::int64_t scratch = std::max({Streamed::memory + pooled_lines, ConvOf<Stages>::scratch...});
     static constexpr std::int64_t partials = std::max({ConvOf<Stages>::partials...});
     static constexpr std::int64_t sums = 2 * std::max({Stages::output.channels...});
 
@@ -102,17 +75,16 @@ struct FusedRun : OperationSizes {
     }();
     static constexpr std::int64_t largest = std::max({element_count(Stages::output)...});
 
-    // Workspace: the norms, then the convolutions' outputs (in inference two take turns), then on the
-    // way back two gradients that take turns.
+    // Workspace: the norms, then in training the convolutions' outputs and on the way back two gradients
+    // that take turns.
     static constexpr std::int64_t saved_per_sample(bool training) {
-        return (training ? offsets.output[size] : 0) + 2 * largest;
+        return training ? offsets.output[size] + 2 * largest : 0;
     }
     static constexpr std::int64_t saved_fixed(bool) { return offsets.norm[size]; }
 
     template <std::size_t I>
     static S* output_at(const Pass<S>& pass, S* saved) {
-        return saved + offsets.norm[size] +
-               pass.count * (pass.training ? offsets.output[I] : static_cast<std::int64_t>(I % 2) * largest);
+        return saved + offsets.norm[size] + pass.count * offsets.output[I];
     }
     template <std::size_t I>
     static S* gradient_at(const Pass<S>& pass, S* saved) {
@@ -131,7 +103,7 @@ struct FusedRun : OperationSizes {
         return {first, first + c, first + 2 * c, first + 3 * c, first + 4 * c, first + 5 * c};
     }
     template <std::size_t I>
-    static detail::LazyMap<typename StageAt<I>::ActType, channels<I>, S> map_after(const Pass<S>& pass, S* saved) {
+    static LazyMap<typename StageAt<I>::ActType, channels<I>, S> map_after(const Pass<S>& pass, S* saved) {
         const NormAt norm = norm_at<I>(saved);
         return {output_at<I>(pass, saved), norm.scale, norm.shift};
     }
@@ -157,6 +129,7 @@ struct FusedRun : OperationSizes {
     }
 
     static void forward(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* output, S* saved) {
+        if (!pass.training) return infer(pass, weights, input, output, saved);
         [&]<std::size_t... Is>(std::index_sequence<Is...>) {
             (forward_stage<Is>(pass, weights, input, saved), ...);
         }(std::make_index_sequence<size>{});
@@ -172,25 +145,63 @@ struct FusedRun : OperationSizes {
         S* z = output_at<I>(pass, saved);
         const auto source = map_before<I>(pass, input, saved);
         for_each_chunk(pass, [&](Chunk chunk, S* scratch_here) {
-            double* totals = pass.training ? pass.sums + chunk.index * sums : nullptr;
-            if (totals) std::fill(totals, totals + 2 * channels<I>, 0.0);
+            double* totals = pass.sums + chunk.index * sums;
+            std::fill(totals, totals + 2 * channels<I>, 0.0);
             ConvOf<StageAt<I>>::forward_chunk(
                 chunk, own, source, z,
                 [&](std::int64_t first, std::int64_t rows) {
                     // The running mean is near the batch's, so differences to it do not cancel.
-                    if (totals) Norm::add_moments(first, rows, z, own.statistics, totals);
+                    Norm::add_moments(first, rows, z, own.statistics, totals);
                 },
                 scratch_here);
         });
-        if (pass.training) {
-            add_partials(pass, pass.sums, sums, 2 * channels<I>, pass.sums);
-            Norm::finish_statistics(pass.sums, static_cast<double>(pass.count * pixels<I>), own.statistics,
-                                    own.statistics, norm.mean, norm.inverse_deviation);
-        } else {
-            Norm::running_statistics(own.statistics, norm.mean, norm.inverse_deviation);
-        }
+        add_partials(pass, pass.sums, sums, 2 * channels<I>, pass.sums);
+        Norm::finish_statistics(pass.sums, static_cast<double>(pass.count * pixels<I>), own.statistics,
+                                own.statistics, norm.mean, norm.inverse_deviation);
         Norm::scale_and_shift(weights.parameters + norm_parameters<I>, norm.mean, norm.inverse_deviation, norm.scale,
                               norm.shift);
+    }
+
+    template <std::size_t I>
+    static StreamTensors<S> stream_tensors(const Weights<S>& weights, S* saved) {
+        using Norm = BatchNormArithmetic<channels<I>, S>;
+        const NormAt norm = norm_at<I>(saved);
+        const Weights<S> own = weights_at<I>(weights);
+        Norm::running_statistics(own.statistics, norm.mean, norm.inverse_deviation);
+        Norm::scale_and_shift(weights.parameters + norm_parameters<I>, norm.mean, norm.inverse_deviation, norm.scale,
+                              norm.shift);
+        return {own, norm.scale, norm.shift};
+    }
+
+    static void infer(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* output, S* saved) {
+        const auto tensors = [&]<std::size_t... Is>(std::index_sequence<Is...>) {
+            return std::array<StreamTensors<S>, size>{stream_tensors<Is>(weights, saved)...};
+        }(std::make_index_sequence<size>{});
+        const auto run = [&](Chunk chunk, S* memory) {
+            const Streamed streamed{input, tensors.data(), chunk, memory};
+            if constexpr (Pooled) {
+                constexpr std::int64_t rows = lines_at_once * StageAt<last>::output.width;
+                S* lines = memory + Streamed::memory;
+                for (std::int64_t n = chunk.first; n < chunk.first + chunk.count; ++n) {
+                    S* mean = output + n * channels<last>;
+                    std::fill(mean, mean + channels<last>, S{0});
+                    for (std::int64_t row = 0; row < pixels<last>; row += rows) {
+                        const std::int64_t count = std::min(rows, pixels<last> - row);
+                        add_row_sums<S>(count, channels<last>, streamed.rows(n * pixels<last> + row, count, lines),
+                                        mean);
+                    }
+                    for (std::int64_t c = 0; c < channels<last>; ++c) mean[c] *= pool_share;
+                }
+            } else {
+                const std::int64_t first = chunk.first * pixels<last>;
+                streamed.rows(first, chunk.count * pixels<last>, output + first * channels<last>);
+            }
+        };
+        // Samples that run on one thread stay together: they share the weights that are in the cache.
+        if (pass.threads == 1)
+            run({0, 0, pass.count}, pass.scratch);
+        else
+            for_each_chunk(pass, run);
     }
 
     static constexpr std::size_t last = size - 1;
@@ -245,7 +256,7 @@ struct FusedRun : OperationSizes {
     };
     /// The gradient that comes from behind the run, through the last activation.
     struct LastGradient {
-        detail::LazyMap<typename StageAt<last>::ActType, channels<last>, S> map;
+        LazyMap<typename StageAt<last>::ActType, channels<last>, S> map;
         const S* output_gradient;
         template <int Width>
         Block<S, Width> at(std::int64_t row, std::int64_t c) const {
@@ -261,7 +272,7 @@ struct FusedRun : OperationSizes {
     /// Takes dL/d(input) of stage I to dL/d(norm's output) of stage I − 1 and sums it for that norm.
     template <std::size_t I>
     struct StageSink {
-        detail::LazyMap<typename StageAt<I - 1>::ActType, channels<I - 1>, S> map;
+        LazyMap<typename StageAt<I - 1>::ActType, channels<I - 1>, S> map;
         const S* mean;
         S* gradient;
         double* totals;

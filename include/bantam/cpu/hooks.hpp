@@ -17,6 +17,10 @@ namespace bantam::cpu {
 // - `wrote(first, count)`: these output rows are final
 // - `gradient.rows(first, count, scratch)`: rows of dL/d(output)
 // - `sink(first, count, rows)`: takes rows of dL/d(input); called only where `sink.wanted()`
+//
+// A convolution is such a source itself: its `Stream<Source>`, made on `Stream::memory` scalars in front of
+// a chunk, gives rows of the output, whole lines of the map at a time, and asks its source for what they
+// need. Streams on streams run layers without storing a map between them.
 
 /// Rows that lie in memory as they are.
 template <std::int64_t Channels, class S>

@@ -236,8 +236,8 @@ void multiply_panel(std::int64_t rows, const Segments<S>& left, const S* panel, 
 template <bool Accumulate, class S>
 void multiply(std::int64_t m, std::int64_t n, std::int64_t k, const S* a, std::int64_t a_stride,
               const S* packed_b, S* c, std::int64_t c_stride) {
-    // A block of rows stays in the second-level cache while every panel passes over it.
-    constexpr std::int64_t block = 16 * tile_rows;
+    // A block of rows stays in the first-level cache while every panel passes over it.
+    const std::int64_t block = std::max<std::int64_t>(1, 6144 / k / tile_rows) * tile_rows;
     for (std::int64_t m0 = 0; m0 < m; m0 += block) {
         for (std::int64_t n0 = 0; n0 < n; n0 += panel_width<S>) {
             const std::int64_t width = std::min<std::int64_t>(panel_width<S>, n - n0);

@@ -63,6 +63,33 @@ struct PointwiseKernel : OperationSizes {
         });
     }
 
+    /// See hooks.hpp; `Line` positions are a line of the map.
+    template <class Source, std::int64_t Line = Positions>
+    class Stream {
+        static constexpr std::int64_t rows_at_once = std::max<std::int64_t>(1, block / Line) * Line;
+
+    public:
+        static constexpr std::int64_t memory = rows_at_once * In;
+        Stream(const Source& source, const Weights<S>& weights, Chunk, S* memory_here)
+            : source_{source}, weights_{weights}, input_{memory_here} {}
+
+        const S* rows(std::int64_t first, std::int64_t count, S* to) const {
+            for (std::int64_t row = 0; row < count; row += rows_at_once) {
+                const std::int64_t rows_here = std::min(rows_at_once, count - row);
+                S* out = to + row * Out;
+                multiply<false>(rows_here, Out, In, source_.rows(first + row, rows_here, input_), In, weights_.packed,
+                                out, Out);
+                if constexpr (WithBias) add_bias<S>(rows_here, Out, weights_.parameters + weight_count, out);
+            }
+            return to;
+        }
+
+    private:
+        const Source& source_;
+        const Weights<S>& weights_;
+        S* input_;
+    };
+
     template <class Source, class Gradient, class Sink>
     static void backward_chunk(Chunk chunk, const Weights<S>& weights, const Source& source,
                                const Gradient& gradient, const Sink& sink, S* partial, S* scratch_here) {

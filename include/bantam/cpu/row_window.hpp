@@ -11,12 +11,15 @@ namespace bantam::cpu {
 
 /// The latest `Capacity` rows of a chunk's maps with `Padding` zero positions on either side, for
 /// kernels that slide down a map: what they read stays in the cache, and no tap tests for an edge.
-template <Shape Map, std::int64_t Padding, std::int64_t Capacity, class S>
+/// `Batch` rows are fetched at once, which is worth a copy where a source is better asked for many.
+template <Shape Map, std::int64_t Padding, std::int64_t Capacity, class S, std::int64_t Batch = 1>
 class RowWindow {
 public:
     static constexpr std::int64_t row_size = (Map.width + 2 * Padding) * Map.channels;
-    /// Scalars of memory it takes: the rows, one of zeros, and what a whole vector reads past the end.
-    static constexpr std::int64_t size = (Capacity + 1) * row_size + lanes<S>;
+    /// Scalars of memory it takes: the rows, one of zeros, what a whole vector reads past the end, and a
+    /// batch on its way.
+    static constexpr std::int64_t size =
+        (Capacity + 1) * row_size + lanes<S> + (Batch > 1 ? Batch * Map.width * Map.channels : 0);
 
     /// Starts in front of sample `first_sample`.
     RowWindow(S* memory, std::int64_t first_sample) : memory_{memory}, next_{first_sample * Map.height} {
@@ -26,10 +29,18 @@ public:
     /// Fetches rows from `source` (see hooks.hpp) until row `y` of sample `n` is there, or the sample ends.
     template <class Source>
     void fill_to(const Source& source, std::int64_t n, std::int64_t y) {
-        for (const std::int64_t end = n * Map.height + std::min(y + 1, Map.height); next_ < end; ++next_) {
-            S* to = memory_ + next_ % Capacity * row_size + Padding * Map.channels;
-            const S* from = source.rows(next_ * Map.width, Map.width, to);
-            if (from != to) std::copy(from, from + Map.width * Map.channels, to);
+        const std::int64_t end = n * Map.height + std::min(y + 1, Map.height);
+        while (next_ < end) {
+            if constexpr (Batch == 1) {
+                S* to = slot(next_);
+                copy(source.rows(next_ * Map.width, Map.width, to), to);
+                ++next_;
+            } else {
+                const std::int64_t count = std::min(Batch, Map.height - next_ % Map.height);
+                const S* from =
+                    source.rows(next_ * Map.width, count * Map.width, memory_ + (Capacity + 1) * row_size + lanes<S>);
+                for (std::int64_t i = 0; i < count; ++i, ++next_) copy(from + i * Map.width * Map.channels, slot(next_));
+            }
         }
     }
 
@@ -40,8 +51,16 @@ public:
     }
 
 private:
+    S* slot(std::int64_t row) { return memory_ + row % Capacity * row_size + Padding * Map.channels; }
+    static void copy(const S* from, S* to) {
+        if (from != to) std::copy(from, from + Map.width * Map.channels, to);
+    }
+
     S* memory_;
     std::int64_t next_;
 };
+
+/// Rows of a map of this width that make a product worth its while.
+constexpr std::int64_t rows_worthwhile(Shape map) { return std::clamp<std::int64_t>(96 / map.width, 1, map.height); }
 
 }  // namespace bantam::cpu

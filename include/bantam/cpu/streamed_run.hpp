@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <bantam/cpu/activations.hpp>
+#include <bantam/cpu/block.hpp>
+#include <bantam/cpu/conv2d.hpp>
+#include <bantam/cpu/depthwise_conv2d.hpp>
+#include <bantam/cpu/hooks.hpp>
+#include <bantam/cpu/operation.hpp>
+#include <bantam/cpu/row_window.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <tuple>
+
+namespace bantam::cpu {
+
+/// A map stored in front of its norm and activation, which are applied where it is read.
+template <class Act, std::int64_t Channels, class S>
+struct LazyMap {
+    const S* raw;
+    const S* scale;
+    const S* shift;
+
+    const S* rows(std::int64_t first, std::int64_t count, S* to) const {
+        for (std::int64_t row = 0; row < count; ++row)
+            for_each_block<S, Channels>([&]<int Width>(std::int64_t c) {
+                store_block<S, Width>(to + row * Channels + c, value<Width>(first + row, c));
+            });
+        return to;
+    }
+    template <int Width>
+    Block<S, Width> normalised(std::int64_t row, std::int64_t c) const {
+        return load_block<S, Width>(raw + row * Channels + c) * load_block<S, Width>(scale + c) +
+               load_block<S, Width>(shift + c);
+    }
+    template <int Width>
+    Block<S, Width> value(std::int64_t row, std::int64_t c) const {
+        return ActivationArithmetic<Act>::value(normalised<Width>(row, c));
+    }
+    template <int Width>
+    Block<S, Width> slope(std::int64_t row, std::int64_t c) const {
+        return ActivationArithmetic<Act>::derivative(normalised<Width>(row, c));
+    }
+};
+
+namespace detail {
+
+template <class Conv, Shape Input, class Source, class S>
+struct StreamOf {
+    using type = typename Operation<Conv, Input, S>::template Stream<Source>;
+};
+template <int Out, ConvOptions Options, Shape Input, class Source, class S>
+    requires(Options.groups == 1 && Options.padding <= 0)
+struct StreamOf<Conv2d<Out, 1, 1, Options>, Input, Source, S> {
+    using type = typename Operation<Conv2d<Out, 1, 1, Options>, Input, S>::template Stream<Source, Input.width>;
+};
+
+}  // namespace detail
+
+/// What a stage of convolution, norm and activation needs in inference: its weights, and the scale and
+/// shift that its norm amounts to.
+template <class S>
+struct StreamTensors {
+    Weights<S> weights;
+    const S* scale;
+    const S* shift;
+};
+
+/// Rows behind the first `Count` stages of a run in inference, where no norm waits for the whole batch:
+/// each stage is a stream on the one before it, so that lines of maps pass from the first layer to the
+/// last while they are in the cache, and none is stored whole.
+template <class S, std::size_t Count, class... Stages>
+class StreamedRows {
+    using Stage = std::tuple_element_t<Count - 1, std::tuple<Stages...>>;
+    using Before = StreamedRows<S, Count - 1, Stages...>;
+    using Stream = typename detail::StreamOf<typename Stage::ConvType, Stage::input, Before, S>::type;
+    static constexpr std::int64_t own_memory = (Stream::memory + 15) / 16 * 16;
+
+public:
+    /// Scalars of memory that the streams take.
+    static constexpr std::int64_t memory = Before::memory + own_memory;
+
+    /// `tensors` are those of the stages and must live as long as the rows.
+    StreamedRows(const S* input, const StreamTensors<S>* tensors, Chunk chunk, S* memory_here)
+        : before_{input, tensors, chunk, memory_here + own_memory},
+          stream_{before_, tensors[Count - 1].weights, chunk, memory_here},
+          tensors_{tensors[Count - 1]} {}
+    StreamedRows(const StreamedRows&) = delete;
+    StreamedRows& operator=(const StreamedRows&) = delete;
+
+    /// Whole lines, in ascending order.
+    const S* rows(std::int64_t first, std::int64_t count, S* to) const {
+        stream_.rows(first, count, to);
+        return LazyMap<typename Stage::ActType, Stage::output.channels, S>{to, tensors_.scale, tensors_.shift}.rows(
+            0, count, to);
+    }
+
+private:
+    Before before_;
+    Stream stream_;
+    const StreamTensors<S>& tensors_;
+};
+
+template <class S, class First, class... Rest>
+class StreamedRows<S, 0, First, Rest...> : public PlainMap<First::input.channels, S> {
+public:
+    static constexpr std::int64_t memory = 0;
+    StreamedRows(const S* input, const StreamTensors<S>*, Chunk, S*) : PlainMap<First::input.channels, S>{input} {}
+};
+
+}  // namespace bantam::cpu
