@@ -59,13 +59,14 @@ void print_stages(const TimingOptions& options, const Timing& timing) {
     double bound_sum = 0;
     for (const Timing::Stage& stage : timing.stages) {
         const cpu::StageLabel& label = *stage.label;
-        const double operations = 2.0 * static_cast<double>(label.multiply_adds * options.batch);
-        const double bytes = 4.0 * static_cast<double>(label.scalars_moved * options.batch);
+        const double operations = 2.0 * static_cast<double>(label.multiply_adds * options.batch * stage.calls);
+        const double bytes = 4.0 * static_cast<double>(label.scalars_moved * options.batch * stage.calls);
         const double bound = std::max(operations / machine.gflops, bytes / machine.gigabytes_per_second) / 1e6;
         multiply_adds += operations / 2;
         bound_sum += bound;
-        fmt::print("| {}{} | {}×{}×{} | {}×{}×{} | {:.2f} | {:.1f} % | {:.1f} | {:.1f} | {:.2f} | {:.0f} % |\n",
-                   label.name, label.backward ? ", backward" : "", label.input.height, label.input.width,
+        fmt::print("| {}{}{} | {}×{}×{} | {}×{}×{} | {:.2f} | {:.1f} % | {:.1f} | {:.1f} | {:.2f} | {:.0f} % |\n",
+                   label.name, label.backward ? ", backward" : "",
+                   stage.calls > 1 ? fmt::format(", {} times", stage.calls) : "", label.input.height, label.input.width,
                    label.input.channels, label.output.height, label.output.width, label.output.channels,
                    stage.milliseconds, 100 * stage.milliseconds / whole, operations / stage.milliseconds / 1e6,
                    bytes / stage.milliseconds / 1e6, bound, 100 * bound / stage.milliseconds);

@@ -31,6 +31,7 @@ struct Timing {
     struct Stage {
         const cpu::StageLabel* label;
         double milliseconds;
+        int calls;
     };
     std::vector<Stage> stages;
     std::int64_t multiply_adds = 0;  ///< of one picture's forward pass
@@ -97,7 +98,7 @@ std::vector<double> time_gradients(const TimingOptions& options, const RandomBat
         for (std::size_t i = 0; i < stages.size(); ++i) stages[i].push_back(1000 * clock.entries()[i].seconds);
     });
     for (std::size_t i = 0; i < stages.size(); ++i)
-        timing->stages.push_back({clock.entries()[i].label, median(stages[i])});
+        timing->stages.push_back({clock.entries()[i].label, median(stages[i]), clock.entries()[i].calls});
     return times;
 }
 

@@ -3,6 +3,12 @@
 
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
+
+#if defined(__AVX__) && !defined(__CUDACC__)
+#define BANTAM_MASKED_VECTORS
+#include <immintrin.h>
+#endif
 
 // Tells the compiler to write a short loop out, so that its arrays live in registers. nvcc's front end
 // does not know the pragma.
@@ -48,18 +54,62 @@ inline void store(S* to, const Vector<S>& vector) {
     std::memcpy(to, &vector, sizeof vector);
 }
 
+#ifdef BANTAM_MASKED_VECTORS
+// A copy of fewer bytes than a vector, read back as a whole one, would wait for the store before it.
+namespace detail {
+
+/// All bits in the first `count` lanes.
+template <class S>
+inline auto lane_mask(std::int64_t count) {
+    using Integer = std::conditional_t<sizeof(S) == 4, std::int32_t, std::int64_t>;
+#ifdef __AVX512F__
+    static_cast<void>(sizeof(Integer));
+    return static_cast<std::conditional_t<sizeof(S) == 4, __mmask16, __mmask8>>((1U << count) - 1U);
+#else
+    static constexpr Integer ends[] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(ends + 8 - count));
+#endif
+}
+
+}  // namespace detail
+#endif
+
 /// The first `count` lanes; the others are zero.
 template <class S>
 inline Vector<S> load_some(const S* from, std::int64_t count) {
+#if defined(BANTAM_MASKED_VECTORS) && defined(__AVX512F__)
+    if constexpr (std::is_same_v<S, float>)
+        return _mm512_maskz_loadu_ps(detail::lane_mask<S>(count), from);
+    else
+        return _mm512_maskz_loadu_pd(detail::lane_mask<S>(count), from);
+#elif defined(BANTAM_MASKED_VECTORS)
+    if constexpr (std::is_same_v<S, float>)
+        return _mm256_maskload_ps(from, detail::lane_mask<S>(count));
+    else
+        return _mm256_maskload_pd(from, detail::lane_mask<S>(count));
+#else
     Vector<S> vector{};
     std::memcpy(&vector, from, static_cast<std::size_t>(count) * sizeof(S));
     return vector;
+#endif
 }
 
 /// The first `count` lanes only.
 template <class S>
 inline void store_some(S* to, const Vector<S>& vector, std::int64_t count) {
+#if defined(BANTAM_MASKED_VECTORS) && defined(__AVX512F__)
+    if constexpr (std::is_same_v<S, float>)
+        _mm512_mask_storeu_ps(to, detail::lane_mask<S>(count), vector);
+    else
+        _mm512_mask_storeu_pd(to, detail::lane_mask<S>(count), vector);
+#elif defined(BANTAM_MASKED_VECTORS)
+    if constexpr (std::is_same_v<S, float>)
+        _mm256_maskstore_ps(to, detail::lane_mask<S>(count), vector);
+    else
+        _mm256_maskstore_pd(to, detail::lane_mask<S>(count), vector);
+#else
     std::memcpy(to, &vector, static_cast<std::size_t>(count) * sizeof(S));
+#endif
 }
 
 template <class S>
@@ -94,7 +144,7 @@ inline void for_each_vector(Body&& body) {
     if constexpr (rest > 0)
         body(
             whole, [](const S* from) { return load_some(from, rest); },
-            [](S* to, const Vector<S>& vector) { store_some(to, vector, rest); });
+            [](S* to, const Vector<S>& vector) { std::memcpy(to, &vector, rest * sizeof(S)); });
 }
 
 }  // namespace bantam::cpu

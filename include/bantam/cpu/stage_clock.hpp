@@ -31,12 +31,13 @@ constexpr StageLabel stage_label(std::string_view name, Shape input, bool backwa
 }
 
 /// Time by stage, for whoever asks where a pass spends it (`Model::set_clock`). A stage inside another
-/// counts for itself only.
+/// counts for itself only; stages of one type and shape share an entry.
 class StageClock {
 public:
     struct Entry {
         const StageLabel* label;
         double seconds = 0;
+        int calls = 0;
     };
     const std::vector<Entry>& entries() const { return entries_; }
     void clear() { entries_.clear(); }
@@ -62,7 +63,9 @@ public:
         }
         void leave() {
             const double seconds = std::chrono::duration<double>(Time::now() - begin_).count();
-            clock_->at(*label_).seconds += seconds - clock_->inside_;
+            Entry& entry = clock_->at(*label_);
+            entry.seconds += seconds - clock_->inside_;
+            ++entry.calls;
             clock_->inside_ = outer_inside_ + seconds;
         }
 
