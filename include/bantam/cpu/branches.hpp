@@ -11,6 +11,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 namespace bantam::cpu {
 
@@ -90,14 +91,16 @@ struct Operation<Branches<Forking, Joining, Paths...>, Input, S> : OperationSize
         return own;
     }
 
-    /// Calls `body(wide, narrow)` for every position of the batch: where it begins in a map of `wide`
-    /// channels from `first` on, and in one of `narrow` channels.
-    template <class Body>
-    static void for_each_position(const Pass<S>& pass, std::int64_t pixels, std::int64_t wide, std::int64_t first,
-                                  std::int64_t narrow, Body&& body) {
+    /// Copies the batch's `pixels` positions a sample, `Channels` scalars each, between maps whose positions
+    /// lie `from_stride` and `to_stride` scalars apart.
+    template <std::int64_t Channels>
+    static void copy_channels(const Pass<S>& pass, std::int64_t pixels, const S* from, std::int64_t from_stride, S* to,
+                              std::int64_t to_stride) {
         for_each_chunk(pass, [&](Chunk chunk, S*) {
             for (std::int64_t row = chunk.first * pixels; row < (chunk.first + chunk.count) * pixels; ++row)
-                body(row * wide + first, row * narrow);
+                for_each_vector<S, Channels>([&](std::int64_t c, auto fetch, auto put) {
+                    put(to + row * to_stride + c, fetch(from + row * from_stride + c));
+                });
         });
     }
 
@@ -116,32 +119,29 @@ struct Operation<Branches<Forking, Joining, Paths...>, Input, S> : OperationSize
 
     static void forward(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* output, S* saved) {
         S* path_output = saved + workspace(pass, count);
-        std::size_t i = 0;
-        (forward_path<PathChain<Paths>>(pass, weights, i++, input, path_output, output, saved), ...);
+        [&]<std::size_t... Is>(std::index_sequence<Is...>) {
+            (forward_path<PathChain<Paths>, Is>(pass, weights, input, path_output, output, saved), ...);
+        }(std::index_sequence_for<Paths...>{});
     }
 
-    template <class Own>
-    static void forward_path(const Pass<S>& pass, const Weights<S>& weights, std::size_t i, const S* input,
-                             S* path_output, S* output, S* saved) {
+    template <class Own, std::size_t i>
+    static void forward_path(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* path_output,
+                             S* output, S* saved) {
         S* own_saved = saved + workspace(pass, i);
         const S* own_input = input;
         if constexpr (splits) {
             constexpr std::int64_t channels = path_input.channels;
             S* slice = own_saved;
             own_saved += pass.count * element_count(path_input);
-            for_each_position(pass, pixel_count(Input), Input.channels, static_cast<std::int64_t>(i) * channels,
-                              channels, [&](std::int64_t wide, std::int64_t narrow) {
-                                  std::copy(input + wide, input + wide + channels, slice + narrow);
-                              });
+            copy_channels<channels>(pass, pixel_count(Input), input + static_cast<std::int64_t>(i) * channels,
+                                    Input.channels, slice, channels);
             own_input = slice;
         }
         Own::forward(pass_at(pass, i), weights_at(weights, i), own_input, path_output, own_saved);
         if constexpr (Joining == Join::concatenate) {
-            const std::int64_t channels = shapes[i].channels;
-            for_each_position(pass, pixel_count(output_shape), output_shape.channels, offsets.channel[i], channels,
-                              [&](std::int64_t wide, std::int64_t narrow) {
-                                  std::copy(path_output + narrow, path_output + narrow + channels, output + wide);
-                              });
+            constexpr std::int64_t channels = shapes[i].channels;
+            copy_channels<channels>(pass, pixel_count(output_shape), path_output, channels,
+                                    output + offsets.channel[i], output_shape.channels);
         } else {
             accumulate(pass, i == 0, share, element_count(output_shape), path_output, output);
         }
@@ -149,27 +149,25 @@ struct Operation<Branches<Forking, Joining, Paths...>, Input, S> : OperationSize
 
     static void backward(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* saved,
                          const S* output_gradient, S* input_gradient, S* parameter_gradient) {
-        std::size_t i = 0;
-        (backward_path<PathChain<Paths>>(pass, weights, i++, input, saved, output_gradient, input_gradient,
-                                         parameter_gradient),
-         ...);
+        [&]<std::size_t... Is>(std::index_sequence<Is...>) {
+            (backward_path<PathChain<Paths>, Is>(pass, weights, input, saved, output_gradient, input_gradient,
+                                                 parameter_gradient),
+             ...);
+        }(std::index_sequence_for<Paths...>{});
     }
 
-    template <class Own>
-    static void backward_path(const Pass<S>& pass, const Weights<S>& weights, std::size_t i, const S* input,
-                              S* saved, const S* output_gradient, S* input_gradient, S* parameter_gradient) {
+    template <class Own, std::size_t i>
+    static void backward_path(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* saved,
+                              const S* output_gradient, S* input_gradient, S* parameter_gradient) {
         S* path_output_gradient = saved + workspace(pass, count);
         S* path_input_gradient = path_output_gradient + largest_output * pass.count;
         S* own_saved = saved + workspace(pass, i);
         const S* own_input = splits ? own_saved : input;
         if constexpr (splits) own_saved += pass.count * element_count(path_input);
         if constexpr (Joining == Join::concatenate) {
-            const std::int64_t channels = shapes[i].channels;
-            for_each_position(pass, pixel_count(output_shape), output_shape.channels, offsets.channel[i], channels,
-                              [&](std::int64_t wide, std::int64_t narrow) {
-                                  std::copy(output_gradient + wide, output_gradient + wide + channels,
-                                            path_output_gradient + narrow);
-                              });
+            constexpr std::int64_t channels = shapes[i].channels;
+            copy_channels<channels>(pass, pixel_count(output_shape), output_gradient + offsets.channel[i],
+                                    output_shape.channels, path_output_gradient, channels);
         } else {
             accumulate(pass, true, share, element_count(output_shape), output_gradient, path_output_gradient);
         }
@@ -178,11 +176,8 @@ struct Operation<Branches<Forking, Joining, Paths...>, Input, S> : OperationSize
         if (!input_gradient) return;
         if constexpr (splits) {
             constexpr std::int64_t channels = path_input.channels;
-            for_each_position(pass, pixel_count(Input), Input.channels, static_cast<std::int64_t>(i) * channels,
-                              channels, [&](std::int64_t wide, std::int64_t narrow) {
-                                  std::copy(path_input_gradient + narrow, path_input_gradient + narrow + channels,
-                                            input_gradient + wide);
-                              });
+            copy_channels<channels>(pass, pixel_count(Input), path_input_gradient, channels,
+                                    input_gradient + static_cast<std::int64_t>(i) * channels, Input.channels);
         } else {
             accumulate(pass, i == 0, S(1), element_count(Input), path_input_gradient, input_gradient);
         }
