@@ -52,7 +52,9 @@ def ncnn_call(net, images, options, folder):
     traced = folder / "net.pt"
     torch.jit.trace(net, images[:1]).save(str(traced))
     import pnnx
-    pnnx.convert(str(traced), images[:1], fp16=False)
+    shape = ",".join(map(str, images[:1].shape))
+    subprocess.run([pnnx.EXEC_PATH, str(traced), f"inputshape=[{shape}]", "fp16=0"], check=True,
+                   stdout=subprocess.DEVNULL)
     model = ncnn.Net()
     model.opt.num_threads = options.threads if len(images) == 1 else 1
     # float32 on both sides.

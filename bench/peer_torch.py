@@ -13,6 +13,7 @@ forward pass in eval mode. Where the variant does not exist the line holds `unav
 import argparse
 import json
 import os
+import resource
 import statistics
 import sys
 import time
@@ -59,6 +60,7 @@ def main():
 
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
+    baseline = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     make, size, *_ = torch_nets.NETS[options.net]
     net = make()
     images = torch.randn(options.batch, 3, size, size)
@@ -98,7 +100,9 @@ def main():
         times.append(1000 * (time.perf_counter() - before))
     median = statistics.median(times)
     print(json.dumps({**result, "repeats": len(times), "median_ms": round(median, 4), "best_ms": round(min(times), 4),
-                      "images_per_second": round(1000 * options.batch / median, 2)}))
+                      "images_per_second": round(1000 * options.batch / median, 2),
+                      "baseline_mb": round(baseline / 1024, 1),
+                      "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)}))
     return 0
 
 

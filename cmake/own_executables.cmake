@@ -66,13 +66,12 @@ if(BANTAM_BUILD_EXAMPLES OR BANTAM_BUILD_TOOLS OR BANTAM_BUILD_BENCH)
     set_target_properties(bantam_programs_common PROPERTIES CXX_EXTENSIONS OFF)
 endif()
 
-# Makes one program of every .cpp directly in `folder`, named like the file; further arguments are
-# sources that these programs share.
+# Makes one program of every .cpp directly in `folder`, named like the file.
 function(bantam_add_programs folder)
     file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${folder}/*.cpp)
     foreach(source IN LISTS sources)
         cmake_path(GET source STEM program)
-        add_executable(${program} ${source} ${ARGN})
+        add_executable(${program} ${source})
         target_link_libraries(${program} PRIVATE bantam_programs_common)
         target_compile_options(${program} PRIVATE ${BANTAM_WARNINGS})
         target_compile_definitions(${program} PRIVATE

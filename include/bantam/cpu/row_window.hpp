@@ -23,7 +23,12 @@ public:
 
     /// Starts in front of sample `first_sample`.
     RowWindow(S* memory, std::int64_t first_sample) : memory_{memory}, next_{first_sample * Map.height} {
-        std::fill(memory, memory + size, S{0});
+        constexpr std::int64_t side = Padding * Map.channels;
+        for (std::int64_t row = 0; Padding > 0 && row < Capacity; ++row) {
+            std::fill_n(memory + row * row_size, side, S{0});
+            std::fill_n(memory + (row + 1) * row_size - side, side, S{0});
+        }
+        std::fill_n(memory + Capacity * row_size, row_size + lanes<S>, S{0});
     }
 
     /// Fetches rows from `source` (see hooks.hpp) until row `y` of sample `n` is there, or the sample ends.

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT
+// Times what feeds the training step: batches cut from decoded pictures by random crop, flip and colour.
+// One thread does it, beside those that train. Prints one JSON line.
+
+#include "common/network_timing.hpp"
+
+#include "../tools/common/command_line.hpp"
+
+#include <bantam/data/loader.hpp>
+
+#include <fmt/core.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <vector>
+
+namespace {
+
+using namespace bantam;
+
+void run(const std::filesystem::path& data, bench::TimingOptions options, int size) {
+    const HomeworkFolders folders = scan_homework(data, 11);
+    PictureOptions picture_options;
+    picture_options.threads = options.threads;
+    const LabeledPictures pictures = load_pictures(folders.root, folders.training, picture_options);
+    LoaderOptions loader_options;
+    loader_options.input = {size, size, 3};
+    loader_options.batch_size = options.batch;
+    TrainingLoader loader{loader_options};
+    loader.add(pictures);
+    const std::vector<std::int64_t> order = loader.epoch_order(0);
+    Batch batch;
+    std::int64_t index = 0;
+    const double milliseconds = bench::median(bench::time_calls(
+        options, [&] { loader.assemble(0, order, index++ % loader.batch_count(), batch); }));
+    fmt::print("{{\"mode\": \"feeding\", \"batch\": {}, \"stored_size\": {}, \"size\": {}, \"median_ms\": {:.4f}}}\n",
+               batch.count, pictures.store.stored_size(), size, milliseconds);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    bench::TimingOptions options;
+    std::filesystem::path data;
+    int size = 128;
+    options.threads = processor_count();
+    options.repeats = 100;
+    CommandLine line{"Times the cutting of training batches and prints one JSON line"};
+    line.option("--data", data, "Data set in the homework's layout, as tools/draw_sample_food11 draws one").required();
+    line.option("--batch", options.batch, "Pictures in a batch").between(1, 65536);
+    line.option("--size", size, "Height and width of the cut pictures").between(8, 1024);
+    line.option("--threads", options.threads, "Threads that decode the pictures before").between(1, 1024);
+    line.option("--repeats", options.repeats, "Batches timed, at most").between(1, 1'000'000);
+    return line.run(argc, argv, [&] { run(data, options, size); });
+}
