@@ -131,9 +131,9 @@ struct FusedRun : OperationSizes {
     static void forward(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* output, S* saved) {
         if (!pass.training) return infer(pass, weights, input, output, saved);
         [&]<std::size_t... Is>(std::index_sequence<Is...>) {
-            (forward_stage<Is>(pass, weights, input, saved), ...);
+            (forward_stage<Is>(alternating(pass, Is), weights, input, saved), ...);
         }(std::make_index_sequence<size>{});
-        finish(pass, output, saved);
+        finish(alternating(pass, size), output, saved);
     }
 
     template <std::size_t I>
@@ -296,7 +296,7 @@ struct FusedRun : OperationSizes {
                          const S* output_gradient, S* input_gradient, S* parameter_gradient) {
         const LastGradient behind{map_after<last>(pass, saved), output_gradient};
         const S* mean = norm_at<last>(saved).mean;
-        for_each_chunk(pass, [&](Chunk chunk, S*) {
+        for_each_chunk(alternating(pass, size + 1), [&](Chunk chunk, S*) {
             double* totals = pass.sums + chunk.index * sums;
             std::fill(totals, totals + 2 * channels<last>, 0.0);
             BatchNormArithmetic<channels<last>, S>::add_two(
@@ -310,7 +310,7 @@ struct FusedRun : OperationSizes {
         });
         add_partials(pass, pass.sums, sums, 2 * channels<last>, pass.sums);
         [&]<std::size_t... Is>(std::index_sequence<Is...>) {
-            (backward_stage<last - Is>(pass, weights, input, saved, behind, input_gradient, parameter_gradient), ...);
+            (backward_stage<last - Is>(alternating(pass, size + Is), weights, input, saved, behind, input_gradient, parameter_gradient), ...);
         }(std::make_index_sequence<size>{});
     }
 

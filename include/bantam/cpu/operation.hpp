@@ -6,6 +6,7 @@
 #include <bantam/cpu/stage_clock.hpp>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 
 #ifdef _OPENMP
@@ -30,6 +31,7 @@ struct Pass {
     std::int64_t scratch_stride = 0;
     S* partials = nullptr;    ///< `Operation::partials` scalars a chunk
     double* sums = nullptr;   ///< `Operation::sums` doubles a chunk
+    bool from_the_end = false;    ///< the order in which chunks are taken; see `for_each_chunk`
     StageClock* clock = nullptr;  ///< keeps the time of every stage, where somebody asks
 };
 
@@ -96,12 +98,23 @@ void parallel_for(std::int64_t count, int threads, Body&& body) {
 
 }  // namespace detail
 
-/// Runs `body(chunk, scratch)` for every chunk of the batch, in parallel.
+/// Runs `body(chunk, scratch)` for every chunk of the batch, in parallel. Passes over the same maps do well to
+/// alternate between the two orders: what one wrote last is still in the cache where the next begins.
 template <class S, class Body>
 void for_each_chunk(const Pass<S>& pass, Body&& body) {
-    detail::parallel_for(chunk_count(pass.count), pass.threads, [&](std::int64_t index, int thread) {
-        body(chunk_at(pass.count, index), pass.scratch + thread * pass.scratch_stride);
+    const std::int64_t chunks = chunk_count(pass.count);
+    detail::parallel_for(chunks, pass.threads, [&](std::int64_t index, int thread) {
+        body(chunk_at(pass.count, pass.from_the_end ? chunks - 1 - index : index),
+             pass.scratch + thread * pass.scratch_stride);
     });
+}
+
+/// `pass` with the order in which the `index`-th of several passes takes its chunks.
+template <class S>
+Pass<S> alternating(const Pass<S>& pass, std::size_t index) {
+    Pass<S> own = pass;
+    own.from_the_end = index % 2 == 1;
+    return own;
 }
 
 /// Adds the chunks' `size` partial sums in order: `total[i] = Σ_chunk partials[chunk·stride + i]`;
