@@ -2,16 +2,12 @@
 // Laws of whole networks: fused stages equal single ones, threads and batches change no bit, gradients
 // compose.
 #define BOOST_TEST_MODULE cpu_model
-#include <boost/test/unit_test.hpp>
+#include "compare_models.hpp"
 
 #include <bantam/bantam.hpp>
 
 #include <algorithm>
-#include <cmath>
-#include <cstddef>
 #include <cstdint>
-#include <limits>
-#include <string>
 #include <vector>
 
 using namespace bantam;
@@ -23,58 +19,6 @@ using Mixed = Network<Image<12, 10, 3>, Conv2d<9, 3, 2, ConvOptions{.bias = fals
                       DepthwiseSeparable<11>, InvertedResidual<11, 1, 2>, SqueezeExcite<4>,
                       Concatenate<Sequence<BatchNorm2d, SiLU>, Identity>, DepthwiseSeparable<12, 2, 3, HardSwish>,
                       LayerNorm, BatchNorm2d, GELU, Dropout<20>, GlobalAveragePool, Linear<5>>;
-
-template <class S>
-struct Everything {
-    std::vector<S> output, parameter_gradient, input_gradient, statistics, inferred;
-    bool operator==(const Everything&) const = default;
-};
-
-template <class S>
-std::vector<S> numbers(std::int64_t size, std::uint64_t stream) {
-    Random random{3, stream};
-    std::vector<S> values(static_cast<std::size_t>(size));
-    for (S& value : values) value = static_cast<S>(random.uniform(-1.5, 1.5));
-    return values;
-}
-
-template <class Net, class S, bool Fused = true>
-Everything<S> run(std::int64_t count, int threads) {
-    cpu::Model<Net, S, Fused> model{threads};
-    model.initialise(11);
-    const std::vector<S> input = numbers<S>(count * model.input_elements, 1);
-    const std::vector<S> output_gradient = numbers<S>(count * model.output_elements, 2);
-    Everything<S> result;
-    result.output.resize(output_gradient.size());
-    result.inferred.resize(output_gradient.size());
-    result.parameter_gradient.resize(model.parameters().size());
-    result.input_gradient.resize(input.size());
-    model.forward(input.data(), count, 77, result.output.data());
-    model.backward(output_gradient.data(), result.parameter_gradient.data(), result.input_gradient.data());
-    model.infer(input.data(), count, result.inferred.data());
-    result.statistics.assign(model.statistics().begin(), model.statistics().end());
-    return result;
-}
-
-template <class S>
-double largest_difference(const std::vector<S>& a, const std::vector<S>& b) {
-    double largest = 0.01, difference = 0;
-    for (std::size_t i = 0; i < a.size(); ++i) {
-        largest = std::max(largest, std::abs(static_cast<double>(a[i])));
-        const double here = std::abs(static_cast<double>(a[i]) - static_cast<double>(b[i]));
-        if (!(here <= difference)) difference = here;
-    }
-    return difference / largest;
-}
-
-template <class S>
-void agree(const Everything<S>& a, const Everything<S>& b, double tolerance) {
-    BOOST_TEST(largest_difference(a.output, b.output) <= tolerance);
-    BOOST_TEST(largest_difference(a.parameter_gradient, b.parameter_gradient) <= tolerance);
-    BOOST_TEST(largest_difference(a.input_gradient, b.input_gradient) <= tolerance);
-    BOOST_TEST(largest_difference(a.statistics, b.statistics) <= tolerance);
-    BOOST_TEST(largest_difference(a.inferred, b.inferred) <= tolerance);
-}
 
 }  // namespace
 

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <boost/test/unit_test.hpp>
+
+#include <bantam/core/random.hpp>
+#include <bantam/cpu/model.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <limits>
+#include <span>
+#include <type_traits>
+#include <vector>
+
+/// All that a model computes of one batch.
+template <class S>
+struct Everything {
+    std::vector<S> output, parameter_gradient, input_gradient, statistics, inferred;
+    bool operator==(const Everything&) const = default;
+};
+
+template <class S>
+std::vector<S> numbers(std::int64_t size, std::uint64_t stream) {
+    bantam::Random random{3, stream};
+    std::vector<S> values(static_cast<std::size_t>(size));
+    for (S& value : values) value = static_cast<S>(random.uniform(-1.5, 1.5));
+    return values;
+}
+
+/// Moves values off zeros and ones, behind which a forgotten bias or scale would hide.
+template <class S>
+void unsettle(std::span<S> values, std::uint64_t stream) {
+    bantam::Random random{4, stream};
+    for (S& value : values) value += static_cast<S>(random.uniform(-0.25, 0.25));
+}
+
+template <class Net, class S, bool Fused = true>
+Everything<S> run(std::int64_t count, int threads) {
+    bantam::cpu::Model<Net, S, Fused> model{threads};
+    model.initialise(11);
+    unsettle(model.parameters(), 1);
+    unsettle(model.statistics(), 2);
+    model.prepare();
+    const std::vector<S> input = numbers<S>(count * model.input_elements, 1);
+    const std::vector<S> output_gradient = numbers<S>(count * model.output_elements, 2);
+    Everything<S> result;
+    result.output.resize(output_gradient.size());
+    result.inferred.resize(output_gradient.size());
+    result.parameter_gradient.resize(model.parameters().size());
+    result.input_gradient.resize(input.size());
+    model.forward(input.data(), count, 77, result.output.data());
+    model.backward(output_gradient.data(), result.parameter_gradient.data(),
+                   result.input_gradient.data());
+    model.infer(input.data(), count, result.inferred.data());
+    result.statistics.assign(model.statistics().begin(), model.statistics().end());
+    return result;
+}
+
+/// Relative to the largest value; infinite where sizes differ, not a number where a value is not.
+template <class S>
+double largest_difference(const std::vector<S>& a, const std::vector<S>& b) {
+    if (a.size() != b.size()) return std::numeric_limits<double>::infinity();
+    double largest = 0.01, difference = 0;
+    for (std::size_t i = 0; i < a.size(); ++i) {
+        largest = std::max(largest, std::abs(static_cast<double>(a[i])));
+        const double here = std::abs(static_cast<double>(a[i]) - static_cast<double>(b[i]));
+        if (std::isnan(here)) return here;
+        difference = std::max(difference, here);
+    }
+    return difference / largest;
+}
+
+template <class S>
+void agree(const Everything<S>& a, const Everything<S>& b, double tolerance) {
+    BOOST_TEST(largest_difference(a.output, b.output) <= tolerance);
+    BOOST_TEST(largest_difference(a.parameter_gradient, b.parameter_gradient) <= tolerance);
+    BOOST_TEST(largest_difference(a.input_gradient, b.input_gradient) <= tolerance);
+    BOOST_TEST(largest_difference(a.statistics, b.statistics) <= tolerance);
+    BOOST_TEST(largest_difference(a.inferred, b.inferred) <= tolerance);
+}
+
+/// Checks that `Net` with its stages fused gives what `Reference` with every layer on its own
+/// gives, and the same bits on any number of threads.
+template <class Net, class Reference, class S>
+void fused_equals_reference(std::int64_t count, double tolerance) {
+    BOOST_TEST_CONTEXT("batch of " << count << ", scalars of " << sizeof(S) << " bytes") {
+        const Everything<S> one = run<Net, S, true>(count, 1);
+        agree(one, run<Reference, S, false>(count, 1), tolerance);
+        for (const int threads : {2, 3})
+            BOOST_CHECK_MESSAGE((run<Net, S, true>(count, threads) == one),
+                                threads << " threads give other bits than one");
+    }
+}
+
+/// The same in double and in float, with batches of a few samples and of more samples than chunks.
+template <class Net, class Reference = Net>
+void fused_equals_single_layers(std::initializer_list<std::int64_t> counts = {5, 18}) {
+    if constexpr (std::is_same_v<Net, Reference>) {
+        using Fused = typename bantam::cpu::Model<Net, double, true>::Program;
+        using Single = typename bantam::cpu::Model<Net, double, false>::Program;
+        static_assert(Fused::size < Single::size, "there is nothing to fuse");
+    }
+    for (const std::int64_t count : counts) {
+        fused_equals_reference<Net, Reference, double>(count, 1e-10);
+        fused_equals_reference<Net, Reference, float>(count, 2e-4);
+    }
+}
