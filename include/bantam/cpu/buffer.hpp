@@ -6,6 +6,7 @@
 #include <memory>
 #include <new>
 #include <type_traits>
+#include <utility>
 
 #ifdef __linux__
 #include <sys/mman.h>
@@ -20,6 +21,15 @@ class Buffer {
     static_assert(std::is_trivially_destructible_v<T>);
 
 public:
+    Buffer() = default;
+    Buffer(Buffer&& other) noexcept
+        : values_{std::move(other.values_)}, size_{std::exchange(other.size_, std::size_t{0})} {}
+    Buffer& operator=(Buffer&& other) noexcept {
+        values_ = std::move(other.values_);
+        size_ = std::exchange(other.size_, std::size_t{0});
+        return *this;
+    }
+
     T* data() { return values_.get(); }
     const T* data() const { return values_.get(); }
     std::size_t size() const { return size_; }

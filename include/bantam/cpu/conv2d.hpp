@@ -122,7 +122,7 @@ struct DenseKernel : OperationSizes {
     template <class Body>
     static void for_each_band(std::int64_t row, std::int64_t end, Body&& body) {
         while (row < end) {
-            const std::int64_t limit = whole_samples ? end : (row / output.height + 1) * output.height;
+            const std::int64_t limit = whole_samples ? end : std::min(end, (row / output.height + 1) * output.height);
             const std::int64_t rows = std::min(band_rows, limit - row);
             body(row, rows);
             row += rows;
@@ -172,7 +172,9 @@ struct DenseKernel : OperationSizes {
     template <class Source>
     class Stream {
         static constexpr std::int64_t batch = rows_worthwhile(Input);
-        using Window = RowWindow<Input, padding, input_rows_kept + batch - 1, S, batch>;
+        // Who asks may begin a band in the middle of a sample.
+        static constexpr std::int64_t rows_kept = input_rows_kept + (whole_samples ? reach : 0) + batch - 1;
+        using Window = RowWindow<Input, padding, rows_kept, S, batch>;
 
     public:
         static constexpr std::int64_t memory = Window::size;
