@@ -47,6 +47,20 @@ inline void for_each_block(Body&& body) {
     if constexpr (whole < Count) body.template operator()<static_cast<int>(Count - whole)>(whole);
 }
 
+/// Calls `body.template operator()<Width, Blocks>(offset)` so that groups of neighbouring blocks, whose
+/// coefficients fit the registers together, cover `Count` scalars.
+template <class S, std::int64_t Count, class Body>
+inline void for_each_group(Body&& body) {
+    constexpr int width = lanes<S>;
+    constexpr int together = 4;
+    constexpr std::int64_t groups = Count / (together * width);
+    constexpr int left = static_cast<int>(Count / width % together);
+    for (std::int64_t i = 0; i < groups; ++i) body.template operator()<width, together>(i * together * width);
+    if constexpr (left > 0) body.template operator()<width, left>(groups * together * width);
+    if constexpr (Count % width > 0)
+        body.template operator()<static_cast<int>(Count % width), 1>(Count - Count % width);
+}
+
 /// The same for a count known at run time; the end goes scalar by scalar.
 template <class S, class Body>
 inline void for_each_block(std::int64_t count, Body&& body) {

@@ -234,15 +234,25 @@ struct FusedRun : OperationSizes {
         NormGradient norm_gradient;
 
         const S* rows(std::int64_t first, std::int64_t count, S* to) const {
-            for (std::int64_t row = 0; row < count; ++row)
-                for_each_block<S, channels<I>>([&]<int Width>(std::int64_t c) {
-                    const Block<S, Width> gradient = norm_gradient.template at<Width>(first + row, c);
-                    store_block<S, Width>(to + row * channels<I> + c,
-                                          gradient * load_block<S, Width>(norm.scale + c) +
-                                              load_block<S, Width>(z + (first + row) * channels<I> + c) *
-                                                  load_block<S, Width>(norm.slope + c) +
-                                              load_block<S, Width>(norm.offset + c));
-                });
+            for_each_group<S, channels<I>>([&]<int Width, int Blocks>(std::int64_t c) {
+                Block<S, Width> scale[Blocks], slope[Blocks], offset[Blocks];
+                BANTAM_UNROLL(4)
+                for (int i = 0; i < Blocks; ++i) {
+                    scale[i] = load_block<S, Width>(norm.scale + c + i * Width);
+                    slope[i] = load_block<S, Width>(norm.slope + c + i * Width);
+                    offset[i] = load_block<S, Width>(norm.offset + c + i * Width);
+                }
+                const auto gradient = norm_gradient;
+                const S* own_z = z + first * channels<I> + c;
+                for (std::int64_t row = 0; row < count; ++row) {
+                    BANTAM_UNROLL(4)
+                    for (int i = 0; i < Blocks; ++i)
+                        store_block<S, Width>(
+                            to + row * channels<I> + c + i * Width,
+                            gradient.template at<Width>(first + row, c + i * Width) * scale[i] +
+                                (load_block<S, Width>(own_z + row * channels<I> + i * Width) * slope[i] + offset[i]));
+                }
+            });
             return to;
         }
     };

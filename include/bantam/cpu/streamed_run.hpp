@@ -24,10 +24,23 @@ struct LazyMap {
     const S* shift;
 
     const S* rows(std::int64_t first, std::int64_t count, S* to) const {
-        for (std::int64_t row = 0; row < count; ++row)
-            for_each_block<S, Channels>([&]<int Width>(std::int64_t c) {
-                store_block<S, Width>(to + row * Channels + c, value<Width>(first + row, c));
-            });
+        for_each_group<S, Channels>([&]<int Width, int Blocks>(std::int64_t c) {
+            Block<S, Width> scale_here[Blocks], shift_here[Blocks];
+            BANTAM_UNROLL(4)
+            for (int i = 0; i < Blocks; ++i) {
+                scale_here[i] = load_block<S, Width>(scale + c + i * Width);
+                shift_here[i] = load_block<S, Width>(shift + c + i * Width);
+            }
+            const S* from = raw + first * Channels + c;
+            for (std::int64_t row = 0; row < count; ++row) {
+                BANTAM_UNROLL(4)
+                for (int i = 0; i < Blocks; ++i)
+                    store_block<S, Width>(to + row * Channels + c + i * Width,
+                                          ActivationArithmetic<Act>::value(Block<S, Width>(
+                                              load_block<S, Width>(from + row * Channels + i * Width) * scale_here[i] +
+                                              shift_here[i])));
+            }
+        });
         return to;
     }
     template <int Width>
