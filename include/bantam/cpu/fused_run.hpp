@@ -4,6 +4,7 @@
 #include <bantam/core/network.hpp>
 #include <bantam/cpu/activations.hpp>
 #include <bantam/cpu/batch_norm2d.hpp>
+#include <bantam/cpu/block.hpp>
 #include <bantam/cpu/conv2d.hpp>
 #include <bantam/cpu/depthwise_conv2d.hpp>
 #include <bantam/cpu/hooks.hpp>
