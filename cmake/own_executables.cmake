@@ -42,7 +42,7 @@ endforeach()
 # g++ 12 sees overlapping copies in plain std::string additions (GCC bug 105651), and values that are
 # never set in its own header of AVX-512 intrinsics (GCC bug 105593).
 target_compile_options(bantam_own_dependencies INTERFACE
-    "$<$<AND:$<CXX_COMPILER_ID:GNU>,$<VERSION_LESS:$<CXX_COMPILER_VERSION>,13>>:-Wno-restrict;-Wno-maybe-uninitialized>")
+    "$<$<AND:$<CXX_COMPILER_ID:GNU>,$<VERSION_LESS:$<CXX_COMPILER_VERSION>,13>>:-Wno-restrict;-Wno-uninitialized;-Wno-maybe-uninitialized>")
 
 set(BANTAM_WARNINGS -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror)
 
