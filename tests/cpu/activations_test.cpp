@@ -2,12 +2,43 @@
 #define BOOST_TEST_MODULE cpu_activations
 #include "layer_passes.hpp"
 
+#include <bantam/cpu/activations.hpp>
 #include <bantam/layers/activations.hpp>
 #include <bantam/layers/gate.hpp>
 
 #include <cmath>
 
 using namespace bantam;
+
+namespace {
+
+/// A vector in registers gets what an array gets, in every lane.
+template <class Act, class S>
+void is_the_same_in_registers() {
+    static_assert(cpu::takes_few_instructions<Act>);
+    for (const S x : {S(-7), S(-3), S(-1), S(-0.0), S(0), S(0.5), S(3), S(6), S(6.5), S(1e30), cpu::infinity<S>,
+                      -cpu::infinity<S>, std::numeric_limits<S>::quiet_NaN()}) {
+        const cpu::Vector<S> sums = cpu::broadcast(x);
+        const cpu::Vector<S> values = cpu::ActivationArithmetic<Act>::value(sums);
+        const S expected = cpu::ActivationArithmetic<Act>::value(cpu::Block<S, 1>::Constant(x).eval())[0];
+        for (int lane = 0; lane < cpu::lanes<S>; ++lane)
+            BOOST_TEST((values[lane] == expected || (std::isnan(values[lane]) && std::isnan(expected))),
+                       x << " becomes " << values[lane] << ", expected " << expected);
+    }
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(activations_in_registers_are_the_same_and_keep_nan) {
+    is_the_same_in_registers<Identity, float>();
+    is_the_same_in_registers<ReLU, float>();
+    is_the_same_in_registers<ReLU, double>();
+    is_the_same_in_registers<ReLU6, float>();
+    is_the_same_in_registers<ReLU6, double>();
+    is_the_same_in_registers<HardSigmoid, float>();
+    is_the_same_in_registers<HardSwish, float>();
+    is_the_same_in_registers<HardSwish, double>();
+}
 
 BOOST_AUTO_TEST_CASE(activations_pass) {
     layer_passes<ReLU, Shape{3, 5, 3}>();

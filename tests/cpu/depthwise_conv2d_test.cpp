@@ -11,6 +11,9 @@ BOOST_AUTO_TEST_CASE(depthwise_convolutions_with_odd_channels_pass) {
     layer_passes<DepthwiseConv2d<3, 1, ConvOptions{.bias = false}>, Shape{4, 6, 19}>({3});
     layer_passes<DepthwiseConv2d<3, 2>, Shape{7, 6, 17}>({2});
     layer_passes<DepthwiseConv2d<1>, Shape{2, 3, 3}>({2});
+    // Several groups of positions and what is left of them.
+    layer_passes<DepthwiseConv2d<3>, Shape{3, 21, 3}>({2});
+    layer_passes<DepthwiseConv2d<5, 2>, Shape{3, 39, 2}>({2});
 }
 
 BOOST_AUTO_TEST_CASE(vector_wide_channels_pass) {

@@ -142,21 +142,57 @@ struct Lines {
     }
 };
 
-/// The first `rows` rows of the lines times all panels.
+/// The first `rows` rows of the lines times B.
 template <class S>
-bool multiplies_panels(const Lines<S>& left, std::int64_t rows, std::int64_t n) {
+bool multiplies_windows(const Lines<S>& left, std::int64_t rows, std::int64_t n) {
     const std::int64_t k = left.count * left.length;
     const std::vector<S> b = numbers<S>(k * n, 2);
     const std::vector<S> panels = packed(k, n, b);
     Framed<S> c{rows, n};
-    for (std::int64_t n0 = 0; n0 < n; n0 += cpu::panel_width<S>)
-        cpu::multiply_panel<S>(rows, left.segments(), panels.data() + n0 * k, n0, n, c.begin(),
-                               c.stride);
+    cpu::multiply_windows<S>(rows, left.segments(), panels.data(), n, c.begin(), c.stride);
     return c.is(k, [&](std::int64_t row, std::int64_t column, double) {
         return sum_of_products(
             k, [&](std::int64_t i) { return left.at(row, i); },
             [&](std::int64_t i) { return b[static_cast<std::size_t>(i * n + column)]; });
     });
+}
+
+/// One line whose segments' length and step the compiler knows.
+template <std::int64_t Length, std::int64_t Step, class S>
+bool multiplies_line(std::int64_t width, std::int64_t segments, std::int64_t n) {
+    const Lines<S> left{1, width, segments, Length, Step, 2};
+    const std::int64_t k = segments * Length;
+    const std::vector<S> b = numbers<S>(k * n, 2);
+    const std::vector<S> panels = packed(k, n, b);
+    Framed<S> c{width, n};
+    cpu::multiply_line<Length, Step, S>(left.segments(), panels.data(), n, c.begin(), c.stride);
+    return c.is(k, [&](std::int64_t row, std::int64_t column, double) {
+        return sum_of_products(
+            k, [&](std::int64_t i) { return left.at(row, i); },
+            [&](std::int64_t i) { return b[static_cast<std::size_t>(i * n + column)]; });
+    });
+}
+
+/// A product that gets two biases on its way to memory, counted from a channel on.
+template <class S>
+bool finishes(std::int64_t m, std::int64_t n, std::int64_t k) {
+    const std::vector<S> a = numbers<S>(m * k, 1), b = numbers<S>(k * n, 2);
+    const std::vector<S> panels = packed(k, n, b), first = numbers<S>(n + 3, 3), second = numbers<S>(n + 3, 4);
+    using Finish = cpu::FinishInTurn<cpu::AddBias<S>, cpu::AddBias<S>>;
+    const auto finish = Finish{{first.data()}, {second.data()}}.from(3);
+    Framed<S> plain{m, n}, windows{m, n};
+    cpu::multiply<false>(m, n, k, a.data(), k, panels.data(), plain.begin(), plain.stride, finish);
+    Lines<S> left{1, m, 1, k, k, 0};
+    std::copy(a.begin(), a.end(), left.values.begin());
+    cpu::multiply_windows<S>(m, left.segments(), panels.data(), n, windows.begin(), windows.stride, finish);
+    const auto expected = [&](std::int64_t row, std::int64_t column, double) {
+        const auto channel = static_cast<std::size_t>(column + 3);
+        return static_cast<double>(first[channel]) + static_cast<double>(second[channel]) +
+               sum_of_products(
+                   k, [&](std::int64_t i) { return a[static_cast<std::size_t>(row * k + i)]; },
+                   [&](std::int64_t i) { return b[static_cast<std::size_t>(i * n + column)]; });
+    };
+    return plain.is(k + 2, expected) && windows.is(k + 2, expected);
 }
 
 template <class S>
@@ -220,15 +256,14 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(packed_panels_hold_every_element_and_zeros, S, Sca
         for (const S value : b) wanted += std::abs(static_cast<double>(value));
         for (const S value : panels) there += std::abs(static_cast<double>(value));
         BOOST_TEST(std::abs(there - wanted) <= 1e-12 * wanted);
-        for (std::int64_t n0 = 0; n0 < n; n0 += cpu::panel_width<S>) {
-            const std::int64_t columns = cpu::panel_columns<S>(n0, n);
-            for (std::int64_t i = 0; i < k * std::min(columns, n - n0); ++i) {
+        cpu::for_each_panel<S>(n, [&]<int Vectors>(std::int64_t n0, std::int64_t width) {
+            for (std::int64_t i = 0; i < k * width; ++i) {
                 const std::int64_t row = i % k;
                 const std::int64_t column = i / k;
-                BOOST_TEST(panels[static_cast<std::size_t>(n0 * k + row * columns + column)] ==
+                BOOST_TEST(panels[static_cast<std::size_t>(n0 * k + row * Vectors * cpu::lanes<S> + column)] ==
                            b[static_cast<std::size_t>(row * n + n0 + column)]);
             }
-        }
+        });
     }
 }
 
@@ -255,7 +290,7 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(products_in_several_blocks_of_rows_agree, S, Scala
 BOOST_AUTO_TEST_CASE_TEMPLATE(a_panel_times_one_segment_is_the_plain_product, S, Scalars) {
     for_each_size([](std::int64_t m, std::int64_t n, std::int64_t k) {
         const Lines<S> left{1, m, 1, k, k, 0};
-        BOOST_CHECK_MESSAGE(multiplies_panels<S>(left, m, n), m << 'x' << n << 'x' << k);
+        BOOST_CHECK_MESSAGE(multiplies_windows<S>(left, m, n), m << 'x' << n << 'x' << k);
     });
 }
 
@@ -268,10 +303,26 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(a_panel_takes_lines_and_segments_wherever_they_lie
                 for (const std::int64_t step : {1, 4, 9}) {
                     const Lines<S> left{lines, width, 3, 4, step, 2};
                     BOOST_CHECK_MESSAGE(
-                        multiplies_panels<S>(left, m, n),
+                        multiplies_windows<S>(left, m, n),
                         m << 'x' << n << " in lines of " << width << ", step " << step);
                 }
             }
+}
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(a_line_of_short_segments_is_the_plain_product, S, Scalars) {
+    for (std::int64_t width = 1; width <= 3 * cpu::tile_rows; ++width)
+        for (std::int64_t n = 1; n <= most_columns; n += 3) {
+            BOOST_CHECK_MESSAGE((multiplies_line<9, 6, S>(width, 3, n)), width << 'x' << n);
+            BOOST_CHECK_MESSAGE((multiplies_line<1, 1, S>(width, 2, n)), width << 'x' << n);
+            BOOST_CHECK_MESSAGE((multiplies_line<4, 11, S>(width, 1, n)), width << 'x' << n);
+        }
+}
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(a_finish_is_applied_once_to_every_sum, S, Scalars) {
+    for_each_size([](std::int64_t m, std::int64_t n, std::int64_t k) {
+        BOOST_CHECK_MESSAGE(finishes<S>(m, n, k), m << 'x' << n << 'x' << k);
+    });
+    BOOST_TEST(finishes<S>(145, 21, 700));
 }
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(a_transposed_product_is_added_to_what_is_there, S, Scalars) {

@@ -116,6 +116,16 @@ BOOST_AUTO_TEST_CASE(a_batch_of_rows_is_asked_for_at_once_and_ends_with_the_samp
     BOOST_TEST((slide<0, 0, 1, 7, false>(0, 2) == samples));
 }
 
+BOOST_AUTO_TEST_CASE(a_batch_without_padding_lands_in_the_ring_and_ends_with_it) {
+    using Asked = std::vector<std::pair<std::int64_t, std::int64_t>>;
+    // A ring of 2 + 3 rows: the second batch is cut where the ring begins again.
+    const Asked cut{{0, 3}, {3, 2}, {5, 2}, {7, 3}, {10, 3}, {13, 1}};
+    BOOST_TEST((slide<0, 2, 1, 3, true>(0, 2) == cut));
+    BOOST_TEST((slide<0, 2, 1, 3, false>(0, 2) == cut));
+    covers(slide<0, 2, 2, 3, false>(0, 40), 0, 40 * map.height);
+    covers(slide<0, 3, 1, 3, true>(0, 40), 0, 40 * map.height);
+}
+
 BOOST_AUTO_TEST_CASE(a_row_that_is_there_is_not_asked_for_again) {
     using Window = cpu::RowWindow<map, 1, 4, double>;
     std::vector<double> memory(static_cast<std::size_t>(Window::size));
@@ -151,8 +161,8 @@ BOOST_AUTO_TEST_CASE(a_window_touches_no_memory_but_its_own) {
 }
 
 BOOST_AUTO_TEST_CASE(narrow_maps_are_asked_for_in_many_rows_and_wide_ones_in_one) {
-    static_assert(cpu::rows_worthwhile({50, 12, 3}) == 8);
+    static_assert(cpu::rows_worthwhile({50, 12, 3}) == 10);
     static_assert(cpu::rows_worthwhile({5, 12, 3}) == 5);
-    static_assert(cpu::rows_worthwhile({50, 97, 3}) == 1);
+    static_assert(cpu::rows_worthwhile({50, 129, 3}) == 1);
     static_assert(cpu::rows_worthwhile({1, 1, 3}) == 1);
 }

@@ -9,12 +9,45 @@
 
 #include <cmath>
 #include <limits>
+#include <type_traits>
+#include <utility>
 
 namespace bantam::cpu {
 
-/// Value and derivative of an activation on an Eigen array `A`.
+/// Value and derivative of an activation on an Eigen array `A`. Where `takes_few_instructions<Act>`, the
+/// value of a vector in registers, too.
 template <class Act>
 struct ActivationArithmetic;
+
+/// Activations that a kernel may apply to sums in registers, many times in line.
+template <class Act>
+inline constexpr bool takes_few_instructions =
+    std::is_same_v<Act, Identity> || std::is_same_v<Act, ReLU> || std::is_same_v<Act, ReLU6> ||
+    std::is_same_v<Act, HardSigmoid> || std::is_same_v<Act, HardSwish>;
+
+// The same words for an Eigen array and a vector in registers.
+template <class A>
+struct ScalarOf {
+    using type = typename A::Scalar;
+};
+template <VectorRegister A>
+struct ScalarOf<A> {
+    using type = std::remove_cvref_t<decltype(std::declval<A&>()[0])>;
+};
+template <class A>
+inline A not_below(const A& x, typename ScalarOf<A>::type low) {
+    if constexpr (VectorRegister<A>)
+        return at_least<typename ScalarOf<A>::type>(x, broadcast(low));
+    else
+        return x.max(low);
+}
+template <class A>
+inline A not_above(const A& x, typename ScalarOf<A>::type high) {
+    if constexpr (VectorRegister<A>)
+        return at_most<typename ScalarOf<A>::type>(x, broadcast(high));
+    else
+        return x.min(high);
+}
 
 template <class S>
 inline constexpr S infinity = std::numeric_limits<S>::infinity();
@@ -36,7 +69,7 @@ template <>
 struct ActivationArithmetic<ReLU> {
     template <class A>
     static A value(const A& x) {
-        return x.max(typename A::Scalar(0));
+        return not_below(x, 0);
     }
     template <class A>
     static A derivative(const A& x) {
@@ -49,8 +82,7 @@ template <>
 struct ActivationArithmetic<ReLU6> {
     template <class A>
     static A value(const A& x) {
-        using S = typename A::Scalar;
-        return x.max(S(0)).min(S(6));
+        return not_above(not_below(x, 0), 6);
     }
     template <class A>
     static A derivative(const A& x) {
@@ -91,8 +123,8 @@ template <>
 struct ActivationArithmetic<HardSigmoid> {
     template <class A>
     static A value(const A& x) {
-        using S = typename A::Scalar;
-        return (x + S(3)).max(S(0)).min(S(6)) * S(1.0 / 6);
+        using S = typename ScalarOf<A>::type;
+        return not_above(not_below(A(x + S(3)), 0), 6) * S(1.0 / 6);
     }
     template <class A>
     static A derivative(const A& x) {

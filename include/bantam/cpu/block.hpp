@@ -5,6 +5,8 @@
 
 #include <Eigen/Core>
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 
 namespace bantam::cpu {
@@ -61,7 +63,16 @@ inline void for_each_group(Body&& body) {
         body.template operator()<static_cast<int>(Count % width), 1>(Count - Count % width);
 }
 
-/// The same for a count known at run time; the end goes scalar by scalar.
+/// The blocks of a group.
+template <class S, int Width, int Blocks>
+inline std::array<Block<S, Width>, Blocks> load_group(const S* from) {
+    std::array<Block<S, Width>, Blocks> blocks;
+    BANTAM_UNROLL(4)
+    for (std::size_t i = 0; i < Blocks; ++i) blocks[i] = load_block<S, Width>(from + i * Width);
+    return blocks;
+}
+
+/// Blocks that cover a count known at run time; the end goes scalar by scalar.
 template <class S, class Body>
 inline void for_each_block(std::int64_t count, Body&& body) {
     constexpr int width = lanes<S>;

@@ -63,14 +63,20 @@ struct DenseKernel : OperationSizes {
             return result;
         }
 
-        /// The windows of `row_count` rows of `width` positions, `step` scalars apart, times a group's
+        /// The windows of `row_count` rows of `Width` positions, `Step` scalars apart, times a group's
         /// panels of N columns; the group's part of C begins at `c`.
-        template <std::int64_t N>
-        static void multiply(std::int64_t group, const Begins* rows, std::int64_t row_count, std::int64_t width,
-                             std::int64_t step, const S* panels, S* c) {
-            const Segments<S> left{rows->data(), count, length, step, width, group * Channels};
-            for (std::int64_t n0 = 0; n0 < N; n0 += panel_width<S>)
-                multiply_panel<S>(row_count * width, left, panels + n0 * count * length, n0, N, c, N * groups);
+        template <std::int64_t N, std::int64_t Width, std::int64_t Step, class Finish = AsSummed<S>>
+        static void multiply(std::int64_t group, const Begins* rows, std::int64_t row_count, const S* panels, S* c,
+                             const Finish& finish = {}) {
+            // The few channels of a picture, in lines that fill a tile.
+            constexpr bool short_segments = length <= 16 && Width >= tile_rows;
+            if constexpr (short_segments)
+                for (std::int64_t row = 0; row < row_count; ++row)
+                    multiply_line<length, Step, S>({rows[row].data(), count, length, Step, Width, group * Channels},
+                                                   panels, N, c + row * Width * N * groups, N * groups, finish);
+            else
+                multiply_windows<S>(row_count * Width, {rows->data(), count, length, Step, Width, group * Channels},
+                                    panels, N, c, N * groups, finish);
         }
     };
     using ForwardWindow = Window<in>;
@@ -145,16 +151,15 @@ struct DenseKernel : OperationSizes {
     }
 
     /// `rows` lines of the output from line `row` on, a band at most.
-    template <class Rows, class Source>
+    template <class Rows, class Source, class Finish>
     static void forward_band(Rows& window, const Source& source, const Weights<S>& weights, std::int64_t row,
-                             std::int64_t rows, S* to) {
+                             std::int64_t rows, S* to, const Finish& finish) {
         const auto windows = windows_of(window, source, row, rows);
+        const auto finish_all = after_bias<Conv::bias>(weights.parameters + weight_count, finish);
         for (std::int64_t group = 0; group < groups; ++group)
-            ForwardWindow::template multiply<out>(group, windows.data(), rows, output.width, stride * Input.channels,
-                                                  weights.packed + group * (forward_panels + backward_panels),
-                                                  to + group * out);
-        if constexpr (Conv::bias)
-            add_bias<S>(rows * output.width, output.channels, weights.parameters + weight_count, to);
+            ForwardWindow::template multiply<out, output.width, stride * Input.channels>(
+                group, windows.data(), rows, weights.packed + group * (forward_panels + backward_panels),
+                to + group * out, finish_all.from(group * out));
     }
 
     template <class Source, class Wrote>
@@ -164,7 +169,7 @@ struct DenseKernel : OperationSizes {
         for_each_band(chunk.first * output.height, (chunk.first + chunk.count) * output.height,
                       [&](std::int64_t row, std::int64_t rows) {
                           const std::int64_t first = row * output.width;
-                          forward_band(window, source, weights, row, rows, z + first * output.channels);
+                          forward_band(window, source, weights, row, rows, z + first * output.channels, AsSummed<S>{});
                           wrote(first, rows * output.width);
                       });
     }
@@ -181,13 +186,13 @@ struct DenseKernel : OperationSizes {
         Stream(const Source& source, const Weights<S>& weights, Chunk chunk, S* memory_here)
             : source_{source}, weights_{weights}, window_{memory_here, chunk.first} {}
 
-        const S* rows(std::int64_t first, std::int64_t count, S* to) const {
+        template <class Finish>
+        void rows(std::int64_t first, std::int64_t count, S* to, const Finish& finish) const {
             for_each_band(first / output.width, (first + count) / output.width,
                           [&](std::int64_t row, std::int64_t rows_here) {
                               forward_band(window_, source_, weights_, row, rows_here,
-                                           to + (row * output.width - first) * output.channels);
+                                           to + (row * output.width - first) * output.channels, finish);
                           });
-            return to;
         }
 
     private:
@@ -264,9 +269,9 @@ struct DenseKernel : OperationSizes {
                 BackwardWindow::begins([&](std::int64_t ky) { return gradients.row(n, top + ky * dilation); });
         }
         for (std::int64_t group = 0; group < groups; ++group)
-            BackwardWindow::template multiply<in>(
-                group, windows.data(), rows, Input.width, output.channels,
-                weights.packed + group * (forward_panels + backward_panels) + forward_panels, to + group * in);
+            BackwardWindow::template multiply<in, Input.width, output.channels>(
+                group, windows.data(), rows, weights.packed + group * (forward_panels + backward_panels) + forward_panels,
+                to + group * in);
         sink(row * Input.width, rows * Input.width, to);
     }
 

@@ -21,36 +21,59 @@ struct WindowTap {
     std::int64_t weight;  ///< scalars from the row's weights
 };
 
-/// out[x, c] = bias[c] + Σ over `rows` and `Taps` of source · weight, for `count` positions that lie
-/// `in_step` and `out_step` scalars apart.
-template <std::int64_t Channels, std::size_t Taps, class S>
-void window_sums(std::int64_t rows, const S* const* sources, const S* const* weights,
-                 const std::array<WindowTap, Taps>& taps, std::int64_t in_step, std::int64_t out_step,
-                 std::int64_t count, const S* bias, S* out) {
-    // Several positions share each weight that is fetched, and neighbours the values under it.
-    constexpr int together = 4;
-    std::int64_t x = 0;
-    const auto positions = [&]<int Count>() {
-        for_each_vector<S, Channels>([&](std::int64_t c, auto fetch, auto put) {
-            Vector<S> sums[Count];
-            BANTAM_UNROLL(4)
-            for (int i = 0; i < Count; ++i) sums[i] = bias ? fetch(bias + c) : Vector<S>{};
-            for (std::int64_t row = 0; row < rows; ++row) {
-                const S* from = sources[row] + x * in_step + c;
-                BANTAM_UNROLL(7)
-                for (std::size_t tap = 0; tap < Taps; ++tap) {
-                    const Vector<S> w = fetch(weights[row] + taps[tap].weight + c);
-                    BANTAM_UNROLL(4)
-                    for (int i = 0; i < Count; ++i) sums[i] += fetch(from + taps[tap].source + i * in_step) * w;
+/// out[x, c] = Σ over `Rows` and `Taps` of source · weight, as `finish` leaves it, for `Count` positions
+/// that lie `InStep` and `OutStep` scalars apart.
+template <std::int64_t Channels, std::int64_t InStep, std::int64_t OutStep, std::int64_t Count, auto Taps,
+          std::size_t Rows, class S, class Finish>
+void window_sums(const std::array<const S*, Rows>& sources, const std::array<const S*, Rows>& weights,
+                 const Finish& finish, S* out) {
+    // A window's weights stay in registers where they are few; neighbours share the values under it.
+    constexpr std::size_t columns = Taps.size();
+    constexpr bool keeps_weights = Rows * columns <= 9;
+    constexpr std::int64_t together = vector_bytes == 64 ? 8 : 4;
+    for_each_vector<S, Channels>([&](std::int64_t c, auto fetch, auto put) {
+        const auto finished = finish.at(c, fetch);
+        const auto weight = [&](std::size_t row, std::size_t tap) {
+            return fetch(weights[row] + Taps[tap].weight + c);
+        };
+        const S* from[std::max<std::size_t>(1, Rows)];
+        Vector<S> kept[keeps_weights && Rows * columns > 0 ? Rows * columns : 1];
+        for (std::size_t row = 0; row < Rows; ++row) from[row] = sources[row] + c;
+        if constexpr (keeps_weights) {
+            BANTAM_UNROLL(3)
+            for (std::size_t row = 0; row < Rows; ++row) {
+                BANTAM_UNROLL(3)
+                for (std::size_t tap = 0; tap < columns; ++tap) kept[row * columns + tap] = weight(row, tap);
+            }
+        }
+        const auto positions = [&, to = out + c]<int Together>(std::int64_t x) {
+            Vector<S> sums[Together];
+            BANTAM_UNROLL(8)
+            for (int i = 0; i < Together; ++i) sums[i] = Vector<S>{};
+            const auto add = [&](std::size_t row, std::size_t tap, const Vector<S>& w) {
+                BANTAM_UNROLL(8)
+                for (int i = 0; i < Together; ++i)
+                    sums[i] += fetch(from[row] + Taps[tap].source + (x + i) * InStep) * w;
+            };
+            if constexpr (keeps_weights) {
+                BANTAM_UNROLL(3)
+                for (std::size_t row = 0; row < Rows; ++row) {
+                    BANTAM_UNROLL(3)
+                    for (std::size_t tap = 0; tap < columns; ++tap) add(row, tap, kept[row * columns + tap]);
+                }
+            } else {
+                for (std::size_t row = 0; row < Rows; ++row) {
+                    BANTAM_UNROLL(7)
+                    for (std::size_t tap = 0; tap < columns; ++tap) add(row, tap, weight(row, tap));
                 }
             }
-            BANTAM_UNROLL(4)
-            for (int i = 0; i < Count; ++i) put(out + (x + i) * out_step + c, sums[i]);
-        });
-        x += Count;
-    };
-    while (x + together <= count) positions.template operator()<together>();
-    while (x < count) positions.template operator()<1>();
+            BANTAM_UNROLL(8)
+            for (int i = 0; i < Together; ++i) put(to + (x + i) * OutStep, finished(sums[i]));
+        };
+        constexpr std::int64_t in_groups = Count / together * together;
+        for (std::int64_t x = 0; x < in_groups; x += together) positions.template operator()<together>(x);
+        if constexpr (in_groups < Count) positions.template operator()<Count - in_groups>(in_groups);
+    });
 }
 
 /// Adds to weight_gradient [Kernel²][Channels] what one row of output gradients makes of the input rows
@@ -101,6 +124,10 @@ struct DepthwiseKernel : OperationSizes {
     static constexpr std::int64_t packed = weight_count;
     static constexpr std::int64_t partials = weight_count + (Conv::bias ? channels : 0);
 
+    // On the way there the first and last positions leave out the taps that find padding; on the way back
+    // padded rows spare the tests.
+    template <std::int64_t Batch>
+    using ForwardWindow = RowWindow<Input, 0, (reach + 2 * Batch - 1) / Batch * Batch, S, Batch>;
     using InputWindow = RowWindow<Input, padding, reach + 1, S>;
     // Input position x hears from output positions (x + padding − k·dilation) / stride.
     static constexpr std::int64_t before = std::max<std::int64_t>(0, (reach - padding) / Stride);
@@ -124,53 +151,89 @@ struct DepthwiseKernel : OperationSizes {
         return rows;
     }
 
-    static constexpr auto taps_along_x = [] {
-        std::array<WindowTap, Kernel> result{};
-        for (int kx = 0; kx < Kernel; ++kx)
-            result[static_cast<std::size_t>(kx)] = {kx * dilation * channels, kx * channels};
+    /// Output position `x` reads the map at position x · Stride − padding and on.
+    static constexpr std::int64_t begin_of(std::int64_t x) { return x * Stride - padding; }
+
+    /// The taps that find output position `X` a value in the map, from the map's position `Origin`.
+    template <std::int64_t X, std::int64_t Origin>
+    static constexpr auto taps_at = [] {
+        constexpr auto inside = [](std::int64_t kx) {
+            const std::int64_t position = begin_of(X) + kx * dilation;
+            return position >= 0 && position < Input.width;
+        };
+        constexpr std::size_t count = [=] {
+            std::size_t found = 0;
+            for (std::int64_t kx = 0; kx < Kernel; ++kx) found += inside(kx);
+            return found;
+        }();
+        std::array<WindowTap, count> result{};
+        std::size_t i = 0;
+        for (std::int64_t kx = 0; kx < Kernel; ++kx)
+            if (inside(kx)) result[i++] = {(begin_of(X) + kx * dilation - Origin) * channels, kx * channels};
         return result;
     }();
 
+    // Output positions that read the map alone lie between these.
+    static constexpr std::int64_t inner_begin = std::min(output.width, (padding + Stride - 1) / Stride);
+    static constexpr std::int64_t inner_end =
+        std::max(inner_begin, Input.width + padding - reach > 0
+                                  ? std::min(output.width, (Input.width + padding - reach - 1) / Stride + 1)
+                                  : 0);
+
     /// Line y of sample n of the output, from a window that gets its rows from `source`.
-    template <class Window, class Source>
+    template <class Window, class Source, class Finish>
     static void forward_line(Window& window, const Source& source, const Weights<S>& weights, std::int64_t n,
-                             std::int64_t y, S* to) {
+                             std::int64_t y, S* to, const Finish& finish) {
         window.fill_to(source, n, y * Stride - padding + reach);
         const std::array<const S*, Kernel> rows = rows_under(window, n, y);
         std::array<const S*, Kernel> tap_rows;
         for (int ky = 0; ky < Kernel; ++ky)
             tap_rows[static_cast<std::size_t>(ky)] = weights.packed + ky * Kernel * channels;
-        window_sums<channels>(Kernel, rows.data(), tap_rows.data(), taps_along_x, Stride * channels, channels,
-                              output.width, Conv::bias ? weights.parameters + weight_count : nullptr, to);
+        const auto finish_all = after_bias<Conv::bias>(weights.parameters + weight_count, finish);
+        const auto edge = [&]<std::int64_t X>() {
+            window_sums<channels, 0, 0, 1, taps_at<X, 0>>(rows, tap_rows, finish_all, to + X * channels);
+        };
+        const auto edges = [&]<std::int64_t First, std::int64_t... Xs>(std::integer_sequence<std::int64_t, Xs...>) {
+            (edge.template operator()<First + Xs>(), ...);
+        };
+        edges.template operator()<0>(std::make_integer_sequence<std::int64_t, inner_begin>{});
+        if constexpr (inner_begin < inner_end) {
+            std::array<const S*, Kernel> starts = rows;
+            for (const S*& start : starts) start += begin_of(inner_begin) * channels;
+            window_sums<channels, Stride * channels, channels, inner_end - inner_begin,
+                        taps_at<inner_begin, begin_of(inner_begin)>>(starts, tap_rows, finish_all,
+                                                                     to + inner_begin * channels);
+        }
+        edges.template operator()<inner_end>(
+            std::make_integer_sequence<std::int64_t, output.width - inner_end>{});
     }
 
     template <class Source, class Wrote>
     static void forward_chunk(Chunk chunk, const Weights<S>& weights, const Source& source, S* z, Wrote&& wrote,
                               S* scratch_here) {
-        InputWindow window{scratch_here, chunk.first};
+        ForwardWindow<1> window{scratch_here, chunk.first};
         for (std::int64_t n = chunk.first; n < chunk.first + chunk.count; ++n)
             for (std::int64_t y = 0; y < output.height; ++y) {
                 const std::int64_t first = (n * output.height + y) * output.width;
-                forward_line(window, source, weights, n, y, z + first * channels);
+                forward_line(window, source, weights, n, y, z + first * channels, AsSummed<S>{});
                 wrote(first, output.width);
             }
     }
 
     template <class Source>
     class Stream {
-        static constexpr std::int64_t batch = rows_worthwhile(Input);
-        using Window = RowWindow<Input, padding, reach + batch, S, batch>;
+        using Window = ForwardWindow<rows_worthwhile(Input)>;
 
     public:
         static constexpr std::int64_t memory = Window::size;
         Stream(const Source& source, const Weights<S>& weights, Chunk chunk, S* memory_here)
             : source_{source}, weights_{weights}, window_{memory_here, chunk.first} {}
 
-        const S* rows(std::int64_t first, std::int64_t count, S* to) const {
+        template <class Finish>
+        void rows(std::int64_t first, std::int64_t count, S* to, const Finish& finish) const {
             for (std::int64_t line = first / output.width; line < (first + count) / output.width; ++line)
                 forward_line(window_, source_, weights_, line / output.height, line % output.height,
-                             to + (line * output.width - first) * channels);
-            return to;
+                             to + (line * output.width - first) * channels, finish);
         }
 
     private:
@@ -206,44 +269,43 @@ struct DepthwiseKernel : OperationSizes {
         }
     }
 
-    /// The taps along x that reach the input positions with (x + padding) % Stride == Phase.
+    /// The taps that reach input positions with (position + padding) % Stride == Phase.
     template <std::int64_t Phase>
     static constexpr auto taps_of_phase = [] {
         constexpr std::size_t count = [] {
             std::size_t found = 0;
-            for (int kx = 0; kx < Kernel; ++kx) found += kx * dilation % Stride == Phase;
+            for (int k = 0; k < Kernel; ++k) found += k * dilation % Stride == Phase;
             return found;
         }();
         std::array<WindowTap, count> result{};
         std::size_t i = 0;
-        for (int kx = 0; kx < Kernel; ++kx)
-            if (kx * dilation % Stride == Phase)
-                result[i++] = {-(kx * dilation - Phase) / Stride * channels, kx * channels};
+        for (int k = 0; k < Kernel; ++k)
+            if (k * dilation % Stride == Phase)
+                result[i++] = {-(k * dilation - Phase) / Stride * channels, k * channels};
         return result;
     }();
 
     /// Row y of sample n of dL/d(input).
     static void input_gradient_row(const GradientWindow& gradients, std::int64_t n, std::int64_t y,
                                    const S* packed_weights, S* to) {
-        std::array<const S*, Kernel> rows{}, tap_rows{};
-        std::size_t count = 0;
-        for (int ky = 0; ky < Kernel; ++ky) {
-            const std::int64_t from = y + padding - ky * dilation;
-            if (from < 0 || from % Stride != 0 || from / Stride >= output.height) continue;
-            rows[count] = gradients.row(n, from / Stride) + gradient_padding * channels;
-            tap_rows[count++] = packed_weights + ky * Kernel * channels;
-        }
-        const auto phase = [&]<std::int64_t Phase>() {
-            constexpr std::int64_t first = ((Phase - padding) % Stride + Stride) % Stride;
+        const auto phases = [&]<std::int64_t Down, std::int64_t Along>() {
+            constexpr auto taps_down = taps_of_phase<Down>;
+            std::array<const S*, taps_down.size()> starts, tap_rows;
+            constexpr std::int64_t first = ((Along - padding) % Stride + Stride) % Stride;
             constexpr std::int64_t positions = (Input.width - first + Stride - 1) / Stride;
-            std::array<const S*, Kernel> starts = rows;
-            for (std::size_t i = 0; i < count; ++i) starts[i] += (first + padding - Phase) / Stride * channels;
-            window_sums<channels>(static_cast<std::int64_t>(count), starts.data(), tap_rows.data(),
-                                  taps_of_phase<Phase>, channels, Stride * channels, positions,
-                                  static_cast<const S*>(nullptr), to + first * channels);
+            for (std::size_t i = 0; i < taps_down.size(); ++i) {
+                // Where the window finds no row of gradients it gives zeros.
+                starts[i] = gradients.row(n, (y + padding - Down) / Stride + taps_down[i].source / channels) +
+                            (gradient_padding + (first + padding - Along) / Stride) * channels;
+                tap_rows[i] = packed_weights + taps_down[i].weight * Kernel;
+            }
+            if constexpr (positions > 0)
+                window_sums<channels, channels, Stride * channels, positions, taps_of_phase<Along>>(
+                    starts, tap_rows, AsSummed<S>{}, to + first * channels);
         };
         [&]<std::int64_t... Phases>(std::integer_sequence<std::int64_t, Phases...>) {
-            (phase.template operator()<Phases>(), ...);
+            const auto row = [&]<std::int64_t Down>() { (phases.template operator()<Down, Phases>(), ...); };
+            static_cast<void>((((y + padding) % Stride == Phases && (row.template operator()<Phases>(), true)) || ...));
         }(std::make_integer_sequence<std::int64_t, Stride>{});
     }
 

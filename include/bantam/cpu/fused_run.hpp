@@ -236,22 +236,20 @@ struct FusedRun : OperationSizes {
 
         const S* rows(std::int64_t first, std::int64_t count, S* to) const {
             for_each_group<S, channels<I>>([&]<int Width, int Blocks>(std::int64_t c) {
-                Block<S, Width> scale[Blocks], slope[Blocks], offset[Blocks];
-                BANTAM_UNROLL(4)
-                for (int i = 0; i < Blocks; ++i) {
-                    scale[i] = load_block<S, Width>(norm.scale + c + i * Width);
-                    slope[i] = load_block<S, Width>(norm.slope + c + i * Width);
-                    offset[i] = load_block<S, Width>(norm.offset + c + i * Width);
-                }
+                const auto scale = load_group<S, Width, Blocks>(norm.scale + c);
+                const auto slope = load_group<S, Width, Blocks>(norm.slope + c);
+                const auto offset = load_group<S, Width, Blocks>(norm.offset + c);
                 const auto gradient = norm_gradient;
                 const S* own_z = z + first * channels<I> + c;
                 for (std::int64_t row = 0; row < count; ++row) {
                     BANTAM_UNROLL(4)
-                    for (int i = 0; i < Blocks; ++i)
-                        store_block<S, Width>(
-                            to + row * channels<I> + c + i * Width,
-                            gradient.template at<Width>(first + row, c + i * Width) * scale[i] +
-                                (load_block<S, Width>(own_z + row * channels<I> + i * Width) * slope[i] + offset[i]));
+                    for (std::size_t i = 0; i < Blocks; ++i) {
+                        const std::int64_t beside = static_cast<std::int64_t>(i) * Width;
+                        const std::int64_t at = row * channels<I> + beside;
+                        store_block<S, Width>(to + c + at,
+                                              gradient.template at<Width>(first + row, c + beside) * scale[i] +
+                                                  (load_block<S, Width>(own_z + at) * slope[i] + offset[i]));
+                    }
                 }
             });
             return to;

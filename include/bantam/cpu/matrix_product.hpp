@@ -20,29 +20,34 @@ inline constexpr int panel_width = 2 * lanes<S>;
 /// Rows of the register tile: accumulators, two columns and a broadcast fill the register file.
 inline constexpr int tile_rows = vector_bytes == 64 ? 12 : 6;
 
-/// Columns that a panel holds from column `n0` of `n` on, padding included.
-template <class S>
-constexpr std::int64_t panel_columns(std::int64_t n0, std::int64_t n) {
-    return n - n0 > lanes<S> ? panel_width<S> : lanes<S>;
-}
-
 /// Scalars that a K×N matrix takes when packed into panels (the last one padded with zeros).
 template <class S>
 constexpr std::int64_t packed_size(std::int64_t k, std::int64_t n) {
     return (n + lanes<S> - 1) / lanes<S> * lanes<S> * k;
 }
 
+/// Calls `body.template operator()<Vectors>(first column, columns)` for the panels of N columns.
+template <class S, class Body>
+inline void for_each_panel(std::int64_t n, Body&& body) {
+    for (std::int64_t n0 = 0; n0 < n; n0 += panel_width<S>) {
+        const std::int64_t width = std::min<std::int64_t>(panel_width<S>, n - n0);
+        if (width <= lanes<S>)
+            body.template operator()<1>(n0, width);
+        else
+            body.template operator()<2>(n0, width);
+    }
+}
+
 /// Packs a K×N matrix, whose elements `element(k, n)` gives, into panels.
 template <class S, class Element>
 void pack_panels(std::int64_t k_count, std::int64_t n_count, Element&& element, S* packed) {
-    for (std::int64_t n0 = 0; n0 < n_count; n0 += panel_width<S>) {
-        const std::int64_t columns = panel_columns<S>(n0, n_count);
-        const std::int64_t width = std::min(columns, n_count - n0);
+    for_each_panel<S>(n_count, [&]<int Vectors>(std::int64_t n0, std::int64_t width) {
+        constexpr std::int64_t columns = Vectors * lanes<S>;
         for (std::int64_t k = 0; k < k_count; ++k, packed += columns) {
             for (std::int64_t n = 0; n < width; ++n) packed[n] = element(k, n0 + n);
             std::fill(packed + width, packed + columns, S{0});
         }
-    }
+    });
 }
 
 /// A left factor in lines of `width` rows: element k of segment s in row x of line l lies at
@@ -69,32 +74,80 @@ struct PairedRows {
     std::int64_t width;
 };
 
+// What becomes of sums before they are stored is a finish: `finish.at(channel, fetch)` is a function of a
+// vector of them, for the channels from `channel` on that `fetch` loads; `finish.from(channel)` counts
+// channels from there.
+
+/// Stores sums as they are.
+template <class S>
+struct AsSummed {
+    AsSummed from(std::int64_t) const { return *this; }
+    template <class Fetch>
+    auto at(std::int64_t, Fetch&&) const {
+        return [](const Vector<S>& sum) { return sum; };
+    }
+};
+
+/// Adds a bias [channels].
+template <class S>
+struct AddBias {
+    const S* bias;
+    AddBias from(std::int64_t channel) const { return {bias + channel}; }
+    template <class Fetch>
+    auto at(std::int64_t channel, Fetch&& fetch) const {
+        return [own = fetch(bias + channel)](const Vector<S>& sum) { return Vector<S>(sum + own); };
+    }
+};
+
+/// One finish after another.
+template <class First, class Second>
+struct FinishInTurn {
+    First first;
+    Second second;
+    FinishInTurn from(std::int64_t channel) const { return {first.from(channel), second.from(channel)}; }
+    template <class Fetch>
+    auto at(std::int64_t channel, Fetch&& fetch) const {
+        return [one = first.at(channel, fetch), two = second.at(channel, fetch)](const auto& sum) {
+            return two(one(sum));
+        };
+    }
+};
+
+/// `finish`, after the bias where there is one.
+template <bool WithBias, class S, class Finish>
+auto after_bias([[maybe_unused]] const S* bias, const Finish& finish) {
+    if constexpr (WithBias)
+        return FinishInTurn<AddBias<S>, Finish>{{bias}, finish};
+    else
+        return finish;
+}
+
 namespace detail {
 
 // Always in line: sums whose address goes elsewhere do not stay in registers before.
-template <int Rows, int Vectors, bool Accumulate, class S>
+template <int Rows, int Vectors, bool Accumulate, class S, class Finish>
 [[gnu::always_inline]] inline void put_tile(const Vector<S> (&sums)[Rows][Vectors], S* c, std::int64_t c_stride,
-                                            std::int64_t width) {
-    const auto put = [&](auto&& fetch, auto&& keep) __attribute__((always_inline)) {
+                                            std::int64_t width, const Finish& finish) {
+    const auto put = [&](int v, auto&& fetch, auto&& keep) __attribute__((always_inline)) {
+        const auto finished = finish.at(v * lanes<S>, fetch);
         BANTAM_UNROLL(12)
         for (int row = 0; row < Rows; ++row) {
-            BANTAM_UNROLL(2)
-            for (int v = 0; v < Vectors; ++v) {
-                S* out = c + row * c_stride + v * lanes<S>;
-                Vector<S> sum = sums[row][v];
-                if (Accumulate) sum += fetch(out, v);
-                keep(out, sum, v);
-            }
+            S* out = c + row * c_stride + v * lanes<S>;
+            Vector<S> sum = sums[row][v];
+            if (Accumulate) sum += fetch(out);
+            keep(out, finished(sum));
         }
     };
-    if (width == Vectors * lanes<S>) {
-        put([](const S* from, int) { return load(from); },
-            [](S* to, const Vector<S>& sum, int) { store(to, sum); });
-    } else {
-        const auto count = [=](int v) { return std::min<std::int64_t>(width - v * lanes<S>, lanes<S>); };
-        put([&](const S* from, int v) { return load_some(from, count(v)); },
-            [&](S* to, const Vector<S>& sum, int v) { store_some(to, sum, count(v)); });
-    }
+    const auto put_whole = [&](int v) __attribute__((always_inline)) {
+        put(v, [](const S* from) { return load(from); }, [](S* to, const Vector<S>& sum) { store(to, sum); });
+    };
+    if constexpr (Vectors == 2) put_whole(0);
+    constexpr int last = Vectors - 1;
+    if (const std::int64_t rest = width - last * lanes<S>; rest == lanes<S>)
+        put_whole(last);
+    else
+        put(last, [=](const S* from) { return load_some(from, rest); },
+            [=](S* to, const Vector<S>& sum) { store_some(to, sum, rest); });
 }
 
 /// sums[row] += Σ_k from[row][k] · b[k] for k < length, which is at least 1.
@@ -126,22 +179,22 @@ template <int Rows, int Vectors, class S>
 }
 
 /// C[Rows × width] = or += A · b for row-major A, b packed.
-template <int Rows, int Vectors, bool Accumulate, class S>
+template <int Rows, int Vectors, bool Accumulate, class S, class Finish>
 inline void plain_tile(const S* a, std::int64_t a_stride, std::int64_t k_count, const S* b, S* c,
-                       std::int64_t c_stride, std::int64_t width) {
+                       std::int64_t c_stride, std::int64_t width, const Finish& finish) {
     Vector<S> sums[Rows][Vectors];
     clear<Rows, Vectors, S>(sums);
     const S* from[Rows];
     BANTAM_UNROLL(12)
     for (int row = 0; row < Rows; ++row) from[row] = a + row * a_stride;
     add_products<Rows, Vectors, S>(sums, from, k_count, b);
-    put_tile<Rows, Vectors, Accumulate, S>(sums, c, c_stride, width);
+    put_tile<Rows, Vectors, Accumulate, S>(sums, c, c_stride, width, finish);
 }
 
 /// C[Rows × width] = Σ over segments and k of left(first_row + row, k) · b[k], b packed.
-template <int Rows, int Vectors, class S>
+template <int Rows, int Vectors, class S, class Finish>
 inline void window_tile(const Segments<S>& left, std::int64_t first_row, const S* b, S* c, std::int64_t c_stride,
-                        std::int64_t width) {
+                        std::int64_t width, const Finish& finish) {
     // A tile may go on in the next line.
     const S* const* begins[Rows];
     std::int64_t offsets[Rows];
@@ -165,7 +218,24 @@ inline void window_tile(const Segments<S>& left, std::int64_t first_row, const S
         for (int row = 0; row < Rows; ++row) from[row] = begins[row][segment] + offsets[row];
         add_products<Rows, Vectors, S>(sums, from, left.length, b + segment * left.length * Vectors * lanes<S>);
     } while (++segment < left.count);
-    put_tile<Rows, Vectors, false, S>(sums, c, c_stride, width);
+    put_tile<Rows, Vectors, false, S>(sums, c, c_stride, width, finish);
+}
+
+/// The same within one line, for segments of `Length` scalars in rows `Step` scalars apart.
+template <int Rows, int Vectors, std::int64_t Length, std::int64_t Step, class S, class Finish>
+inline void line_tile(const S* const* begins, std::int64_t count, std::int64_t shift, const S* b, S* c,
+                      std::int64_t c_stride, std::int64_t width, const Finish& finish) {
+    Vector<S> sums[Rows][Vectors];
+    clear<Rows, Vectors, S>(sums);
+    std::int64_t segment = 0;
+    do {
+        const S* begin = begins[segment] + shift;
+        const S* from[Rows];
+        BANTAM_UNROLL(12)
+        for (int row = 0; row < Rows; ++row) from[row] = begin + row * Step;
+        add_products<Rows, Vectors, S>(sums, from, Length, b + segment * Length * Vectors * lanes<S>);
+    } while (++segment < count);
+    put_tile<Rows, Vectors, false, S>(sums, c, c_stride, width, finish);
 }
 
 /// C[Rows × width] += Σ over the rows of a[first_row + row] · b[first_column + column]. Reads whole vectors of b.
@@ -195,7 +265,7 @@ inline void transposed_tile(const PairedRows<S>& factors, std::int64_t first_row
             b += b_stride;
         } while (--t > 0);
     } while (++line < factors.lines);
-    put_tile<Rows, Vectors, true, S>(sums, c, c_stride, width);
+    put_tile<Rows, Vectors, true, S>(sums, c, c_stride, width, AsSummed<S>{});
 }
 
 /// Calls `tile.template operator()<Rows>(first row)` so that tiles of nearly one size cover `rows`.
@@ -217,68 +287,73 @@ inline void for_each_tile(std::int64_t rows, Tile&& tile) {
 
 }  // namespace detail
 
-/// One panel's columns of C[rows×N] = left · B: `panel` is where the columns from `n0` on begin in the
-/// packed B.
-template <class S>
-void multiply_panel(std::int64_t rows, const Segments<S>& left, const S* panel, std::int64_t n0, std::int64_t n,
-                    S* c, std::int64_t c_stride) {
-    const std::int64_t width = std::min<std::int64_t>(panel_width<S>, n - n0);
-    detail::for_each_tile(rows, [&]<int Rows>(std::int64_t row) {
-        S* to = c + row * c_stride + n0;
-        if (width <= lanes<S>)
-            detail::window_tile<Rows, 1, S>(left, row, panel, to, c_stride, width);
-        else
-            detail::window_tile<Rows, 2, S>(left, row, panel, to, c_stride, width);
+/// C[rows×N] = left · B, B packed: the first rows of the left factor's lines.
+template <class S, class Finish = AsSummed<S>>
+void multiply_windows(std::int64_t rows, const Segments<S>& left, const S* packed_b, std::int64_t n, S* c,
+                      std::int64_t c_stride, const Finish& finish = {}) {
+    const std::int64_t k = left.count * left.length;
+    for_each_panel<S>(n, [&]<int Vectors>(std::int64_t n0, std::int64_t width) {
+        const auto finish_here = finish.from(n0);
+        detail::for_each_tile(rows, [&]<int Rows>(std::int64_t row) {
+            detail::window_tile<Rows, Vectors, S>(left, row, packed_b + n0 * k, c + row * c_stride + n0, c_stride,
+                                                  width, finish_here);
+        });
+    });
+}
+
+/// The same for one line, `left.width` rows, where the segments' length and row stride are known at
+/// compile time: addresses take no registers, which tells where segments are short.
+template <std::int64_t Length, std::int64_t Step, class S, class Finish = AsSummed<S>>
+void multiply_line(const Segments<S>& left, const S* packed_b, std::int64_t n, S* c, std::int64_t c_stride,
+                   const Finish& finish = {}) {
+    const std::int64_t k = left.count * Length;
+    for_each_panel<S>(n, [&]<int Vectors>(std::int64_t n0, std::int64_t width) {
+        const auto finish_here = finish.from(n0);
+        detail::for_each_tile(left.width, [&]<int Rows>(std::int64_t row) {
+            detail::line_tile<Rows, Vectors, Length, Step, S>(left.begins, left.count, left.shift + row * Step,
+                                                              packed_b + n0 * k, c + row * c_stride + n0, c_stride,
+                                                              width, finish_here);
+        });
     });
 }
 
 /// C[M×N] = (or += where `Accumulate`) A[M×K] · B[K×N] with row-major A and C and packed B.
-template <bool Accumulate, class S>
+template <bool Accumulate, class S, class Finish = AsSummed<S>>
 void multiply(std::int64_t m, std::int64_t n, std::int64_t k, const S* a, std::int64_t a_stride,
-              const S* packed_b, S* c, std::int64_t c_stride) {
+              const S* packed_b, S* c, std::int64_t c_stride, const Finish& finish = {}) {
     // A block of rows stays in the first-level cache while every panel passes over it.
     const std::int64_t block = std::max<std::int64_t>(1, 6144 / k / tile_rows) * tile_rows;
-    for (std::int64_t m0 = 0; m0 < m; m0 += block) {
-        for (std::int64_t n0 = 0; n0 < n; n0 += panel_width<S>) {
-            const std::int64_t width = std::min<std::int64_t>(panel_width<S>, n - n0);
-            const S* panel = packed_b + n0 * k;
+    for (std::int64_t m0 = 0; m0 < m; m0 += block)
+        for_each_panel<S>(n, [&]<int Vectors>(std::int64_t n0, std::int64_t width) {
+            const auto finish_here = finish.from(n0);
             detail::for_each_tile(std::min(block, m - m0), [&]<int Rows>(std::int64_t row) {
-                const S* from = a + (m0 + row) * a_stride;
-                S* to = c + (m0 + row) * c_stride + n0;
-                if (width <= lanes<S>)
-                    detail::plain_tile<Rows, 1, Accumulate, S>(from, a_stride, k, panel, to, c_stride, width);
-                else
-                    detail::plain_tile<Rows, 2, Accumulate, S>(from, a_stride, k, panel, to, c_stride, width);
+                detail::plain_tile<Rows, Vectors, Accumulate, S>(a + (m0 + row) * a_stride, a_stride, k,
+                                                                 packed_b + n0 * k, c + (m0 + row) * c_stride + n0,
+                                                                 c_stride, width, finish_here);
             });
-        }
-    }
+        });
 }
 
 /// C[M×N] += Aᵀ · B, with whole vectors of B readable at the end of a row.
 template <class S>
 void multiply_transposed_padded(std::int64_t m, std::int64_t n, const PairedRows<S>& factors, S* c,
                                 std::int64_t c_stride) {
-    for (std::int64_t n0 = 0; n0 < n; n0 += panel_width<S>) {
-        const std::int64_t width = std::min<std::int64_t>(panel_width<S>, n - n0);
+    for_each_panel<S>(n, [&]<int Vectors>(std::int64_t n0, std::int64_t width) {
         detail::for_each_tile(m, [&]<int Rows>(std::int64_t row) {
-            S* to = c + row * c_stride + n0;
-            if (width <= lanes<S>)
-                detail::transposed_tile<Rows, 1, S>(factors, row, n0, to, c_stride, width);
-            else
-                detail::transposed_tile<Rows, 2, S>(factors, row, n0, to, c_stride, width);
+            detail::transposed_tile<Rows, Vectors, S>(factors, row, n0, c + row * c_stride + n0, c_stride, width);
         });
-    }
+    });
 }
 
 /// Scalars of scratch that `multiply_transposed` needs.
 template <class S>
-inline constexpr std::int64_t transposed_scratch = 128 * panel_width<S>;
+inline constexpr std::int64_t transposed_scratch = 128 * lanes<S>;
 
 /// C[M×N] += Aᵀ · B for row-major A[T×M] and B[T×N] with long T.
 template <class S>
 void multiply_transposed(std::int64_t m, std::int64_t n, std::int64_t t, const S* a, std::int64_t a_stride,
                          const S* b, std::int64_t b_stride, S* c, std::int64_t c_stride, S* scratch) {
-    constexpr std::int64_t block = transposed_scratch<S> / panel_width<S>;
+    constexpr std::int64_t block = transposed_scratch<S> / lanes<S>;
     // Columns in whole vectors; a narrow end is copied, since a whole vector would read past the matrix.
     const std::int64_t whole = n / lanes<S> * lanes<S>;
     for (std::int64_t t0 = 0; t0 < t; t0 += block) {

@@ -11,13 +11,6 @@
 
 namespace bantam::cpu {
 
-/// Adds the bias [channels] to every one of `rows` rows.
-template <class S>
-void add_bias(std::int64_t rows, std::int64_t channels, const S* bias, S* values) {
-    for (std::int64_t row = 0; row < rows; ++row)
-        for (std::int64_t c = 0; c < channels; ++c) values[row * channels + c] += bias[c];
-}
-
 /// sums[channel] += Σ of `rows` rows.
 template <class S>
 void add_row_sums(std::int64_t rows, std::int64_t channels, const S* values, S* sums) {
@@ -57,8 +50,8 @@ struct PointwiseKernel : OperationSizes {
     static void forward_chunk(Chunk chunk, const Weights<S>& weights, const Source& source, S* z, Wrote&& wrote,
                               S* scratch_here) {
         for_each_row_block(chunk, [&](std::int64_t row, std::int64_t rows) {
-            multiply<false>(rows, Out, In, source.rows(row, rows, scratch_here), In, weights.packed, z + row * Out, Out);
-            if constexpr (WithBias) add_bias<S>(rows, Out, weights.parameters + weight_count, z + row * Out);
+            multiply<false>(rows, Out, In, source.rows(row, rows, scratch_here), In, weights.packed, z + row * Out, Out,
+                            after_bias<WithBias>(weights.parameters + weight_count, AsSummed<S>{}));
             wrote(row, rows);
         });
     }
@@ -73,15 +66,14 @@ struct PointwiseKernel : OperationSizes {
         Stream(const Source& source, const Weights<S>& weights, Chunk, S* memory_here)
             : source_{source}, weights_{weights}, input_{memory_here} {}
 
-        const S* rows(std::int64_t first, std::int64_t count, S* to) const {
+        template <class Finish>
+        void rows(std::int64_t first, std::int64_t count, S* to, const Finish& finish) const {
             for (std::int64_t row = 0; row < count; row += rows_at_once) {
                 const std::int64_t rows_here = std::min(rows_at_once, count - row);
-                S* out = to + row * Out;
                 multiply<false>(rows_here, Out, In, source_.rows(first + row, rows_here, input_), In, weights_.packed,
-                                out, Out);
-                if constexpr (WithBias) add_bias<S>(rows_here, Out, weights_.parameters + weight_count, out);
+                                to + row * Out, Out,
+                                after_bias<WithBias>(weights_.parameters + weight_count, finish));
             }
-            return to;
         }
 
     private:

@@ -11,7 +11,8 @@ namespace bantam::cpu {
 
 /// The latest `Capacity` rows of a chunk's maps with `Padding` zero positions on either side, for
 /// kernels that slide down a map: what they read stays in the cache, and no tap tests for an edge.
-/// `Batch` rows are fetched at once, which is worth a copy where a source is better asked for many.
+/// `Batch` rows are fetched at once; without padding they lie one behind the other and go where they
+/// belong, with padding they take a copy, which is worth it where a source is better asked for many.
 template <Shape Map, std::int64_t Padding, std::int64_t Capacity, class S, std::int64_t Batch = 1>
 class RowWindow {
 public:
@@ -19,7 +20,7 @@ public:
     /// Scalars of memory it takes: the rows, one of zeros, what a whole vector reads past the end, and a
     /// batch on its way.
     static constexpr std::int64_t size =
-        (Capacity + 1) * row_size + lanes<S> + (Batch > 1 ? Batch * Map.width * Map.channels : 0);
+        (Capacity + 1) * row_size + lanes<S> + (Batch > 1 && Padding > 0 ? Batch * Map.width * Map.channels : 0);
 
     /// Starts in front of sample `first_sample`.
     RowWindow(S* memory, std::int64_t first_sample) : memory_{memory}, next_{first_sample * Map.height} {
@@ -36,15 +37,17 @@ public:
     void fill_to(const Source& source, std::int64_t n, std::int64_t y) {
         const std::int64_t end = n * Map.height + std::min(y + 1, Map.height);
         while (next_ < end) {
-            if constexpr (Batch == 1) {
+            if constexpr (Batch == 1 || Padding == 0) {
+                const std::int64_t count =
+                    std::min({Batch, Map.height - next_ % Map.height, Capacity - next_ % Capacity});
                 S* to = slot(next_);
-                copy(source.rows(next_ * Map.width, Map.width, to), to);
-                ++next_;
+                copy(source.rows(next_ * Map.width, count * Map.width, to), count, to);
+                next_ += count;
             } else {
                 const std::int64_t count = std::min(Batch, Map.height - next_ % Map.height);
                 const S* from =
                     source.rows(next_ * Map.width, count * Map.width, memory_ + (Capacity + 1) * row_size + lanes<S>);
-                for (std::int64_t i = 0; i < count; ++i, ++next_) copy(from + i * Map.width * Map.channels, slot(next_));
+                for (std::int64_t i = 0; i < count; ++i, ++next_) copy(from + i * Map.width * Map.channels, 1, slot(next_));
             }
         }
     }
@@ -57,8 +60,8 @@ public:
 
 private:
     S* slot(std::int64_t row) { return memory_ + row % Capacity * row_size + Padding * Map.channels; }
-    static void copy(const S* from, S* to) {
-        if (from != to) std::copy(from, from + Map.width * Map.channels, to);
+    static void copy(const S* from, std::int64_t rows, S* to) {
+        if (from != to) std::copy(from, from + rows * Map.width * Map.channels, to);
     }
 
     S* memory_;
@@ -66,6 +69,6 @@ private:
 };
 
 /// Rows of a map of this width that make a product worth its while.
-constexpr std::int64_t rows_worthwhile(Shape map) { return std::clamp<std::int64_t>(96 / map.width, 1, map.height); }
+constexpr std::int64_t rows_worthwhile(Shape map) { return std::clamp<std::int64_t>(128 / map.width, 1, map.height); }
 
 }  // namespace bantam::cpu

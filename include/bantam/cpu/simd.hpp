@@ -41,6 +41,8 @@ struct VectorOf {
 };
 template <class S>
 using Vector = typename VectorOf<S>::type;
+template <class A>
+concept VectorRegister = std::is_same_v<A, Vector<float>> || std::is_same_v<A, Vector<double>>;
 
 template <class S>
 inline Vector<S> load(const S* from) {
@@ -115,6 +117,45 @@ inline void store_some(S* to, const Vector<S>& vector, std::int64_t count) {
 template <class S>
 inline Vector<S> broadcast(S scalar) {
     return scalar - Vector<S>{};
+}
+
+// Compilers make a comparison and a choice of `limit > x ? limit : x`, not the one instruction it is. The
+// masked forms with all lanes are the plain ones without the value g++ 12 says is never set.
+
+/// The larger one in each lane; NaN where x is.
+template <class S>
+inline Vector<S> at_least(const Vector<S>& x, const Vector<S>& limit) {
+#if defined(BANTAM_MASKED_VECTORS) && defined(__AVX512F__)
+    if constexpr (std::is_same_v<S, float>)
+        return _mm512_maskz_max_ps(0xffff, limit, x);
+    else
+        return _mm512_maskz_max_pd(0xff, limit, x);
+#elif defined(BANTAM_MASKED_VECTORS)
+    if constexpr (std::is_same_v<S, float>)
+        return _mm256_max_ps(limit, x);
+    else
+        return _mm256_max_pd(limit, x);
+#else
+    return limit > x ? limit : x;
+#endif
+}
+
+/// The smaller one in each lane; NaN where x is.
+template <class S>
+inline Vector<S> at_most(const Vector<S>& x, const Vector<S>& limit) {
+#if defined(BANTAM_MASKED_VECTORS) && defined(__AVX512F__)
+    if constexpr (std::is_same_v<S, float>)
+        return _mm512_maskz_min_ps(0xffff, limit, x);
+    else
+        return _mm512_maskz_min_pd(0xff, limit, x);
+#elif defined(BANTAM_MASKED_VECTORS)
+    if constexpr (std::is_same_v<S, float>)
+        return _mm256_min_ps(limit, x);
+    else
+        return _mm256_min_pd(limit, x);
+#else
+    return limit < x ? limit : x;
+#endif
 }
 
 /// Calls `body(first, load, store)` for each vector of a run of `count` scalars; the last one may be

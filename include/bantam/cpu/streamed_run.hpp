@@ -25,20 +25,17 @@ struct LazyMap {
 
     const S* rows(std::int64_t first, std::int64_t count, S* to) const {
         for_each_group<S, Channels>([&]<int Width, int Blocks>(std::int64_t c) {
-            Block<S, Width> scale_here[Blocks], shift_here[Blocks];
-            BANTAM_UNROLL(4)
-            for (int i = 0; i < Blocks; ++i) {
-                scale_here[i] = load_block<S, Width>(scale + c + i * Width);
-                shift_here[i] = load_block<S, Width>(shift + c + i * Width);
-            }
+            const auto scale_here = load_group<S, Width, Blocks>(scale + c);
+            const auto shift_here = load_group<S, Width, Blocks>(shift + c);
             const S* from = raw + first * Channels + c;
             for (std::int64_t row = 0; row < count; ++row) {
                 BANTAM_UNROLL(4)
-                for (int i = 0; i < Blocks; ++i)
-                    store_block<S, Width>(to + row * Channels + c + i * Width,
-                                          ActivationArithmetic<Act>::value(Block<S, Width>(
-                                              load_block<S, Width>(from + row * Channels + i * Width) * scale_here[i] +
-                                              shift_here[i])));
+                for (std::size_t i = 0; i < Blocks; ++i) {
+                    const std::int64_t at = row * Channels + static_cast<std::int64_t>(i) * Width;
+                    store_block<S, Width>(to + c + at, ActivationArithmetic<Act>::value(Block<S, Width>(
+                                                           load_block<S, Width>(from + at) * scale_here[i] +
+                                                           shift_here[i])));
+                }
             }
         });
         return to;
@@ -55,6 +52,20 @@ struct LazyMap {
     template <int Width>
     Block<S, Width> slope(std::int64_t row, std::int64_t c) const {
         return ActivationArithmetic<Act>::derivative(normalised<Width>(row, c));
+    }
+};
+
+/// Norm and activation as a finish (matrix_product.hpp).
+template <class Act, class S>
+struct NormAct {
+    const S* scale;
+    const S* shift;
+    NormAct from(std::int64_t channel) const { return {scale + channel, shift + channel}; }
+    template <class Fetch>
+    auto at(std::int64_t channel, Fetch&& fetch) const {
+        return [own_scale = fetch(scale + channel), own_shift = fetch(shift + channel)](const Vector<S>& sum) {
+            return Vector<S>(ActivationArithmetic<Act>::value(Vector<S>(sum * own_scale + own_shift)));
+        };
     }
 };
 
@@ -105,9 +116,14 @@ public:
 
     /// Whole lines, in ascending order.
     const S* rows(std::int64_t first, std::int64_t count, S* to) const {
-        stream_.rows(first, count, to);
-        return LazyMap<typename Stage::ActType, Stage::output.channels, S>{to, tensors_.scale, tensors_.shift}.rows(
-            0, count, to);
+        using Act = typename Stage::ActType;
+        if constexpr (takes_few_instructions<Act>) {
+            stream_.rows(first, count, to, NormAct<Act, S>{tensors_.scale, tensors_.shift});
+            return to;
+        } else {
+            stream_.rows(first, count, to, AsSummed<S>{});
+            return LazyMap<Act, Stage::output.channels, S>{to, tensors_.scale, tensors_.shift}.rows(0, count, to);
+        }
     }
 
 private:
