@@ -62,7 +62,7 @@ Score score(const TeacherLogits& result, std::int64_t first_row, const std::vect
     std::vector<double> log_probabilities(static_cast<std::size_t>(classes));
     for (std::size_t i = 0; i < labels.size(); ++i) {
         const float* row = result.view_logits(first_row + static_cast<std::int64_t>(i), 0);
-        log_softmax<float>(1.0, {row, log_probabilities.size()}, log_probabilities);
+        log_softmax(1.0, std::ssize(log_probabilities), row, log_probabilities.data());
         const auto best = std::max_element(log_probabilities.begin(), log_probabilities.end());
         total.accuracy += best - log_probabilities.begin() == labels[i] ? 1 : 0;
         total.top_probability += std::exp(*best);

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <bantam/core/random.hpp>
-#include <bantam/cpu/stage_clock.hpp>
+#include <bantam/device/stage_clock.hpp>
 #include <bantam/train/trainer.hpp>
 
 #include <algorithm>

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/core/host_device.hpp>
+
 #include <cmath>
 #include <cstdint>
 
@@ -8,7 +10,7 @@ namespace bantam {
 
 /// Mixes 64 bits so that every input bit moves every output bit (the finaliser of SplitMix64,
 /// Steele, Lea & Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014).
-constexpr std::uint64_t mix_bits(std::uint64_t bits) noexcept {
+BANTAM_HOST_DEVICE constexpr std::uint64_t mix_bits(std::uint64_t bits) noexcept {
     bits = (bits ^ (bits >> 30)) * 0xbf58476d1ce4e5b9ULL;
     bits = (bits ^ (bits >> 27)) * 0x94d049bb133111ebULL;
     return bits ^ (bits >> 31);
@@ -16,7 +18,7 @@ constexpr std::uint64_t mix_bits(std::uint64_t bits) noexcept {
 
 /// The `counter`-th 64 random bits of `stream` under `seed`. Stateless: the same three numbers give
 /// the same bits on every machine and thread, which is what makes runs reproducible and resumable.
-constexpr std::uint64_t random_bits(std::uint64_t seed, std::uint64_t stream,
+BANTAM_HOST_DEVICE constexpr std::uint64_t random_bits(std::uint64_t seed, std::uint64_t stream,
                                     std::uint64_t counter) noexcept {
     constexpr std::uint64_t golden = 0x9e3779b97f4a7c15ULL;
     const std::uint64_t key = mix_bits(mix_bits(seed + golden) + (stream + 1) * golden);
@@ -24,12 +26,12 @@ constexpr std::uint64_t random_bits(std::uint64_t seed, std::uint64_t stream,
 }
 
 /// Uniform in [0, 1) with 53 random bits.
-constexpr double unit_interval(std::uint64_t bits) noexcept {
+BANTAM_HOST_DEVICE constexpr double unit_interval(std::uint64_t bits) noexcept {
     return static_cast<double>(bits >> 11) * 0x1.0p-53;
 }
 
 /// The `counter`-th uniform number of `stream`, in [0, 1).
-constexpr double random_uniform(std::uint64_t seed, std::uint64_t stream,
+BANTAM_HOST_DEVICE constexpr double random_uniform(std::uint64_t seed, std::uint64_t stream,
                                 std::uint64_t counter) noexcept {
     return unit_interval(random_bits(seed, stream, counter));
 }

@@ -4,10 +4,10 @@
 #include <bantam/cpu/activations.hpp>
 #include <bantam/cpu/block.hpp>
 #include <bantam/cpu/operation.hpp>
+#include <bantam/device/batch_norm_channel.hpp>
 #include <bantam/layers/batch_norm2d.hpp>
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
 
 namespace bantam::cpu {
@@ -52,54 +52,36 @@ struct BatchNormArithmetic {
     /// Mean and 1 / √(variance + ε) from the moments about `origin`; moves the running statistics.
     static void finish_statistics(const double* moments, double count, const S* origin, S* statistics, S* mean,
                                   S* inverse_deviation) {
-        for (std::int64_t c = 0; c < channels; ++c) {
-            const double offset = moments[c] / count;
-            const double variance = std::max(0.0, moments[channels + c] / count - offset * offset);
-            mean[c] = static_cast<S>(static_cast<double>(origin[c]) + offset);
-            inverse_deviation[c] = static_cast<S>(1.0 / std::sqrt(variance + BatchNorm2d::epsilon));
-            const double unbiased = count > 1 ? variance * count / (count - 1) : variance;
-            move_statistic(statistics[c], static_cast<double>(mean[c]));
-            move_statistic(statistics[channels + c], unbiased);
-        }
+        for (std::int64_t c = 0; c < channels; ++c)
+            Channel{mean + c, inverse_deviation + c, nullptr, nullptr}.from_batch(
+                moments[c], moments[channels + c], count, origin[c], statistics[c], statistics[channels + c]);
     }
 
     static void running_statistics(const S* statistics, S* mean, S* inverse_deviation) {
-        for (std::int64_t c = 0; c < channels; ++c) {
-            mean[c] = statistics[c];
-            inverse_deviation[c] = S(1) / std::sqrt(statistics[channels + c] + S(BatchNorm2d::epsilon));
-        }
+        for (std::int64_t c = 0; c < channels; ++c)
+            Channel{mean + c, inverse_deviation + c, nullptr, nullptr}.from_running(statistics[c],
+                                                                                   statistics[channels + c]);
     }
 
     /// y = x · scale + shift.
-    static void scale_and_shift(const S* parameters, const S* mean, const S* inverse_deviation, S* scale, S* shift) {
-        for (std::int64_t c = 0; c < channels; ++c) {
-            scale[c] = parameters[c] * inverse_deviation[c];
-            shift[c] = parameters[channels + c] - mean[c] * scale[c];
-        }
+    static void scale_and_shift(const S* parameters, S* mean, S* inverse_deviation, S* scale, S* shift) {
+        for (std::int64_t c = 0; c < channels; ++c)
+            Channel{mean + c, inverse_deviation + c, scale + c, shift + c}.find_scale(parameters[c],
+                                                                                    parameters[channels + c]);
     }
 
-    /// From Σg and Σg·(x − mean): the gradients of weight and bias, and slope and offset of
-    /// dL/dx = scale · (g − Σg / n − (x − mean) / deviation² · Σg·(x − mean) / n)
-    ///       = scale · g + slope · x + offset.
-    static void way_back(const double* gradient_sums, double count, const S* mean, const S* inverse_deviation,
-                         const S* scale, S* parameter_gradient, S* slope, S* offset) {
-        for (std::int64_t c = 0; c < channels; ++c) {
-            const double inverse = static_cast<double>(inverse_deviation[c]);
-            const double factor = static_cast<double>(scale[c]);
-            parameter_gradient[c] = static_cast<S>(gradient_sums[channels + c] * inverse);
-            parameter_gradient[channels + c] = static_cast<S>(gradient_sums[c]);
-            const double slope_here = -factor * inverse * inverse * gradient_sums[channels + c] / count;
-            slope[c] = static_cast<S>(slope_here);
-            offset[c] =
-                static_cast<S>(-factor * gradient_sums[c] / count - slope_here * static_cast<double>(mean[c]));
-        }
+    /// The gradients of weight and bias, and slope and offset of dL/dx = scale · g + slope · x + offset, from
+    /// Σg and Σg·(x − mean).
+    static void way_back(const double* gradient_sums, double count, S* mean, S* inverse_deviation, S* scale,
+                         S* parameter_gradient, S* slope, S* offset) {
+        for (std::int64_t c = 0; c < channels; ++c)
+            Channel{mean + c, inverse_deviation + c, scale + c, nullptr}.way_back(
+                gradient_sums[c], gradient_sums[channels + c], count, parameter_gradient[c],
+                parameter_gradient[channels + c], slope[c], offset[c]);
     }
 
 private:
-    static void move_statistic(S& running, double batch) {
-        running = static_cast<S>((1 - BatchNorm2d::momentum) * static_cast<double>(running) +
-                                 BatchNorm2d::momentum * batch);
-    }
+    using Channel = device::BatchNormChannel<S>;
 };
 
 /// Batch norm and the activation behind it in one go; `Act` is Identity where none follows. Only the
@@ -154,9 +136,9 @@ struct BatchNormOperation : OperationSizes {
 
     static void backward(const Pass<S>& pass, const Weights<S>&, const S* input, S* saved,
                          const S* output_gradient, S* input_gradient, S* parameter_gradient) {
-        const S* mean = saved;
-        const S* inverse_deviation = saved + channels;
-        const S* scale = saved + 2 * channels;
+        S* mean = saved;
+        S* inverse_deviation = saved + channels;
+        S* scale = saved + 2 * channels;
         const S* shift = saved + 3 * channels;
         const auto normalised_gradient = [&]<int Width>(std::int64_t row, std::int64_t c) -> Block<S, Width> {
             const std::int64_t i = row * channels + c;

@@ -1,151 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/cpu/backend.hpp>
 #include <bantam/cpu/fusion.hpp>
 #include <bantam/cpu/operation.hpp>
-
-#include <algorithm>
-#include <array>
-#include <cstddef>
-#include <cstdint>
-#include <tuple>
-#include <utility>
+#include <bantam/device/stage_chain.hpp>
 
 namespace bantam::cpu {
-
-/// Stages one after the other. A chain has the interface of an operation, so that composite layers
-/// hold chains and a network is one. In training every stage's output is kept until the way back.
-template <class S, class List>
-struct StageChain;
-
-/// What is left of layers that do not fit: the error is given where they are listed, and no other here.
-template <class S>
-struct StageChain<S, StageList<>> : OperationSizes {
-    static void forward(const Pass<S>&, const Weights<S>&, const S*, S*, S*) {}
-    static void backward(const Pass<S>&, const Weights<S>&, const S*, S*, const S*, S*, S*) {}
-};
-
-template <class S, class... Stages>
-struct StageChain<S, StageList<Stages...>> {
-    static constexpr std::size_t size = sizeof...(Stages);
-    template <std::size_t I>
-    using StageAt = std::tuple_element_t<I, std::tuple<Stages...>>;
-    template <std::size_t I>
-    using OperationAt = typename StageAt<I>::OperationType;
-
-    static constexpr std::int64_t packed = (Stages::OperationType::packed + ...);
-    static constexpr std::int64_t scratch = std::max({Stages::OperationType::scratch...});
-    static constexpr std::int64_t partials = std::max({Stages::OperationType::partials...});
-    static constexpr std::int64_t sums = std::max({Stages::OperationType::sums...});
-
-    /// Outputs between the stages; the last one goes to the caller.
-    static constexpr std::array<std::int64_t, size> kept = [] {
-        std::array<std::int64_t, size> outputs{Stages::out...};
-        outputs[size - 1] = 0;
-        return outputs;
-    }();
-    static constexpr std::int64_t largest = *std::max_element(kept.begin(), kept.end());
-
-    static constexpr std::int64_t saved_per_sample(bool training) {
-        if (!training) return 2 * largest + std::max({Stages::OperationType::saved_per_sample(false)...});
-        std::int64_t total = 2 * largest;  // gradients between the stages take turns in two buffers
-        for (std::int64_t output : kept) total += output;
-        return total + (Stages::OperationType::saved_per_sample(true) + ...);
-    }
-    static constexpr std::int64_t saved_fixed(bool training) {
-        if (!training) return std::max({Stages::OperationType::saved_fixed(false)...});
-        return (Stages::OperationType::saved_fixed(true) + ...);
-    }
-
-    /// Where the parts of a chain's workspace begin for a batch of `count`.
-    struct Layout {
-        std::array<std::int64_t, size> output;
-        std::array<std::int64_t, size> saved;
-        std::int64_t gradients;
-    };
-    static constexpr Layout layout(std::int64_t count) {
-        Layout result{};
-        std::int64_t offset = 0;
-        std::size_t i = 0;
-        ((result.output[i] = offset, offset += kept[i] * count, result.saved[i] = offset,
-          offset += Stages::OperationType::saved_per_sample(true) * count + Stages::OperationType::saved_fixed(true),
-          ++i),
-         ...);
-        result.gradients = offset;
-        return result;
-    }
-
-    struct Offsets {
-        std::array<std::int64_t, size> trainable{}, non_trainable{}, packed{};
-    };
-    static constexpr Offsets offsets = [] {
-        Offsets result;
-        std::int64_t trainable = 0, non_trainable = 0, panels = 0;
-        std::size_t i = 0;
-        ((result.trainable[i] = trainable, trainable += Stages::trainable, result.non_trainable[i] = non_trainable,
-          non_trainable += Stages::non_trainable, result.packed[i] = panels, panels += Stages::OperationType::packed,
-          ++i),
-         ...);
-        return result;
-    }();
-
-    static Weights<S> weights_at(const Weights<S>& weights, std::size_t i) {
-        return {weights.parameters + offsets.trainable[i], weights.statistics + offsets.non_trainable[i],
-                weights.packed + offsets.packed[i]};
-    }
-    static constexpr std::array<std::size_t, size> positions{Stages::position...};
-    static Pass<S> pass_at(const Pass<S>& pass, std::size_t i) {
-        Pass<S> own = pass;
-        own.stream = pass.stream * 64 + positions[i] + 1;
-        return own;
-    }
-
-    static void prepare(const S* parameters, S* panels) {
-        std::size_t i = 0;
-        ((Stages::OperationType::prepare(parameters + offsets.trainable[i], panels + offsets.packed[i]), ++i), ...);
-    }
-
-    static void forward(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* output, S* saved) {
-        const Layout parts = layout(pass.count);
-        // Without a way back two buffers take turns and every stage saves in the same place.
-        const auto output_at = [&](std::size_t i) {
-            if (i + 1 == size) return output;
-            if (pass.training) return saved + parts.output[i];
-            return saved + static_cast<std::int64_t>(i % 2) * largest * pass.count;
-        };
-        const auto saved_at = [&](std::size_t i) {
-            return pass.training ? saved + parts.saved[i] : saved + 2 * largest * pass.count;
-        };
-        std::size_t i = 0;
-        const auto step = [&]<class Stage>() {
-            const StageClock::Scope timed{pass.clock, Stage::there};
-            Stage::OperationType::forward(pass_at(pass, i), weights_at(weights, i), i == 0 ? input : output_at(i - 1),
-                                          output_at(i), saved_at(i));
-            ++i;
-        };
-        (step.template operator()<Stages>(), ...);
-    }
-
-    static void backward(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* saved,
-                         const S* output_gradient, S* input_gradient, S* parameter_gradient) {
-        const Layout parts = layout(pass.count);
-        const auto gradient_at = [&](std::size_t i) {  // with respect to stage i's output
-            return saved + parts.gradients + static_cast<std::int64_t>(i % 2) * largest * pass.count;
-        };
-        const auto step = [&]<std::size_t I>() {
-            const StageClock::Scope timed{pass.clock, StageAt<I>::back};
-            OperationAt<I>::backward(pass_at(pass, I), weights_at(weights, I),
-                                     I == 0 ? input : saved + parts.output[I == 0 ? 0 : I - 1],
-                                     saved + parts.saved[I],
-                                     I + 1 == size ? output_gradient : gradient_at(I),
-                                     I == 0 ? input_gradient : gradient_at(I - 1),
-                                     parameter_gradient + offsets.trainable[I]);
-        };
-        [&]<std::size_t... Is>(std::index_sequence<Is...>) {
-            (step.template operator()<size - 1 - Is>(), ...);
-        }(std::make_index_sequence<size>{});
-    }
-};
 
 /// The chain that `L` (a layer, a block, a sequence) runs as on `Input`: neighbours fused, or every
 /// layer on its own, which is what the fused stages must equal.
@@ -155,9 +16,9 @@ struct ChainOf {
         if constexpr (Fused)
             return fused<S>(typename bantam::detail::Flatten<Sequence<L>, Input>::type{});
         else
-            return unfused<S>(typename bantam::detail::Flatten<Sequence<L>, Input>::type{});
+            return device::one_by_one<Backend, S>(typename bantam::detail::Flatten<Sequence<L>, Input>::type{});
     }
-    using type = StageChain<S, decltype(plan())>;
+    using type = device::StageChain<Backend, S, decltype(plan())>;
 };
 
 template <class L, Shape Input, class S, bool Fused = true>

@@ -5,6 +5,7 @@
 #include <bantam/cpu/batch_norm2d.hpp>
 #include <bantam/cpu/fused_run.hpp>
 #include <bantam/cpu/operation.hpp>
+#include <bantam/device/stage_chain.hpp>
 #include <bantam/layers/activations.hpp>
 #include <bantam/layers/batch_norm2d.hpp>
 #include <bantam/layers/pooling.hpp>
@@ -17,35 +18,9 @@
 
 namespace bantam::cpu {
 
-/// One step of a chain: an operation that stands for one layer or for neighbours that run as one, of
-/// which `L` is the first.
-/// `Position` is the first one's among the layers, so that fusing changes no layer's randomness.
-template <class L, class Op, Shape Input, Shape Output, std::int64_t Trainable, std::int64_t NonTrainable,
-          std::size_t Position>
-struct Stage {
-    using OperationType = Op;
-    static constexpr std::size_t position = Position;
-    static constexpr std::int64_t in = element_count(Input);
-    static constexpr std::int64_t out = element_count(Output);
-    static constexpr std::int64_t trainable = Trainable;
-    static constexpr std::int64_t non_trainable = NonTrainable;
-    static constexpr StageLabel there = stage_label<L>(L::name, Input, false);
-    static constexpr StageLabel back = stage_label<L>(L::name, Input, true);
-};
-
-template <class... Stages>
-struct StageList {};
-
-template <class... As, class... Bs>
-constexpr StageList<As..., Bs...> operator+(StageList<As...>, StageList<Bs...>) {
-    return {};
-}
+using device::StageList;
 
 namespace detail {
-
-template <class N, class Op, std::size_t Position>
-using StageOf = Stage<typename N::LayerType, Op, N::input, N::output, trainable_parameters<Part<typename N::LayerType, N::input>>,
-                      non_trainable_parameters<Part<typename N::LayerType, N::input>>, Position>;
 
 template <class L>
 inline constexpr bool is_convolution = false;
@@ -119,7 +94,7 @@ constexpr auto run_stage() {
     constexpr Shape first = std::tuple_element_t<0, std::tuple<Stages...>>::input;
     constexpr Shape end = std::tuple_element_t<sizeof...(Stages) - 1, std::tuple<Stages...>>::output;
     constexpr Shape output = Pooled ? Shape{1, 1, end.channels} : end;
-    return StageList<Stage<typename std::tuple_element_t<0, std::tuple<Stages...>>::ConvType, Op, first, output, Op::offsets.trainable[sizeof...(Stages)],
+    return StageList<device::Stage<typename std::tuple_element_t<0, std::tuple<Stages...>>::ConvType, Op, first, output, Op::offsets.trainable[sizeof...(Stages)],
                            Op::offsets.statistics[sizeof...(Stages)], Position>>{};
 }
 
@@ -149,21 +124,13 @@ constexpr auto plan() {
         }(std::make_index_sequence<entry.stages>{});
     } else if constexpr (entry.role == Role::norm_and_activation) {
         using Act = typename std::tuple_element_t<Position + 1, std::tuple<Nodes...>>::LayerType;
-        return StageList<StageOf<Current, BatchNormOperation<Act, Current::input, S>, Position>>{};
+        return StageList<device::StageOf<Current, BatchNormOperation<Act, Current::input, S>, Position>>{};
     } else {
-        return StageList<StageOf<Current, Operation<typename Current::LayerType, Current::input, S>, Position>>{};
+        return StageList<device::StageOf<Current, Operation<typename Current::LayerType, Current::input, S>, Position>>{};
     }
 }
 
 }  // namespace detail
-
-/// Every layer as a stage of its own.
-template <class S, class... Nodes>
-constexpr auto unfused(NodeList<Nodes...>) {
-    return []<std::size_t... Is>(std::index_sequence<Is...>) {
-        return StageList<detail::StageOf<Nodes, Operation<typename Nodes::LayerType, Nodes::input, S>, Is>...>{};
-    }(std::index_sequence_for<Nodes...>{});
-}
 
 /// Neighbours matched by type: runs of convolution, norm and activation become one stage each, and a
 /// norm elsewhere takes the activation behind it along.

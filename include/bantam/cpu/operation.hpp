@@ -3,7 +3,8 @@
 
 #include <bantam/core/layer.hpp>
 #include <bantam/core/shape.hpp>
-#include <bantam/cpu/stage_clock.hpp>
+#include <bantam/device/operation.hpp>
+#include <bantam/device/stage_clock.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -14,6 +15,12 @@
 #endif
 
 namespace bantam::cpu {
+
+using device::OperationSizes;
+using device::stage_label;
+using device::StageClock;
+using device::StageLabel;
+using device::Weights;
 
 /// Work over a batch is cut into at most this many chunks of samples. Sums over samples are kept a
 /// chunk and added in order, so that results do not depend on the number of threads.
@@ -35,14 +42,6 @@ struct Pass {
     StageClock* clock = nullptr;  ///< keeps the time of every stage, where somebody asks
 };
 
-/// Where an operation finds its tensors.
-template <class S>
-struct Weights {
-    const S* parameters = nullptr;  ///< trainable, in the order of the layer's tensor list
-    S* statistics = nullptr;        ///< not trainable, likewise
-    const S* packed = nullptr;      ///< what `prepare` made of the parameters
-};
-
 /// How `L` runs on an `Input` shape; specialise it to give a layer of your own a CPU. Arguments come
 /// in one order everywhere: `forward(pass, weights, input, output, saved)` and `backward(pass, weights,
 /// input, saved, output_gradient, input_gradient, parameter_gradient)`. Buffers hold `pass.count`
@@ -50,19 +49,6 @@ struct Weights {
 /// nobody asks for it. `input` and `saved` are as forward left them.
 template <class L, Shape Input, class S>
 struct Operation;
-
-/// Sizes that an operation states, with the answers of one that needs nothing.
-struct OperationSizes {
-    static constexpr std::int64_t saved_per_sample(bool /*training*/) { return 0; }
-    static constexpr std::int64_t saved_fixed(bool /*training*/) { return 0; }
-    static constexpr std::int64_t packed = 0;    ///< scalars that `prepare` writes
-    static constexpr std::int64_t scratch = 0;   ///< scalars a thread
-    static constexpr std::int64_t partials = 0;  ///< scalars a chunk
-    static constexpr std::int64_t sums = 0;      ///< doubles a chunk
-
-    template <class S>
-    static void prepare(const S* /*parameters*/, S* /*packed*/) {}
-};
 
 /// A fixed part of the batch: samples [first, first + count).
 struct Chunk {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/core/host_device.hpp>
 #include <bantam/train/update.hpp>
 
 #include <array>
@@ -17,6 +18,36 @@ struct AdamWOptions {
     double beta2 = 0.999;
     double epsilon = 1e-8;
     double weight_decay = 0.05;  ///< shrinks the parameter itself (decoupled), on decayed ranges only
+};
+
+/// One parameter's step, on any device: the rule that AdamW states, at step `step`, counted from 1.
+template <class Scalar>
+struct AdamWRule {
+    Scalar scale, shrink, keep1, fresh1, keep2, fresh2, rate, root_correction, epsilon;
+
+    AdamWRule(const AdamWOptions& options, const Update& update, bool decayed, std::int64_t step)
+        : scale{static_cast<Scalar>(update.gradient_scale)},
+          shrink{static_cast<Scalar>(decayed ? 1.0 - update.learning_rate * options.weight_decay : 1.0)},
+          keep1{static_cast<Scalar>(options.beta1)},
+          fresh1{static_cast<Scalar>(1.0 - options.beta1)},
+          keep2{static_cast<Scalar>(options.beta2)},
+          fresh2{static_cast<Scalar>(1.0 - options.beta2)},
+          rate{static_cast<Scalar>(update.learning_rate / correction(options.beta1, step))},
+          root_correction{static_cast<Scalar>(1.0 / std::sqrt(correction(options.beta2, step)))},
+          epsilon{static_cast<Scalar>(options.epsilon)} {}
+
+    /// The parameter's next value; moves its moments.
+    BANTAM_HOST_DEVICE Scalar operator()(Scalar gradient, Scalar parameter, Scalar& first_moment,
+                                         Scalar& second_moment) const {
+        const Scalar g = scale * gradient;
+        first_moment = keep1 * first_moment + fresh1 * g;
+        second_moment = keep2 * second_moment + fresh2 * g * g;
+        const Scalar spread = std::sqrt(second_moment) * root_correction + epsilon;
+        return shrink * parameter - rate * first_moment / spread;
+    }
+
+private:
+    static double correction(double beta, std::int64_t step) { return 1.0 - std::pow(beta, static_cast<double>(step)); }
 };
 
 /// Adam with decoupled weight decay, the rule of torch.optim.AdamW without amsgrad. With t counted
@@ -69,28 +100,11 @@ private:
              const Scalar* __restrict gradient, Scalar* __restrict first_moment,
              Scalar* __restrict second_moment, Scalar* __restrict parameters,
              Scalar* __restrict average) const {
-        const auto exponent = static_cast<double>(steps_);
-        const double correction1 = 1.0 - std::pow(options_.beta1, exponent);
-        const double correction2 = 1.0 - std::pow(options_.beta2, exponent);
-        const auto scale = static_cast<Scalar>(update.gradient_scale);
-        const auto shrink = static_cast<Scalar>(
-            decayed ? 1.0 - update.learning_rate * options_.weight_decay : 1.0);
-        const auto keep1 = static_cast<Scalar>(options_.beta1);
-        const auto fresh1 = static_cast<Scalar>(1.0 - options_.beta1);
-        const auto keep2 = static_cast<Scalar>(options_.beta2);
-        const auto fresh2 = static_cast<Scalar>(1.0 - options_.beta2);
-        const auto rate = static_cast<Scalar>(update.learning_rate / correction1);
-        const auto root_correction = static_cast<Scalar>(1.0 / std::sqrt(correction2));
-        const auto epsilon = static_cast<Scalar>(options_.epsilon);
         const auto toward = static_cast<Scalar>(1.0 - update.averaging_decay);
+        const AdamWRule<Scalar> rule{options_, update, decayed, steps_};
         const auto one = [=](std::int64_t index) {
-            const Scalar g = scale * gradient[index];
-            const Scalar m = keep1 * first_moment[index] + fresh1 * g;
-            const Scalar v = keep2 * second_moment[index] + fresh2 * g * g;
-            first_moment[index] = m;
-            second_moment[index] = v;
-            const Scalar spread = std::sqrt(v) * root_correction + epsilon;
-            return parameters[index] = shrink * parameters[index] - rate * m / spread;
+            return parameters[index] =
+                       rule(gradient[index], parameters[index], first_moment[index], second_moment[index]);
         };
         if (average == nullptr) {
             for (std::int64_t index = 0; index < count; ++index) one(index);

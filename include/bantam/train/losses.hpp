@@ -2,6 +2,7 @@
 #pragma once
 
 #include <bantam/core/error.hpp>
+#include <bantam/core/host_device.hpp>
 
 #include <cmath>
 #include <cstddef>
@@ -52,55 +53,115 @@ struct LossSums {
     }
 };
 
-/// Index of the largest logit; the first one of equals. `logits` [classes] must not be empty.
+/// Index of the largest of `classes` logits, one at least; the first one of equals.
+template <class Scalar>
+BANTAM_HOST_DEVICE constexpr std::int64_t most_likely_class(std::int64_t classes, const Scalar* logits) {
+    std::int64_t best = 0;
+    for (std::int64_t index = 1; index < classes; ++index)
+        if (logits[index] > logits[best]) best = index;
+    return best;
+}
 template <class Scalar>
 constexpr std::int64_t most_likely_class(std::span<const Scalar> logits) {
-    std::size_t best = 0;
-    for (std::size_t index = 1; index < logits.size(); ++index) {
-        if (logits[index] > logits[best]) best = index;
-    }
-    return static_cast<std::int64_t>(best);
+    return most_likely_class(static_cast<std::int64_t>(logits.size()), logits.data());
 }
 
 /// log softmax(logits / temperature) of one sample. `logits` and `log_probabilities` are [classes].
 /// The largest logit is subtracted first, so no finite float logit overflows.
 template <class Scalar>
-void log_softmax(double temperature, std::span<const Scalar> logits,
-                 std::span<double> log_probabilities) {
-    const auto largest =
-        static_cast<double>(logits[static_cast<std::size_t>(most_likely_class(logits))]);
+BANTAM_HOST_DEVICE void log_softmax(double temperature, std::int64_t classes, const Scalar* logits,
+                                    double* log_probabilities) {
+    const auto largest = static_cast<double>(logits[most_likely_class(classes, logits)]);
     double total = 0.0;
-    for (std::size_t index = 0; index < logits.size(); ++index) {
+    for (std::int64_t index = 0; index < classes; ++index) {
         const double shifted = (static_cast<double>(logits[index]) - largest) / temperature;
         log_probabilities[index] = shifted;
         total += std::exp(shifted);
     }
     const double log_total = std::log(total);
-    for (double& value : log_probabilities) value -= log_total;
+    for (std::int64_t index = 0; index < classes; ++index) log_probabilities[index] -= log_total;
 }
 
 /// Cross-entropy of one sample against the target (1 − s)·onehot(label) + s/classes, where s is the
 /// label smoothing (Szegedy et al., "Rethinking the Inception architecture", 2016; PyTorch's
 /// `cross_entropy(label_smoothing=s)`).
-inline double cross_entropy(double label_smoothing, std::span<const double> log_probabilities,
-                            std::size_t label) {
+BANTAM_HOST_DEVICE inline double cross_entropy(double label_smoothing, std::int64_t classes,
+                                               const double* log_probabilities, std::int64_t label) {
     const double target_share = -(1.0 - label_smoothing) * log_probabilities[label];
     if (label_smoothing == 0.0) return target_share;
     double total = 0.0;
-    for (const double value : log_probabilities) total += value;
-    return target_share - label_smoothing / static_cast<double>(log_probabilities.size()) * total;
+    for (std::int64_t index = 0; index < classes; ++index) total += log_probabilities[index];
+    return target_share - label_smoothing / static_cast<double>(classes) * total;
 }
 
 /// KL(teacher ‖ student) = Σ p_teacher · (log p_teacher − log p_student) of one sample, summed over the
 /// classes. Both arguments are [classes] log probabilities.
-inline double kl_divergence(std::span<const double> teacher, std::span<const double> student) {
+BANTAM_HOST_DEVICE inline double kl_divergence(std::int64_t classes, const double* teacher, const double* student) {
     double total = 0.0;
-    for (std::size_t index = 0; index < teacher.size(); ++index) {
+    for (std::int64_t index = 0; index < classes; ++index) {
         const double probability = std::exp(teacher[index]);
         // A class the teacher rules out adds nothing, however far the student's logarithm is off.
         if (probability > 0.0) total += probability * (teacher[index] - student[index]);
     }
     return total;
+}
+
+/// What one sample adds to LossSums.
+struct SampleLoss {
+    double loss = 0.0;
+    double cross_entropy = 0.0;
+    double distillation = 0.0;
+    bool correct = false;
+    bool agrees = false;
+};
+
+/// Loss of one sample and its gradient, as `loss_and_gradient` states them, times `share`. `label` is −1
+/// and `teacher` null where there is none, but not both; `gradient` may be null. `scratch` holds three
+/// doubles a class.
+template <class Scalar>
+BANTAM_HOST_DEVICE SampleLoss sample_loss(const LossOptions& options, std::int64_t classes, const Scalar* logits,
+                                          std::int64_t label, const Scalar* teacher, double share, double* scratch,
+                                          Scalar* gradient) {
+    const bool labelled = label >= 0;
+    const bool taught = teacher != nullptr;
+    const double temperature = options.temperature;
+    const double teacher_weight = !taught ? 0.0 : (labelled ? options.alpha : 1.0);
+    const double label_weight = labelled ? 1.0 - teacher_weight : 0.0;
+    const std::int64_t guess = most_likely_class(classes, logits);
+    double* student = scratch;
+    double* soft_student = scratch + classes;
+    double* soft_teacher = scratch + 2 * classes;
+
+    SampleLoss sample;
+    if (labelled) {
+        log_softmax(1.0, classes, logits, student);
+        sample.cross_entropy = cross_entropy(options.label_smoothing, classes, student, label);
+        sample.loss += label_weight * sample.cross_entropy;
+        sample.correct = guess == label;
+    }
+    if (taught) {
+        log_softmax(temperature, classes, logits, soft_student);
+        log_softmax(temperature, classes, teacher, soft_teacher);
+        sample.distillation = temperature * temperature * kl_divergence(classes, soft_teacher, soft_student);
+        sample.loss += teacher_weight * sample.distillation;
+        sample.agrees = guess == most_likely_class(classes, teacher);
+    }
+    if (!gradient) return sample;
+    const double even_share = options.label_smoothing / static_cast<double>(classes);
+    for (std::int64_t index = 0; index < classes; ++index) {
+        double value = 0.0;
+        if (labelled) {
+            double target = even_share;
+            if (index == label) target += 1.0 - options.label_smoothing;
+            value += label_weight * (std::exp(student[index]) - target);
+        }
+        if (taught) {
+            // d(T² · KL)/d(logit) = T · (student − teacher), both at temperature T.
+            value += teacher_weight * temperature * (std::exp(soft_student[index]) - std::exp(soft_teacher[index]));
+        }
+        gradient[index] = static_cast<Scalar>(share * value);
+    }
+    return sample;
 }
 
 namespace detail {
@@ -161,14 +222,9 @@ LossSums loss_and_gradient(const LossOptions& options, std::int64_t classes,
         detail::require_size("teacher logits", targets.teacher_logits.size(), logits.size());
     }
 
-    const double temperature = options.temperature;
-    const double even_share = options.label_smoothing / static_cast<double>(classes);
     const double share = 1.0 / static_cast<double>(mean_over > 0 ? mean_over
                                                                   : static_cast<std::int64_t>(count));
     std::vector<double> scratch(3 * width);
-    const std::span<double> student{scratch.data(), width};
-    const std::span<double> soft_student{scratch.data() + width, width};
-    const std::span<double> soft_teacher{scratch.data() + 2 * width, width};
 
     LossSums sums;
     for (std::size_t sample = 0; sample < count; ++sample) {
@@ -186,51 +242,18 @@ LossSums loss_and_gradient(const LossOptions& options, std::int64_t classes,
             throw Error("loss: sample " + std::to_string(sample) +
                         " of the batch has neither a label nor teacher logits; leave it out");
         }
-
-        const double teacher_weight = !taught ? 0.0 : (labelled ? options.alpha : 1.0);
-        const double label_weight = labelled ? 1.0 - teacher_weight : 0.0;
-        const std::int64_t guess = most_likely_class(own);
-        double loss = 0.0;
-
-        if (labelled) {
-            log_softmax(1.0, own, student);
-            const double value =
-                cross_entropy(options.label_smoothing, student, static_cast<std::size_t>(label));
-            sums.cross_entropy += value;
-            loss += label_weight * value;
-            ++sums.labelled;
-            sums.correct += guess == label ? 1 : 0;
-        }
-        if (taught) {
-            const auto teacher = targets.teacher_logits.subspan(sample * width, width);
-            detail::require_finite("teacher logit", sample, teacher);
-            log_softmax(temperature, own, soft_student);
-            log_softmax(temperature, teacher, soft_teacher);
-            const double value =
-                temperature * temperature * kl_divergence(soft_teacher, soft_student);
-            sums.distillation += value;
-            loss += teacher_weight * value;
-            ++sums.with_teacher;
-            sums.agree += guess == most_likely_class(teacher) ? 1 : 0;
-        }
-        sums.loss += loss;
+        const Scalar* teacher = taught ? targets.teacher_logits.data() + sample * width : nullptr;
+        if (taught) detail::require_finite("teacher logit", sample, std::span<const Scalar>{teacher, width});
+        const SampleLoss here = sample_loss<Scalar>(options, classes, own.data(), label, teacher, share, scratch.data(),
+                                                    gradient.empty() ? nullptr : gradient.data() + sample * width);
+        sums.loss += here.loss;
+        sums.cross_entropy += here.cross_entropy;
+        sums.distillation += here.distillation;
+        sums.labelled += labelled;
+        sums.correct += here.correct;
+        sums.with_teacher += taught;
+        sums.agree += here.agrees;
         ++sums.count;
-
-        if (gradient.empty()) continue;
-        for (std::size_t index = 0; index < width; ++index) {
-            double value = 0.0;
-            if (labelled) {
-                double target = even_share;
-                if (index == static_cast<std::size_t>(label)) target += 1.0 - options.label_smoothing;
-                value += label_weight * (std::exp(student[index]) - target);
-            }
-            if (taught) {
-                // d(T² · KL)/d(logit) = T · (student − teacher), both at temperature T.
-                value += teacher_weight * temperature *
-                         (std::exp(soft_student[index]) - std::exp(soft_teacher[index]));
-            }
-            gradient[sample * width + index] = static_cast<Scalar>(share * value);
-        }
     }
     return sums;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/core/host_device.hpp>
 #include <bantam/train/update.hpp>
 
 #include <array>
@@ -15,6 +16,29 @@ struct SgdOptions {
     double momentum = 0.9;
     double weight_decay = 5e-4;  ///< added to the gradient (coupled), on decayed ranges only
     bool nesterov = true;
+};
+
+/// One parameter's step, on any device: the rule that Sgd states.
+template <class Scalar>
+struct SgdRule {
+    Scalar scale, decay, keep, rate;
+    // step = fresh · d + carried · buffer, for plain and Nesterov momentum alike.
+    Scalar fresh, carried;
+
+    SgdRule(const SgdOptions& options, const Update& update, bool decayed)
+        : scale{static_cast<Scalar>(update.gradient_scale)},
+          decay{static_cast<Scalar>(decayed ? options.weight_decay : 0.0)},
+          keep{static_cast<Scalar>(options.momentum)},
+          rate{static_cast<Scalar>(update.learning_rate)},
+          fresh{options.nesterov ? Scalar{1} : Scalar{0}},
+          carried{options.nesterov ? keep : Scalar{1}} {}
+
+    /// The parameter's next value; moves its momentum.
+    BANTAM_HOST_DEVICE Scalar operator()(Scalar gradient, Scalar parameter, Scalar& momentum) const {
+        const Scalar d = scale * gradient + decay * parameter;
+        momentum = keep * momentum + d;
+        return parameter - rate * (fresh * d + carried * momentum);
+    }
 };
 
 /// Stochastic gradient descent with momentum, the rule of torch.optim.SGD with dampening 0:
@@ -61,18 +85,10 @@ private:
     void run(const Update& update, bool decayed, std::int64_t count,
              const Scalar* __restrict gradient, Scalar* __restrict momentum,
              Scalar* __restrict parameters, Scalar* __restrict average) const {
-        const auto scale = static_cast<Scalar>(update.gradient_scale);
-        const auto decay = static_cast<Scalar>(decayed ? options_.weight_decay : 0.0);
-        const auto keep = static_cast<Scalar>(options_.momentum);
-        const auto rate = static_cast<Scalar>(update.learning_rate);
-        // step = fresh · d + carried · buffer, for plain and Nesterov momentum alike.
-        const Scalar fresh = options_.nesterov ? Scalar{1} : Scalar{0};
-        const Scalar carried = options_.nesterov ? keep : Scalar{1};
         const auto toward = static_cast<Scalar>(1.0 - update.averaging_decay);
+        const SgdRule<Scalar> rule{options_, update, decayed};
         const auto one = [=](std::int64_t index) {
-            const Scalar d = scale * gradient[index] + decay * parameters[index];
-            momentum[index] = keep * momentum[index] + d;
-            return parameters[index] -= rate * (fresh * d + carried * momentum[index]);
+            return parameters[index] = rule(gradient[index], parameters[index], momentum[index]);
         };
         if (average == nullptr) {
             for (std::int64_t index = 0; index < count; ++index) one(index);

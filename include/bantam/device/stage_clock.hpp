@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-namespace bantam::cpu {
+namespace bantam::device {
 
 /// A stage in one direction, with what it costs a sample at least.
 struct StageLabel {
@@ -86,4 +86,4 @@ private:
     double inside_ = 0;  // seconds of the stages that ended inside the one that runs
 };
 
-}  // namespace bantam::cpu
+}  // namespace bantam::device
