@@ -10,7 +10,7 @@ build_packages=(
     libeigen3-dev libstb-dev nlohmann-json3-dev libxxhash-dev libfmt-dev libcli11-dev
 )
 test_packages=(
-    libboost-test-dev pkg-config
+    libboost-test-dev pkg-config libthrust-dev
     clang-19 libomp-19-dev
     python3 python3-numpy python3-torch python3-torchvision python3-xxhash
 )

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <bantam/cuda/operation.hpp>
+
+#include <cstdint>
+
+namespace bantam::cuda {
+
+template <class L, Shape Input, class S>
+struct ChainOf;
+
+namespace detail {
+
+/// to = base + from · scale[channel]; base and scale may be null.
+template <std::int64_t Channels, class S>
+struct AddScaled {
+    const S *base, *from, *scale;
+    S* to;
+    BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
+        S value = from[i];
+        if (scale) value *= scale[i % Channels];
+        if (base) value += base[i];
+        to[i] = value;
+    }
+};
+template <class S>
+struct RowProduct {
+    const S *a, *b;
+    std::int64_t channels;
+    BANTAM_HOST_DEVICE S operator()(std::int64_t row, std::int64_t c) const {
+        return a[row * channels + c] * b[row * channels + c];
+    }
+};
+template <std::int64_t Channels, class S>
+struct CopyChannels {
+    const S* from;
+    std::int64_t from_stride;
+    S* to;
+    std::int64_t to_stride;
+    BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
+        to[i / Channels * to_stride + i % Channels] = from[i / Channels * from_stride + i % Channels];
+    }
+};
+template <class S>
+struct Accumulate {
+    const S* from;
+    S factor;
+    bool first;
+    S* to;
+    BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
+        to[i] = first ? from[i] * factor : to[i] + from[i] * factor;
+    }
+};
+template <Shape Map, class S>
+struct MultiplyGate {
+    const S *from, *gate, *base;
+    S* to;
+    BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
+        constexpr std::int64_t elements = element_count(Map);
+        const S value = from[i] * gate[i / elements * Map.channels + i % Map.channels];
+        to[i] = base ? value + base[i] : value;
+    }
+};
+template <Shape Map, class S>
+struct GateGradient {
+    const S *output_gradient, *input;
+    S* gradient;
+    BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
+        constexpr std::int64_t pixels = pixel_count(Map);
+        const std::int64_t first = i / Map.channels * pixels * Map.channels + i % Map.channels;
+        S sum{};
+        for (std::int64_t pixel = 0; pixel < pixels; ++pixel)
+            sum += output_gradient[first + pixel * Map.channels] * input[first + pixel * Map.channels];
+        gradient[i] = sum;
+    }
+};
+
+}  // namespace detail
+
+/// The GPU as what runs composite layers (see device/stage_chain.hpp); the passes are those of
+/// `cpu::Backend`.
+struct Backend {
+    template <class L, Shape Input, class S>
+    using Operation = cuda::Operation<L, Input, S>;
+    template <class L, Shape Input, class S>
+    using Chain = typename ChainOf<L, Input, S>::type;
+    template <class S>
+    using Pass = cuda::Pass<S>;
+
+    template <std::int64_t Channels, class S>
+    static void add_scaled(const Pass<S>& pass, std::int64_t pixels, const S* base, const S* from, const S* scale,
+                           S* to) {
+        for_each_index(pass, pass.count * pixels * Channels, detail::AddScaled<Channels, S>{base, from, scale, to});
+    }
+    template <std::int64_t Channels, class S>
+    static void sum_of_products(const Pass<S>& pass, std::int64_t pixels, const S* a, const S* b, S* sums) {
+        sum_over_rows(pass, pass.count * pixels, Channels, detail::RowProduct<S>{a, b, Channels}, pass.partials, sums);
+    }
+    template <std::int64_t Channels, class S>
+    static void copy_channels(const Pass<S>& pass, std::int64_t pixels, const S* from, std::int64_t from_stride,
+                              S* to, std::int64_t to_stride) {
+        for_each_index(pass, pass.count * pixels * Channels,
+                       detail::CopyChannels<Channels, S>{from, from_stride, to, to_stride});
+    }
+    template <class S>
+    static void accumulate(const Pass<S>& pass, bool first, S factor, std::int64_t elements, const S* from, S* to) {
+        for_each_index(pass, pass.count * elements, detail::Accumulate<S>{from, factor, first, to});
+    }
+    template <Shape Map, class S>
+    static void multiply_gate(const Pass<S>& pass, const S* from, const S* gate, const S* base, S* to) {
+        for_each_index(pass, pass.count * element_count(Map), detail::MultiplyGate<Map, S>{from, gate, base, to});
+    }
+    template <Shape Map, class S>
+    static void gate_gradient(const Pass<S>& pass, const S* output_gradient, const S* input, S* gradient) {
+        for_each_index(pass, pass.count * Map.channels, detail::GateGradient<Map, S>{output_gradient, input, gradient});
+    }
+};
+
+}  // namespace bantam::cuda

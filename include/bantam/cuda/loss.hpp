@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <bantam/cuda/execution.hpp>
+#include <bantam/cuda/operation.hpp>
+#include <bantam/train/losses.hpp>
+
+#include <cstdint>
+#include <vector>
+
+namespace bantam::cuda {
+
+/// What a step needs to know of itself on the device, in one piece of memory.
+struct StepFigures {
+    /// Sums over the samples, in the order of `LossFigure`.
+    static constexpr std::int64_t loss_figures = 8;
+    double loss[loss_figures];
+    double squared_norm;  ///< of the gradient
+    double scale;         ///< that clips it; 0 where the step must not be taken
+};
+
+enum LossFigure : std::int64_t { total, cross_entropy, distillation, labelled, correct, taught, agree, broken };
+
+namespace detail {
+
+template <class S>
+struct LossOfSample {
+    LossOptions options;
+    std::int64_t classes;
+    const S* logits;
+    const std::int32_t* labels;
+    const S* teacher_logits;          // null without any teacher
+    const std::uint8_t* has_teacher;  // likewise
+    double share;
+    double *scratch, *figures;  // [sample][3 · classes], [sample][StepFigures::loss_figures]
+    S* gradient;
+
+    BANTAM_HOST_DEVICE static bool finite(std::int64_t count, const S* values) {
+        // x − x is 0 for finite numbers alone.
+        for (std::int64_t i = 0; i < count; ++i)
+            if (!(values[i] - values[i] == S(0))) return false;
+        return true;
+    }
+    BANTAM_HOST_DEVICE void operator()(std::int64_t n) const {
+        double* to = figures + n * StepFigures::loss_figures;
+        for (std::int64_t i = 0; i < StepFigures::loss_figures; ++i) to[i] = 0;
+        const S* own = logits + n * classes;
+        const S* teacher = has_teacher && has_teacher[n] ? teacher_logits + n * classes : nullptr;
+        const bool valid = labels[n] >= -1 && labels[n] < classes && (labels[n] >= 0 || teacher) &&
+                           finite(classes, own) && (!teacher || finite(classes, teacher));
+        if (!valid) {
+            to[broken] = 1;
+            return;
+        }
+        const SampleLoss sample = sample_loss<S>(options, classes, own, labels[n], teacher, share,
+                                                 scratch + n * 3 * classes, gradient + n * classes);
+        to[total] = sample.loss;
+        to[cross_entropy] = sample.cross_entropy;
+        to[distillation] = sample.distillation;
+        to[labelled] = labels[n] >= 0;
+        to[correct] = sample.correct;
+        to[taught] = teacher != nullptr;
+        to[agree] = sample.agrees;
+    }
+};
+
+struct FigureOfSample {
+    const double* figures;
+    BANTAM_HOST_DEVICE double operator()(std::int64_t n, std::int64_t figure) const {
+        return figures[n * StepFigures::loss_figures + figure];
+    }
+};
+
+}  // namespace detail
+
+/// A batch's targets on the device; see bantam::Targets.
+template <class S>
+struct DeviceTargets {
+    const std::int32_t* labels;
+    const S* teacher_logits;
+    const std::uint8_t* has_teacher;
+};
+
+/// Loss of a batch and its gradient with respect to the logits [count][classes]; the samples' figures are
+/// summed into `figures`. A sample that `loss_and_gradient` would refuse makes `broken` positive.
+/// `scratch` holds `loss_scratch(count, classes)` doubles.
+template <class S>
+void loss_and_gradient(const Execution& execution, const LossOptions& options, std::int64_t count,
+                       std::int64_t classes, const S* logits, const DeviceTargets<S>& targets, double* scratch,
+                       S* gradient, StepFigures* figures) {
+    double* of_samples = scratch + 3 * classes * count;
+    double* partials = of_samples + StepFigures::loss_figures * count;
+    for_each_index(execution, count,
+                   detail::LossOfSample<S>{options, classes, logits, targets.labels, targets.teacher_logits,
+                                           targets.has_teacher, 1.0 / static_cast<double>(count), scratch, of_samples,
+                                           gradient});
+    sum_over_rows(execution, count, StepFigures::loss_figures, detail::FigureOfSample{of_samples}, partials,
+                  figures->loss);
+}
+constexpr std::int64_t loss_scratch(std::int64_t count, std::int64_t classes) {
+    return (3 * classes + StepFigures::loss_figures) * count + max_parts * StepFigures::loss_figures;
+}
+
+/// The sums of a step's samples.
+inline LossSums loss_sums(const StepFigures& figures, std::int64_t count) {
+    const auto whole = [&](LossFigure figure) { return static_cast<std::int64_t>(figures.loss[figure]); };
+    return {.loss = figures.loss[total],
+            .cross_entropy = figures.loss[cross_entropy],
+            .distillation = figures.loss[distillation],
+            .count = count,
+            .labelled = whole(labelled),
+            .correct = whole(correct),
+            .with_teacher = whole(taught),
+            .agree = whole(agree)};
+}
+
+}  // namespace bantam::cuda

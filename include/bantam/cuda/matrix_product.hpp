@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <bantam/cuda/operation.hpp>
+
+#include <cstdint>
+
+namespace bantam::cuda {
+
+enum class Transposed { no, yes };
+
+/// A row-major matrix in memory, read as it lies or transposed.
+template <class S>
+struct Factor {
+    const S* values;
+    std::int64_t stride;
+    Transposed transposed = Transposed::no;
+};
+
+namespace detail {
+
+/// One element of a product, summed in double in order: what the library's products are held against.
+template <class S>
+struct ProductElement {
+    Factor<S> a, b;
+    std::int64_t n, k;
+    S* c;
+    std::int64_t c_stride;
+    bool accumulate;
+    BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
+        const std::int64_t row = i / n, column = i % n;
+        double sum = 0;
+        for (std::int64_t t = 0; t < k; ++t) {
+            const S left = a.transposed == Transposed::yes ? a.values[t * a.stride + row] : a.values[row * a.stride + t];
+            const S right =
+                b.transposed == Transposed::yes ? b.values[column * b.stride + t] : b.values[t * b.stride + column];
+            sum += static_cast<double>(left) * static_cast<double>(right);
+        }
+        S& to = c[row * c_stride + column];
+        to = static_cast<S>(accumulate ? static_cast<double>(to) + sum : sum);
+    }
+};
+
+#ifdef __CUDACC__
+inline cublasStatus_t gemm(cublasHandle_t blas, cublasOperation_t a_as, cublasOperation_t b_as, int m, int n, int k,
+                           const float* one, const float* a, int a_stride, const float* b, int b_stride,
+                           const float* keep, float* c, int c_stride) {
+    return cublasSgemm(blas, a_as, b_as, m, n, k, one, a, a_stride, b, b_stride, keep, c, c_stride);
+}
+inline cublasStatus_t gemm(cublasHandle_t blas, cublasOperation_t a_as, cublasOperation_t b_as, int m, int n, int k,
+                           const double* one, const double* a, int a_stride, const double* b, int b_stride,
+                           const double* keep, double* c, int c_stride) {
+    return cublasDgemm(blas, a_as, b_as, m, n, k, one, a, a_stride, b, b_stride, keep, c, c_stride);
+}
+#endif
+
+}  // namespace detail
+
+/// The product made element by element, on every device.
+template <class S>
+void multiply_by_element(const Pass<S>& pass, std::int64_t m, std::int64_t n, std::int64_t k, const Factor<S>& a,
+                         const Factor<S>& b, S* c, std::int64_t c_stride, bool accumulate = false) {
+    for_each_index(pass, m * n, detail::ProductElement<S>{a, b, n, k, c, c_stride, accumulate});
+}
+
+/// C[M×N] = A[M×K] · B[K×N], or added to C; cuBLAS where there is one.
+template <class S>
+void multiply(const Pass<S>& pass, std::int64_t m, std::int64_t n, std::int64_t k, const Factor<S>& a,
+              const Factor<S>& b, S* c, std::int64_t c_stride, bool accumulate = false) {
+#ifdef __CUDACC__
+    // cuBLAS counts by columns: to it our row-major matrices are their transposes, and Cᵀ = Bᵀ · Aᵀ.
+    const auto as = [](const Factor<S>& factor) {
+        return factor.transposed == Transposed::yes ? CUBLAS_OP_T : CUBLAS_OP_N;
+    };
+    const S one{1}, keep{accumulate ? S{1} : S{0}};
+    BANTAM_CUDA_CHECK(detail::gemm(pass.execution->blas(), as(b), as(a), static_cast<int>(n), static_cast<int>(m),
+                                   static_cast<int>(k), &one, b.values, static_cast<int>(b.stride), a.values,
+                                   static_cast<int>(a.stride), &keep, c, static_cast<int>(c_stride)));
+#else
+    multiply_by_element(pass, m, n, k, a, b, c, c_stride, accumulate);
+#endif
+}
+
+}  // namespace bantam::cuda

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <bantam/core/initialise.hpp>
+#include <bantam/core/network.hpp>
+#include <bantam/cuda/chain.hpp>
+#include <bantam/cuda/execution.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <new>
+#include <string>
+#include <vector>
+
+namespace bantam {
+
+/// Chooses a GPU, as in Trainer<Student, Cuda>.
+struct Cuda {};
+
+namespace cuda {
+
+/// A network with its numbers on a GPU: what `cpu::Model` is on the CPU. Every pointer that passes take
+/// is one to the device's memory.
+template <class Net, class S = float>
+class Model {
+public:
+    using Scalar = S;
+    using Program = Chain<typename Net::Layers, Net::input, S>;
+    static constexpr std::int64_t input_elements = element_count(input_shape<Net>);
+    static constexpr std::int64_t output_elements = element_count(output_shape<Net>);
+
+    Model() {
+        parameters_.reserve(trainable_parameters<Net>);
+        statistics_.reserve(non_trainable_parameters<Net>);
+    }
+
+    const Execution& execution() const { return execution_; }
+    /// Trainable parameters in the order of `tensor_table`, and running statistics likewise.
+    S* parameters() { return parameters_.data(); }
+    S* statistics() { return statistics_.data(); }
+
+    /// The host's copy of both.
+    std::vector<S> read_parameters() const { return read(parameters_, trainable_parameters<Net>); }
+    std::vector<S> read_statistics() const { return read(statistics_, non_trainable_parameters<Net>); }
+    void write_parameters(const S* from) {
+        copy_to_device(execution_, from, trainable_parameters<Net>, parameters_.data());
+    }
+    void write_statistics(const S* from) {
+        copy_to_device(execution_, from, non_trainable_parameters<Net>, statistics_.data());
+    }
+
+    /// Fresh random weights: the bits that `cpu::Model` gets of the same seed.
+    void initialise(std::uint64_t seed) {
+        std::vector<S> parameters(static_cast<std::size_t>(trainable_parameters<Net>));
+        std::vector<S> statistics(static_cast<std::size_t>(non_trainable_parameters<Net>));
+        initialise_tensors<Net, S>(seed, parameters, statistics);
+        write_parameters(parameters.data());
+        write_statistics(statistics.data());
+    }
+
+    /// Forward pass in training mode: batch statistics, dropout drawn from `seed`, running statistics
+    /// moved. The input must stay until `backward`. Throws Error where the device's memory is too small.
+    void forward(const S* input, std::int64_t count, std::uint64_t seed, S* logits) {
+        pass_ = reserve(count, true);
+        pass_.seed = seed;
+        input_ = input;
+        Program::forward(pass_, weights(), input, logits, saved_.data());
+    }
+
+    /// Backward pass of the batch that `forward` saw: writes dL/dparameters, and dL/dinput where asked.
+    void backward(const S* logits_gradient, S* parameter_gradient, S* input_gradient = nullptr) {
+        Program::backward(pass_, weights(), input_, saved_.data(), logits_gradient, input_gradient,
+                          parameter_gradient);
+    }
+
+    /// Forward pass in inference mode: running statistics, no dropout.
+    void infer(const S* input, std::int64_t count, S* logits) {
+        const Pass<S> pass = reserve(count, false);
+        Program::forward(pass, weights(), input, logits, saved_.data());
+    }
+
+private:
+    static std::int64_t saved_size(std::int64_t count, bool training) {
+        return Program::saved_per_sample(training) * count + Program::saved_fixed(training);
+    }
+
+    Pass<S> reserve(std::int64_t count, bool training) {
+        try {
+            saved_.reserve(saved_size(count, training));
+            scratch_.reserve(Program::scratch);
+            partials_.reserve(Program::partials * max_parts);
+            sums_.reserve(Program::sums * max_parts);
+        } catch (const std::bad_alloc&) {
+            throw out_of_memory(count, training);
+        }
+        Pass<S> pass;
+        pass.count = count;
+        pass.training = training;
+        pass.scratch = scratch_.data();
+        pass.partials = partials_.data();
+        pass.sums = sums_.data();
+        pass.execution = &execution_;
+        return pass;
+    }
+
+    static Error out_of_memory(std::int64_t count, [[maybe_unused]] bool training) {
+        std::string fits;
+#ifdef __CUDACC__
+        static_cast<void>(cudaGetLastError());
+        std::size_t free = 0, total = 0;
+        BANTAM_CUDA_CHECK(cudaMemGetInfo(&free, &total));
+        const std::int64_t fixed = (saved_size(0, training) + Program::scratch + Program::partials * max_parts) *
+                                       static_cast<std::int64_t>(sizeof(S)) +
+                                   Program::sums * max_parts * static_cast<std::int64_t>(sizeof(double));
+        const std::int64_t a_sample =
+            (saved_size(1, training) - saved_size(0, training)) * static_cast<std::int64_t>(sizeof(S));
+        const std::int64_t most = (static_cast<std::int64_t>(free) - fixed) / (a_sample > 0 ? a_sample : 1);
+        fits = most > 0 ? "; a batch of about " + std::to_string(most) + " fits" : "; not even one sample fits";
+#endif
+        return Error("the device's memory is too small for a batch of " + std::to_string(count) + fits);
+    }
+
+    Weights<S> weights() { return {parameters_.data(), statistics_.data(), nullptr}; }
+
+    std::vector<S> read(const DeviceBuffer<S>& from, std::int64_t count) const {
+        std::vector<S> values(static_cast<std::size_t>(count));
+        copy_to_host(execution_, from.data(), count, values.data());
+        return values;
+    }
+
+    Execution execution_;
+    DeviceBuffer<S> parameters_, statistics_, saved_, scratch_, partials_;
+    DeviceBuffer<double> sums_;
+    Pass<S> pass_;
+    const S* input_ = nullptr;
+};
+
+}  // namespace cuda
+}  // namespace bantam

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <bantam/core/network.hpp>
+#include <bantam/cuda/execution.hpp>
+#include <bantam/cuda/loss.hpp>
+#include <bantam/cuda/operation.hpp>
+#include <bantam/train/adamw.hpp>
+#include <bantam/train/options.hpp>
+#include <bantam/train/parameter_range.hpp>
+#include <bantam/train/sgd.hpp>
+#include <bantam/train/update.hpp>
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace bantam::cuda {
+
+namespace detail {
+
+template <class S>
+struct Square {
+    const S* values;
+    BANTAM_HOST_DEVICE double operator()(std::int64_t row, std::int64_t) const {
+        return static_cast<double>(values[row]) * static_cast<double>(values[row]);
+    }
+};
+
+/// The factor that clips the gradient, as bantam::clip_scale; 0 where loss or gradient is not finite.
+struct FindScale {
+    StepFigures* figures;
+    double clip_norm;
+    BANTAM_HOST_DEVICE void operator()(std::int64_t) const {
+        const double norm = std::sqrt(figures->squared_norm);
+        const bool usable = figures->loss[broken] == 0 && norm - norm == 0;
+        const double clipped = clip_norm > 0 && clip_norm < norm + 1e-6 ? clip_norm / (norm + 1e-6) : 1;
+        figures->scale = usable ? clipped : 0;
+    }
+};
+
+/// What both rules share: a parameter's place, its gradient scaled, its average.
+template <class S>
+struct ParameterStep {
+    const StepFigures* figures;
+    const std::uint8_t* decayed;
+    const S* gradient;
+    S *parameters, *average;  // average may be null
+    S toward;
+    BANTAM_HOST_DEVICE bool taken() const { return figures->scale > 0; }
+    BANTAM_HOST_DEVICE S scaled(std::int64_t i) const { return static_cast<S>(figures->scale) * gradient[i]; }
+    BANTAM_HOST_DEVICE void set(std::int64_t i, S value) const {
+        parameters[i] = value;
+        if (average) average[i] += toward * (value - average[i]);
+    }
+};
+
+template <class S>
+struct SgdStep {
+    ParameterStep<S> step;
+    SgdRule<S> decayed, plain;
+    S* momentum;
+    BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
+        if (!step.taken()) return;
+        const SgdRule<S>& rule = step.decayed[i] ? decayed : plain;
+        step.set(i, rule(step.scaled(i), step.parameters[i], momentum[i]));
+    }
+};
+
+template <class S>
+struct AdamWStep {
+    ParameterStep<S> step;
+    AdamWRule<S> decayed, plain;
+    S *first_moment, *second_moment;
+    BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
+        if (!step.taken()) return;
+        const AdamWRule<S>& rule = step.decayed[i] ? decayed : plain;
+        step.set(i, rule(step.scaled(i), step.parameters[i], first_moment[i], second_moment[i]));
+    }
+};
+
+/// average += toward · (value − average), where the step was taken.
+template <class S>
+struct AverageStep {
+    const StepFigures* figures;
+    const S* values;
+    S* average;
+    S toward;
+    BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
+        if (figures->scale > 0) average[i] += toward * (values[i] - average[i]);
+    }
+};
+
+}  // namespace detail
+
+/// Clipping, the optimiser's rule and the average of the weights in one pass over the parameters.
+template <class Net, class S>
+class Optimizer {
+public:
+    static constexpr std::int64_t size = trainable_parameters<Net>;
+
+    Optimizer(const Execution& execution, const TrainingOptions& options) : options_{options} {
+        std::vector<std::uint8_t> decayed(static_cast<std::size_t>(size));
+        for (const ParameterRange& range : parameter_ranges<Net>())
+            for (std::int64_t i = range.begin; i < range.end; ++i) decayed[static_cast<std::size_t>(i)] = range.decayed;
+        decayed_.reserve(size);
+        copy_to_device(execution, decayed.data(), size, decayed_.data());
+        partials_.reserve(max_parts);
+        first_.reserve(size);
+        if (options.optimizer == OptimizerKind::adamw) second_.reserve(size);
+    }
+
+    /// One step, unless `figures` tell that it must not be taken; `update.gradient_scale` is found here.
+    /// `average` may be null.
+    void step(const Execution& execution, const Update& update, const S* gradient, S* parameters, S* average,
+              StepFigures* figures) {
+        ++steps_;
+        sum_over_rows(execution, size, 1, detail::Square<S>{gradient}, partials_.data(), &figures->squared_norm);
+        for_each_index(execution, 1, detail::FindScale{figures, options_.clip_norm});
+        const detail::ParameterStep<S> own{figures, decayed_.data(), gradient, parameters, average,
+                                           static_cast<S>(1.0 - update.averaging_decay)};
+        if (options_.optimizer == OptimizerKind::sgd) {
+            const SgdOptions rule{.momentum = options_.momentum,
+                                  .weight_decay = options_.weight_decay,
+                                  .nesterov = options_.momentum > 0.0};
+            for_each_index(execution, size,
+                           detail::SgdStep<S>{own, {rule, update, true}, {rule, update, false}, first_.data()});
+        } else {
+            const AdamWOptions rule{.beta1 = options_.beta1,
+                                    .beta2 = options_.beta2,
+                                    .epsilon = options_.epsilon,
+                                    .weight_decay = options_.weight_decay};
+            for_each_index(execution, size,
+                           detail::AdamWStep<S>{own, {rule, update, true, steps_}, {rule, update, false, steps_},
+                                                first_.data(), second_.data()});
+        }
+    }
+
+    std::int64_t steps() const { return steps_; }
+    void set_steps(std::int64_t steps) { steps_ = steps; }
+
+    struct State {
+        const char* name;
+        S* values;
+    };
+    /// The memory that a checkpoint keeps, each `size` scalars on the device.
+    std::vector<State> state() {
+        if (options_.optimizer == OptimizerKind::sgd) return {{"momentum", first_.data()}};
+        return {{"first_moment", first_.data()}, {"second_moment", second_.data()}};
+    }
+
+private:
+    TrainingOptions options_;
+    DeviceBuffer<std::uint8_t> decayed_;
+    DeviceBuffer<S> first_, second_;
+    DeviceBuffer<double> partials_;
+    std::int64_t steps_ = 0;
+};
+
+}  // namespace bantam::cuda

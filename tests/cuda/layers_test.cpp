@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: MIT
+// Every layer on the device gives what it gives on the CPU, there and back, in training and inference.
+#define BOOST_TEST_MODULE cuda_layers
+#include "compare_devices.hpp"
+
+#include <bantam/bantam.hpp>
+
+using namespace bantam;
+
+namespace {
+
+template <class L, int Height, int Width, int Channels>
+void layer_agrees() {
+    BOOST_TEST_CONTEXT(L::name << " on " << Height << 'x' << Width << 'x' << Channels)
+    devices_agree<Network<Image<Height, Width, Channels>, L>>();
+}
+
+constexpr ConvOptions no_bias{.bias = false};
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(activations_agree) {
+    layer_agrees<ReLU, 3, 5, 3>();
+    layer_agrees<ReLU6, 3, 5, 3>();
+    layer_agrees<LeakyReLU, 3, 5, 3>();
+    layer_agrees<Sigmoid, 3, 5, 3>();
+    layer_agrees<HardSigmoid, 3, 5, 3>();
+    layer_agrees<SiLU, 3, 5, 3>();
+    layer_agrees<HardSwish, 3, 5, 3>();
+    layer_agrees<GELU, 3, 5, 3>();
+    layer_agrees<TanhExp, 3, 5, 3>();
+    layer_agrees<Gate<SiLU>, 2, 3, 34>();
+    layer_agrees<TanhExpGate, 2, 3, 10>();
+}
+
+BOOST_AUTO_TEST_CASE(dense_convolutions_agree) {
+    layer_agrees<Conv2d<5, 3>, 6, 7, 3>();
+    layer_agrees<Conv2d<5, 3, 2, no_bias>, 7, 6, 3>();
+    layer_agrees<Conv2d<4, 2, 2>, 5, 5, 3>();
+    layer_agrees<Conv2d<6, 3, 1, ConvOptions{.groups = 3}>, 5, 4, 6>();
+    layer_agrees<Conv2d<4, 4, 2, ConvOptions{.padding = 1, .groups = 2}>, 8, 6, 4>();
+    layer_agrees<Conv2d<3, 3, 1, ConvOptions{.padding = 0, .dilation = 2}>, 7, 9, 2>();
+    layer_agrees<Conv2d<3, 1, 2>, 5, 4, 4>();
+    layer_agrees<Conv2d<2, 3, 3, ConvOptions{.padding = 3}>, 4, 3, 2>();
+}
+
+BOOST_AUTO_TEST_CASE(pointwise_convolutions_and_linear_layers_agree) {
+    layer_agrees<PointwiseConv2d<7>, 3, 5, 4>();
+    layer_agrees<PointwiseConv2d<3, no_bias>, 4, 2, 19>();
+    layer_agrees<Linear<11>, 1, 1, 7>();
+    layer_agrees<Linear<3, Bias::without>, 1, 1, 20>();
+}
+
+BOOST_AUTO_TEST_CASE(depthwise_convolutions_agree) {
+    layer_agrees<DepthwiseConv2d<3>, 5, 4, 5>();
+    layer_agrees<DepthwiseConv2d<3, 2, no_bias>, 7, 6, 17>();
+    layer_agrees<DepthwiseConv2d<3, 3, ConvOptions{.padding = 0}>, 8, 7, 3>();
+    layer_agrees<DepthwiseConv2d<7, 1, ConvOptions{.dilation = 3}>, 6, 5, 4>();
+    layer_agrees<DepthwiseConv2d<2, 2, ConvOptions{.padding = 1}>, 5, 5, 3>();
+    layer_agrees<DepthwiseConv2d<7>, 2, 3, 3>();
+}
+
+BOOST_AUTO_TEST_CASE(norms_agree) {
+    layer_agrees<BatchNorm2d, 4, 5, 3>();
+    layer_agrees<BatchNorm2d, 3, 3, 19>();
+    layer_agrees<LayerNorm, 4, 3, 5>();
+    layer_agrees<LayerNorm, 1, 1, 20>();
+}
+
+BOOST_AUTO_TEST_CASE(pooling_agrees) {
+    layer_agrees<MaxPool2d<2>, 5, 6, 3>();
+    layer_agrees<MaxPool2d<3, 2, 1>, 7, 6, 5>();
+    layer_agrees<AvgPool2d<3, 1, 1>, 4, 5, 3>();
+    layer_agrees<AvgPool2d<2>, 5, 4, 3>();
+    layer_agrees<GlobalAveragePool, 5, 4, 7>();
+}
+
+BOOST_AUTO_TEST_CASE(layers_without_arithmetic_agree) {
+    layer_agrees<Flatten, 3, 2, 4>();
+    layer_agrees<Dropout<30>, 5, 4, 6>();
+}
+
+BOOST_AUTO_TEST_CASE(composites_agree) {
+    layer_agrees<Residual<Conv2d<3, 3>, BatchNorm2d, ReLU>, 5, 4, 3>();
+    layer_agrees<ProjectedResidual<PointwiseConv2d<5>, Conv2d<5, 3>, Dropout<20>>, 4, 4, 3>();
+    layer_agrees<ScaledResidual<Scale::body, Conv2d<4, 3>, SiLU>, 4, 5, 4>();
+    layer_agrees<ScaledResidual<Scale::shortcut, PointwiseConv2d<4>>, 4, 5, 4>();
+    layer_agrees<Concatenate<Conv2d<5, 3>, DepthwiseConv2d<3>, Identity>, 4, 3, 3>();
+    layer_agrees<SplitConcatenate<Identity, DepthwiseConv2d<3>, Sequence<PointwiseConv2d<5>, GELU>>, 3, 4, 9>();
+    layer_agrees<Add<Conv2d<3, 3>, Identity, Sequence<DepthwiseConv2d<5>, SiLU>>, 4, 3, 3>();
+    layer_agrees<SqueezeExcite<4>, 4, 3, 8>();
+}
+
+// A NaN must not be hidden by what follows.
+BOOST_AUTO_TEST_CASE(nan_comes_through_activations_and_pooling) {
+    using Net = Network<Image<2, 2, 1>, ReLU6, MaxPool2d<2>, ReLU>;
+    bantam::cuda::Model<Net> model;
+    const float nan = std::numeric_limits<float>::quiet_NaN();
+    const std::vector<float> input{1, nan, 2, 3};
+    bantam::cuda::DeviceBuffer<float> on_device, output;
+    on_device.reserve(4);
+    output.reserve(1);
+    bantam::cuda::copy_to_device(model.execution(), input.data(), 4, on_device.data());
+    model.infer(on_device.data(), 1, output.data());
+    float result = 0;
+    bantam::cuda::copy_to_host(model.execution(), output.data(), 1, &result);
+    BOOST_TEST(std::isnan(result));
+}
