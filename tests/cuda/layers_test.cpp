@@ -5,7 +5,29 @@
 
 #include <bantam/bantam.hpp>
 
+#include <cmath>
+#include <limits>
+#include <string_view>
+#include <vector>
+
 using namespace bantam;
+
+namespace bantam {
+
+/// What no device can run.
+struct Unlucky : Layer {
+    static constexpr std::string_view name = "Unlucky";
+};
+
+namespace cuda {
+
+template <Shape Input, class S>
+struct Operation<Unlucky, Input, S> : OperationSizes {
+    static void forward(const Pass<S>&, const Weights<S>&, const S*, S*, S*) { throw Error("no such luck"); }
+};
+
+}  // namespace cuda
+}  // namespace bantam
 
 namespace {
 
@@ -105,4 +127,14 @@ BOOST_AUTO_TEST_CASE(nan_comes_through_activations_and_pooling) {
     float result = 0;
     bantam::cuda::copy_to_host(model.execution(), output.data(), 1, &result);
     BOOST_TEST(std::isnan(result));
+}
+
+BOOST_AUTO_TEST_CASE(a_failure_names_the_layers_it_happened_in) {
+    bantam::cuda::Model<Network<Image<2, 3, 1>, ReLU, Residual<PointwiseConv2d<1>, Unlucky>>> model;
+    bantam::cuda::DeviceBuffer<float> input, output;
+    input.reserve(6);
+    output.reserve(6);
+    BOOST_CHECK_EXCEPTION(model.infer(input.data(), 1, output.data()), Error, [](const Error& error) {
+        return std::string_view{error.what()} == "Residual on 2x3x1: Unlucky on 2x3x1: no such luck";
+    });
 }

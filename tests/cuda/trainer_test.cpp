@@ -28,30 +28,6 @@ namespace {
 
 using OnDevice = bantam::Trainer<TinyNet, bantam::Cuda>;
 
-template <class Trainer>
-LossSums train(Trainer& trainer, const SyntheticPictures& pictures, std::int64_t first_epoch, std::int64_t epochs) {
-    LossSums last;
-    for (std::int64_t epoch = first_epoch; epoch < epochs; ++epoch) {
-        last = {};
-        auto batches = pictures.batches(epoch);
-        while (const auto* batch = batches.next()) last += trainer.step(*batch, pictures.batch_count());
-    }
-    return last;
-}
-
-std::vector<float> copied(std::span<const float> values) { return {values.begin(), values.end()}; }
-
-/// Each way a trainer can be set up that keeps other state.
-std::vector<TrainingOptions> every_kind() {
-    TrainingOptions plain = tiny_options(), not_averaged = plain, adam = plain, clipped = plain;
-    not_averaged.averaging_decay = 0;
-    adam.optimizer = OptimizerKind::adamw;
-    adam.learning_rate = 0.01;
-    clipped.momentum = 0;
-    clipped.clip_norm = 0.1;
-    return {plain, not_averaged, adam, clipped};
-}
-
 double largest_difference(std::span<const float> a, std::span<const float> b) {
     BOOST_REQUIRE(a.size() == b.size());
     double largest = 1e-2, difference = 0;
@@ -81,7 +57,9 @@ void same_state(bantam::Trainer<TinyNet>& cpu, OnDevice& device, double toleranc
 
 BOOST_AUTO_TEST_CASE(a_step_is_the_step_of_the_cpu) {
     const SyntheticPictures pictures{9, 9};
-    for (const TrainingOptions& options : every_kind()) {
+    std::vector<TrainingOptions> kinds = every_kind();
+    kinds.emplace_back(tiny_options()).clip_norm = 0.1;  // shorter than the gradient
+    for (const TrainingOptions& options : kinds) {
         bantam::Trainer<TinyNet> cpu{options};
         OnDevice device{options};
         same_state(cpu, device, 0);
@@ -106,8 +84,7 @@ BOOST_AUTO_TEST_CASE(a_short_run_learns_and_stays_close_to_the_cpu) {
         OnDevice device{options};
         const LossSums first = train(device, pictures, 0, 1);
         const LossSums last = train(device, pictures, 1, 40);
-        if (options.clip_norm > 1) BOOST_TEST(last.loss < 0.5 * first.loss);
-        BOOST_TEST(last.loss < first.loss);
+        BOOST_TEST(last.loss < 0.5 * first.loss);
         BOOST_TEST(device.steps() == 40 * 6);
 
         bantam::Trainer<TinyNet> cpu{options};

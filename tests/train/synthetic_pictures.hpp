@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -111,6 +112,32 @@ inline bantam::TrainingOptions tiny_options() {
     options.seed = 3;
     return options;
 }
+
+/// Each way a trainer can be set up that keeps other state.
+inline std::vector<bantam::TrainingOptions> every_kind() {
+    bantam::TrainingOptions plain = tiny_options(), not_averaged = plain, adam = plain, without_momentum = plain;
+    not_averaged.averaging_decay = 0;
+    adam.optimizer = bantam::OptimizerKind::adamw;
+    adam.learning_rate = 0.01;
+    without_momentum.momentum = 0;
+    without_momentum.clip_norm = 0;
+    return {plain, not_averaged, adam, without_momentum};
+}
+
+/// Trains epochs [first_epoch, epochs); the sums of the last one.
+template <class Trainer>
+bantam::LossSums train(Trainer& trainer, const SyntheticPictures& pictures, std::int64_t first_epoch,
+                       std::int64_t epochs) {
+    bantam::LossSums last;
+    for (std::int64_t epoch = first_epoch; epoch < epochs; ++epoch) {
+        last = {};
+        auto batches = pictures.batches(epoch);
+        while (const auto* batch = batches.next()) last += trainer.step(*batch, pictures.batch_count());
+    }
+    return last;
+}
+
+inline std::vector<float> copied(std::span<const float> values) { return {values.begin(), values.end()}; }
 
 /// Every bit that the next step depends on.
 inline std::vector<std::vector<float>> bits_of(TinyTrainer& trainer) {

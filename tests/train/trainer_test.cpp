@@ -22,33 +22,6 @@ using bantam::LossSums;
 using bantam::OptimizerKind;
 using bantam::TrainingOptions;
 
-namespace {
-
-LossSums train(TinyTrainer& trainer, const SyntheticPictures& pictures, std::int64_t first_epoch, std::int64_t epochs) {
-    LossSums last;
-    for (std::int64_t epoch = first_epoch; epoch < epochs; ++epoch) {
-        last = {};
-        auto batches = pictures.batches(epoch);
-        while (const auto* batch = batches.next()) last += trainer.step(*batch, pictures.batch_count());
-    }
-    return last;
-}
-
-std::vector<float> copied(std::span<const float> values) { return {values.begin(), values.end()}; }
-
-/// Each way a trainer can be set up that keeps other state.
-std::vector<TrainingOptions> every_kind() {
-    TrainingOptions plain = tiny_options(), not_averaged = plain, adam = plain, without_momentum = plain;
-    not_averaged.averaging_decay = 0;
-    adam.optimizer = OptimizerKind::adamw;
-    adam.learning_rate = 0.01;
-    without_momentum.momentum = 0;
-    without_momentum.clip_norm = 0;
-    return {plain, not_averaged, adam, without_momentum};
-}
-
-}  // namespace
-
 BOOST_AUTO_TEST_CASE(the_loss_falls_with_every_optimiser) {
     const SyntheticPictures pictures{45, 8};
     for (TrainingOptions options : every_kind()) {

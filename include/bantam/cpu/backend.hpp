@@ -22,6 +22,11 @@ struct Backend {
     template <class S>
     using Pass = cpu::Pass<S>;
 
+    template <class Step>
+    static void run_stage(const StageLabel&, Step&& step) {
+        step();
+    }
+
     /// to = base + from · scale for `pixels` positions a sample; `base` (which may be `to`) and the
     /// `scale` a channel may be null.
     template <std::int64_t Channels, class S>

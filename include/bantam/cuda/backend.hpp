@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/core/error.hpp>
 #include <bantam/cuda/operation.hpp>
+#include <bantam/device/stage_clock.hpp>
+
+#include <thrust/system_error.h>
 
 #include <cstdint>
+#include <string>
 
 namespace bantam::cuda {
 
@@ -87,6 +92,24 @@ struct Backend {
     using Chain = typename ChainOf<L, Input, S>::type;
     template <class S>
     using Pass = cuda::Pass<S>;
+
+    /// A failure of the device tells the layer, too. The device works on while the host goes ahead, so what
+    /// fails there may be reported at a later layer; CUDA_LAUNCH_BLOCKING=1 makes it tell at once.
+    template <class Step>
+    static void run_stage(const device::StageLabel& label, Step&& step) {
+        const auto named = [&](const char* what) {
+            return Error(std::string(label.name) + (label.backward ? ", backward, on " : " on ") +
+                         std::to_string(label.input.height) + "x" + std::to_string(label.input.width) + "x" +
+                         std::to_string(label.input.channels) + ": " + what);
+        };
+        try {
+            step();
+        } catch (const Error& error) {
+            throw named(error.what());
+        } catch (const thrust::system_error& error) {
+            throw named(error.what());
+        }
+    }
 
     template <std::int64_t Channels, class S>
     static void add_scaled(const Pass<S>& pass, std::int64_t pixels, const S* base, const S* from, const S* scale,

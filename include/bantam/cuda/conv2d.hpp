@@ -3,6 +3,7 @@
 
 #include <bantam/cuda/matrix_product.hpp>
 #include <bantam/cuda/pointwise.hpp>
+#include <bantam/cuda/windows.hpp>
 #include <bantam/layers/conv2d.hpp>
 
 #include <algorithm>
@@ -15,14 +16,11 @@ namespace bantam::cuda {
 template <class Conv, Shape Input, class S>
 struct DenseOperation : OperationSizes {
     static constexpr Shape output = Conv::output_shape(Input);
-    static constexpr std::int64_t kernel = Conv::kernel;
-    static constexpr std::int64_t stride = Conv::stride;
-    static constexpr std::int64_t dilation = Conv::dilation;
-    static constexpr std::int64_t padding = Conv::padding;
+    using Around = Windows<Input, output, Conv::kernel, Conv::stride, Conv::padding, Conv::dilation>;
     static constexpr std::int64_t groups = Conv::groups;
     static constexpr std::int64_t in = Input.channels / groups;       // a group
     static constexpr std::int64_t out = Conv::out_channels / groups;  // a group
-    static constexpr std::int64_t taps = kernel * kernel;
+    static constexpr std::int64_t taps = Around::taps;
     static constexpr std::int64_t window = taps * in;
     static constexpr std::int64_t weight_count = groups * out * window;
     static constexpr std::int64_t pixels = pixel_count(output);
@@ -45,22 +43,13 @@ struct DenseOperation : OperationSizes {
         }
     };
 
-    /// The map's pixel under tap `tap` of output pixel `row`, counted over the samples; −1 in the padding.
-    BANTAM_HOST_DEVICE static std::int64_t pixel_under(std::int64_t row, std::int64_t tap) {
-        const std::int64_t n = row / pixels, y = row % pixels / output.width, x = row % output.width;
-        const std::int64_t in_y = y * stride - padding + tap / kernel * dilation;
-        const std::int64_t in_x = x * stride - padding + tap % kernel * dilation;
-        const bool inside = in_y >= 0 && in_y < Input.height && in_x >= 0 && in_x < Input.width;
-        return inside ? (n * Input.height + in_y) * Input.width + in_x : -1;
-    }
-
     /// windows[row][tap][channel] of one group.
     struct Gather {
         const S* input;
         S* windows;
         std::int64_t first_channel;
         BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
-            const std::int64_t pixel = pixel_under(i / window, i % window / in);
+            const std::int64_t pixel = Around::pixel_under(i / window, i % window / in);
             windows[i] = pixel < 0 ? S(0) : input[pixel * Input.channels + first_channel + i % in];
         }
     };
@@ -72,17 +61,10 @@ struct DenseOperation : OperationSizes {
         std::int64_t first_channel;
         BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
             const std::int64_t pixel = i / in, c = i % in;
-            const std::int64_t n = pixel / (Input.height * Input.width);
-            const std::int64_t in_y = pixel % (Input.height * Input.width) / Input.width, in_x = pixel % Input.width;
             S sum{};
-            for (std::int64_t tap = 0; tap < taps; ++tap) {
-                const std::int64_t y = in_y + padding - tap / kernel * dilation;
-                const std::int64_t x = in_x + padding - tap % kernel * dilation;
-                if (y < 0 || x < 0 || y % stride != 0 || x % stride != 0) continue;
-                if (y / stride >= output.height || x / stride >= output.width) continue;
-                const std::int64_t row = n * pixels + y / stride * output.width + x / stride;
-                sum += windows[row * window + tap * in + c];
-            }
+            for (std::int64_t tap = 0; tap < taps; ++tap)
+                if (const std::int64_t row = Around::pixel_over(pixel, tap); row >= 0)
+                    sum += windows[row * window + tap * in + c];
             input_gradient[pixel * Input.channels + first_channel + c] = sum;
         }
     };

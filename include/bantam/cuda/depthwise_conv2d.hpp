@@ -3,6 +3,7 @@
 
 #include <bantam/cuda/operation.hpp>
 #include <bantam/cuda/pointwise.hpp>
+#include <bantam/cuda/windows.hpp>
 #include <bantam/layers/depthwise_conv2d.hpp>
 
 #include <cstdint>
@@ -14,21 +15,11 @@ struct Operation<DepthwiseConv2d<Kernel, Stride, Options>, Input, S> : Operation
     using Conv = DepthwiseConv2d<Kernel, Stride, Options>;
     static constexpr Shape output = Conv::output_shape(Input);
     static constexpr std::int64_t channels = Input.channels;
-    static constexpr std::int64_t dilation = Conv::dilation;
-    static constexpr std::int64_t padding = Conv::padding;
-    static constexpr std::int64_t taps = std::int64_t{Kernel} * Kernel;
+    using Around = Windows<Input, output, Kernel, Stride, Conv::padding, Conv::dilation>;
+    static constexpr std::int64_t taps = Around::taps;
     static constexpr std::int64_t weight_count = channels * taps;
     static constexpr std::int64_t pixels = pixel_count(output);
     static constexpr std::int64_t sums = weight_count;
-
-    /// The input element under tap `tap` of output pixel `row` in channel c; null in the padding.
-    BANTAM_HOST_DEVICE static const S* under(const S* input, std::int64_t row, std::int64_t tap, std::int64_t c) {
-        const std::int64_t n = row / pixels, y = row % pixels / output.width, x = row % output.width;
-        const std::int64_t in_y = y * Stride - padding + tap / Kernel * dilation;
-        const std::int64_t in_x = x * Stride - padding + tap % Kernel * dilation;
-        const bool inside = in_y >= 0 && in_y < Input.height && in_x >= 0 && in_x < Input.width;
-        return inside ? input + ((n * Input.height + in_y) * Input.width + in_x) * channels + c : nullptr;
-    }
 
     struct Forward {
         const S *input, *weights;
@@ -37,7 +28,8 @@ struct Operation<DepthwiseConv2d<Kernel, Stride, Options>, Input, S> : Operation
             const std::int64_t row = i / channels, c = i % channels;
             S sum = Conv::bias ? weights[weight_count + c] : S(0);
             for (std::int64_t tap = 0; tap < taps; ++tap)
-                if (const S* x = under(input, row, tap, c)) sum += *x * weights[c * taps + tap];
+                if (const std::int64_t pixel = Around::pixel_under(row, tap); pixel >= 0)
+                    sum += input[pixel * channels + c] * weights[c * taps + tap];
             output_map[i] = sum;
         }
     };
@@ -47,17 +39,10 @@ struct Operation<DepthwiseConv2d<Kernel, Stride, Options>, Input, S> : Operation
         S* input_gradient;
         BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
             const std::int64_t pixel = i / channels, c = i % channels;
-            const std::int64_t n = pixel / (Input.height * Input.width);
-            const std::int64_t in_y = pixel % (Input.height * Input.width) / Input.width, in_x = pixel % Input.width;
             S sum{};
-            for (std::int64_t tap = 0; tap < taps; ++tap) {
-                const std::int64_t y = in_y + padding - tap / Kernel * dilation;
-                const std::int64_t x = in_x + padding - tap % Kernel * dilation;
-                if (y < 0 || x < 0 || y % Stride != 0 || x % Stride != 0) continue;
-                if (y / Stride >= output.height || x / Stride >= output.width) continue;
-                const std::int64_t row = n * pixels + y / Stride * output.width + x / Stride;
-                sum += output_gradient[row * channels + c] * weights[c * taps + tap];
-            }
+            for (std::int64_t tap = 0; tap < taps; ++tap)
+                if (const std::int64_t row = Around::pixel_over(pixel, tap); row >= 0)
+                    sum += output_gradient[row * channels + c] * weights[c * taps + tap];
             input_gradient[i] = sum;
         }
     };
@@ -67,8 +52,8 @@ struct Operation<DepthwiseConv2d<Kernel, Stride, Options>, Input, S> : Operation
         const S *input, *output_gradient;
         BANTAM_HOST_DEVICE S operator()(std::int64_t row, std::int64_t index) const {
             const std::int64_t c = index / taps;
-            const S* x = under(input, row, index % taps, c);
-            return x ? *x * output_gradient[row * channels + c] : S(0);
+            const std::int64_t pixel = Around::pixel_under(row, index % taps);
+            return pixel < 0 ? S(0) : input[pixel * channels + c] * output_gradient[row * channels + c];
         }
     };
 

@@ -127,12 +127,14 @@ private:
 /// Copies `count` scalars within the device.
 template <class T>
 void copy_on_device(const Execution& execution, const T* from, std::int64_t count, T* to) {
+    if (count == 0) return;
     thrust::copy_n(execution.policy(), thrust::device_pointer_cast(from), count, thrust::device_pointer_cast(to));
 }
 
 /// Copies from the host's memory; the source may be changed afterwards.
 template <class T>
 void copy_to_device([[maybe_unused]] const Execution& execution, const T* from, std::int64_t count, T* to) {
+    if (count == 0) return;
 #ifdef __CUDACC__
     BANTAM_CUDA_CHECK(cudaMemcpyAsync(to, from, static_cast<std::size_t>(count) * sizeof(T), cudaMemcpyHostToDevice,
                                       execution.stream()));
@@ -145,6 +147,7 @@ void copy_to_device([[maybe_unused]] const Execution& execution, const T* from, 
 /// Copies to the host's memory, and waits for it.
 template <class T>
 void copy_to_host([[maybe_unused]] const Execution& execution, const T* from, std::int64_t count, T* to) {
+    if (count == 0) return;
 #ifdef __CUDACC__
     BANTAM_CUDA_CHECK(cudaMemcpyAsync(to, from, static_cast<std::size_t>(count) * sizeof(T), cudaMemcpyDeviceToHost,
                                       execution.stream()));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <bantam/cuda/operation.hpp>
+#include <bantam/cuda/windows.hpp>
 #include <bantam/layers/pooling.hpp>
 
 #include <cstdint>
@@ -9,40 +10,12 @@
 
 namespace bantam::cuda {
 
-/// Where the windows of a pooling layer lie.
-template <class Pool, Shape Input>
-struct PoolingWindows {
-    static constexpr Shape output = Pool::output_shape(Input);
-    static constexpr std::int64_t channels = Input.channels;
-    static constexpr std::int64_t taps = std::int64_t{Pool::kernel} * Pool::kernel;
-
-    /// The input element that tap `tap` of output element i reads; −1 in the padding.
-    BANTAM_HOST_DEVICE static std::int64_t element_under(std::int64_t i, std::int64_t tap) {
-        const std::int64_t row = i / channels;
-        const std::int64_t n = row / (output.height * output.width);
-        const std::int64_t y = row % (output.height * output.width) / output.width, x = row % output.width;
-        const std::int64_t in_y = y * Pool::stride - Pool::padding + tap / Pool::kernel;
-        const std::int64_t in_x = x * Pool::stride - Pool::padding + tap % Pool::kernel;
-        const bool inside = in_y >= 0 && in_y < Input.height && in_x >= 0 && in_x < Input.width;
-        return inside ? ((n * Input.height + in_y) * Input.width + in_x) * channels + i % channels : -1;
-    }
-
-    /// The output element whose tap `tap` reads input element i; −1 where there is none.
-    BANTAM_HOST_DEVICE static std::int64_t element_over(std::int64_t i, std::int64_t tap) {
-        const std::int64_t pixel = i / channels;
-        const std::int64_t n = pixel / (Input.height * Input.width);
-        const std::int64_t y = pixel % (Input.height * Input.width) / Input.width + Pool::padding - tap / Pool::kernel;
-        const std::int64_t x = pixel % Input.width + Pool::padding - tap % Pool::kernel;
-        if (y < 0 || x < 0 || y % Pool::stride != 0 || x % Pool::stride != 0) return -1;
-        if (y / Pool::stride >= output.height || x / Pool::stride >= output.width) return -1;
-        return ((n * output.height + y / Pool::stride) * output.width + x / Pool::stride) * channels + i % channels;
-    }
-};
-
 template <int Kernel, int Stride, int Padding, Shape Input, class S>
 struct Operation<MaxPool2d<Kernel, Stride, Padding>, Input, S> : OperationSizes {
-    using Windows = PoolingWindows<MaxPool2d<Kernel, Stride, Padding>, Input>;
-    static constexpr std::int64_t outputs = element_count(Windows::output);
+    static constexpr Shape output_shape = MaxPool2d<Kernel, Stride, Padding>::output_shape(Input);
+    using Around = Windows<Input, output_shape, Kernel, Stride, Padding, 1>;
+    static constexpr std::int64_t channels = Input.channels;
+    static constexpr std::int64_t outputs = element_count(output_shape);
 
     /// The winning tap of every output.
     static constexpr std::int64_t saved_per_sample(bool training) { return training ? outputs : 0; }
@@ -53,10 +26,10 @@ struct Operation<MaxPool2d<Kernel, Stride, Padding>, Input, S> : OperationSizes 
         BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
             S best = -std::numeric_limits<S>::infinity();
             std::int64_t winner = 0;
-            for (std::int64_t tap = 0; tap < Windows::taps; ++tap) {
-                const std::int64_t from = Windows::element_under(i, tap);
-                if (from < 0) continue;
-                const S value = input[from];
+            for (std::int64_t tap = 0; tap < Around::taps; ++tap) {
+                const std::int64_t pixel = Around::pixel_under(i / channels, tap);
+                if (pixel < 0) continue;
+                const S value = input[pixel * channels + i % channels];
                 // The first of equals wins, as in PyTorch; a NaN wins so that it is not hidden.
                 if (value > best || value != value) {
                     best = value;
@@ -72,9 +45,11 @@ struct Operation<MaxPool2d<Kernel, Stride, Padding>, Input, S> : OperationSizes 
         S* input_gradient;
         BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
             S sum{};
-            for (std::int64_t tap = 0; tap < Windows::taps; ++tap)
-                if (const std::int64_t from = Windows::element_over(i, tap); from >= 0 && winners[from] == S(tap))
-                    sum += output_gradient[from];
+            for (std::int64_t tap = 0; tap < Around::taps; ++tap) {
+                const std::int64_t pixel = Around::pixel_over(i / channels, tap);
+                const std::int64_t from = pixel * channels + i % channels;
+                if (pixel >= 0 && winners[from] == S(tap)) sum += output_gradient[from];
+            }
             input_gradient[i] = sum;
         }
     };
@@ -92,7 +67,9 @@ struct Operation<MaxPool2d<Kernel, Stride, Padding>, Input, S> : OperationSizes 
 
 template <int Kernel, int Stride, int Padding, Shape Input, class S>
 struct Operation<AvgPool2d<Kernel, Stride, Padding>, Input, S> : OperationSizes {
-    using Windows = PoolingWindows<AvgPool2d<Kernel, Stride, Padding>, Input>;
+    static constexpr Shape output_shape = AvgPool2d<Kernel, Stride, Padding>::output_shape(Input);
+    using Around = Windows<Input, output_shape, Kernel, Stride, Padding, 1>;
+    static constexpr std::int64_t channels = Input.channels;
 
     /// to[i] = share of the sum of what the taps find.
     template <bool Back>
@@ -101,16 +78,17 @@ struct Operation<AvgPool2d<Kernel, Stride, Padding>, Input, S> : OperationSizes 
         S* to;
         BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
             S sum{};
-            for (std::int64_t tap = 0; tap < Windows::taps; ++tap) {
-                const std::int64_t found = Back ? Windows::element_over(i, tap) : Windows::element_under(i, tap);
-                if (found >= 0) sum += from[found];
+            for (std::int64_t tap = 0; tap < Around::taps; ++tap) {
+                const std::int64_t pixel =
+                    Back ? Around::pixel_over(i / channels, tap) : Around::pixel_under(i / channels, tap);
+                if (pixel >= 0) sum += from[pixel * channels + i % channels];
             }
             to[i] = sum * S(1.0 / (Kernel * Kernel));
         }
     };
 
     static void forward(const Pass<S>& pass, const Weights<S>&, const S* input, S* output, S*) {
-        for_each_index(pass, pass.count * element_count(Windows::output), Share<false>{input, output});
+        for_each_index(pass, pass.count * element_count(output_shape), Share<false>{input, output});
     }
     static void backward(const Pass<S>& pass, const Weights<S>&, const S*, const S*, const S* output_gradient,
                          S* input_gradient, S*) {

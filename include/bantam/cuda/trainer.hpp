@@ -81,10 +81,7 @@ public:
     /// Loss and hits of a batch with the averaged weights, in inference mode; nothing is trained.
     template <class Batch>
     LossSums evaluate(const Batch& batch) {
-        const std::span<const float> logits = infer(batch.pixels.data(), batch.count);
-        LossOptions plain = options_.loss();
-        plain.label_smoothing = 0;
-        return loss_and_gradient<float>(plain, classes, logits, targets(batch), std::span<float>{});
+        return detail::plain_loss(options_.loss(), classes, infer(batch.pixels.data(), batch.count), batch);
     }
 
     /// The logits [count][classes] of pictures [count][H][W][C] in the host's memory, with the averaged
@@ -161,12 +158,6 @@ private:
     bool averages() const { return options_.averaging_decay > 0.0; }
 
     template <class Batch>
-    static Targets<float> targets(const Batch& batch) {
-        if (batch.teacher_logits.empty()) return {.labels = batch.labels, .teacher_logits = {}, .has_teacher = {}};
-        return {.labels = batch.labels, .teacher_logits = batch.teacher_logits, .has_teacher = batch.has_teacher};
-    }
-
-    template <class Batch>
     void send(const Batch& batch) {
         const auto to = [&](const auto& from, auto& buffer) {
             buffer.reserve(static_cast<std::int64_t>(from.size()));
@@ -187,7 +178,7 @@ private:
         optimizer_.set_steps(optimizer_.steps() - 1);
         std::vector<float> logits(static_cast<std::size_t>(batch.count * classes));
         cuda::copy_to_host(execution(), logits_.data(), batch.count * classes, logits.data());
-        loss_and_gradient<float>(options_.loss(), classes, logits, targets(batch), std::span<float>{});
+        loss_and_gradient<float>(options_.loss(), classes, logits, detail::targets_of(batch), std::span<float>{});
         static_cast<void>(clip_scale(std::sqrt(figures.squared_norm), options_.clip_norm));
         throw Error("the training step was not taken, though loss and gradient are finite");
     }

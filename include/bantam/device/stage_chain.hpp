@@ -16,7 +16,7 @@ namespace bantam::device {
 
 // What runs a network is a backend: the CPU, a GPU. `Backend::Operation<L, Input, S>` says how it runs a
 // layer, `Backend::Chain<L, Input, S>` how it runs layers one after the other, `Backend::Pass<S>` what
-// its operations know of a pass.
+// its operations know of a pass. `Backend::run_stage(label, step)` calls one stage's forward or backward.
 
 /// One step of a chain: an operation that stands for one layer or for neighbours that run as one, of
 /// which `L` is the first.
@@ -163,8 +163,10 @@ struct StageChain<Backend, S, StageList<Stages...>> {
         std::size_t i = 0;
         const auto step = [&]<class Stage>() {
             const StageClock::Scope timed{pass.clock, Stage::there};
-            Stage::OperationType::forward(pass_at(pass, i), weights_at(weights, i), i == 0 ? input : output_at(i - 1),
-                                          output_at(i), saved_at(i));
+            Backend::run_stage(Stage::there, [&] {
+                Stage::OperationType::forward(pass_at(pass, i), weights_at(weights, i),
+                                              i == 0 ? input : output_at(i - 1), output_at(i), saved_at(i));
+            });
             ++i;
         };
         (step.template operator()<Stages>(), ...);
@@ -178,12 +180,14 @@ struct StageChain<Backend, S, StageList<Stages...>> {
         };
         const auto step = [&]<std::size_t I>() {
             const StageClock::Scope timed{pass.clock, StageAt<I>::back};
-            OperationAt<I>::backward(pass_at(pass, I), weights_at(weights, I),
-                                     I == 0 ? input : saved + parts.output[I == 0 ? 0 : I - 1],
-                                     saved + parts.saved[I],
-                                     I + 1 == size ? output_gradient : gradient_at(I),
-                                     I == 0 ? input_gradient : gradient_at(I - 1),
-                                     parameter_gradient + offsets.trainable[I]);
+            Backend::run_stage(StageAt<I>::back, [&] {
+                OperationAt<I>::backward(pass_at(pass, I), weights_at(weights, I),
+                                         I == 0 ? input : saved + parts.output[I == 0 ? 0 : I - 1],
+                                         saved + parts.saved[I],
+                                         I + 1 == size ? output_gradient : gradient_at(I),
+                                         I == 0 ? input_gradient : gradient_at(I - 1),
+                                         parameter_gradient + offsets.trainable[I]);
+            });
         };
         [&]<std::size_t... Is>(std::index_sequence<Is...>) {
             (step.template operator()<size - 1 - Is>(), ...);

@@ -82,7 +82,9 @@ struct Conv2d : Layer {
 };
 
 /// 1×1 convolution: mixes channels at every position, N·M weights.
-template <int OutChannels, ConvOptions Options = ConvOptions{}>
-using PointwiseConv2d = Conv2d<OutChannels, 1, 1, Options>;
+/// `Options` are those of one convolution, or none: nvcc 13 loses the default argument of an alias within an
+/// alias, so they are a pack.
+template <int OutChannels, ConvOptions... Options>
+using PointwiseConv2d = Conv2d<OutChannels, 1, 1, Options...>;
 
 }  // namespace bantam

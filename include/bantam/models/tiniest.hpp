@@ -3,7 +3,6 @@
 
 #include <bantam/core/network.hpp>
 #include <bantam/layers/branches.hpp>
-#include <bantam/layers/conv2d.hpp>
 #include <bantam/layers/depthwise_conv2d.hpp>
 #include <bantam/layers/gate.hpp>
 #include <bantam/layers/layer_norm.hpp>
@@ -15,14 +14,13 @@ namespace bantam {
 
 /// The block of the cifar10-tiniest network (github xvel/cifar10-tiniest): a quarter of the channels
 /// each through nothing, a depthwise 3×3, a depthwise 7×7, and a 3×3 average followed by a depthwise
-/// 7×7 of dilation 3; layer norm, a gated pointwise pair, and the scaled input added. (nvcc 13 loses the
-/// default argument of an alias within an alias, so the pair is not spelled PointwiseConv2d.)
+/// 7×7 of dilation 3; layer norm, a gated pointwise pair, and the scaled input added.
 template <int Width>
 using TiniestBlock = ScaledResidual<
     Scale::shortcut,
     SplitConcatenate<Identity, DepthwiseConv2d<3>, DepthwiseConv2d<7>,
                      Sequence<AvgPool2d<3, 1, 1>, DepthwiseConv2d<7, 1, ConvOptions{.dilation = 3}>>>,
-    LayerNorm, Conv2d<2 * Width, 1>, TanhExpGate, Conv2d<Width, 1>>;
+    LayerNorm, PointwiseConv2d<2 * Width>, TanhExpGate, PointwiseConv2d<Width>>;
 
 /// The cifar10-tiniest network: 97,530 parameters at 32×32 with 10 classes, all of them trainable.
 template <int Classes, int Size = 32>

@@ -22,6 +22,23 @@
 
 namespace bantam {
 
+namespace detail {
+
+template <class Batch>
+Targets<float> targets_of(const Batch& batch) {
+    if (batch.teacher_logits.empty()) return {.labels = batch.labels, .teacher_logits = {}, .has_teacher = {}};
+    return {.labels = batch.labels, .teacher_logits = batch.teacher_logits, .has_teacher = batch.has_teacher};
+}
+
+/// The sums of an evaluation: labels as they are.
+template <class Batch>
+LossSums plain_loss(LossOptions options, std::int64_t classes, std::span<const float> logits, const Batch& batch) {
+    options.label_smoothing = 0;
+    return loss_and_gradient<float>(options, classes, logits, targets_of(batch), std::span<float>{});
+}
+
+}  // namespace detail
+
 /// Trains a network on a device. It knows batches, not pictures: a batch has `count`, `pixels`
 /// [count][H][W][C], `labels` [count] (−1: none), `teacher_logits` [count][classes] and `has_teacher`
 /// [count]. It does not know which layers it trains.
@@ -57,7 +74,7 @@ public:
         model_.forward(batch.pixels.data(), batch.count, random_bits(options_.seed, dropout_stream, step),
                        logits_.data());
         const LossSums sums =
-            loss_and_gradient<float>(options_.loss(), classes, logits_, targets(batch), logits_gradient_);
+            loss_and_gradient<float>(options_.loss(), classes, logits_, detail::targets_of(batch), logits_gradient_);
         model_.backward(logits_gradient_.data(), gradient_.data());
         const double scale = clip_scale(
             gradient_norm<float>(std::span<const float>{gradient_}, options_.threads), options_.clip_norm);
@@ -76,10 +93,7 @@ public:
     /// Loss and hits of a batch with the averaged weights, in inference mode; nothing is trained.
     template <class Batch>
     LossSums evaluate(const Batch& batch) {
-        const std::span<const float> logits = infer(batch.pixels.data(), batch.count);
-        LossOptions plain = options_.loss();
-        plain.label_smoothing = 0;
-        return loss_and_gradient<float>(plain, classes, logits, targets(batch), std::span<float>{});
+        return detail::plain_loss(options_.loss(), classes, infer(batch.pixels.data(), batch.count), batch);
     }
 
     /// The logits [count][classes] of pictures [count][H][W][C] with the averaged weights.
@@ -142,12 +156,6 @@ private:
         model_.initialise(options_.seed);
         const Model& fresh = model_;
         return {options_.averaging_decay, fresh.parameters(), fresh.statistics()};
-    }
-
-    template <class Batch>
-    static Targets<float> targets(const Batch& batch) {
-        if (batch.teacher_logits.empty()) return {.labels = batch.labels, .teacher_logits = {}, .has_teacher = {}};
-        return {.labels = batch.labels, .teacher_logits = batch.teacher_logits, .has_teacher = batch.has_teacher};
     }
 
     /// The model that answers: the averaged one, brought up to date.
