@@ -53,15 +53,13 @@ inline void check(cublasStatus_t status, const char* call, const char* file, int
 /// Throws Error with the call and its place where CUDA or cuBLAS reports a failure.
 #define BANTAM_CUDA_CHECK(call) ::bantam::cuda::detail::check((call), #call, __FILE__, __LINE__)
 
-/// The queue that a model's work goes through, and cuBLAS on it.
+/// The queue that a model's work goes through, and cuBLAS on it, in full float32 to begin with.
 class Execution {
 public:
     Execution() {
         BANTAM_CUDA_CHECK(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
         BANTAM_CUDA_CHECK(cublasCreate(&blas_));
         BANTAM_CUDA_CHECK(cublasSetStream(blas_, stream_));
-        // Full float32 unless somebody asks for less.
-        BANTAM_CUDA_CHECK(cublasSetMathMode(blas_, CUBLAS_PEDANTIC_MATH));
     }
     Execution(const Execution&) = delete;
     Execution& operator=(const Execution&) = delete;
@@ -73,9 +71,9 @@ public:
     auto policy() const { return thrust::cuda::par_nosync.on(stream_); }
     cudaStream_t stream() const { return stream_; }
     cublasHandle_t blas() const { return blas_; }
-    /// Lets products use TF32 (10 bits of mantissa) on tensor cores.
+    /// Lets products use TF32 (10 bits of mantissa) on tensor cores, or not.
     void allow_tf32(bool allow) {
-        BANTAM_CUDA_CHECK(cublasSetMathMode(blas_, allow ? CUBLAS_TF32_TENSOR_OP_MATH : CUBLAS_PEDANTIC_MATH));
+        BANTAM_CUDA_CHECK(cublasSetMathMode(blas_, allow ? CUBLAS_TF32_TENSOR_OP_MATH : CUBLAS_DEFAULT_MATH));
     }
     /// Waits until all that was asked for is done; a failure on the way there is reported here.
     void wait() const { BANTAM_CUDA_CHECK(cudaStreamSynchronize(stream_)); }
