@@ -7,6 +7,7 @@
 #include <bantam/bantam.hpp>
 #include <bantam/cuda/trainer.hpp>
 
+#include "../cpu/compare_models.hpp"
 #include "../train/synthetic_pictures.hpp"
 
 #include <algorithm>
@@ -28,15 +29,9 @@ namespace {
 
 using OnDevice = bantam::Trainer<TinyNet, bantam::Cuda>;
 
-double largest_difference(std::span<const float> a, std::span<const float> b) {
-    BOOST_REQUIRE(a.size() == b.size());
-    double largest = 1e-2, difference = 0;
-    for (std::size_t i = 0; i < a.size(); ++i) {
-        BOOST_REQUIRE(std::isfinite(a[i]));
-        largest = std::max(largest, static_cast<double>(std::abs(a[i])));
-        difference = std::max(difference, static_cast<double>(std::abs(a[i] - b[i])));
-    }
-    return difference / largest;
+/// Of two buffers, relative to the largest value; not a number where a value is not.
+double difference(std::span<const float> a, std::span<const float> b) {
+    return largest_difference(copied(a), copied(b));
 }
 
 /// Everything the next step depends on is the same within `tolerance`, under the same names.
@@ -47,10 +42,10 @@ void same_state(bantam::Trainer<TinyNet>& cpu, OnDevice& device, double toleranc
     BOOST_REQUIRE(expected.size() == found.size());
     for (std::size_t i = 0; i < expected.size(); ++i) {
         BOOST_TEST(expected[i].name == found[i].name);
-        BOOST_TEST(largest_difference(expected[i].values, found[i].values) <= tolerance, expected[i].name);
+        BOOST_TEST(difference(expected[i].values, found[i].values) <= tolerance, expected[i].name);
     }
-    BOOST_TEST(largest_difference(cpu.parameters(), device.parameters()) <= tolerance);
-    BOOST_TEST(largest_difference(cpu.statistics(), device.statistics()) <= tolerance);
+    BOOST_TEST(difference(cpu.parameters(), device.parameters()) <= tolerance);
+    BOOST_TEST(difference(cpu.statistics(), device.statistics()) <= tolerance);
 }
 
 }  // namespace
@@ -138,7 +133,7 @@ BOOST_AUTO_TEST_CASE(a_stored_student_answers_as_on_the_cpu) {
     auto batches = pictures.batches();
     const auto* batch = batches.next();
     const std::vector<float> expected = copied(cpu.infer(batch->pixels.data(), batch->count));
-    BOOST_TEST(largest_difference(expected, device.infer(batch->pixels.data(), batch->count)) <= 1e-4);
+    BOOST_TEST(difference(expected, device.infer(batch->pixels.data(), batch->count)) <= 1e-4);
 }
 
 BOOST_AUTO_TEST_CASE(a_batch_that_is_not_finite_is_refused_as_on_the_cpu_and_moves_nothing) {
