@@ -9,7 +9,6 @@
 #include <bantam/cpu/operation.hpp>
 #include <bantam/cpu/row_window.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <tuple>

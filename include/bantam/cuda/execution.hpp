@@ -18,13 +18,11 @@
 #include <thrust/device_ptr.h>
 #include <thrust/device_vector.h>
 #include <thrust/execution_policy.h>
-#include <thrust/fill.h>
 #include <thrust/for_each.h>
 #include <thrust/iterator/counting_iterator.h>
 
 #include <cstddef>
 #include <cstdint>
-#include <new>
 #include <string>
 
 #ifdef __CUDACC__
@@ -53,7 +51,7 @@ inline void check(cublasStatus_t status, const char* call, const char* file, int
 /// Throws Error with the call and its place where CUDA or cuBLAS reports a failure.
 #define BANTAM_CUDA_CHECK(call) ::bantam::cuda::detail::check((call), #call, __FILE__, __LINE__)
 
-/// The queue that a model's work goes through, and cuBLAS on it, in full float32 to begin with.
+/// The queue that a model's work goes through, and cuBLAS on it, in full float32.
 class Execution {
 public:
     Execution() {
@@ -71,10 +69,6 @@ public:
     auto policy() const { return thrust::cuda::par_nosync.on(stream_); }
     cudaStream_t stream() const { return stream_; }
     cublasHandle_t blas() const { return blas_; }
-    /// Lets products use TF32 (10 bits of mantissa) on tensor cores, or not.
-    void allow_tf32(bool allow) {
-        BANTAM_CUDA_CHECK(cublasSetMathMode(blas_, allow ? CUBLAS_TF32_TENSOR_OP_MATH : CUBLAS_DEFAULT_MATH));
-    }
     /// Waits until all that was asked for is done; a failure on the way there is reported here.
     void wait() const { BANTAM_CUDA_CHECK(cudaStreamSynchronize(stream_)); }
 

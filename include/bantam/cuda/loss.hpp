@@ -6,7 +6,6 @@
 #include <bantam/train/losses.hpp>
 
 #include <cstdint>
-#include <vector>
 
 namespace bantam::cuda {
 

@@ -54,7 +54,6 @@ struct BatchNormChannel {
     }
 
 private:
-    // NaN comes through: a running statistic tells where a batch was not finite.
     BANTAM_HOST_DEVICE static void move(S& running, double batch) {
         running = static_cast<S>((1 - BatchNorm2d::momentum) * static_cast<double>(running) +
                                  BatchNorm2d::momentum * batch);

@@ -112,15 +112,16 @@ struct BranchesOperation<Backend, Branches<Forking, Joining, Paths...>, Input, S
             constexpr std::int64_t channels = path_input.channels;
             S* slice = own_saved;
             own_saved += pass.count * element_count(path_input);
-            Backend::template copy_channels<channels>(pass, pixel_count(Input), input + static_cast<std::int64_t>(i) * channels,
-                                    Input.channels, slice, channels);
+            Backend::template copy_channels<channels>(pass, pixel_count(Input),
+                                                      input + static_cast<std::int64_t>(i) * channels, Input.channels,
+                                                      slice, channels);
             own_input = slice;
         }
         Own::forward(pass_at(pass, i), weights_at(weights, i), own_input, path_output, own_saved);
         if constexpr (Joining == Join::concatenate) {
             constexpr std::int64_t channels = shapes[i].channels;
             Backend::template copy_channels<channels>(pass, pixel_count(output_shape), path_output, channels,
-                                    output + offsets.channel[i], output_shape.channels);
+                                                      output + offsets.channel[i], output_shape.channels);
         } else {
             Backend::accumulate(pass, i == 0, share, element_count(output_shape), path_output, output);
         }
@@ -145,8 +146,9 @@ struct BranchesOperation<Backend, Branches<Forking, Joining, Paths...>, Input, S
         if constexpr (splits) own_saved += pass.count * element_count(path_input);
         if constexpr (Joining == Join::concatenate) {
             constexpr std::int64_t channels = shapes[i].channels;
-            Backend::template copy_channels<channels>(pass, pixel_count(output_shape), output_gradient + offsets.channel[i],
-                                    output_shape.channels, path_output_gradient, channels);
+            Backend::template copy_channels<channels>(pass, pixel_count(output_shape),
+                                                      output_gradient + offsets.channel[i], output_shape.channels,
+                                                      path_output_gradient, channels);
         } else {
             Backend::accumulate(pass, true, share, element_count(output_shape), output_gradient, path_output_gradient);
         }
@@ -155,8 +157,9 @@ struct BranchesOperation<Backend, Branches<Forking, Joining, Paths...>, Input, S
         if (!input_gradient) return;
         if constexpr (splits) {
             constexpr std::int64_t channels = path_input.channels;
-            Backend::template copy_channels<channels>(pass, pixel_count(Input), path_input_gradient, channels,
-                                    input_gradient + static_cast<std::int64_t>(i) * channels, Input.channels);
+            Backend::template copy_channels<channels>(
+                pass, pixel_count(Input), path_input_gradient, channels,
+                input_gradient + static_cast<std::int64_t>(i) * channels, Input.channels);
         } else {
             Backend::accumulate(pass, i == 0, S(1), element_count(Input), path_input_gradient, input_gradient);
         }
