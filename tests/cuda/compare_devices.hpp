@@ -39,7 +39,11 @@ Everything<S> run_on_device(std::int64_t count) {
     auto inferred = unset(count * model.output_elements);
     auto parameter_gradient = unset(bantam::trainable_parameters<Net>);
     auto input_gradient = unset(count * model.input_elements);
-    model.forward(input.data(), count, 77, output.data());
+    bantam::cuda::DeviceBuffer<std::uint64_t> seed;
+    seed.reserve(1);
+    const std::uint64_t chosen = 77;
+    bantam::cuda::copy_to_device(execution, &chosen, 1, seed.data());
+    model.forward(input.data(), count, seed.data(), output.data());
     model.backward(output_gradient.data(), parameter_gradient.data(), input_gradient.data());
     model.infer(input.data(), count, inferred.data());
     return {on_host(output), on_host(parameter_gradient), on_host(input_gradient), model.read_statistics(),

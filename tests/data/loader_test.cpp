@@ -2,8 +2,7 @@
 #define BOOST_TEST_MODULE data_loader
 #include "bantam/data/loader.hpp"
 
-#include "data/sample_pictures.hpp"
-#include "io/temporary_folder.hpp"
+#include "data/loaded_pictures.hpp"
 
 #include <boost/test/unit_test.hpp>
 #include <chrono>
@@ -19,48 +18,7 @@ using bantam::BatchQueue;
 using bantam::LoaderOptions;
 using bantam::TrainingLoader;
 
-constexpr int stored_size = 12;
-
-struct Pictures {
-    TemporaryFolder folder;
-    bantam::LabeledPictures labeled;
-    bantam::UnlabeledPictures unlabeled;
-    bantam::TestPictures testing;
-    bantam::TeacherLogits teacher;
-
-    Pictures(int labeled_count, int unlabeled_count) {
-        bantam::LabeledSplit labeled_split;
-        bantam::UnlabeledSplit unlabeled_split;
-        for (int index = 0; index < labeled_count + unlabeled_count; ++index) {
-            const std::string name = std::to_string(1000 + index) + ".png";
-            folder.write(name, png_of(smooth_pixels(stored_size, stored_size, 3, std::uint64_t(index)),
-                                      stored_size, stored_size, 3));
-            if (index < labeled_count) {
-                labeled_split.paths.push_back(name);
-                labeled_split.labels.push_back(index);
-            } else {
-                unlabeled_split.paths.push_back(name);
-            }
-        }
-        const bantam::PictureOptions options{.stored_size = stored_size, .hash_files = true};
-        labeled = load_pictures(folder.path(), labeled_split, options);
-        unlabeled = load_pictures(folder.path(), unlabeled_split, options);
-        testing = load_pictures(folder.path(), bantam::TestSplit{unlabeled_split.paths}, options);
-
-        bantam::Random random{1, 1};
-        teacher.classes = {"0", "1", "2"};
-        teacher.view_count = 4;
-        for (int image = 0; image < labeled_count + unlabeled_count; ++image) {
-            teacher.paths.push_back(std::to_string(1000 + image) + ".png");
-            for (int view = 0; view < 4; ++view) {
-                teacher.views.push_back(view == 0 ? bantam::whole_view()
-                                                  : bantam::random_view(random));
-                // Every view's logits name their image and view.
-                teacher.logits.insert(teacher.logits.end(), {float(image), float(view), 0.5F});
-            }
-        }
-    }
-};
+constexpr int stored_size = LoadedPictures::stored_size;
 
 LoaderOptions small_options(std::int64_t batch_size) {
     LoaderOptions options;
@@ -79,7 +37,7 @@ std::vector<Batch> all_batches(const TrainingLoader& loader, std::int64_t epoch)
 }
 
 BOOST_AUTO_TEST_CASE(an_epoch_holds_every_sample_once_in_nearly_equal_batches) {
-    const Pictures pictures{23, 0};
+    const LoadedPictures pictures{23, 0};
     for (const std::int64_t batch_size : {1, 2, 3, 5, 11, 22, 23, 100}) {
         TrainingLoader loader{small_options(batch_size)};
         loader.add(pictures.labeled);
@@ -103,7 +61,7 @@ BOOST_AUTO_TEST_CASE(an_epoch_holds_every_sample_once_in_nearly_equal_batches) {
 }
 
 BOOST_AUTO_TEST_CASE(a_single_sample_makes_a_single_batch) {
-    const Pictures pictures{1, 0};
+    const LoadedPictures pictures{1, 0};
     TrainingLoader loader{small_options(8)};
     BOOST_TEST(loader.batch_count() == 0);
     loader.add(pictures.labeled);
@@ -111,7 +69,7 @@ BOOST_AUTO_TEST_CASE(a_single_sample_makes_a_single_batch) {
 }
 
 BOOST_AUTO_TEST_CASE(epochs_differ_and_the_same_epoch_repeats_to_the_bit) {
-    const Pictures pictures{30, 0};
+    const LoadedPictures pictures{30, 0};
     TrainingLoader loader{small_options(30)};
     loader.add(pictures.labeled);
     const Batch first = all_batches(loader, 0)[0];
@@ -129,7 +87,7 @@ BOOST_AUTO_TEST_CASE(epochs_differ_and_the_same_epoch_repeats_to_the_bit) {
 }
 
 BOOST_AUTO_TEST_CASE(a_sample_does_not_depend_on_the_batch_it_is_in) {
-    const Pictures pictures{12, 0};
+    const LoadedPictures pictures{12, 0};
     TrainingLoader large{small_options(12)};
     TrainingLoader small{small_options(5)};
     large.add(pictures.labeled);
@@ -141,7 +99,7 @@ BOOST_AUTO_TEST_CASE(a_sample_does_not_depend_on_the_batch_it_is_in) {
 }
 
 BOOST_AUTO_TEST_CASE(the_student_sees_the_view_whose_logits_it_is_given) {
-    const Pictures pictures{10, 15};
+    const LoadedPictures pictures{10, 15};
     TrainingLoader loader{small_options(25)};
     loader.add(pictures.labeled, {&pictures.teacher, 0});
     loader.add(pictures.unlabeled, {&pictures.teacher, 10});
@@ -169,7 +127,7 @@ BOOST_AUTO_TEST_CASE(the_student_sees_the_view_whose_logits_it_is_given) {
 }
 
 BOOST_AUTO_TEST_CASE(colour_jitter_reaches_teacher_views_only_when_asked_for) {
-    const Pictures pictures{6, 0};
+    const LoadedPictures pictures{6, 0};
     const auto pixels_with = [&](bool enabled, bool on_teacher_views, bool with_teacher) {
         LoaderOptions options = small_options(6);
         if (!enabled) options.colour = {};
@@ -185,7 +143,7 @@ BOOST_AUTO_TEST_CASE(colour_jitter_reaches_teacher_views_only_when_asked_for) {
 }
 
 BOOST_AUTO_TEST_CASE(mixed_samples_carry_zeros_where_there_is_no_teacher) {
-    const Pictures pictures{4, 4};
+    const LoadedPictures pictures{4, 4};
     TrainingLoader loader{small_options(8)};
     loader.add(pictures.labeled);
     loader.add(pictures.unlabeled, {&pictures.teacher, 4});
@@ -198,7 +156,7 @@ BOOST_AUTO_TEST_CASE(mixed_samples_carry_zeros_where_there_is_no_teacher) {
 }
 
 BOOST_AUTO_TEST_CASE(what_does_not_fit_together_is_refused) {
-    const Pictures pictures{5, 5};
+    const LoadedPictures pictures{5, 5};
     LoaderOptions grey = small_options(4);
     grey.input.channels = 1;
     BOOST_TEST(message_of<bantam::Error>([&] { TrainingLoader{grey}; }) ==
@@ -227,7 +185,7 @@ static_assert(!std::is_constructible_v<bantam::EvaluationLoader, const bantam::T
                                        bantam::TeacherRows>);
 
 BOOST_AUTO_TEST_CASE(evaluation_goes_through_whole_pictures_in_order) {
-    const Pictures pictures{7, 3};
+    const LoadedPictures pictures{7, 3};
     const bantam::EvaluationLoader loader{pictures.labeled, {8, 10, 3}, 3, {}, {&pictures.teacher, 0}};
     BOOST_TEST(loader.batch_count() == 3);
     std::vector<int> labels;
@@ -255,7 +213,7 @@ BOOST_AUTO_TEST_CASE(evaluation_goes_through_whole_pictures_in_order) {
 }
 
 BOOST_AUTO_TEST_CASE(pictures_are_listed_in_the_order_of_the_logits_file) {
-    const Pictures pictures{2, 1};
+    const LoadedPictures pictures{2, 1};
     const auto expected =
         bantam::expected_pictures(pictures.labeled, pictures.unlabeled, pictures.labeled, {"0", "1"});
     BOOST_TEST(expected.paths == (std::vector<std::string>{"1000.png", "1001.png", "1002.png",

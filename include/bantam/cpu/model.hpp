@@ -22,12 +22,7 @@
 #include <span>
 #include <vector>
 
-namespace bantam {
-
-/// The device tag of everything under bantam/cpu.
-struct Cpu {};
-
-namespace cpu {
+namespace bantam::cpu {
 
 /// A network with its numbers: parameters, statistics, and the memory it runs in. Batches are NHWC
 /// floats (or doubles) of `input_shape<Net>`; results are `output_shape<Net>` a sample.
@@ -133,5 +128,4 @@ private:
     int threads_;
 };
 
-}  // namespace cpu
-}  // namespace bantam
+}  // namespace bantam::cpu

@@ -15,10 +15,11 @@ struct Operation<Dropout<Percent>, Input, S> : OperationSizes {
     struct Drop {
         const S* from;
         S* to;
-        std::uint64_t seed, stream;
+        const std::uint64_t* seed;
+        std::uint64_t stream;
         BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
             const bool kept =
-                random_uniform(seed, stream, static_cast<std::uint64_t>(i)) >= Dropout<Percent>::probability;
+                random_uniform(*seed, stream, static_cast<std::uint64_t>(i)) >= Dropout<Percent>::probability;
             to[i] = kept ? from[i] * S(1 / (1 - Dropout<Percent>::probability)) : S(0);
         }
     };

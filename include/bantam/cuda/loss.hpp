@@ -3,22 +3,12 @@
 
 #include <bantam/cuda/execution.hpp>
 #include <bantam/cuda/operation.hpp>
+#include <bantam/cuda/step_state.hpp>
 #include <bantam/train/losses.hpp>
 
 #include <cstdint>
 
 namespace bantam::cuda {
-
-/// What a step needs to know of itself on the device, in one piece of memory.
-struct StepFigures {
-    /// Sums over the samples, in the order of `LossFigure`.
-    static constexpr std::int64_t loss_figures = 8;
-    double loss[loss_figures];
-    double squared_norm;  ///< of the gradient
-    double scale;         ///< that clips it; 0 where the step must not be taken
-};
-
-enum LossFigure : std::int64_t { total, cross_entropy, distillation, labelled, correct, taught, agree, broken };
 
 namespace detail {
 
@@ -31,7 +21,7 @@ struct LossOfSample {
     const S* teacher_logits;          // null without any teacher
     const std::uint8_t* has_teacher;  // likewise
     double share;
-    double *scratch, *figures;  // [sample][3 · classes], [sample][StepFigures::loss_figures]
+    double *scratch, *figures;  // [sample][3 · classes], [sample][loss_figures]
     S* gradient;
 
     BANTAM_HOST_DEVICE static bool finite(std::int64_t count, const S* values) {
@@ -41,8 +31,8 @@ struct LossOfSample {
         return true;
     }
     BANTAM_HOST_DEVICE void operator()(std::int64_t n) const {
-        double* to = figures + n * StepFigures::loss_figures;
-        for (std::int64_t i = 0; i < StepFigures::loss_figures; ++i) to[i] = 0;
+        double* to = figures + n * loss_figures;
+        for (std::int64_t i = 0; i < loss_figures; ++i) to[i] = 0;
         const S* own = logits + n * classes;
         const S* teacher = has_teacher && has_teacher[n] ? teacher_logits + n * classes : nullptr;
         const bool valid = labels[n] >= -1 && labels[n] < classes && (labels[n] >= 0 || teacher) &&
@@ -66,7 +56,7 @@ struct LossOfSample {
 struct FigureOfSample {
     const double* figures;
     BANTAM_HOST_DEVICE double operator()(std::int64_t n, std::int64_t figure) const {
-        return figures[n * StepFigures::loss_figures + figure];
+        return figures[n * loss_figures + figure];
     }
 };
 
@@ -88,29 +78,16 @@ void loss_and_gradient(const Execution& execution, const LossOptions& options, s
                        std::int64_t classes, const S* logits, const DeviceTargets<S>& targets, double* scratch,
                        S* gradient, StepFigures* figures) {
     double* of_samples = scratch + 3 * classes * count;
-    double* partials = of_samples + StepFigures::loss_figures * count;
+    double* partials = of_samples + loss_figures * count;
     for_each_index(execution, count,
                    detail::LossOfSample<S>{options, classes, logits, targets.labels, targets.teacher_logits,
                                            targets.has_teacher, 1.0 / static_cast<double>(count), scratch, of_samples,
                                            gradient});
-    sum_over_rows(execution, count, StepFigures::loss_figures, detail::FigureOfSample{of_samples}, partials,
+    sum_over_rows(execution, count, loss_figures, detail::FigureOfSample{of_samples}, partials,
                   figures->loss);
 }
 constexpr std::int64_t loss_scratch(std::int64_t count, std::int64_t classes) {
-    return (3 * classes + StepFigures::loss_figures) * count + max_parts * StepFigures::loss_figures;
-}
-
-/// The sums of a step's samples.
-inline LossSums loss_sums(const StepFigures& figures, std::int64_t count) {
-    const auto whole = [&](LossFigure figure) { return static_cast<std::int64_t>(figures.loss[figure]); };
-    return {.loss = figures.loss[total],
-            .cross_entropy = figures.loss[cross_entropy],
-            .distillation = figures.loss[distillation],
-            .count = count,
-            .labelled = whole(labelled),
-            .correct = whole(correct),
-            .with_teacher = whole(taught),
-            .agree = whole(agree)};
+    return (3 * classes + loss_figures) * count + max_parts * loss_figures;
 }
 
 }  // namespace bantam::cuda

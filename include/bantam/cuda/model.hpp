@@ -8,16 +8,13 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <new>
 #include <string>
+#include <utility>
 #include <vector>
 
-namespace bantam {
-
-/// Chooses a GPU, as in Trainer<Student, Cuda>.
-struct Cuda {};
-
-namespace cuda {
+namespace bantam::cuda {
 
 /// A network with its numbers on a GPU: what `cpu::Model` is on the CPU. Every pointer that passes take
 /// is one to the device's memory.
@@ -29,12 +26,14 @@ public:
     static constexpr std::int64_t input_elements = element_count(input_shape<Net>);
     static constexpr std::int64_t output_elements = element_count(output_shape<Net>);
 
-    Model() {
+    /// Models that share an execution do their work in the order in which it was asked for.
+    explicit Model(std::shared_ptr<const Execution> execution = std::make_shared<Execution>())
+        : execution_{std::move(execution)} {
         parameters_.reserve(trainable_parameters<Net>);
         statistics_.reserve(non_trainable_parameters<Net>);
     }
 
-    const Execution& execution() const { return execution_; }
+    const Execution& execution() const { return *execution_; }
     /// Trainable parameters in the order of `tensor_table`, and running statistics likewise.
     S* parameters() { return parameters_.data(); }
     S* statistics() { return statistics_.data(); }
@@ -43,10 +42,10 @@ public:
     std::vector<S> read_parameters() const { return read(parameters_, trainable_parameters<Net>); }
     std::vector<S> read_statistics() const { return read(statistics_, non_trainable_parameters<Net>); }
     void write_parameters(const S* from) {
-        copy_to_device(execution_, from, trainable_parameters<Net>, parameters_.data());
+        copy_to_device(*execution_, from, trainable_parameters<Net>, parameters_.data());
     }
     void write_statistics(const S* from) {
-        copy_to_device(execution_, from, non_trainable_parameters<Net>, statistics_.data());
+        copy_to_device(*execution_, from, non_trainable_parameters<Net>, statistics_.data());
     }
 
     /// Fresh random weights: the bits that `cpu::Model` gets of the same seed.
@@ -58,10 +57,27 @@ public:
         write_statistics(statistics.data());
     }
 
-    /// Forward pass in training mode: batch statistics, dropout drawn from `seed`, running statistics
-    /// moved. The input must stay until `backward`. Throws Error where the device's memory is too small.
-    void forward(const S* input, std::int64_t count, std::uint64_t seed, S* logits) {
-        pass_ = reserve(count, true);
+    /// Memory for batches of `count`; true where what there was has moved. Passes ask for it themselves, but
+    /// not while they are being recorded. Throws Error where the device's memory is too small.
+    bool reserve(std::int64_t count, bool training) {
+        try {
+            bool moved = saved_.reserve(saved_size(count, training));
+            moved |= scratch_.reserve(Program::scratch);
+            moved |= partials_.reserve(Program::partials * max_parts);
+            moved |= sums_.reserve(Program::sums * max_parts);
+            moves_ += moved;
+            return moved;
+        } catch (const std::bad_alloc&) {
+            throw out_of_memory(count, training);
+        }
+    }
+    /// How often the memory of passes has moved: recorded passes hold while this stays.
+    std::int64_t moves() const { return moves_; }
+
+    /// Forward pass in training mode: batch statistics, dropout drawn from `*seed` on the device, running
+    /// statistics moved. The input must stay until `backward`.
+    void forward(const S* input, std::int64_t count, const std::uint64_t* seed, S* logits) {
+        pass_ = prepared(count, true);
         pass_.seed = seed;
         input_ = input;
         Program::forward(pass_, weights(), input, logits, saved_.data());
@@ -75,7 +91,7 @@ public:
 
     /// Forward pass in inference mode: running statistics, no dropout.
     void infer(const S* input, std::int64_t count, S* logits) {
-        const Pass<S> pass = reserve(count, false);
+        const Pass<S> pass = prepared(count, false);
         Program::forward(pass, weights(), input, logits, saved_.data());
     }
 
@@ -84,22 +100,15 @@ private:
         return Program::saved_per_sample(training) * count + Program::saved_fixed(training);
     }
 
-    Pass<S> reserve(std::int64_t count, bool training) {
-        try {
-            saved_.reserve(saved_size(count, training));
-            scratch_.reserve(Program::scratch);
-            partials_.reserve(Program::partials * max_parts);
-            sums_.reserve(Program::sums * max_parts);
-        } catch (const std::bad_alloc&) {
-            throw out_of_memory(count, training);
-        }
+    Pass<S> prepared(std::int64_t count, bool training) {
+        reserve(count, training);
         Pass<S> pass;
         pass.count = count;
         pass.training = training;
         pass.scratch = scratch_.data();
         pass.partials = partials_.data();
         pass.sums = sums_.data();
-        pass.execution = &execution_;
+        pass.execution = execution_.get();
         return pass;
     }
 
@@ -124,16 +133,16 @@ private:
 
     std::vector<S> read(const DeviceBuffer<S>& from, std::int64_t count) const {
         std::vector<S> values(static_cast<std::size_t>(count));
-        copy_to_host(execution_, from.data(), count, values.data());
+        copy_to_host(*execution_, from.data(), count, values.data());
         return values;
     }
 
-    Execution execution_;
+    std::shared_ptr<const Execution> execution_;
     DeviceBuffer<S> parameters_, statistics_, saved_, scratch_, partials_;
     DeviceBuffer<double> sums_;
     Pass<S> pass_;
     const S* input_ = nullptr;
+    std::int64_t moves_ = 0;
 };
 
-}  // namespace cuda
-}  // namespace bantam
+}  // namespace bantam::cuda

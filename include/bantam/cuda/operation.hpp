@@ -22,7 +22,7 @@ template <class S>
 struct Pass {
     std::int64_t count = 0;    ///< samples in the batch
     bool training = false;     ///< batch statistics, dropout; forward keeps what backward needs
-    std::uint64_t seed = 0;    ///< randomness of this step
+    const std::uint64_t* seed = nullptr;  ///< randomness of this step, on the device
     std::uint64_t stream = 0;  ///< randomness of this layer
     S* scratch = nullptr;      ///< `Operation::scratch` scalars
     S* partials = nullptr;     ///< `Operation::partials` scalars, `max_parts` times

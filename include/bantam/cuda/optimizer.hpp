@@ -3,8 +3,8 @@
 
 #include <bantam/core/network.hpp>
 #include <bantam/cuda/execution.hpp>
-#include <bantam/cuda/loss.hpp>
 #include <bantam/cuda/operation.hpp>
+#include <bantam/cuda/step_state.hpp>
 #include <bantam/train/adamw.hpp>
 #include <bantam/train/options.hpp>
 #include <bantam/train/parameter_range.hpp>
@@ -28,42 +28,46 @@ struct Square {
     }
 };
 
-/// The factor that clips the gradient, as bantam::clip_scale; 0 where loss or gradient is not finite.
+/// The factor that clips the gradient, as bantam::clip_scale; 0 where loss or gradient is not finite, and
+/// ever after. Figures of steps that are taken count.
+template <class S>
 struct FindScale {
-    StepFigures* figures;
+    StepState<S>* state;
     double clip_norm;
     BANTAM_HOST_DEVICE void operator()(std::int64_t) const {
-        const double norm = std::sqrt(figures->squared_norm);
-        const bool usable = figures->loss[broken] == 0 && norm - norm == 0;
+        StepFigures& figures = state->figures;
+        const double norm = std::sqrt(figures.squared_norm);
+        const bool usable = figures.loss[broken] == 0 && norm - norm == 0;
+        if (!usable && state->refused == 0) state->refused = state->begun;
         const double clipped = clip_norm > 0 && clip_norm < norm + 1e-6 ? clip_norm / (norm + 1e-6) : 1;
-        figures->scale = usable ? clipped : 0;
+        figures.scale = state->refused == 0 ? clipped : 0;
+        if (state->refused == 0) AddFigures<S>{state}(0);
     }
 };
 
 /// What both rules share: a parameter's place, its gradient scaled, its average.
 template <class S>
 struct ParameterStep {
-    const StepFigures* figures;
+    const StepState<S>* state;
     const std::uint8_t* decayed;
     const S* gradient;
     S *parameters, *average;  // average may be null
-    S toward;
-    BANTAM_HOST_DEVICE bool taken() const { return figures->scale > 0; }
-    BANTAM_HOST_DEVICE S scaled(std::int64_t i) const { return static_cast<S>(figures->scale) * gradient[i]; }
+    BANTAM_HOST_DEVICE bool taken() const { return state->figures.scale > 0; }
+    BANTAM_HOST_DEVICE S scaled(std::int64_t i) const { return static_cast<S>(state->figures.scale) * gradient[i]; }
     BANTAM_HOST_DEVICE void set(std::int64_t i, S value) const {
         parameters[i] = value;
-        if (average) average[i] += toward * (value - average[i]);
+        if (average) average[i] += state->settings.toward * (value - average[i]);
     }
 };
 
 template <class S>
 struct SgdStep {
     ParameterStep<S> step;
-    SgdRule<S> decayed, plain;
     S* momentum;
     BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
         if (!step.taken()) return;
-        const SgdRule<S>& rule = step.decayed[i] ? decayed : plain;
+        const auto& settings = step.state->settings;
+        const SgdRule<S>& rule = step.decayed[i] ? settings.sgd_decayed : settings.sgd_plain;
         step.set(i, rule(step.scaled(i), step.parameters[i], momentum[i]));
     }
 };
@@ -71,11 +75,11 @@ struct SgdStep {
 template <class S>
 struct AdamWStep {
     ParameterStep<S> step;
-    AdamWRule<S> decayed, plain;
     S *first_moment, *second_moment;
     BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
         if (!step.taken()) return;
-        const AdamWRule<S>& rule = step.decayed[i] ? decayed : plain;
+        const auto& settings = step.state->settings;
+        const AdamWRule<S>& rule = step.decayed[i] ? settings.adamw_decayed : settings.adamw_plain;
         step.set(i, rule(step.scaled(i), step.parameters[i], first_moment[i], second_moment[i]));
     }
 };
@@ -83,12 +87,11 @@ struct AdamWStep {
 /// average += toward · (value − average), where the step was taken.
 template <class S>
 struct AverageStep {
-    const StepFigures* figures;
+    const StepState<S>* state;
     const S* values;
     S* average;
-    S toward;
     BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
-        if (figures->scale > 0) average[i] += toward * (values[i] - average[i]);
+        if (state->figures.scale > 0) average[i] += state->settings.toward * (values[i] - average[i]);
     }
 };
 
@@ -111,32 +114,35 @@ public:
         if (options.optimizer == OptimizerKind::adamw) second_.reserve(size);
     }
 
-    /// One step, unless `figures` tell that it must not be taken; `update.gradient_scale` is found here.
-    /// `average` may be null.
-    void step(const Execution& execution, const Update& update, const S* gradient, S* parameters, S* average,
-              StepFigures* figures) {
-        ++steps_;
-        sum_over_rows(execution, size, 1, detail::Square<S>{gradient}, partials_.data(), &figures->squared_norm);
-        for_each_index(execution, 1, detail::FindScale{figures, options_.clip_norm});
-        const detail::ParameterStep<S> own{figures, decayed_.data(), gradient, parameters, average,
-                                           static_cast<S>(1.0 - update.averaging_decay)};
-        if (options_.optimizer == OptimizerKind::sgd) {
-            const SgdOptions rule{.momentum = options_.momentum,
-                                  .weight_decay = options_.weight_decay,
-                                  .nesterov = options_.momentum > 0.0};
-            for_each_index(execution, size,
-                           detail::SgdStep<S>{own, {rule, update, true}, {rule, update, false}, first_.data()});
-        } else {
-            const AdamWOptions rule{.beta1 = options_.beta1,
-                                    .beta2 = options_.beta2,
-                                    .epsilon = options_.epsilon,
-                                    .weight_decay = options_.weight_decay};
-            for_each_index(execution, size,
-                           detail::AdamWStep<S>{own, {rule, update, true, steps_}, {rule, update, false, steps_},
-                                                first_.data(), second_.data()});
-        }
+    /// The rules that an update amounts to at step `step`, counted from 1, and the averages' part of the way.
+    void set_rules(const Update& update, std::int64_t step, StepSettings<S>& settings) const {
+        const SgdOptions sgd{.momentum = options_.momentum,
+                             .weight_decay = options_.weight_decay,
+                             .nesterov = options_.momentum > 0.0};
+        const AdamWOptions adamw{.beta1 = options_.beta1,
+                                 .beta2 = options_.beta2,
+                                 .epsilon = options_.epsilon,
+                                 .weight_decay = options_.weight_decay};
+        settings.toward = static_cast<S>(1.0 - update.averaging_decay);
+        settings.sgd_decayed = {sgd, update, true};
+        settings.sgd_plain = {sgd, update, false};
+        settings.adamw_decayed = {adamw, update, true, step};
+        settings.adamw_plain = {adamw, update, false, step};
     }
 
+    /// One step by the rules of `state->settings`, unless its figures tell that none must be taken; the
+    /// gradient is clipped here. `average` may be null.
+    void step(const Execution& execution, StepState<S>* state, const S* gradient, S* parameters, S* average) {
+        sum_over_rows(execution, size, 1, detail::Square<S>{gradient}, partials_.data(), &state->figures.squared_norm);
+        for_each_index(execution, 1, detail::FindScale<S>{state, options_.clip_norm});
+        const detail::ParameterStep<S> own{state, decayed_.data(), gradient, parameters, average};
+        if (options_.optimizer == OptimizerKind::sgd)
+            for_each_index(execution, size, detail::SgdStep<S>{own, first_.data()});
+        else
+            for_each_index(execution, size, detail::AdamWStep<S>{own, first_.data(), second_.data()});
+    }
+
+    /// Steps taken, which the caller counts.
     std::int64_t steps() const { return steps_; }
     void set_steps(std::int64_t steps) { steps_ = steps; }
 

@@ -4,19 +4,25 @@
 #include <bantam/core/error.hpp>
 #include <bantam/core/network.hpp>
 #include <bantam/core/random.hpp>
+#include <bantam/cuda/batch_memory.hpp>
 #include <bantam/cuda/loss.hpp>
 #include <bantam/cuda/model.hpp>
 #include <bantam/cuda/optimizer.hpp>
+#include <bantam/cuda/step_state.hpp>
 #include <bantam/train/averaging.hpp>
+#include <bantam/train/batch_loss.hpp>
 #include <bantam/train/clipping.hpp>
+#include <bantam/train/device.hpp>
 #include <bantam/train/losses.hpp>
 #include <bantam/train/options.hpp>
-#include <bantam/train/trainer.hpp>
 
 #include <cmath>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -24,8 +30,13 @@
 
 namespace bantam {
 
-/// Trainer on a GPU: the same steps, options and states as on the CPU. Loss, gradient, clipping, optimiser
-/// and averages stay on the device; a step sends the batch there and its figures back.
+/// Data that lie on a GPU, as cuda::TrainingData do: the trainer takes whole epochs of them.
+template <class Data>
+concept OnGpu = std::same_as<typename Data::Device, Cuda>;
+
+/// Trainer on a GPU: the same steps, options and states as on the CPU. Of data on the GPU an epoch is one
+/// recorded step that is replayed for every batch, and its figures are all that comes back. A batch in the
+/// host's memory is sent there, and its figures come back at once.
 template <class Net>
 class Trainer<Net, Cuda> {
 public:
@@ -34,15 +45,19 @@ public:
     /// Random weights from `options.seed`. Throws Error naming an option that is out of range.
     explicit Trainer(const TrainingOptions& options)
         : options_{checked(options)}, optimizer_{model_.execution(), options} {
+        execution().allow_tf32(options_.allow_tf32);
         model_.initialise(options_.seed);
         gradient_.reserve(parameter_size);
-        figures_.reserve(1);
+        state_.reserve(1);
         if (averages()) {
             average_parameters_.reserve(parameter_size);
             average_statistics_.reserve(statistic_size);
             start_averages();
         }
     }
+
+    /// Where data that lie on the GPU are to be sent through.
+    const cuda::Execution& execution() const { return model_.execution(); }
 
     const TrainingOptions& options() const { return options_; }
     /// Optimiser steps taken.
@@ -52,30 +67,45 @@ public:
     /// the gradient is not finite; the weights are then those of before the step.
     template <class Batch>
     LossSums step(const Batch& batch, std::int64_t steps_per_epoch) {
+        prepare_training(batch.count);
         send(batch);
-        const auto step = static_cast<std::uint64_t>(optimizer_.steps());
-        model_.forward(pixels_.data(), batch.count, random_bits(options_.seed, dropout_stream, step), logits_.data());
-        const bool taught = !batch.teacher_logits.empty();
-        cuda::loss_and_gradient<float>(
-            execution(), options_.loss(), batch.count, classes, logits_.data(),
-            {labels_.data(), taught ? teacher_logits_.data() : nullptr, taught ? has_teacher_.data() : nullptr},
-            scratch_.data(), logits_gradient_.data(), figures_.data());
-        model_.backward(logits_gradient_.data(), gradient_.data());
-        const double decay = averages() ? warmed_decay(options_.averaging_decay, optimizer_.steps()) : 0.0;
-        const Update update{.learning_rate = options_.schedule(steps_per_epoch)(optimizer_.steps()),
-                            .averaging_decay = decay};
-        optimizer_.step(execution(), update, gradient_.data(), model_.parameters(),
-                        averages() ? average_parameters_.data() : nullptr, figures_.data());
-        if (averages())
-            cuda::for_each_index(
-                execution(), statistic_size,
-                cuda::detail::AverageStep<float>{figures_.data(), model_.statistics(), average_statistics_.data(),
-                                                 static_cast<float>(1.0 - decay)});
-        averaged_is_current_ = false;
-        cuda::StepFigures figures;
-        cuda::copy_to_host(execution(), figures_.data(), 1, &figures);
-        if (!(figures.scale > 0)) refuse(batch, figures);
-        return cuda::loss_sums(figures, batch.count);
+        begin({settings_of(optimizer_.steps(), steps_per_epoch, 0)});
+        take_step(batch.count, !batch.teacher_logits.empty(), [] {});
+        const cuda::StepState<float> state = fetch_state();
+        if (state.refused > 0) refuse(batch, state.figures);
+        optimizer_.set_steps(optimizer_.steps() + 1);
+        return cuda::loss_sums(state.totals, batch.count);
+    }
+
+    /// One step on each batch of `epoch`; calls `on_step(index, count)` when one has been asked for, which is
+    /// before it is done. Throws Error when the loss or the gradient of a step is not finite; the weights are
+    /// then those of before that step.
+    template <OnGpu Data, class OnStep>
+    LossSums train_epoch(const Data& data, std::int64_t epoch, OnStep&& on_step) {
+        require_teacher(data.teacher_classes());
+        const std::int64_t steps = data.batch_count();
+        prepare_training(data.largest_batch());
+        data.begin_epoch(execution(), epoch);
+        std::vector<cuda::StepSettings<float>> settings;
+        for (std::int64_t index = 0; index < steps; ++index)
+            settings.push_back(settings_of(optimizer_.steps() + index, steps, data.batch_range(index).begin));
+        begin(settings);
+        std::int64_t samples = 0;
+        for (std::int64_t index = 0; index < steps; ++index) {
+            const std::int64_t count = data.batch_range(index).count();
+            replay_step(data, count);
+            samples += count;
+            on_step(index, count);
+        }
+        const cuda::StepState<float> state = fetch_state();
+        if (state.refused > 0) {
+            optimizer_.set_steps(optimizer_.steps() + state.refused - 1);
+            throw Error("step " + std::to_string(state.refused) + " of epoch " + std::to_string(epoch + 1) +
+                        " gave a loss or gradient that is not finite: training has diverged, or the teacher's logits "
+                        "are broken; lower the learning rate or the clip norm, or warm up longer");
+        }
+        optimizer_.set_steps(optimizer_.steps() + steps);
+        return cuda::loss_sums(state.totals, samples);
     }
 
     /// Loss and hits of a batch with the averaged weights, in inference mode; nothing is trained.
@@ -84,16 +114,41 @@ public:
         return detail::plain_loss(options_.loss(), classes, infer(batch.pixels.data(), batch.count), batch);
     }
 
+    /// The same of all data on the GPU.
+    template <OnGpu Data>
+    LossSums evaluate(const Data& data) {
+        require_teacher(data.teacher_classes());
+        cuda::Model<Net>& model = averaged();
+        prepare(data.largest_batch());
+        begin({});
+        cuda::StepState<float>* state = state_.data();
+        std::int64_t samples = 0;
+        for (std::int64_t index = 0; index < data.batch_count(); ++index) {
+            const auto range = data.batch_range(index);
+            data.fill(execution(), range, batch_);
+            model.infer(batch_.pixels.data(), range.count(), batch_.logits.data());
+            batch_.find_loss(execution(), detail::plain(options_.loss()), range.count(), classes,
+                             data.teacher_classes() > 0, &state->figures);
+            cuda::for_each_index(execution(), 1, cuda::detail::AddFigures<float>{state});
+            samples += range.count();
+        }
+        const cuda::StepState<float> found = fetch_state();
+        if (found.totals[cuda::broken] > 0)
+            throw Error(std::to_string(static_cast<std::int64_t>(found.totals[cuda::broken])) +
+                        " pictures have logits that are not finite, or neither label nor teacher; training has diverged, "
+                        "lower the learning rate");
+        return cuda::loss_sums(found.totals, samples);
+    }
+
     /// The logits [count][classes] of pictures [count][H][W][C] in the host's memory, with the averaged
     /// weights.
     std::span<const float> infer(const float* pixels, std::int64_t count) {
         cuda::Model<Net>& model = averaged();
-        pixels_.reserve(count * cuda::Model<Net>::input_elements);
-        logits_.reserve(count * classes);
-        cuda::copy_to_device(model.execution(), pixels, count * cuda::Model<Net>::input_elements, pixels_.data());
-        model.infer(pixels_.data(), count, logits_.data());
+        prepare(count);
+        cuda::copy_to_device(execution(), pixels, count * sample_size, batch_.pixels.data());
+        model.infer(batch_.pixels.data(), count, batch_.logits.data());
         host_logits_.resize(static_cast<std::size_t>(count * classes));
-        cuda::copy_to_host(model.execution(), logits_.data(), count * classes, host_logits_.data());
+        cuda::copy_to_host(execution(), batch_.logits.data(), count * classes, host_logits_.data());
         return host_logits_;
     }
 
@@ -141,6 +196,7 @@ public:
 
 private:
     static constexpr std::uint64_t dropout_stream = 0xD20;
+    static constexpr std::int64_t sample_size = cuda::Model<Net>::input_elements;
     static constexpr std::int64_t parameter_size = trainable_parameters<Net>;
     static constexpr std::int64_t statistic_size = non_trainable_parameters<Net>;
 
@@ -154,30 +210,105 @@ private:
         check(options);
         return options;
     }
-    const cuda::Execution& execution() const { return model_.execution(); }
     bool averages() const { return options_.averaging_decay > 0.0; }
+
+    /// Memory for batches of `count`; what was recorded holds no longer where it moves.
+    void prepare(std::int64_t count) {
+        if (batch_.reserve(count, sample_size, classes)) recorded_.clear();
+    }
+    void prepare_training(std::int64_t count) {
+        prepare(count);
+        model_.reserve(count, true);
+        if (std::exchange(recorded_moves_, model_.moves()) != model_.moves()) recorded_.clear();
+    }
 
     template <class Batch>
     void send(const Batch& batch) {
         const auto to = [&](const auto& from, auto& buffer) {
-            buffer.reserve(static_cast<std::int64_t>(from.size()));
             cuda::copy_to_device(execution(), from.data(), static_cast<std::int64_t>(from.size()), buffer.data());
         };
-        to(batch.pixels, pixels_);
-        to(batch.labels, labels_);
-        to(batch.teacher_logits, teacher_logits_);
-        to(batch.has_teacher, has_teacher_);
-        logits_.reserve(batch.count * classes);
-        logits_gradient_.reserve(batch.count * classes);
-        scratch_.reserve(cuda::loss_scratch(batch.count, classes));
+        to(batch.pixels, batch_.pixels);
+        to(batch.labels, batch_.labels);
+        to(batch.teacher_logits, batch_.teacher_logits);
+        to(batch.has_teacher, batch_.has_teacher);
     }
 
-    /// Throws what the CPU would have thrown. The optimiser has counted a step that it did not take.
+    cuda::StepSettings<float> settings_of(std::int64_t step, std::int64_t steps_per_epoch,
+                                          std::int64_t first_sample) const {
+        cuda::StepSettings<float> settings{};
+        settings.first_sample = first_sample;
+        settings.dropout_seed = random_bits(options_.seed, dropout_stream, static_cast<std::uint64_t>(step));
+        const double decay = averages() ? warmed_decay(options_.averaging_decay, step) : 0.0;
+        optimizer_.set_rules({.learning_rate = options_.schedule(steps_per_epoch)(step), .averaging_decay = decay},
+                             step + 1, settings);
+        return settings;
+    }
+
+    /// Sends the settings of the steps to come, and starts their figures at 0.
+    void begin(const std::vector<cuda::StepSettings<float>>& settings) {
+        if (settings_.reserve(std::ssize(settings))) recorded_.clear();
+        cuda::copy_to_device(execution(), settings.data(), std::ssize(settings), settings_.data());
+        const cuda::StepState<float> start{};
+        cuda::copy_to_device(execution(), &start, 1, state_.data());
+    }
+    cuda::StepState<float> fetch_state() const {
+        cuda::StepState<float> state;
+        cuda::copy_to_host(execution(), state_.data(), 1, &state);
+        return state;
+    }
+
+    /// A step on the batch in memory, by the next settings. All that changes from step to step is read from the
+    /// device's memory, so that a recorded step can be replayed. `fill` fills the batch, once the settings are there.
+    template <class Fill>
+    void take_step(std::int64_t count, bool taught, const Fill& fill) {
+        cuda::StepState<float>* state = state_.data();
+        cuda::for_each_index(execution(), 1, cuda::detail::BeginStep<float>{settings_.data(), state});
+        fill();
+        model_.forward(batch_.pixels.data(), count, &state->settings.dropout_seed, batch_.logits.data());
+        batch_.find_loss(execution(), options_.loss(), count, classes, taught, &state->figures);
+        model_.backward(batch_.logits_gradient.data(), gradient_.data());
+        optimizer_.step(execution(), state, gradient_.data(), model_.parameters(),
+                        averages() ? average_parameters_.data() : nullptr);
+        if (averages())
+            cuda::for_each_index(
+                execution(), statistic_size,
+                cuda::detail::AverageStep<float>{state, model_.statistics(), average_statistics_.data()});
+        averaged_is_current_ = false;
+    }
+
+    /// A step on the next `count` samples of the epoch. The first of its kind is done at once, since cuBLAS and
+    /// kernels that are still to be loaded may ask for memory, which cannot be recorded.
+    template <class Data>
+    void replay_step(const Data& data, std::int64_t count) {
+        const auto step = [&] {
+            take_step(count, data.teacher_classes() > 0, [&] {
+                data.fill(execution(), &state_.data()->settings.first_sample, count, batch_);
+            });
+        };
+        const std::shared_ptr<const void> identity = data.identity();
+        for (Recorded& own : recorded_) {
+            if (own.count != count || own.data != identity) continue;
+            if (!own.work) own.work.emplace(execution(), step);
+            own.work->replay(execution());
+            averaged_is_current_ = false;
+            return;
+        }
+        std::erase_if(recorded_, [&](const Recorded& own) { return own.data != identity; });
+        recorded_.push_back({count, identity, std::nullopt});
+        step();
+    }
+
+    static void require_teacher(std::int64_t teacher_classes) {
+        if (teacher_classes != 0 && teacher_classes != classes)
+            throw Error("the teacher's logits are of " + std::to_string(teacher_classes) + " classes, the network's of " +
+                        std::to_string(classes) + "; name the logits of a teacher for these classes");
+    }
+
+    /// Throws what the CPU would have thrown.
     template <class Batch>
     [[noreturn]] void refuse(const Batch& batch, const cuda::StepFigures& figures) {
-        optimizer_.set_steps(optimizer_.steps() - 1);
         std::vector<float> logits(static_cast<std::size_t>(batch.count * classes));
-        cuda::copy_to_host(execution(), logits_.data(), batch.count * classes, logits.data());
+        cuda::copy_to_host(execution(), batch_.logits.data(), batch.count * classes, logits.data());
         loss_and_gradient<float>(options_.loss(), classes, logits, detail::targets_of(batch), std::span<float>{});
         static_cast<void>(clip_scale(std::sqrt(figures.squared_norm), options_.clip_norm));
         throw Error("the training step was not taken, though loss and gradient are finite");
@@ -192,10 +323,8 @@ private:
     cuda::Model<Net>& averaged() {
         if (!averages()) return model_;
         if (!averaged_is_current_) {
-            execution().wait();
-            const cuda::Execution& own = averaged_model_.execution();
-            cuda::copy_on_device(own, average_parameters_.data(), parameter_size, averaged_model_.parameters());
-            cuda::copy_on_device(own, average_statistics_.data(), statistic_size, averaged_model_.statistics());
+            cuda::copy_on_device(execution(), average_parameters_.data(), parameter_size, averaged_model_.parameters());
+            cuda::copy_on_device(execution(), average_statistics_.data(), statistic_size, averaged_model_.statistics());
             averaged_is_current_ = true;
         }
         return averaged_model_;
@@ -207,15 +336,22 @@ private:
         cuda::copy_to_host(execution(), on_device, size, own.values.data());
     }
 
+    struct Recorded {
+        std::int64_t count;
+        std::shared_ptr<const void> data;
+        std::optional<cuda::RecordedWork> work;
+    };
+
     TrainingOptions options_;
-    cuda::Model<Net> model_, averaged_model_;
+    std::shared_ptr<const cuda::Execution> shared_execution_ = std::make_shared<cuda::Execution>();
+    cuda::Model<Net> model_{shared_execution_}, averaged_model_{shared_execution_};
     cuda::Optimizer<Net, float> optimizer_;
-    cuda::DeviceBuffer<float> pixels_, teacher_logits_, logits_, logits_gradient_, gradient_;
-    cuda::DeviceBuffer<float> average_parameters_, average_statistics_;
-    cuda::DeviceBuffer<std::int32_t> labels_;
-    cuda::DeviceBuffer<std::uint8_t> has_teacher_;
-    cuda::DeviceBuffer<double> scratch_;
-    cuda::DeviceBuffer<cuda::StepFigures> figures_;
+    cuda::BatchMemory batch_;
+    cuda::DeviceBuffer<float> gradient_, average_parameters_, average_statistics_;
+    cuda::DeviceBuffer<cuda::StepSettings<float>> settings_;
+    cuda::DeviceBuffer<cuda::StepState<float>> state_;
+    std::vector<Recorded> recorded_;
+    std::int64_t recorded_moves_ = 0;  // of the model's memory, at the last look
     std::vector<float> host_logits_, host_parameters_, host_statistics_;
     std::deque<Mirror> mirrors_;
     bool averaged_is_current_ = false;

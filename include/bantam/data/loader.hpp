@@ -71,6 +71,23 @@ inline ExpectedPictures expected_pictures(const LabeledPictures& training,
     return expected;
 }
 
+/// What becomes of a sample in an epoch, before its pixels are cut.
+struct SamplePlan {
+    std::int64_t sample = 0;  ///< among the loader's
+    int label = -1;           ///< −1: none
+    /// Of the teacher's logits, [image · view]; −1: none.
+    std::int64_t teacher_view = -1;
+    View view;
+    ColourTransform colours;
+};
+
+/// Samples [begin, end) of an epoch's order.
+struct BatchRange {
+    std::int64_t begin = 0;
+    std::int64_t end = 0;
+    std::int64_t count() const { return end - begin; }
+};
+
 namespace detail {
 
 struct Sample {
@@ -91,6 +108,16 @@ inline void prepare_batch(Batch& batch, std::int64_t count, Shape input, std::in
 inline void set_teacher(Batch& batch, std::int64_t slot, const float* logits, std::int64_t classes) {
     batch.has_teacher[static_cast<std::size_t>(slot)] = 1;
     std::copy_n(logits, classes, batch.teacher_logits.begin() + slot * classes);
+}
+
+/// Puts a loader's sample into place `slot` of a batch.
+template <class Loader>
+void cut_sample(const Loader& loader, const SamplePlan& plan, std::int64_t slot, Batch& batch) {
+    batch.labels[static_cast<std::size_t>(slot)] = plan.label;
+    if (plan.teacher_view >= 0)
+        set_teacher(batch, slot, loader.teacher()->view_logits(0, plan.teacher_view), loader.teacher()->class_count());
+    cut_view(loader.pixels(plan.sample), loader.stored_size(), plan.view, loader.input(),
+             batch.pixels.data() + slot * element_count(loader.input()), plan.colours);
 }
 
 inline void require_colour_input(Shape input) {
@@ -156,16 +183,50 @@ public:
         return order;
     }
 
+    /// Where batch `index` lies in an epoch's order.
+    BatchRange batch_range(std::int64_t index) const {
+        const std::int64_t batches = batch_count();
+        return {index * sample_count() / batches, (index + 1) * sample_count() / batches};
+    }
+
+    /// What becomes of `sample` in `epoch`.
+    SamplePlan plan(std::int64_t epoch, std::int64_t sample) const {
+        const detail::Sample& own = samples_[static_cast<std::size_t>(sample)];
+        Random random{options_.seed, stream(sample_purpose, epoch, sample)};
+        SamplePlan plan{.sample = sample, .label = own.label, .view = {}, .colours = plain_};
+        bool recolour = options_.colour.enabled();
+        if (own.teacher_row >= 0) {
+            const auto choice = static_cast<std::int64_t>(
+                random.below(static_cast<std::uint64_t>(teacher_->view_count)));
+            plan.view = teacher_->view(own.teacher_row, choice);
+            plan.teacher_view = own.teacher_row * teacher_->view_count + choice;
+            recolour = recolour && options_.colour_on_teacher_views;
+        } else {
+            plan.view = random_view(random, options_.views);
+        }
+        if (recolour)
+            plan.colours = compose(compose(byte_colours(), random_colour(random, options_.colour)),
+                                   normalise(options_.normalisation));
+        return plan;
+    }
+
+    /// A sample's picture in memory, [stored_size][stored_size][3].
+    const std::uint8_t* pixels(std::int64_t sample) const {
+        return samples_[static_cast<std::size_t>(sample)].pixels;
+    }
+    std::int64_t stored_size() const { return stored_size_; }
+    Shape input() const { return options_.input; }
+    /// Null without a teacher.
+    const TeacherLogits* teacher() const { return teacher_; }
+
     /// Fills `batch` with batch `index` of `epoch`, whose order is `epoch_order(epoch)`.
     void assemble(std::int64_t epoch, const std::vector<std::int64_t>& order, std::int64_t index,
                   Batch& batch) const {
-        const std::int64_t batches = batch_count();
-        const std::int64_t begin = index * sample_count() / batches;
-        const std::int64_t end = (index + 1) * sample_count() / batches;
+        const BatchRange range = batch_range(index);
         const std::int64_t classes = teacher_ == nullptr ? 0 : teacher_->class_count();
-        detail::prepare_batch(batch, end - begin, options_.input, classes);
-        for (std::int64_t slot = 0; slot < end - begin; ++slot)
-            cut_sample(epoch, order[static_cast<std::size_t>(begin + slot)], slot, batch);
+        detail::prepare_batch(batch, range.count(), options_.input, classes);
+        for (std::int64_t slot = 0; slot < range.count(); ++slot)
+            detail::cut_sample(*this, plan(epoch, order[static_cast<std::size_t>(range.begin + slot)]), slot, batch);
     }
 
 private:
@@ -198,31 +259,6 @@ private:
                                 teacher.logits == nullptr
                                     ? -1
                                     : teacher.first_row + static_cast<std::int64_t>(index)});
-    }
-
-    void cut_sample(std::int64_t epoch, std::int64_t sample_index, std::int64_t slot,
-                    Batch& batch) const {
-        const detail::Sample& sample = samples_[static_cast<std::size_t>(sample_index)];
-        Random random{options_.seed, stream(sample_purpose, epoch, sample_index)};
-        View view;
-        bool recolour = options_.colour.enabled();
-        if (sample.teacher_row >= 0) {
-            const auto choice = static_cast<std::int64_t>(
-                random.below(static_cast<std::uint64_t>(teacher_->view_count)));
-            view = teacher_->view(sample.teacher_row, choice);
-            detail::set_teacher(batch, slot, teacher_->view_logits(sample.teacher_row, choice),
-                                teacher_->class_count());
-            recolour = recolour && options_.colour_on_teacher_views;
-        } else {
-            view = random_view(random, options_.views);
-        }
-        ColourTransform colours = plain_;
-        if (recolour)
-            colours = compose(compose(byte_colours(), random_colour(random, options_.colour)),
-                              normalise(options_.normalisation));
-        batch.labels[static_cast<std::size_t>(slot)] = sample.label;
-        cut_view(sample.pixels, stored_size_, view, options_.input,
-                 batch.pixels.data() + slot * element_count(options_.input), colours);
     }
 
     LoaderOptions options_;
@@ -262,23 +298,39 @@ public:
     /// All batches in order, prepared ahead on a thread of their own.
     BatchQueue batches() const;
 
-    /// Fills `batch` with pictures [index · batch_size, …); the last batch may be smaller.
+    /// Where batch `index` lies among the pictures; the last batch may be smaller.
+    BatchRange batch_range(std::int64_t index) const {
+        return {index * batch_size_, std::min((index + 1) * batch_size_, sample_count())};
+    }
+
+    /// How picture `sample` is shown: whole.
+    SamplePlan plan(std::int64_t sample) const {
+        return {.sample = sample,
+                .label = labels_ == nullptr ? -1 : (*labels_)[static_cast<std::size_t>(sample)],
+                .teacher_view = teacher_.logits == nullptr
+                                    ? -1
+                                    : (teacher_.first_row + sample) * teacher_.logits->view_count,
+                .view = whole_view(),
+                .colours = colours_};
+    }
+
+    /// A picture in memory, [stored_size][stored_size][3].
+    const std::uint8_t* pixels(std::int64_t sample) const {
+        return store_->pixels(static_cast<std::size_t>(sample));
+    }
+    std::int64_t stored_size() const { return store_->stored_size(); }
+    Shape input() const { return input_; }
+    /// Null without a teacher.
+    const TeacherLogits* teacher() const { return teacher_.logits; }
+
+    /// Fills `batch` with batch `index`.
     void assemble(std::int64_t index, Batch& batch) const {
-        const std::int64_t begin = index * batch_size_;
-        const std::int64_t count = std::min(batch_size_, sample_count() - begin);
+        const BatchRange range = batch_range(index);
         const std::int64_t classes =
             teacher_.logits == nullptr ? 0 : teacher_.logits->class_count();
-        detail::prepare_batch(batch, count, input_, classes);
-        for (std::int64_t slot = 0; slot < count; ++slot) {
-            const auto picture = static_cast<std::size_t>(begin + slot);
-            cut_view(store_->pixels(picture), store_->stored_size(), whole_view(), input_,
-                     batch.pixels.data() + slot * element_count(input_), colours_);
-            if (labels_ != nullptr) batch.labels[static_cast<std::size_t>(slot)] = (*labels_)[picture];
-            if (teacher_.logits != nullptr)
-                detail::set_teacher(
-                    batch, slot,
-                    teacher_.logits->view_logits(teacher_.first_row + begin + slot, 0), classes);
-        }
+        detail::prepare_batch(batch, range.count(), input_, classes);
+        for (std::int64_t slot = 0; slot < range.count(); ++slot)
+            detail::cut_sample(*this, plan(range.begin + slot), slot, batch);
     }
 
 private:

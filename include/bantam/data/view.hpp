@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/core/host_device.hpp>
 #include <bantam/core/random.hpp>
 #include <bantam/core/shape.hpp>
 #include <bantam/data/colour.hpp>
@@ -62,6 +63,27 @@ inline View random_view(Random& random, const ViewOptions& options = {}) {
     return view;
 }
 
+/// Between which two source pixels an output pixel lies, `weight` of the way towards the second.
+struct InterpolationPoint {
+    std::int32_t first;
+    std::int32_t second;
+    float weight;
+};
+
+/// Output pixel i of `outputs` lies at source coordinate (start + (i + 1/2) · extent / outputs) ·
+/// stored_size − 1/2, clamped to the picture.
+BANTAM_HOST_DEVICE inline InterpolationPoint interpolation_point(float start, float extent, std::int64_t output,
+                                                                 std::int64_t outputs, std::int64_t stored_size) {
+    const auto stored = static_cast<double>(stored_size);
+    const double step = static_cast<double>(extent) / static_cast<double>(outputs);
+    const double centre = static_cast<double>(output) + 0.5;
+    const double unclamped = (static_cast<double>(start) + centre * step) * stored - 0.5;
+    const double coordinate = unclamped < 0.0 ? 0.0 : unclamped > stored - 1 ? stored - 1 : unclamped;
+    const auto first = static_cast<std::int32_t>(coordinate);
+    const auto last = static_cast<std::int32_t>(stored_size - 1);
+    return {first, first < last ? first + 1 : last, static_cast<float>(coordinate - static_cast<double>(first))};
+}
+
 namespace detail {
 
 // Red, green, blue and a lane to spare: one register on every machine with SIMD (GCC and Clang).
@@ -86,17 +108,13 @@ inline InterpolationAxis interpolation_axis(float start, float extent, std::int6
     const auto count = static_cast<std::size_t>(outputs);
     InterpolationAxis axis{std::vector<std::int32_t>(count), std::vector<std::int32_t>(count),
                            std::vector<float>(count)};
-    const auto stored = static_cast<double>(stored_size);
-    const double step = static_cast<double>(extent) / static_cast<double>(outputs);
     for (std::size_t output = 0; output < count; ++output) {
-        const double centre = static_cast<double>(output) + 0.5;
-        const double coordinate = std::clamp(
-            (static_cast<double>(start) + centre * step) * stored - 0.5, 0.0, stored - 1);
-        const auto first = static_cast<std::int32_t>(coordinate);
+        const InterpolationPoint point =
+            interpolation_point(start, extent, static_cast<std::int64_t>(output), outputs, stored_size);
         const std::size_t place = mirrored ? count - 1 - output : output;
-        axis.first[place] = first;
-        axis.second[place] = std::min(first + 1, static_cast<std::int32_t>(stored_size - 1));
-        axis.weight[place] = static_cast<float>(coordinate - static_cast<double>(first));
+        axis.first[place] = point.first;
+        axis.second[place] = point.second;
+        axis.weight[place] = point.weight;
     }
     return axis;
 }

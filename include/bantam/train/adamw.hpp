@@ -25,6 +25,7 @@ template <class Scalar>
 struct AdamWRule {
     Scalar scale, shrink, keep1, fresh1, keep2, fresh2, rate, root_correction, epsilon;
 
+    AdamWRule() = default;
     AdamWRule(const AdamWOptions& options, const Update& update, bool decayed, std::int64_t step)
         : scale{static_cast<Scalar>(update.gradient_scale)},
           shrink{static_cast<Scalar>(decayed ? 1.0 - update.learning_rate * options.weight_decay : 1.0)},

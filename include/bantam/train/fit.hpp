@@ -22,18 +22,55 @@ struct EpochReport {
     double seconds = 0;            ///< training and validation
 };
 
-/// The figures of a whole data set with the weights to keep. `data.batches()` gives its batches.
+namespace detail {
+
+/// Data that lie on the trainer's device and are not handed over batch by batch.
+template <class Trainer, class Data>
+concept OnDeviceOf = requires(Trainer& trainer, const Data& data) {
+    typename Data::Device;
+    trainer.evaluate(data);
+};
+
+/// One epoch of training; calls `on_step(index, count, sums)` after each batch, without sums where they stay on
+/// the device until the epoch's end.
+template <class Trainer, class Training, class OnStep>
+LossSums train_epoch(Trainer& trainer, const Training& training, std::int64_t epoch, OnStep&& on_step) {
+    LossSums sums;
+    if constexpr (OnDeviceOf<Trainer, Training>) {
+        sums = trainer.train_epoch(training, epoch, [&](std::int64_t index, std::int64_t count) {
+            on_step(index, count, LossSums{});
+        });
+    } else {
+        std::int64_t index = 0;
+        auto batches = training.batches(epoch);
+        while (const auto* batch = batches.next()) {
+            sums += trainer.step(*batch, training.batch_count());
+            on_step(index++, batch->count, sums);
+        }
+    }
+    return sums;
+}
+
+}  // namespace detail
+
+/// The figures of a whole data set with the weights to keep. `data.batches()` gives its batches, or it lies
+/// on the trainer's device.
 template <class Trainer, class Data>
 Metrics evaluate(Trainer& trainer, const Data& data) {
     LossSums sums;
-    auto batches = data.batches();
-    while (const auto* batch = batches.next()) sums += trainer.evaluate(*batch);
+    if constexpr (detail::OnDeviceOf<Trainer, Data>) {
+        sums = trainer.evaluate(data);
+    } else {
+        auto batches = data.batches();
+        while (const auto* batch = batches.next()) sums += trainer.evaluate(*batch);
+    }
     return summarise(sums);
 }
 
 /// Trains epochs `first_epoch` … `options().epochs − 1`; after each calls `on_epoch(EpochReport)`.
 /// `training` has `batch_count()` and `batches(epoch)`, `validation` has `batches()`: a data set
-/// without labels or logits has no `batches(epoch)` and does not compile here.
+/// without labels or logits has no `batches(epoch)` and does not compile here. Either may lie on the
+/// trainer's device (cuda::TrainingData).
 template <class Trainer, class Training, class Validation, class OnEpoch>
 void fit(Trainer& trainer, const Training& training, const Validation& validation, std::int64_t first_epoch,
          std::FILE* stream, OnEpoch&& on_epoch) {
@@ -47,14 +84,11 @@ void fit(Trainer& trainer, const Training& training, const Validation& validatio
         report.epoch = epoch + 1;
         report.learning_rate = trainer.options().schedule(steps)(trainer.steps());
         const double start = seconds();
-        LossSums sums;
-        std::int64_t index = 0;
-        auto batches = training.batches(epoch);
-        while (const auto* batch = batches.next()) {
-            sums += trainer.step(*batch, steps);
-            const Metrics so_far = summarise(sums);
-            progress.update(epoch, index++, batch->count, so_far.loss.value_or(0.0), so_far.accuracy);
-        }
+        const LossSums sums = detail::train_epoch(
+            trainer, training, epoch, [&](std::int64_t index, std::int64_t count, const LossSums& sums_so_far) {
+                const Metrics so_far = summarise(sums_so_far);
+                progress.update(epoch, index, count, so_far.loss, so_far.accuracy);
+            });
         const double trained = seconds();
         progress.pause();
         report.training = summarise(sums);

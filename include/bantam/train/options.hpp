@@ -48,6 +48,7 @@ struct TrainingOptions {
     double clip_norm = 5.0;         ///< largest gradient norm; 0 turns clipping off
     double averaging_decay = 0.999;  ///< of the moving average of weights; 0 turns it off
     std::uint64_t seed = 1;
+    bool allow_tf32 = false;  ///< on a GPU: products in TensorFloat-32, with 10 bits of mantissa
     int threads = 1;
 
     LossOptions loss() const {
@@ -142,7 +143,8 @@ inline std::vector<std::pair<std::string, std::string>> described(const Training
             {"label_smoothing", exact(o.label_smoothing)},
             {"clip_norm", exact(o.clip_norm)},
             {"averaging_decay", exact(o.averaging_decay)},
-            {"seed", std::to_string(o.seed)}};
+            {"seed", std::to_string(o.seed)},
+            {"allow_tf32", o.allow_tf32 ? "true" : "false"}};
 }
 
 }  // namespace bantam

@@ -77,8 +77,9 @@ public:
     ~Progress() { clear(); }
 
     /// Call after each batch; `epoch` and `batch` count from 0. `images` are those of this batch;
-    /// `loss` and `accuracy` (0..1) are the epoch's means so far. Shows the line when it is due.
-    void update(std::int64_t epoch, std::int64_t batch, std::int64_t images, double loss,
+    /// `loss` and `accuracy` (0..1) are the epoch's means so far, where they are known. Shows the line
+    /// when it is due.
+    void update(std::int64_t epoch, std::int64_t batch, std::int64_t images, std::optional<double> loss,
                 std::optional<double> accuracy) {
         images_ += images;
         const double now = clock_();
@@ -107,7 +108,7 @@ private:
     // A terminal is refreshed ten times a second; a log gets a line in ten seconds.
     double interval() const { return in_place_ ? 0.1 : 10.0; }
 
-    std::string line(std::int64_t epoch, std::int64_t batch, double loss,
+    std::string line(std::int64_t epoch, std::int64_t batch, std::optional<double> loss,
                      std::optional<double> accuracy, double now) const {
         const double elapsed = std::max(now - started_, 1e-9);
         const auto done = static_cast<double>((epoch - plan_.finished_epochs) *
@@ -115,14 +116,15 @@ private:
                                               batch + 1);
         const auto total = static_cast<double>((plan_.epochs - plan_.finished_epochs) *
                                                plan_.batches_per_epoch);
-        char score[40] = "";
+        char height[40] = "", score[40] = "";
+        if (loss) std::snprintf(height, sizeof height, "loss %.4f  ", *loss);
         if (accuracy) std::snprintf(score, sizeof score, "accuracy %.1f %%  ", 100.0 * *accuracy);
         char text[256];
         std::snprintf(text, sizeof text,
-                      "epoch %lld/%lld  batch %lld/%lld  loss %.4f  %s%.0f images/s  ETA %s",
+                      "epoch %lld/%lld  batch %lld/%lld  %s%s%.0f images/s  ETA %s",
                       static_cast<long long>(epoch + 1), static_cast<long long>(plan_.epochs),
                       static_cast<long long>(batch + 1),
-                      static_cast<long long>(plan_.batches_per_epoch), loss, score,
+                      static_cast<long long>(plan_.batches_per_epoch), height, score,
                       static_cast<double>(images_) / std::max(elapsed - paused_, 1e-9),
                       readable_duration(elapsed / done * (total - done)).c_str());
         return text;

@@ -25,6 +25,7 @@ struct SgdRule {
     // step = fresh · d + carried · buffer, for plain and Nesterov momentum alike.
     Scalar fresh, carried;
 
+    SgdRule() = default;
     SgdRule(const SgdOptions& options, const Update& update, bool decayed)
         : scale{static_cast<Scalar>(update.gradient_scale)},
           decay{static_cast<Scalar>(decayed ? options.weight_decay : 0.0)},

@@ -6,7 +6,9 @@
 #include <bantam/core/random.hpp>
 #include <bantam/cpu/model.hpp>
 #include <bantam/train/averaging.hpp>
+#include <bantam/train/batch_loss.hpp>
 #include <bantam/train/clipping.hpp>
+#include <bantam/train/device.hpp>
 #include <bantam/train/losses.hpp>
 #include <bantam/train/optimizer.hpp>
 #include <bantam/train/options.hpp>
@@ -22,29 +24,7 @@
 
 namespace bantam {
 
-namespace detail {
-
-template <class Batch>
-Targets<float> targets_of(const Batch& batch) {
-    if (batch.teacher_logits.empty()) return {.labels = batch.labels, .teacher_logits = {}, .has_teacher = {}};
-    return {.labels = batch.labels, .teacher_logits = batch.teacher_logits, .has_teacher = batch.has_teacher};
-}
-
-/// The sums of an evaluation: labels as they are.
-template <class Batch>
-LossSums plain_loss(LossOptions options, std::int64_t classes, std::span<const float> logits, const Batch& batch) {
-    options.label_smoothing = 0;
-    return loss_and_gradient<float>(options, classes, logits, targets_of(batch), std::span<float>{});
-}
-
-}  // namespace detail
-
-/// Trains a network on a device. It knows batches, not pictures: a batch has `count`, `pixels`
-/// [count][H][W][C], `labels` [count] (−1: none), `teacher_logits` [count][classes] and `has_teacher`
-/// [count]. It does not know which layers it trains.
-template <class Net, class Device = Cpu>
-class Trainer;
-
+/// Trainer on the CPU.
 template <class Net>
 class Trainer<Net, Cpu> {
 public:
