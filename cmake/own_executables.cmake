@@ -42,9 +42,12 @@ endforeach()
 # g++ 12 sees overlapping copies in plain std::string additions (GCC bug 105651), and values that are
 # never set in its own header of AVX-512 intrinsics (GCC bug 105593).
 target_compile_options(bantam_own_dependencies INTERFACE
-    "$<$<AND:$<CXX_COMPILER_ID:GNU>,$<VERSION_LESS:$<CXX_COMPILER_VERSION>,13>>:-Wno-restrict;-Wno-uninitialized;-Wno-maybe-uninitialized>")
+    "$<$<AND:$<COMPILE_LANGUAGE:CXX>,$<CXX_COMPILER_ID:GNU>,$<VERSION_LESS:$<CXX_COMPILER_VERSION>,13>>:-Wno-restrict;-Wno-uninitialized;-Wno-maybe-uninitialized>")
 
 set(BANTAM_WARNINGS -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror)
+# nvcc's own code is not pedantic, and g++ 12 sees in it what it sees above.
+set(BANTAM_CUDA_WARNINGS
+    --Werror=all-warnings -Xcompiler=-Wall,-Wextra,-Wconversion,-Wshadow,-Wno-restrict,-Wno-maybe-uninitialized)
 
 # Instructions of this very machine, for our own executables only.
 add_library(bantam_native INTERFACE)
@@ -52,7 +55,8 @@ if(BANTAM_NATIVE)
     include(CheckCXXCompilerFlag)
     check_cxx_compiler_flag(-march=native BANTAM_HAS_MARCH_NATIVE)
     if(BANTAM_HAS_MARCH_NATIVE)
-        target_compile_options(bantam_native INTERFACE -march=native)
+        target_compile_options(bantam_native INTERFACE
+            $<$<COMPILE_LANGUAGE:CXX>:-march=native> $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-march=native>)
     endif()
 endif()
 
@@ -74,9 +78,21 @@ function(bantam_add_programs folder)
         cmake_path(GET source STEM program)
         add_executable(${program} ${source})
         target_link_libraries(${program} PRIVATE bantam_programs_common)
-        target_compile_options(${program} PRIVATE ${BANTAM_WARNINGS})
+        target_compile_options(${program} PRIVATE
+            "$<$<COMPILE_LANGUAGE:CXX>:${BANTAM_WARNINGS}>" "$<$<COMPILE_LANGUAGE:CUDA>:${BANTAM_CUDA_WARNINGS}>")
         target_compile_definitions(${program} PRIVATE
             BANTAM_CLASSES=${BANTAM_CLASSES} BANTAM_IMAGE_SIZE=${BANTAM_IMAGE_SIZE})
+        # What it does on a GPU lies beside it.
+        cmake_path(REPLACE_EXTENSION source LAST_ONLY cu OUTPUT_VARIABLE on_gpu)
+        if(BANTAM_HAS_CUDA AND EXISTS ${on_gpu})
+            target_sources(${program} PRIVATE ${on_gpu})
+            target_compile_definitions(${program} PRIVATE BANTAM_WITH_CUDA)
+            target_link_libraries(${program} PRIVATE CUDA::cublas)
+            # By hand, for CMake 3.25 does not know that nvcc has it.
+            target_compile_options(${program} PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:-std=c++20>)
+            # fmt 9 checks formats at compile time by code that it hides from nvcc.
+            target_compile_definitions(${program} PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:FMT_USE_CONSTEXPR=1>)
+        endif()
         set_target_properties(${program} PROPERTIES
             CXX_EXTENSIONS OFF
             RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/${folder})

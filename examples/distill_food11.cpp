@@ -4,212 +4,25 @@
 //
 // Another class count or picture size: -DBANTAM_CLASSES=10, -DBANTAM_IMAGE_SIZE=64 with CMake.
 
+#include "distill_food11.hpp"
+
 #include <bantam/bantam.hpp>
-#include <bantam/data/folders.hpp>
-#include <bantam/data/loader.hpp>
-#include <bantam/data/picture_store.hpp>
-#include <bantam/data/teacher_logits.hpp>
-#include <bantam/io/checkpoint.hpp>
-#include <bantam/io/hash.hpp>
-#include <bantam/train/fit.hpp>
-#include <bantam/train/run_folder.hpp>
-#include <bantam/train/trainer.hpp>
 
 #include "../tools/common/command_line.hpp"
-#include "../tools/common/homework.hpp"
-#include "../tools/common/pictures.hpp"
-
-#include <fmt/core.h>
-
-#include <algorithm>
-#include <charconv>
-#include <filesystem>
-#include <optional>
-#include <string>
-#include <vector>
-
-#ifndef BANTAM_CLASSES
-#define BANTAM_CLASSES 11
-#endif
-#ifndef BANTAM_IMAGE_SIZE
-#define BANTAM_IMAGE_SIZE 128
-#endif
-
-namespace {
 
 using namespace bantam;
 
-// The student. Change the layers, and the compiler says whether the budget still holds.
-using Net = Mobile98k<BANTAM_CLASSES, BANTAM_IMAGE_SIZE>;
-using FoodStudent = Student<Net>;
-
-struct Options {
-    std::filesystem::path data;
-    std::filesystem::path teacher_logits;
-    std::filesystem::path output = "distill_food11_output";
-    std::filesystem::path weights;
-    std::string device = "cpu";
-    int stored_size = 144;
-    bool resume = false;
-    bool predict_only = false;
-    TrainingOptions training;
-};
-
-Metadata student_metadata(const Options& options, const std::vector<std::string>& classes) {
-    Metadata metadata = picture_metadata(classes, options.stored_size);
-    metadata["network"] = fmt::format("mobile-98k, {} classes, {}x{}x3, {} parameters", BANTAM_CLASSES,
-                                      BANTAM_IMAGE_SIZE, BANTAM_IMAGE_SIZE, parameter_count<FoodStudent>);
-    return metadata;
-}
-
-/// What a resumed run must share with the interrupted one, apart from its options.
-Metadata run_identity(const Options& options, const std::vector<std::string>& classes, const ExpectedPictures& pictures) {
-    std::string contents;
-    for (std::size_t i = 0; i < pictures.paths.size(); ++i) contents += pictures.paths[i] + pictures.hashes[i];
-    Metadata identity = student_metadata(options, classes);
-    identity["pictures"] = hash_bytes(contents.data(), contents.size());
-    identity["teacher_logits"] = options.teacher_logits.empty() ? "none" : hash_file(options.teacher_logits);
-    return identity;
-}
-
-/// The most likely class of every testing picture. One that cannot be read is answered with class 0.
-std::vector<int> predict(Trainer<FoodStudent>& trainer, const TestPictures& pictures, std::size_t files) {
-    std::vector<int> categories(files, 0);
-    const EvaluationLoader loader{pictures, input_shape<FoodStudent>, 64};
-    std::size_t index = 0;
-    auto batches = loader.batches();
-    while (const Batch* batch = batches.next()) {
-        const auto logits = trainer.infer(batch->pixels.data(), batch->count);
-        for (std::int64_t i = 0; i < batch->count; ++i, ++index)
-            categories[pictures.store.source_index(index)] = static_cast<int>(
-                most_likely_class(logits.subspan(static_cast<std::size_t>(i) * BANTAM_CLASSES, BANTAM_CLASSES)));
-    }
-    return categories;
-}
-
-std::string percent(std::optional<double> share) { return share ? fmt::format("{:.2f} %", 100 * *share) : "-"; }
-
-SafetensorsFile open_student(const std::filesystem::path& path) {
-    if (!std::filesystem::exists(path))
-        throw Error{path.string() + ": no such file; train first, or name one with --weights"};
-    return SafetensorsFile::open(path);
-}
-
-/// The size a stored student's pictures had in memory. Throws Error where it knows other classes than the
-/// data has. A file that says nothing of either is taken as it is.
-int stored_size_of_student(const std::filesystem::path& path, const std::vector<std::string>& classes, int otherwise) {
-    const SafetensorsFile file = open_student(path);
-    const Metadata& metadata = file.metadata();
-    const std::string here = json_text(classes);
-    if (const auto known = metadata.find("classes"); known != metadata.end() && known->second != here)
-        throw Error{fmt::format("{}: answers with the classes {}, the data has {}; name the data it was trained on",
-                                path.string(), known->second, here)};
-    const auto found = metadata.find("stored_size");
-    if (found == metadata.end()) return otherwise;
-    const std::string& text = found->second;
-    int size = 0;
-    const auto [end, cause] = std::from_chars(text.data(), text.data() + text.size(), size);
-    if (cause != std::errc{} || end != text.data() + text.size())
-        throw Error{fmt::format("{}: its metadata has the stored_size '{}', expected a whole number; train it again",
-                                path.string(), text)};
-    return size;
-}
-
-/// Restores the student from its file into a trainer that only answers.
-void load_student(const std::filesystem::path& path, Trainer<FoodStudent>& trainer) {
-    SafetensorsFile file = open_student(path);
-    std::vector<float> parameters(static_cast<std::size_t>(trainable_parameters<FoodStudent>));
-    std::vector<float> statistics(static_cast<std::size_t>(non_trainable_parameters<FoodStudent>));
-    read_network<FoodStudent>(file, parameters, statistics);
-    trainer.set_weights(parameters, statistics);
-}
-
-void distill(Options& options) {
-    if (options.device != "cpu")
-        throw Error{"--device " + options.device + ": this build runs on the CPU; use --device cpu"};
-    if (options.predict_only && options.resume)
-        throw Error{"--resume trains and --predict-only does not; leave out one of them"};
-    if (!options.predict_only && !options.weights.empty())
-        throw Error{"--weights names the student of --predict-only; training starts from random weights, leave it out"};
-    check(options.training);
-
-    const HomeworkFolders folders = open_homework(options.data, BANTAM_CLASSES);
-    const std::filesystem::path weights =
-        options.weights.empty() ? options.output / "student.safetensors" : options.weights;
-    if (options.predict_only)
-        options.stored_size = stored_size_of_student(weights, folders.classes, options.stored_size);
-    TeacherLogits teacher;
-    const bool taught = !options.teacher_logits.empty();
-    if (taught && !options.predict_only) {
-        teacher = load_teacher_logits(options.teacher_logits);
-        options.stored_size = teacher.preprocessing.stored_size;
-    }
-
-    const PictureOptions reading{
-        .stored_size = options.stored_size, .threads = options.training.threads, .hash_files = true};
-    const LabeledPictures validation = load_with_report(options.data, folders.validation, reading, "validation");
-    const Metadata metadata = student_metadata(options, folders.classes);
-    Trainer<FoodStudent> trainer{options.training};
-    std::string summary_text = fmt::format("{}\nparameters: {}\nlimit: {}\n", summary<FoodStudent>(),
-                                           parameter_count<FoodStudent>, FoodStudent::parameter_limit);
-
-    RunFolder folder{options.output, metadata};
-    if (!options.predict_only) {
-        const LabeledPictures labelled = load_with_report(options.data, folders.training, reading, "labelled");
-        // Without a teacher nothing can be learnt from pictures without labels.
-        const UnlabeledPictures unlabelled = load_with_report(
-            options.data, taught ? folders.unlabeled : UnlabeledSplit{}, reading, "unlabelled");
-        const ExpectedPictures pictures = expected_pictures(labelled, unlabelled, validation, folders.classes);
-        if (taught) match_teacher_logits(teacher, options.teacher_logits, pictures);
-
-        const auto rows = [&](std::size_t first) {
-            return taught ? TeacherRows{&teacher, static_cast<std::int64_t>(first)} : TeacherRows{};
-        };
-        TrainingLoader training{{.input = input_shape<FoodStudent>,
-                                 .batch_size = options.training.batch_size,
-                                 .seed = options.training.seed}};
-        training.add(labelled, rows(0));
-        if (taught) training.add(unlabelled, rows(labelled.store.size()));
-        const EvaluationLoader validating{validation, input_shape<FoodStudent>, 64, {},
-                                          rows(labelled.store.size() + unlabelled.store.size())};
-
-        folder = RunFolder{options.output, run_identity(options, folders.classes, pictures)};
-        if (options.resume) folder.resume(trainer);
-        fmt::print(stderr, "{}", summary<FoodStudent>());
-        fit(trainer, training, validating, folder.finished_epochs(), stderr,
-            [&](const EpochReport& report, Progress& progress) {
-                const bool best = folder.finish_epoch<FoodStudent>(trainer, report, metadata);
-                progress.print(fmt::format(
-                    "epoch {}/{}  loss {:.4f}  training accuracy {} agreement {}  validation accuracy {} agreement {}  "
-                    "{:.0f} images/s  {:.1f} s{}",
-                    report.epoch, options.training.epochs, report.training.loss.value_or(0.0),
-                    percent(report.training.accuracy), percent(report.training.teacher_agreement),
-                    percent(report.validation.accuracy), percent(report.validation.teacher_agreement),
-                    report.images_per_second, report.seconds, best ? "  best" : ""));
-            });
-        summary_text += fmt::format("epochs: {}\ntraining pictures: {} labelled, {} unlabelled\nteacher: {}\n",
-                                    folder.finished_epochs(), labelled.store.size(), unlabelled.store.size(),
-                                    taught ? teacher.teacher_name : "none");
-    }
-
-    load_student(weights, trainer);
-    const EvaluationLoader validating{validation, input_shape<FoodStudent>, 64};
-    const Metrics result = evaluate(trainer, validating);
-    summary_text += fmt::format("validation accuracy: {:.4f}\nvalidation cross-entropy: {:.4f}\n",
-                                result.accuracy.value_or(0.0), result.cross_entropy.value_or(0.0));
-    PictureOptions inference = reading;
-    inference.hash_files = false;
-    const TestPictures testing = load_with_report(options.data, folders.testing, inference, "testing");
-    folder.write_predictions(predict(trainer, testing, folders.testing.paths().size()));
-    if (!options.predict_only) folder.write_text("summary.txt", summary_text);
-    fmt::print("validation accuracy: {}\nstudent: {}\npredictions: {}\n", percent(result.accuracy), weights.string(),
-               folder.predictions().string());
-}
-
-}  // namespace
+#ifdef BANTAM_WITH_CUDA
+constexpr bool with_cuda = true;
+// distill_food11.cu has it.
+extern template void distill_food11::distill<Cuda>(Options&);
+#else
+constexpr bool with_cuda = false;
+#endif
 
 int main(int argc, char** argv) {
-    Options options;
+    distill_food11::Options options;
+    std::string device = "cpu";
     options.training.threads = processor_count();
     CommandLine line{"Trains a student under 100,000 parameters on the food-11 homework and answers its test"};
     line.option("--data", options.data, "Folder with training/, validation/ and testing/").required();
@@ -222,9 +35,14 @@ int main(int argc, char** argv) {
     line.option("--stored-size", options.stored_size,
                 "Side of the pictures in memory; with a teacher or a stored student, theirs")
         .between(8, 4096);
-    line.option("--device", options.device, "cpu or cuda").one_of({"cpu", "cuda"});
+    line.device_option(device, with_cuda);
     line.flag("--resume", options.resume, "Go on with the interrupted run in --output");
     line.flag("--predict-only", options.predict_only, "Only answer the test, with --weights");
     line.option("--weights", options.weights, "Student to answer with; by default the one in --output");
-    return line.run(argc, argv, [&] { distill(options); });
+    return line.run(argc, argv, [&] {
+        if (device == "cpu") distill_food11::distill<Cpu>(options);
+#ifdef BANTAM_WITH_CUDA
+        if (device == "cuda") distill_food11::distill<Cuda>(options);
+#endif
+    });
 }

@@ -205,6 +205,7 @@ BOOST_FIXTURE_TEST_CASE(every_option_that_differs_is_refused_by_its_name, Fixtur
         {"clip_norm 5, this one has 0", [](auto& o) { o.clip_norm = 0; }},
         {"averaging_decay 0.9, this one has 0", [](auto& o) { o.averaging_decay = 0; }},
         {"seed 3, this one has 4", [](auto& o) { o.seed = 4; }},
+        {"allow_tf32 false, this one has true", [](auto& o) { o.allow_tf32 = true; }},
     };
     BOOST_TEST(changes.size() == bantam::described(tiny_options()).size());
     for (const auto& [named, change] : changes) {

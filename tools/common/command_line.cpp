@@ -86,6 +86,15 @@ void CommandLine::training_options(TrainingOptions& training) {
     option("--threads", training.threads, "Threads; the result does not depend on it");
 }
 
+void CommandLine::device_option(std::string& device, bool with_cuda) {
+    auto* const added = parser_->add("--device", device, "cpu or cuda")->check(CLI::IsMember({"cpu", "cuda"}));
+    if (with_cuda) return;
+    added->check([](const std::string& chosen) {
+        return chosen == "cpu" ? std::string{}
+                               : "this build has no CUDA; install the CUDA Toolkit and build again, or use --device cpu";
+    });
+}
+
 int CommandLine::run(int argc, char** argv, const std::function<void()>& body) {
     try {
         parser_->app.parse(argc, argv);

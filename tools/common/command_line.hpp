@@ -46,6 +46,9 @@ public:
     /// The options of every program that trains. The ranges are checked by `check(training)`.
     void training_options(TrainingOptions& training);
 
+    /// `--device cpu` or `cuda`; without CUDA in the program the latter is refused.
+    void device_option(std::string& device, bool with_cuda);
+
     /// A program's main: parses, runs `body`, and turns every failure into one line on stderr and a
     /// non-zero exit.
     int run(int argc, char** argv, const std::function<void()>& body);

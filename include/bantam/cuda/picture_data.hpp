@@ -161,3 +161,17 @@ private:
 };
 
 }  // namespace bantam::cuda
+
+namespace bantam {
+
+/// A loader as the trainer takes it best, for `fit` and `evaluate`: its pictures go to the GPU and stay there.
+template <class Net>
+cuda::TrainingData on_device(const Trainer<Net, Cuda>& trainer, const TrainingLoader& loader) {
+    return {trainer.execution(), loader};
+}
+template <class Net>
+cuda::EvaluationData on_device(const Trainer<Net, Cuda>& trainer, const EvaluationLoader& loader) {
+    return {trainer.execution(), loader};
+}
+
+}  // namespace bantam

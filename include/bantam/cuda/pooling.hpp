@@ -21,10 +21,11 @@ struct Operation<MaxPool2d<Kernel, Stride, Padding>, Input, S> : OperationSizes 
     static constexpr std::int64_t saved_per_sample(bool training) { return training ? outputs : 0; }
 
     struct Forward {
+        static constexpr S lowest = -std::numeric_limits<S>::infinity();
         const S* input;
         S *output, *winners;  // winners may be null
         BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
-            S best = -std::numeric_limits<S>::infinity();
+            S best = lowest;
             std::int64_t winner = 0;
             for (std::int64_t tap = 0; tap < Around::taps; ++tap) {
                 const std::int64_t pixel = Around::pixel_under(i / channels, tap);

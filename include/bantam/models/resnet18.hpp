@@ -19,27 +19,30 @@ template <int Out, int Stride>
 using BasicBody = Sequence<Named<"conv1", ResNetConv<Out, 3, Stride>>, Named<"bn1", BatchNorm2d>, ReLU,
                            Named<"conv2", ResNetConv<Out, 3, 1>>, Named<"bn2", BatchNorm2d>>;
 
-template <Literal Name, int Out>
-using BasicBlock = Sequence<Named<Name, ResidualBlock<BasicBody<Out, 1>>>, ReLU>;
+template <int Out>
+using BasicBlock = ResidualBlock<BasicBody<Out, 1>>;
 
-template <Literal Name, int Out>
+template <int Out>
 using DownsamplingBlock =
-    Sequence<Named<Name, ResidualBlock<BasicBody<Out, 2>,
-                                       Named<"downsample", Sequence<ResNetConv<Out, 1, 2>, BatchNorm2d>>>>,
-             ReLU>;
+    ResidualBlock<BasicBody<Out, 2>, Named<"downsample", Sequence<ResNetConv<Out, 1, 2>, BatchNorm2d>>>;
 
 }  // namespace detail
 
+// Blocks are named where they are listed: nvcc 13.0 loses a Literal that an alias hands on.
 /// ResNet-18 (He et al., 2015) with torchvision's layers and tensor names, so that its checkpoints
 /// load as they are. With 10 classes 11,181,642 trainable parameters.
 template <int Classes, int Size = 128>
 using ResNet18 =
     Network<Image<Size, Size, 3>, Named<"conv1", detail::ResNetConv<64, 7, 2>>, Named<"bn1", BatchNorm2d>,
             ReLU, MaxPool2d<3, 2, 1>,  //
-            Named<"", detail::BasicBlock<"layer1.0", 64>>, Named<"", detail::BasicBlock<"layer1.1", 64>>,
-            Named<"", detail::DownsamplingBlock<"layer2.0", 128>>, Named<"", detail::BasicBlock<"layer2.1", 128>>,
-            Named<"", detail::DownsamplingBlock<"layer3.0", 256>>, Named<"", detail::BasicBlock<"layer3.1", 256>>,
-            Named<"", detail::DownsamplingBlock<"layer4.0", 512>>, Named<"", detail::BasicBlock<"layer4.1", 512>>,
+            Named<"layer1.0", detail::BasicBlock<64>>, ReLU,
+            Named<"layer1.1", detail::BasicBlock<64>>, ReLU,
+            Named<"layer2.0", detail::DownsamplingBlock<128>>, ReLU,
+            Named<"layer2.1", detail::BasicBlock<128>>, ReLU,
+            Named<"layer3.0", detail::DownsamplingBlock<256>>, ReLU,
+            Named<"layer3.1", detail::BasicBlock<256>>, ReLU,
+            Named<"layer4.0", detail::DownsamplingBlock<512>>, ReLU,
+            Named<"layer4.1", detail::BasicBlock<512>>, ReLU,
             GlobalAveragePool, Named<"fc", Linear<Classes>>>;
 
 }  // namespace bantam

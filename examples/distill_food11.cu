@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: MIT
+// The job on a GPU, for builds that nvcc takes part in.
+
+#include <bantam/cuda/picture_data.hpp>
+#include <bantam/cuda/trainer.hpp>
+
+#include "distill_food11.hpp"
+
+template void distill_food11::distill<bantam::Cuda>(Options&);

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+// Teachers on a GPU, for builds that nvcc takes part in.
+
+#include <bantam/cuda/model.hpp>
+#include <bantam/cuda/pictures.hpp>
+
+#include "precompute_logits.hpp"
+
+#include <optional>
+
+namespace precompute_logits {
+namespace {
+
+/// A teacher on the GPU. The pictures lie there, too, and are cut there.
+template <class Teacher>
+class OnGpu {
+public:
+    using Network = Teacher;
+
+    OnGpu(SafetensorsFile& weights, int /*threads*/) {
+        std::vector<float> parameters(static_cast<std::size_t>(trainable_parameters<Teacher>));
+        std::vector<float> statistics(static_cast<std::size_t>(non_trainable_parameters<Teacher>));
+        read_network<Teacher>(weights, {parameters.data(), parameters.size()}, {statistics.data(), statistics.size()});
+        model_.write_parameters(parameters.data());
+        model_.write_statistics(statistics.data());
+    }
+
+    std::int64_t batch() const { return 256; }
+
+    void look_at(const std::vector<const std::uint8_t*>& pictures, int stored_size, const std::vector<View>& views,
+                 std::int64_t views_each, const ColourTransform& colours) {
+        pictures_.emplace(model_.execution(), pictures, stored_size);
+        std::vector<bantam::cuda::Cut> cuts;
+        for (std::size_t i = 0; i < views.size(); ++i)
+            cuts.emplace_back(static_cast<std::int64_t>(i) / views_each, views[i], colours);
+        cuts_.reserve(std::ssize(cuts));
+        bantam::cuda::copy_to_device(model_.execution(), cuts.data(), std::ssize(cuts), cuts_.data());
+        pixels_.reserve(batch() * model_.input_elements);
+        logits_.reserve(batch() * model_.output_elements);
+    }
+
+    void answer(std::int64_t first, std::int64_t count, float* logits) {
+        pictures_->cut(model_.execution(), cuts_.data() + first, nullptr, count, input_shape<Teacher>, pixels_.data());
+        model_.infer(pixels_.data(), count, logits_.data());
+        bantam::cuda::copy_to_host(model_.execution(), logits_.data(), count * model_.output_elements, logits);
+    }
+
+private:
+    bantam::cuda::Model<Teacher> model_;
+    std::optional<bantam::cuda::PictureSet> pictures_;
+    bantam::cuda::DeviceBuffer<bantam::cuda::Cut> cuts_;
+    bantam::cuda::DeviceBuffer<float> pixels_, logits_;
+};
+
+}  // namespace
+
+std::vector<Architecture> architectures_on_gpu() { return architectures<OnGpu>(); }
+
+}  // namespace precompute_logits

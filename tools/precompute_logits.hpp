@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: MIT
+// What precompute_logits does with a teacher, on any device.
+#pragma once
+
+#include <bantam/core/error.hpp>
+#include <bantam/core/network.hpp>
+#include <bantam/core/random.hpp>
+#include <bantam/data/picture_store.hpp>
+#include <bantam/data/teacher_logits.hpp>
+#include <bantam/data/view.hpp>
+#include <bantam/io/checkpoint.hpp>
+#include <bantam/io/hash.hpp>
+#include <bantam/models/resnet18.hpp>
+#include <bantam/models/sample_teacher.hpp>
+#include <bantam/train/losses.hpp>
+
+#include "common/command_line.hpp"
+#include "common/homework.hpp"
+#include "common/pictures.hpp"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace precompute_logits {
+
+using namespace bantam;
+
+struct Options {
+    std::filesystem::path data;
+    std::filesystem::path teacher;
+    std::filesystem::path output;
+    std::int64_t views = 8;
+    std::uint64_t view_seed = 1;
+    int stored_size = 144;
+    int threads = processor_count();
+};
+
+/// A picture store together with what the report says of it.
+struct Part {
+    const PictureStore* store;
+    const std::vector<int>* labels;  // null where there are none
+    const char* name;
+};
+
+/// The teacher's answers to view 0 of labelled pictures.
+struct Score {
+    double accuracy;
+    double top_probability;
+    double cross_entropy;
+};
+
+inline Score score(const TeacherLogits& result, std::int64_t first_row, const std::vector<int>& labels) {
+    Score total{0, 0, 0};
+    const std::int64_t classes = result.class_count();
+    std::vector<double> log_probabilities(static_cast<std::size_t>(classes));
+    for (std::size_t i = 0; i < labels.size(); ++i) {
+        const float* row = result.view_logits(first_row + static_cast<std::int64_t>(i), 0);
+        log_softmax(1.0, std::ssize(log_probabilities), row, log_probabilities.data());
+        const auto best = std::max_element(log_probabilities.begin(), log_probabilities.end());
+        total.accuracy += best - log_probabilities.begin() == labels[i] ? 1 : 0;
+        total.top_probability += std::exp(*best);
+        total.cross_entropy -= log_probabilities[static_cast<std::size_t>(labels[i])];
+    }
+    const double count = static_cast<double>(labels.size());
+    return {total.accuracy / count, total.top_probability / count, total.cross_entropy / count};
+}
+
+/// `Runner` runs its `Network` on pictures: `look_at` names them and their views, `answer` gives the logits of
+/// some of the views, [image · view].
+template <class Runner>
+void run(const Options& options, SafetensorsFile& weights, const HomeworkFolders& folders) {
+    using Teacher = typename Runner::Network;
+    constexpr Shape input = input_shape<Teacher>;
+    Runner runner{weights, options.threads};
+
+    const PictureOptions reading{.stored_size = options.stored_size, .threads = options.threads, .hash_files = true};
+    const LabeledPictures training = load_with_report(options.data, folders.training, reading, "labelled");
+    const UnlabeledPictures unlabeled = load_with_report(options.data, folders.unlabeled, reading, "unlabelled");
+    const LabeledPictures validation = load_with_report(options.data, folders.validation, reading, "validation");
+    const Part parts[] = {{&training.store, &training.labels, "labelled"},
+                          {&unlabeled.store, nullptr, "unlabelled"},
+                          {&validation.store, &validation.labels, "validation"}};
+
+    TeacherLogits result;
+    result.classes = folders.classes;
+    result.view_count = options.views;
+    result.preprocessing.stored_size = options.stored_size;
+    result.preprocessing.input_height = static_cast<int>(input.height);
+    result.preprocessing.input_width = static_cast<int>(input.width);
+    result.teacher = hash_file(options.teacher);
+    result.teacher_name = options.teacher.filename().string();
+    result.view_seed = options.view_seed;
+
+    std::vector<const std::uint8_t*> pictures;
+    for (const Part& part : parts)
+        for (std::size_t i = 0; i < part.store->size(); ++i) {
+            pictures.push_back(part.store->pixels(i));
+            result.paths.push_back(part.store->paths()[i]);
+            result.hashes.push_back(part.store->hashes()[i]);
+        }
+    const auto images = static_cast<std::int64_t>(pictures.size());
+    for (std::int64_t image = 0; image < images; ++image)
+        for (std::int64_t view = 0; view < options.views; ++view) {
+            Random random{options.view_seed, static_cast<std::uint64_t>(image * 1024 + view)};
+            result.views.push_back(view == 0 ? whole_view() : random_view(random));
+        }
+
+    const std::int64_t total = images * options.views;
+    result.logits.resize(static_cast<std::size_t>(total * result.class_count()));
+    const ColourTransform colours = compose(byte_colours(), normalise(result.preprocessing.normalisation));
+    runner.look_at(pictures, options.stored_size, result.views, options.views, colours);
+    WorkProgress progress{"views", total, stderr};
+    for (std::int64_t first = 0; first < total; first += runner.batch()) {
+        const std::int64_t count = std::min(runner.batch(), total - first);
+        runner.answer(first, count, result.logits.data() + first * result.class_count());
+        progress.update(first + count);
+    }
+    write_teacher_logits(options.output, result);
+
+    std::int64_t row = 0;
+    for (const Part& part : parts) {
+        if (part.labels && !part.labels->empty()) {
+            const Score figures = score(result, row, *part.labels);
+            fmt::print("{} accuracy: {:.4f}\n", part.name, figures.accuracy);
+            fmt::print("{} mean top probability: {:.4f}\n", part.name, figures.top_probability);
+            fmt::print("{} cross-entropy: {:.4f}\n", part.name, figures.cross_entropy);
+        }
+        row += static_cast<std::int64_t>(part.store->size());
+    }
+    fmt::print("parameters: {}\n", parameter_count<Teacher>);
+    fmt::print("pictures: {}\nviews: {}\nlogits: {}\n", images, options.views, options.output.string());
+}
+
+/// A teacher this program can run: an architecture at a picture size with a number of classes.
+struct Architecture {
+    std::string name;
+    std::int64_t classes;
+    std::function<void(const Options&, SafetensorsFile&, const HomeworkFolders&)> run;
+};
+
+template <template <class> class Runner, template <int, int> class Teacher, int Size, int... Classes>
+void add_architectures(std::vector<Architecture>& list, const char* name) {
+    (list.push_back({name, Classes, run<Runner<Teacher<Classes, Size>>>}), ...);
+}
+
+/// Every teacher that is built in, run by `Runner<Teacher>`.
+template <template <class> class Runner>
+std::vector<Architecture> architectures() {
+    std::vector<Architecture> list;
+    add_architectures<Runner, ResNet18, 128, 10, 11>(list, "resnet18");
+    add_architectures<Runner, SampleTeacher, 48, 11>(list, "sample-teacher");
+    return list;
+}
+
+/// The same on a GPU; defined in precompute_logits.cu.
+std::vector<Architecture> architectures_on_gpu();
+
+}  // namespace precompute_logits
