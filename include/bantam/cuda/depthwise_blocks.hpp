@@ -78,24 +78,24 @@ struct DepthwiseTiles {
         }
     };
     /// A tile of at least this size with as many runs as there are lanes, where it is large enough.
-    static constexpr Tile tile_of(std::int64_t height, std::int64_t width) {
+    static constexpr Tile tile_of(std::int64_t rows, std::int64_t columns) {
         const auto whole = [](std::int64_t size) { return piece_count(size, Taps::multiple) * Taps::multiple; };
-        const std::int64_t across =
-            std::clamp<std::int64_t>(lanes / whole(height), 1, piece_count(width, Taps::multiple));
-        return {whole(height), across, whole(piece_count(width, across))};
+        const std::int64_t runs_in_row =
+            std::clamp<std::int64_t>(lanes / whole(rows), 1, piece_count(columns, Taps::multiple));
+        return {whole(rows), runs_in_row, whole(piece_count(columns, runs_in_row))};
     }
     /// Runs of eight and a row for each lane; smaller where the patch would leave a GPU's multiprocessor room
     /// for a few blocks only.
     static constexpr Tile tile = [] {
         constexpr std::int64_t preferred_bytes = 32 << 10;
-        std::int64_t height = piece_size(To.height, lanes);
-        std::int64_t width = piece_size(To.width, 8 * std::max<std::int64_t>(1, lanes / height));
-        while (tile_of(height, width).bytes() > preferred_bytes && (height > 1 || width > 1))
-            if (height >= width)
-                height = piece_size(To.height, height - 1);
+        std::int64_t rows = piece_size(To.height, lanes);
+        std::int64_t columns = piece_size(To.width, 8 * std::max<std::int64_t>(1, lanes / rows));
+        while (tile_of(rows, columns).bytes() > preferred_bytes && (rows > 1 || columns > 1))
+            if (rows >= columns)
+                rows = piece_size(To.height, rows - 1);
             else
-                width = piece_size(To.width, width - 1);
-        return tile_of(height, width);
+                columns = piece_size(To.width, columns - 1);
+        return tile_of(rows, columns);
     }();
 
     /// Whether blocks serve: the patch fits, and is not more than what the tile's taps find one by one.
@@ -119,8 +119,8 @@ struct DepthwiseTiles {
     struct Place {
         std::int64_t sample;
         int y, x;
-        BANTAM_HOST_DEVICE explicit Place(std::int64_t tile) : sample{tile / tiles} {
-            const int in_map = static_cast<int>(tile - sample * tiles);
+        BANTAM_HOST_DEVICE explicit Place(std::int64_t index) : sample{index / tiles} {
+            const int in_map = static_cast<int>(index - sample * tiles);
             y = in_map / tiles_across * height;
             x = in_map % tiles_across * width;
         }
