@@ -32,7 +32,7 @@ template <class T>
 DeviceBuffer<T> on_device(const Execution& execution, const std::vector<T>& values) {
     DeviceBuffer<T> buffer;
     buffer.reserve(std::ssize(values));
-    cuda::copy_to_device(execution, values.data(), std::ssize(values), buffer.data());
+    bantam::cuda::copy_to_device(execution, values.data(), std::ssize(values), buffer.data());
     return buffer;
 }
 /// Whatever is not written stays as far off as can be.
@@ -43,7 +43,7 @@ DeviceBuffer<T> unset(const Execution& execution, std::int64_t size) {
 template <class T>
 std::vector<T> on_host(const Execution& execution, const DeviceBuffer<T>& buffer) {
     std::vector<T> values(static_cast<std::size_t>(buffer.size()));
-    cuda::copy_to_host(execution, buffer.data(), buffer.size(), values.data());
+    bantam::cuda::copy_to_host(execution, buffer.data(), buffer.size(), values.data());
     return values;
 }
 
@@ -60,7 +60,7 @@ public:
         for (int thread = Threads; thread-- > 0;) phase(thread);
     }
     template <class T>
-    cuda::Own<T, Threads> own() const {
+    bantam::cuda::Own<T, Threads> own() const {
         return {};
     }
 
@@ -79,8 +79,8 @@ void run_backwards(std::int64_t count, const Kernel& kernel) {
     }
 }
 
-/// Sums a block's threads' numbers in a tree, with one number kept from phase to phase.
-struct SumOfThreads {
+/// to[block][thread] = the block's number and that of the thread opposite.
+struct Opposite {
     static constexpr int threads = 96;
     struct Shared {
         double values[threads];
@@ -110,7 +110,7 @@ template <class S>
 struct ElementAndProduct {
     const S *values, *factors;
     std::int64_t size;
-    BANTAM_HOST_DEVICE cuda::Values<S, 2> operator()(std::int64_t row, std::int64_t index) const {
+    BANTAM_HOST_DEVICE bantam::cuda::Values<S, 2> operator()(std::int64_t row, std::int64_t index) const {
         const S value = values[row * size + index];
         return {{value, value * factors[index]}};
     }
@@ -124,9 +124,9 @@ void sums_agree(const Execution& execution, std::int64_t rows, std::int64_t size
         auto partials = unset<Total>(execution, max_parts * values * size);
         auto result = unset<Result>(execution, values * size);
         if (in_blocks)
-            cuda::sum_over_rows(execution, rows, size, term, partials.data(), result.data());
+            bantam::cuda::sum_over_rows(execution, rows, size, term, partials.data(), result.data());
         else
-            cuda::sum_over_rows_by_element(execution, rows, size, term, partials.data(), result.data());
+            bantam::cuda::sum_over_rows_by_element(execution, rows, size, term, partials.data(), result.data());
         return on_host(execution, result);
     };
     const std::vector<Result> found = sums(true);
@@ -166,11 +166,11 @@ struct Scaled {
 /// A depthwise convolution in blocks and element by element, with the same bits in the opposite order.
 template <class Conv, Shape Input, class S>
 void depthwise_agrees(std::int64_t count) {
-    using Op = cuda::Operation<Conv, Input, S>;
+    using Op = bantam::cuda::Operation<Conv, Input, S>;
     constexpr std::int64_t inputs = element_count(Input), outputs = element_count(Op::output);
     constexpr std::int64_t parameters = trainable_parameters<Part<Conv, Input>>;
     const Execution execution;
-    cuda::Pass<S> pass;
+    bantam::cuda::Pass<S> pass;
     auto sums = unset<double>(execution, max_parts * Op::sums);
     pass.count = count;
     pass.sums = sums.data();
@@ -213,7 +213,7 @@ void depthwise_agrees(std::int64_t count) {
         const auto kernel = Op::WeightsInBlocks::of(count, input.data(), output_gradient.data(), sums.data());
         BOOST_TEST(kernel.parts() <= max_parts);
         run_backwards(kernel.blocks(), kernel);
-        cuda::sum_parts(execution, kernel.parts(), Op::weight_count, sums.data(), gradient_twin.data());
+        bantam::cuda::sum_parts(execution, kernel.parts(), Op::weight_count, sums.data(), gradient_twin.data());
         expected = on_host(execution, gradient_twin);
         expected.resize(Op::weight_count);
         BOOST_TEST((found == expected));
@@ -232,9 +232,8 @@ void depthwise_agrees() {
         }
 }
 
-/// How the blocks of a convolution of floats cover the way there.
 template <class Conv, int Height, int Width, int Channels>
-using Operation = cuda::Operation<Conv, Shape{Height, Width, Channels}, float>;
+using Operation = bantam::cuda::Operation<Conv, Shape{Height, Width, Channels}, float>;
 
 /// All that a chain computes of a batch in training.
 template <class Chain, class S>
@@ -251,13 +250,13 @@ std::vector<std::vector<S>> run_chain(std::int64_t count, std::int64_t inputs, s
     auto gradient = unset<S>(execution, trainable);
     auto saved = unset<S>(execution, count * Chain::saved_per_sample(training) + Chain::saved_fixed(training));
     auto sums = unset<double>(execution, max_parts * Chain::sums);
-    cuda::Pass<S> pass;
+    bantam::cuda::Pass<S> pass;
     pass.count = count;
     pass.training = training;
     pass.seed = 7;
     pass.sums = sums.data();
     pass.execution = &execution;
-    const cuda::Weights<S> weights{parameters.data(), statistics.data()};
+    const bantam::cuda::Weights<S> weights{parameters.data(), statistics.data()};
     Chain::forward(pass, weights, input.data(), output.data(), saved.data());
     if (!training) return {on_host(execution, output)};
     Chain::backward(pass, weights, input.data(), saved.data(), output_gradient.data(), input_gradient.data(),
@@ -271,9 +270,9 @@ template <class S, Shape Input, class... Ls>
 void fused_agrees() {
     using L = Sequence<Ls...>;
     using Nodes = typename bantam::detail::Flatten<L, Input>::type;
-    using Fused = cuda::Chain<L, Input, S>;
+    using Fused = bantam::cuda::Chain<L, Input, S>;
     using Apart =
-        device::StageChain<cuda::Backend, S, decltype(device::one_by_one<cuda::Backend, S>(Nodes{}))>;
+        device::StageChain<bantam::cuda::Backend, S, decltype(device::one_by_one<bantam::cuda::Backend, S>(Nodes{}))>;
     static_assert(Fused::size < Apart::size);
     static_assert(Fused::saved_per_sample(true) < Apart::saved_per_sample(true));
     constexpr Shape output = L::output_shape(Input);
@@ -305,27 +304,30 @@ void norm_and_activation_agree() {
 #ifndef __CUDACC__
 BOOST_AUTO_TEST_CASE(phases_follow_one_another_and_threads_keep_what_is_theirs) {
     const Execution execution;
-    std::vector<double> result(5 * SumOfThreads::threads);
-    cuda::run_blocks(execution, 5, SumOfThreads{result.data()});
+    std::vector<double> result(5 * Opposite::threads);
+    bantam::cuda::run_blocks(execution, 5, Opposite{result.data()});
     for (std::size_t i = 0; i < result.size(); ++i) {
-        const std::size_t block = i / SumOfThreads::threads, thread = i % SumOfThreads::threads;
-        BOOST_TEST(result[i] == static_cast<double>(block + SumOfThreads::threads - 1 - thread));
+        const std::size_t block = i / Opposite::threads, thread = i % Opposite::threads;
+        BOOST_TEST(result[i] == static_cast<double>(block + Opposite::threads - 1 - thread));
     }
     std::vector<double> backwards(result.size());
-    run_backwards(5, SumOfThreads{backwards.data()});
+    run_backwards(5, Opposite{backwards.data()});
     BOOST_TEST(result == backwards);
 }
 
 BOOST_AUTO_TEST_CASE(sums_over_rows_do_not_depend_on_the_order_of_threads) {
     const std::int64_t rows = 700, size = 70, parts = 5;
     const std::vector<float> values = numbers<float>(rows * size, 1), factors = numbers<float>(size, 2);
-    using Kernel = cuda::detail::SumRows<double, ElementAndProduct<float>, double>;
+    using Kernel = bantam::cuda::detail::SumRows<double, ElementAndProduct<float>, double>;
     std::vector<double> forwards(2 * parts * size), backwards(forwards.size());
     const auto kernel = [&](std::vector<double>& to) {
-        return Kernel{{values.data(), factors.data(), size}, rows, rows / parts, cuda::detail::ColumnPieces::of(size),
+        return Kernel{{values.data(), factors.data(), size},
+                      rows,
+                      rows / parts,
+                      bantam::cuda::detail::ColumnPieces::of(size),
                       to.data()};
     };
-    cuda::run_blocks(Execution{}, parts * kernel(forwards).columns.pieces, kernel(forwards));
+    bantam::cuda::run_blocks(Execution{}, parts * kernel(forwards).columns.pieces, kernel(forwards));
     run_backwards(parts * kernel(backwards).columns.pieces, kernel(backwards));
     BOOST_TEST(forwards == backwards);
 }
@@ -340,7 +342,7 @@ BOOST_AUTO_TEST_CASE(a_sum_over_no_rows_is_zero) {
     const Execution execution;
     auto partials = unset<double>(execution, max_parts * 3);
     auto result = unset<double>(execution, 3);
-    cuda::sum_over_rows(execution, 0, 3, Element<double>{nullptr, 3}, partials.data(), result.data());
+    bantam::cuda::sum_over_rows(execution, 0, 3, Element<double>{nullptr, 3}, partials.data(), result.data());
     BOOST_TEST(on_host(execution, result) == std::vector<double>(3, 0.0));
 }
 
@@ -351,8 +353,8 @@ BOOST_AUTO_TEST_CASE(rows_are_written_column_by_column) {
             const std::vector<float> values = numbers<float>(rows * size, 1), factors = numbers<float>(size, 2);
             const auto values_there = on_device(execution, values), factors_there = on_device(execution, factors);
             auto output = unset<float>(execution, rows * size);
-            cuda::write_rows(execution, rows, size, Scaled<float>{values_there.data(), factors_there.data(), size},
-                             output.data());
+            const Scaled<float> scaled{values_there.data(), factors_there.data(), size};
+            bantam::cuda::write_rows(execution, rows, size, scaled, output.data());
             std::vector<float> expected = values;
             for (std::size_t i = 0; i < expected.size(); ++i) expected[i] *= factors[i % factors.size()];
             BOOST_TEST(on_host(execution, output) == expected);

@@ -209,7 +209,8 @@ private:
                     if (Taps::reaches(j, kx)) sums[j] += line[Taps::position(j, kx) * chunk] * weight;
             }
         }
-        S* first = to + place.sample * Tiles::to_elements + (y * Tiles::to_width + x) * Tiles::channels + worker.channel;
+        S* first =
+            to + place.sample * Tiles::to_elements + (y * Tiles::to_width + x) * Tiles::channels + worker.channel;
         BANTAM_CUDA_UNROLL
         for (int j = 0; j < Tiles::run; ++j)
             if (x + j < Tiles::to_width) first[j * Tiles::channels] = sums[j];

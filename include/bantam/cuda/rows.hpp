@@ -152,7 +152,7 @@ private:
 template <class Column, class S>
 struct WriteRows {
     static constexpr int threads = row_threads;
-    static constexpr int at_once = 4;  // as above
+    static constexpr int at_once = 8;  // as above
     struct Shared {};
 
     Column column;
