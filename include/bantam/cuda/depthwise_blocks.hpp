@@ -61,7 +61,7 @@ struct TapsBack {
 /// How the maps `To` of a batch fall into tiles whose patches of `From` fit shared memory.
 template <class Taps, Shape From, Shape To, class S>
 struct DepthwiseTiles {
-    static constexpr int threads = 256;
+    static constexpr int threads = detail::row_threads;
     static constexpr int kernel = Taps::kernel;
     static constexpr int taps = kernel * kernel;
     static constexpr int channels = To.channels;
