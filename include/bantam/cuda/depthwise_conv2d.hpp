@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/cuda/depthwise_blocks.hpp>
 #include <bantam/cuda/operation.hpp>
 #include <bantam/cuda/pointwise.hpp>
 #include <bantam/cuda/windows.hpp>
@@ -20,6 +21,12 @@ struct Operation<DepthwiseConv2d<Kernel, Stride, Options>, Input, S> : Operation
     static constexpr std::int64_t weight_count = channels * taps;
     static constexpr std::int64_t pixels = pixel_count(output);
     static constexpr std::int64_t sums = weight_count;
+
+    using Forth = TapsForward<Kernel, Stride, Conv::padding, Conv::dilation>;
+    using Back = TapsBack<Kernel, Stride, Conv::padding, Conv::dilation>;
+    using ForwardInBlocks = DepthwiseInBlocks<Forth, Input, output, S>;
+    using BackwardInBlocks = DepthwiseInBlocks<Back, output, Input, S>;
+    using WeightsInBlocks = DepthwiseWeightGradient<Forth, Input, output, S>;
 
     struct Forward {
         const S *input, *weights;
@@ -57,19 +64,49 @@ struct Operation<DepthwiseConv2d<Kernel, Stride, Options>, Input, S> : Operation
         }
     };
 
+    static const S* bias_of(const S* weights) { return Conv::bias ? weights + weight_count : nullptr; }
+
     static void forward(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* output_map, S*) {
-        for_each_index(pass, pass.count * element_count(output), Forward{input, weights.parameters, output_map});
+        if constexpr (ForwardInBlocks::fit)
+            run_blocks(pass, ForwardInBlocks::blocks(pass.count),
+                       ForwardInBlocks{input, weights.parameters, bias_of(weights.parameters), output_map});
+        else
+            forward_by_element(pass, weights.parameters, input, output_map);
     }
 
     static void backward(const Pass<S>& pass, const Weights<S>& weights, const S* input, const S*,
                          const S* output_gradient, S* input_gradient, S* parameter_gradient) {
-        sum_over_rows(pass, pass.count * pixels, weight_count, WeightTerm{input, output_gradient}, pass.sums,
-                      parameter_gradient);
+        if constexpr (WeightsInBlocks::fit) {
+            const auto kernel = WeightsInBlocks::of(pass.count, input, output_gradient, pass.sums);
+            run_blocks(pass, kernel.blocks(), kernel);
+            sum_parts(*pass.execution, kernel.parts(), weight_count, pass.sums, parameter_gradient);
+        } else {
+            weight_gradient_by_element(pass, input, output_gradient, parameter_gradient);
+        }
         if constexpr (Conv::bias)
             bias_gradient<channels>(pass, pass.count * pixels, output_gradient, parameter_gradient + weight_count);
-        if (input_gradient)
-            for_each_index(pass, pass.count * element_count(Input),
-                           InputGradient{output_gradient, weights.parameters, input_gradient});
+        if (!input_gradient) return;
+        if constexpr (BackwardInBlocks::fit)
+            run_blocks(pass, BackwardInBlocks::blocks(pass.count),
+                       BackwardInBlocks{output_gradient, weights.parameters, nullptr, input_gradient});
+        else
+            input_gradient_by_element(pass, weights.parameters, output_gradient, input_gradient);
+    }
+
+    // The same with one thread an element: for what does not fit into blocks, and what blocks are held against.
+
+    static void forward_by_element(const Pass<S>& pass, const S* weights, const S* input, S* output_map) {
+        for_each_index(pass, pass.count * element_count(output), Forward{input, weights, output_map});
+    }
+    static void input_gradient_by_element(const Pass<S>& pass, const S* weights, const S* output_gradient,
+                                          S* input_gradient) {
+        for_each_index(pass, pass.count * element_count(Input),
+                       InputGradient{output_gradient, weights, input_gradient});
+    }
+    static void weight_gradient_by_element(const Pass<S>& pass, const S* input, const S* output_gradient,
+                                           S* weight_gradient) {
+        sum_over_rows_by_element(*pass.execution, pass.count * pixels, weight_count,
+                                 WeightTerm{input, output_gradient}, pass.sums, weight_gradient);
     }
 };
 

@@ -40,13 +40,13 @@ struct Operation<LayerNorm, Input, S> : OperationSizes {
             output[i] = normalised * parameters[c] + parameters[channels + c];
         }
     };
-    /// The gradients of weight and bias.
+    /// What an element adds to the gradients of weight and bias.
     struct ParameterTerm {
         const S *input, *output_gradient, *saved;
-        BANTAM_HOST_DEVICE S operator()(std::int64_t row, std::int64_t index) const {
-            const std::int64_t i = row * channels + index % channels;
-            if (index >= channels) return output_gradient[i];
-            return output_gradient[i] * (input[i] - saved[2 * row]) * saved[2 * row + 1];
+        BANTAM_HOST_DEVICE Values<S, 2> operator()(std::int64_t row, std::int64_t c) const {
+            const std::int64_t i = row * channels + c;
+            const S gradient = output_gradient[i];
+            return {{gradient * (input[i] - saved[2 * row]) * saved[2 * row + 1], gradient}};
         }
     };
     struct InputGradient {
@@ -77,7 +77,7 @@ struct Operation<LayerNorm, Input, S> : OperationSizes {
     static void backward(const Pass<S>& pass, const Weights<S>& weights, const S* input, const S* saved,
                          const S* output_gradient, S* input_gradient, S* parameter_gradient) {
         const std::int64_t rows = pass.count * pixel_count(Input);
-        sum_over_rows(pass, rows, 2 * channels, ParameterTerm{input, output_gradient, saved}, pass.sums,
+        sum_over_rows(pass, rows, channels, ParameterTerm{input, output_gradient, saved}, pass.sums,
                       parameter_gradient);
         if (input_gradient)
             for_each_index(pass, rows,

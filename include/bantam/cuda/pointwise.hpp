@@ -17,16 +17,6 @@ struct AddBias {
     BANTAM_HOST_DEVICE void operator()(std::int64_t i) const { values[i] += bias[i % Channels]; }
 };
 
-/// A term of a sum over rows: the element itself.
-template <class S>
-struct RowElement {
-    const S* values;
-    std::int64_t stride;
-    BANTAM_HOST_DEVICE S operator()(std::int64_t row, std::int64_t index) const {
-        return values[row * stride + index];
-    }
-};
-
 }  // namespace detail
 
 /// values[row, c] += bias[c]

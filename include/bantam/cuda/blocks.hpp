@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <bantam/core/host_device.hpp>
+#include <bantam/cuda/execution.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+namespace bantam::cuda {
+
+// A kernel that needs shared memory is a functor
+//
+//     struct Kernel {
+//         static constexpr int threads = 256;
+//         struct Shared { float values[256]; };
+//         template <class Block>
+//         BANTAM_HOST_DEVICE void operator()(const Block& block, Shared& shared) const;
+//     };
+//
+// which is called once a block and written as phases, `block.for_each_thread([&](int thread) { ... })`. All
+// threads are through with a phase before the next one begins; within a phase they run in no order. On a
+// GPU a phase is a thread's work and a barrier, on the host a loop over the threads.
+
+// Loops over what a thread holds in registers must be unrolled: registers cannot be indexed.
+#ifdef __CUDACC__
+#define BANTAM_CUDA_UNROLL _Pragma("unroll")
+#else
+#define BANTAM_CUDA_UNROLL
+#endif
+
+/// Shared memory that every GPU gives a block without being asked.
+inline constexpr std::size_t max_shared_bytes = std::size_t{48} << 10;
+
+/// What a thread keeps between the phases: registers on a GPU. It begins with zeros.
+template <class T, int Threads>
+class Own {
+public:
+#ifdef __CUDACC__
+    BANTAM_HOST_DEVICE T& operator[](int) { return value_; }
+
+private:
+    T value_{};
+#else
+    T& operator[](int thread) { return values_[thread]; }
+
+private:
+    T values_[Threads]{};
+#endif
+};
+
+/// A block of threads at work.
+template <int Threads>
+class Block {
+public:
+    BANTAM_HOST_DEVICE explicit Block(std::int64_t index) : index_{index} {}
+
+    /// Which of the blocks this is.
+    BANTAM_HOST_DEVICE std::int64_t index() const { return index_; }
+
+    /// One phase: `phase(thread)` for every thread, and a barrier.
+    template <class Phase>
+    BANTAM_HOST_DEVICE void for_each_thread(const Phase& phase) const {
+#if defined(__CUDA_ARCH__)
+        phase(static_cast<int>(threadIdx.x));
+        __syncthreads();
+#else
+        for (int thread = 0; thread < Threads; ++thread) phase(thread);
+#endif
+    }
+
+    template <class T>
+    BANTAM_HOST_DEVICE Own<T, Threads> own() const {
+        return {};
+    }
+
+private:
+    std::int64_t index_;
+};
+
+namespace detail {
+
+#ifdef __CUDACC__
+
+template <class Kernel>
+__global__ void __launch_bounds__(Kernel::threads) run_block(std::int64_t first, Kernel kernel) {
+    __shared__ typename Kernel::Shared shared;
+    kernel(Block<Kernel::threads>{first + static_cast<std::int64_t>(blockIdx.x)}, shared);
+}
+
+#else
+
+template <class Kernel>
+struct RunBlock {
+    Kernel kernel;
+    void operator()(std::int64_t index) const {
+        typename Kernel::Shared shared;
+        kernel(Block<Kernel::threads>{index}, shared);
+    }
+};
+
+#endif
+
+}  // namespace detail
+
+/// Runs `kernel` in `count` blocks, in no order.
+template <class Kernel>
+void run_blocks(const Execution& execution, std::int64_t count, const Kernel& kernel) {
+    static_assert(sizeof(typename Kernel::Shared) <= max_shared_bytes, "a block has 48 KiB of shared memory");
+    static_assert(std::is_trivially_default_constructible_v<typename Kernel::Shared>,
+                  "shared memory comes as it is: nothing constructs what lies there");
+#ifdef __CUDACC__
+    constexpr std::int64_t most = (std::int64_t{1} << 31) - 1;  // blocks that one launch takes
+    for (std::int64_t first = 0; first < count; first += most) {
+        const auto blocks = static_cast<unsigned>(std::min(most, count - first));
+        detail::run_block<<<blocks, Kernel::threads, 0, execution.stream()>>>(first, kernel);
+        BANTAM_CUDA_CHECK(cudaGetLastError());
+    }
+#else
+    for_each_index(execution, count, detail::RunBlock<Kernel>{kernel});
+#endif
+}
+
+}  // namespace bantam::cuda

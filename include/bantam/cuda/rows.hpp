@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <bantam/core/host_device.hpp>
+#include <bantam/cuda/blocks.hpp>
+#include <bantam/cuda/execution.hpp>
+
+#include <algorithm>
+#include <cstdint>
+#include <type_traits>
+
+namespace bantam::cuda {
+
+// Maps as matrices [rows][size], mostly [positions][channels]. In a block neighbouring threads take
+// neighbouring columns, so that they read neighbours in memory; what threads are left take other rows.
+
+/// Sums over positions are made of this many parts at most, which are added in a fixed order: the same
+/// bits on every run.
+inline constexpr std::int64_t max_parts = 256;
+
+/// What a term gives that is summed into several values at once.
+template <class S, int Count>
+struct Values {
+    S values[Count];
+};
+
+/// How many pieces of at most `limit`, and how long the longest is when they are as equal as can be.
+constexpr std::int64_t piece_count(std::int64_t size, std::int64_t limit) { return (size + limit - 1) / limit; }
+constexpr std::int64_t piece_size(std::int64_t size, std::int64_t limit) {
+    return piece_count(size, piece_count(size, limit));
+}
+
+namespace detail {
+
+template <class Given>
+inline constexpr int value_count = 1;
+template <class S, int Count>
+inline constexpr int value_count<Values<S, Count>> = Count;
+
+template <class S>
+BANTAM_HOST_DEVICE S value_at(const S& given, int) {
+    return given;
+}
+template <class S, int Count>
+BANTAM_HOST_DEVICE S value_at(const Values<S, Count>& given, int i) {
+    return given.values[i];
+}
+
+/// What `term(row, index)` gives.
+template <class Term>
+using Given = std::invoke_result_t<const Term&, std::int64_t, std::int64_t>;
+
+inline constexpr int row_threads = 256;
+
+/// Columns in pieces of at most a warp's width; a block takes one piece, with `lanes` rows at once.
+struct ColumnPieces {
+    std::int64_t size;
+    std::uint32_t pieces;
+    int width, lanes;
+
+    static ColumnPieces of(std::int64_t size) {
+        const auto width = static_cast<int>(piece_size(size, 32));
+        return {size, static_cast<std::uint32_t>(piece_count(size, 32)), width, row_threads / width};
+    }
+};
+
+/// Where a thread of a block stands: its column, and its lane among the rows.
+struct ColumnPlace {
+    std::int64_t column;
+    int lane;
+    bool inside;
+
+    BANTAM_HOST_DEVICE ColumnPlace(const ColumnPieces& columns, std::uint32_t piece, int thread)
+        : column{static_cast<std::int64_t>(piece) * columns.width + thread % columns.width},
+          lane{thread / columns.width},
+          inside{lane < columns.lanes && column < columns.size} {}
+};
+
+/// Adds up what a block's lanes hold, halving their number in a fixed order; lane 0 gets the sums.
+/// Value `v` of thread `t` lies at totals[v · row_threads + t].
+template <int Count, class Block, class Total>
+BANTAM_HOST_DEVICE void join_lanes(const Block& block, int width, int lanes, Total* totals) {
+    while (lanes > 1) {
+        const int half = (lanes + 1) / 2;
+        block.for_each_thread([&](int thread) {
+            if (thread >= (lanes - half) * width) return;
+            BANTAM_CUDA_UNROLL
+            for (int v = 0; v < Count; ++v)
+                totals[v * row_threads + thread] += totals[v * row_threads + thread + half * width];
+        });
+        lanes = half;
+    }
+}
+
+/// to[part][value][index] = Σ over the part's rows of term(row, index).
+template <class Total, class Term, class Result>
+struct SumRows {
+    static constexpr int threads = row_threads;
+    static constexpr int count = value_count<Given<Term>>;
+    static constexpr int at_once = 4;  // rows that a thread reads before it adds, so that memory is kept busy
+    struct Shared {
+        Total totals[count * threads];
+    };
+
+    Term term;
+    std::int64_t rows, rows_a_part;
+    ColumnPieces columns;
+    Result* to;
+
+    template <class Block>
+    BANTAM_HOST_DEVICE void operator()(const Block& block, Shared& shared) const {
+        const auto index = static_cast<std::uint32_t>(block.index());
+        const std::uint32_t part = index / columns.pieces, piece = index % columns.pieces;
+        block.for_each_thread([&](int thread) {
+            const ColumnPlace at{columns, piece, thread};
+            Total sums[count]{};
+            if (at.inside) add_rows(part * rows_a_part, at, sums);
+            BANTAM_CUDA_UNROLL
+            for (int v = 0; v < count; ++v) shared.totals[v * threads + thread] = sums[v];
+        });
+        join_lanes<count>(block, columns.width, columns.lanes, shared.totals);
+        block.for_each_thread([&](int thread) {
+            const ColumnPlace at{columns, piece, thread};
+            if (at.lane > 0 || !at.inside) return;
+            BANTAM_CUDA_UNROLL
+            for (int v = 0; v < count; ++v)
+                to[(std::int64_t{part} * count + v) * columns.size + at.column] =
+                    static_cast<Result>(shared.totals[v * threads + thread]);
+        });
+    }
+
+private:
+    BANTAM_HOST_DEVICE void add_rows(std::int64_t begin, const ColumnPlace& at, Total* sums) const {
+        const auto add = [&](const Given<Term>& given) {
+            BANTAM_CUDA_UNROLL
+            for (int v = 0; v < count; ++v) sums[v] += static_cast<Total>(value_at(given, v));
+        };
+        const std::int64_t end = begin + rows_a_part < rows ? begin + rows_a_part : rows;
+        std::int64_t row = begin + at.lane;
+        for (; row + (at_once - 1) * columns.lanes < end; row += at_once * columns.lanes) {
+            Given<Term> given[at_once];
+            BANTAM_CUDA_UNROLL
+            for (int j = 0; j < at_once; ++j) given[j] = term(row + j * columns.lanes, at.column);
+            BANTAM_CUDA_UNROLL
+            for (int j = 0; j < at_once; ++j) add(given[j]);
+        }
+        for (; row < end; row += columns.lanes) add(term(row, at.column));
+    }
+};
+
+/// output[row][index] = column(index)(row).
+template <class Column, class S>
+struct WriteRows {
+    static constexpr int threads = row_threads;
+    static constexpr int at_once = 8;  // as above
+    struct Shared {};
+
+    Column column;
+    std::int64_t rows;
+    ColumnPieces columns;
+    S* output;
+
+    std::int64_t rows_a_block() const { return at_once * columns.lanes; }
+
+    template <class Block>
+    BANTAM_HOST_DEVICE void operator()(const Block& block, Shared&) const {
+        const auto index = static_cast<std::uint32_t>(block.index());
+        block.for_each_thread([&](int thread) {
+            const ColumnPlace at{columns, index % columns.pieces, thread};
+            if (!at.inside) return;
+            const auto value_of = column(at.column);
+            const std::int64_t row = std::int64_t{index / columns.pieces} * (at_once * columns.lanes) + at.lane;
+            S values[at_once]{};
+            BANTAM_CUDA_UNROLL
+            for (int j = 0; j < at_once; ++j)
+                if (row + j * columns.lanes < rows) values[j] = value_of(row + j * columns.lanes);
+            BANTAM_CUDA_UNROLL
+            for (int j = 0; j < at_once; ++j)
+                if (row + j * columns.lanes < rows)
+                    output[(row + j * columns.lanes) * columns.size + at.column] = values[j];
+        });
+    }
+};
+
+/// A term of a sum over rows: the element itself.
+template <class S>
+struct RowElement {
+    const S* values;
+    std::int64_t stride;
+    BANTAM_HOST_DEVICE S operator()(std::int64_t row, std::int64_t index) const {
+        return values[row * stride + index];
+    }
+};
+
+/// partials[part][value][index] = Σ over the part's rows of term(row, index), by one thread each.
+template <class Total, class Term>
+struct SumOfPart {
+    static constexpr int count = value_count<Given<Term>>;
+    Term term;
+    std::int64_t rows, parts, size;
+    Total* partials;
+    BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
+        const std::int64_t part = i / size, index = i % size;
+        Total sums[count]{};
+        for (std::int64_t row = rows * part / parts; row < rows * (part + 1) / parts; ++row) {
+            const auto given = term(row, index);
+            for (int v = 0; v < count; ++v) sums[v] += static_cast<Total>(value_at(given, v));
+        }
+        for (int v = 0; v < count; ++v) partials[(part * count + v) * size + index] = sums[v];
+    }
+};
+
+/// result[index] = Σ over the parts, in order.
+template <class Total, class Result>
+struct SumOfParts {
+    const Total* partials;
+    std::int64_t parts, size;
+    Result* result;
+    BANTAM_HOST_DEVICE void operator()(std::int64_t index) const {
+        Total sum{};
+        for (std::int64_t part = 0; part < parts; ++part) sum += partials[part * size + index];
+        result[index] = static_cast<Result>(sum);
+    }
+};
+
+}  // namespace detail
+
+/// result[index] = Σ over the parts of partials[part][index], for index below `size`.
+template <class Total, class Result>
+void sum_parts(const Execution& execution, std::int64_t parts, std::int64_t size, const Total* partials,
+               Result* result) {
+    using Element = detail::RowElement<Total>;
+    const auto columns = detail::ColumnPieces::of(size);
+    run_blocks(execution, columns.pieces,
+               detail::SumRows<Total, Element, Result>{Element{partials, size}, parts, parts, columns, result});
+}
+
+/// result[value][index] = Σ over `rows` of term(row, index), which gives a scalar or `Values`, for index
+/// below `size`; `partials` is memory for max_parts · values · size totals.
+template <class Total, class Term, class Result>
+void sum_over_rows(const Execution& execution, std::int64_t rows, std::int64_t size, const Term& term,
+                   Total* partials, Result* result) {
+    constexpr std::int64_t turns = 8;  // rows of a lane at least: a part must be worth its place among the sums
+    const auto columns = detail::ColumnPieces::of(size);
+    const std::int64_t rows_a_part = std::max(turns * columns.lanes, piece_count(rows, max_parts));
+    const std::int64_t parts = std::max<std::int64_t>(1, piece_count(rows, rows_a_part));
+    const auto sum_into = [&](Total* to) {
+        run_blocks(execution, parts * columns.pieces,
+                   detail::SumRows<Total, Term, Total>{term, rows, rows_a_part, columns, to});
+    };
+    if constexpr (std::is_same_v<Total, Result>) {
+        if (parts == 1) return sum_into(result);
+    }
+    sum_into(partials);
+    sum_parts(execution, parts, detail::value_count<detail::Given<Term>> * size, partials, result);
+}
+
+/// The same sums with one thread for every element and part, in another order: what those in blocks are held
+/// against.
+template <class Total, class Term, class Result>
+void sum_over_rows_by_element(const Execution& execution, std::int64_t rows, std::int64_t size, const Term& term,
+                              Total* partials, Result* result) {
+    const std::int64_t parts = std::min(rows, max_parts);
+    const std::int64_t columns = detail::value_count<detail::Given<Term>> * size;
+    for_each_index(execution, parts * size, detail::SumOfPart<Total, Term>{term, rows, parts, size, partials});
+    for_each_index(execution, columns, detail::SumOfParts<Total, Result>{partials, parts, columns, result});
+}
+
+/// output[row][index] = column(index)(row) for index below `size`: what belongs to a column is found once for
+/// several rows.
+template <class S, class Column>
+void write_rows(const Execution& execution, std::int64_t rows, std::int64_t size, const Column& column, S* output) {
+    const detail::WriteRows<Column, S> kernel{column, rows, detail::ColumnPieces::of(size), output};
+    run_blocks(execution, piece_count(rows, kernel.rows_a_block()) * kernel.columns.pieces, kernel);
+}
+
+}  // namespace bantam::cuda
