@@ -393,10 +393,15 @@ class Refusals(Distill):
         for arguments, named in ((("--data", self.data, "--epoch", "3"), "--epoch"), ((), "--data is required"),
                                  (("--data", self.data, "--epochs", "many"), "--epochs"),
                                  (("--data", self.data, "--stored-size", "4"), "--stored-size"),
-                                 (("--data", self.data, "--device", "tpu"), "tpu")):
+                                 (("--data", self.data, "--device", "tpu"), "tpu"),
+                                 (("--data", self.data, "--precision", "half"), "half")):
             line = self.refusal(DISTILL, *arguments)
             self.assertIn(named, line)
             self.assertTrue(line.endswith("; see --help"), line)
+
+    def test_a_precision_of_graphics_cards_is_refused_on_the_processor(self):
+        self.assert_refused("error: --precision tf32 is for --device cuda; leave it out", "--data", self.data,
+                            "--precision", "tf32", "--output", self.path("out"))
 
     def test_options_out_of_range_are_named_with_their_range(self):
         for option, value, message in (("alpha", 2, "alpha is 2; it must be in 0..1"),
