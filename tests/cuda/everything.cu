@@ -23,3 +23,5 @@ template class bantam::Trainer<bantam::Mobile98k<11>, bantam::Cuda>;
 template bantam::LossSums bantam::Trainer<bantam::Mobile98k<11>, bantam::Cuda>::step(const Batch&, std::int64_t);
 template bantam::LossSums bantam::Trainer<bantam::Mobile98k<11>, bantam::Cuda>::evaluate(const Batch&);
 template class bantam::cuda::Model<bantam::Tiniest97k<10>>;
+template class bantam::cuda::Model<bantam::Tiniest97k<10>, bantam::Bfloat16>;
+template class bantam::cuda::Model<bantam::Mobile98k<11>, bantam::Bfloat16>;
