@@ -250,10 +250,11 @@ std::vector<std::vector<S>> run_chain(std::int64_t count, std::int64_t inputs, s
     auto gradient = unset<S>(execution, trainable);
     auto saved = unset<S>(execution, count * Chain::saved_per_sample(training) + Chain::saved_fixed(training));
     auto sums = unset<double>(execution, max_parts * Chain::sums);
+    const auto seed = on_device<std::uint64_t>(execution, {7});
     bantam::cuda::Pass<S> pass;
     pass.count = count;
     pass.training = training;
-    pass.seed = 7;
+    pass.seed = seed.data();
     pass.sums = sums.data();
     pass.execution = &execution;
     const bantam::cuda::Weights<S> weights{parameters.data(), statistics.data()};

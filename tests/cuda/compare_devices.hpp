@@ -5,18 +5,10 @@
 
 #include <bantam/cuda/model.hpp>
 
-/// What `run` computes on the CPU, computed on the device.
-template <class Net, class S>
-Everything<S> run_on_device(std::int64_t count) {
-    bantam::cuda::Model<Net, S> model;
-    model.initialise(11);
-    std::vector<S> parameters = model.read_parameters();
-    std::vector<S> statistics = model.read_statistics();
-    unsettle<S>(parameters, 1);
-    unsettle<S>(statistics, 2);
-    model.write_parameters(parameters.data());
-    model.write_statistics(statistics.data());
-
+/// All that a model on the device computes of one batch.
+template <class Model, class S>
+Everything<S> run_batch(Model& model, const std::vector<S>& batch, const std::vector<S>& logits_gradient) {
+    const std::int64_t count = std::ssize(batch) / Model::input_elements;
     const bantam::cuda::Execution& execution = model.execution();
     const auto on_device = [&](const std::vector<S>& values) {
         bantam::cuda::DeviceBuffer<S> buffer;
@@ -33,12 +25,12 @@ Everything<S> run_on_device(std::int64_t count) {
     const auto unset = [&](std::int64_t size) {
         return on_device(std::vector<S>(static_cast<std::size_t>(size), std::numeric_limits<S>::quiet_NaN()));
     };
-    const auto input = on_device(numbers<S>(count * model.input_elements, 1));
-    const auto output_gradient = on_device(numbers<S>(count * model.output_elements, 2));
-    auto output = unset(count * model.output_elements);
-    auto inferred = unset(count * model.output_elements);
-    auto parameter_gradient = unset(bantam::trainable_parameters<Net>);
-    auto input_gradient = unset(count * model.input_elements);
+    const auto input = on_device(batch);
+    const auto output_gradient = on_device(logits_gradient);
+    auto output = unset(count * Model::output_elements);
+    auto inferred = unset(count * Model::output_elements);
+    auto parameter_gradient = unset(std::ssize(model.read_parameters()));
+    auto input_gradient = unset(count * Model::input_elements);
     bantam::cuda::DeviceBuffer<std::uint64_t> seed;
     seed.reserve(1);
     const std::uint64_t chosen = 77;
@@ -48,6 +40,27 @@ Everything<S> run_on_device(std::int64_t count) {
     model.infer(input.data(), count, inferred.data());
     return {on_host(output), on_host(parameter_gradient), on_host(input_gradient), model.read_statistics(),
             on_host(inferred)};
+}
+
+/// Gives a model on the device the weights that `run` gives one on the CPU.
+template <class Model>
+void set_weights(Model& model) {
+    model.initialise(11);
+    auto parameters = model.read_parameters();
+    auto statistics = model.read_statistics();
+    unsettle(std::span{parameters}, 1);
+    unsettle(std::span{statistics}, 2);
+    model.write_parameters(parameters.data());
+    model.write_statistics(statistics.data());
+}
+
+/// What `run` computes on the CPU, computed on the device with activations of type `Activation`.
+template <class Net, class Activation>
+auto run_on_device(std::int64_t count) {
+    using S = bantam::Arithmetic<Activation>;
+    bantam::cuda::Model<Net, Activation> model;
+    set_weights(model);
+    return run_batch(model, numbers<S>(count * model.input_elements, 1), numbers<S>(count * model.output_elements, 2));
 }
 
 /// The device gives what the CPU gives, layer by layer, and the same bits each time.

@@ -124,7 +124,7 @@ struct Activate {
     const S* input;
     S* output;
     BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
-        output[i] = ActivationArithmetic<Act>::value(input[i]);
+        output[i] = S(ActivationArithmetic<Act>::value(Arithmetic<S>(input[i])));
     }
 };
 template <class Act, class S>
@@ -132,7 +132,7 @@ struct ActivateBackward {
     const S *input, *output_gradient;
     S* input_gradient;
     BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
-        input_gradient[i] = output_gradient[i] * ActivationArithmetic<Act>::derivative(input[i]);
+        input_gradient[i] = S(output_gradient[i] * ActivationArithmetic<Act>::derivative(Arithmetic<S>(input[i])));
     }
 };
 
@@ -143,7 +143,7 @@ struct OpenGate {
     S* output;
     BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
         const S* x = input + i / Half * 2 * Half + i % Half;
-        output[i] = ActivationArithmetic<Act>::value(x[0]) * x[Half];
+        output[i] = S(ActivationArithmetic<Act>::value(Arithmetic<S>(x[0])) * x[Half]);
     }
 };
 template <class Act, std::int64_t Half, class S>
@@ -152,9 +152,9 @@ struct OpenGateBackward {
     S* input_gradient;
     BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
         const std::int64_t first = i / Half * 2 * Half + i % Half;
-        const S x = input[first], gradient = output_gradient[i];
-        input_gradient[first] = gradient * ActivationArithmetic<Act>::derivative(x) * input[first + Half];
-        input_gradient[first + Half] = gradient * ActivationArithmetic<Act>::value(x);
+        const Arithmetic<S> x = input[first], gradient = output_gradient[i];
+        input_gradient[first] = S(gradient * ActivationArithmetic<Act>::derivative(x) * input[first + Half]);
+        input_gradient[first + Half] = S(gradient * ActivationArithmetic<Act>::value(x));
     }
 };
 
@@ -166,7 +166,7 @@ struct Operation<Act, Input, S> : OperationSizes {
         for_each_index(pass, pass.count * element_count(Input), detail::Activate<Act, S>{input, output});
     }
     static void backward(const Pass<S>& pass, const Weights<S>&, const S* input, const S*, const S* output_gradient,
-                         S* input_gradient, S*) {
+                         S* input_gradient, Arithmetic<S>*) {
         if (!input_gradient) return;
         for_each_index(pass, pass.count * element_count(Input),
                        detail::ActivateBackward<Act, S>{input, output_gradient, input_gradient});
@@ -182,7 +182,7 @@ struct Operation<Gate<Act>, Input, S> : OperationSizes {
         for_each_index(pass, pass.count * outputs, detail::OpenGate<Act, half, S>{input, output});
     }
     static void backward(const Pass<S>& pass, const Weights<S>&, const S* input, const S*, const S* output_gradient,
-                         S* input_gradient, S*) {
+                         S* input_gradient, Arithmetic<S>*) {
         if (!input_gradient) return;
         for_each_index(pass, pass.count * outputs,
                        detail::OpenGateBackward<Act, half, S>{input, output_gradient, input_gradient});

@@ -20,20 +20,21 @@ namespace detail {
 /// to = base + from · scale[channel]; base and scale may be null.
 template <std::int64_t Channels, class S>
 struct AddScaled {
-    const S *base, *from, *scale;
+    const S *base, *from;
+    const Arithmetic<S>* scale;
     S* to;
     BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
-        S value = from[i];
+        Arithmetic<S> value = from[i];
         if (scale) value *= scale[i % Channels];
         if (base) value += base[i];
-        to[i] = value;
+        to[i] = S(value);
     }
 };
 template <class S>
 struct RowProduct {
     const S *a, *b;
     std::int64_t channels;
-    BANTAM_HOST_DEVICE S operator()(std::int64_t row, std::int64_t c) const {
+    BANTAM_HOST_DEVICE Arithmetic<S> operator()(std::int64_t row, std::int64_t c) const {
         return a[row * channels + c] * b[row * channels + c];
     }
 };
@@ -50,11 +51,11 @@ struct CopyChannels {
 template <class S>
 struct Accumulate {
     const S* from;
-    S factor;
+    Arithmetic<S> factor;
     bool first;
     S* to;
     BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
-        to[i] = first ? from[i] * factor : to[i] + from[i] * factor;
+        to[i] = S(first ? from[i] * factor : to[i] + from[i] * factor);
     }
 };
 template <Shape Map, class S>
@@ -63,8 +64,8 @@ struct MultiplyGate {
     S* to;
     BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
         constexpr std::int64_t elements = element_count(Map);
-        const S value = from[i] * gate[i / elements * Map.channels + i % Map.channels];
-        to[i] = base ? value + base[i] : value;
+        const Arithmetic<S> value = from[i] * gate[i / elements * Map.channels + i % Map.channels];
+        to[i] = S(base ? value + base[i] : value);
     }
 };
 template <Shape Map, class S>
@@ -74,10 +75,10 @@ struct GateGradient {
     BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
         constexpr std::int64_t pixels = pixel_count(Map);
         const std::int64_t first = i / Map.channels * pixels * Map.channels + i % Map.channels;
-        S sum{};
+        Arithmetic<S> sum{};
         for (std::int64_t pixel = 0; pixel < pixels; ++pixel)
             sum += output_gradient[first + pixel * Map.channels] * input[first + pixel * Map.channels];
-        gradient[i] = sum;
+        gradient[i] = S(sum);
     }
 };
 
@@ -112,12 +113,13 @@ struct Backend {
     }
 
     template <std::int64_t Channels, class S>
-    static void add_scaled(const Pass<S>& pass, std::int64_t pixels, const S* base, const S* from, const S* scale,
-                           S* to) {
+    static void add_scaled(const Pass<S>& pass, std::int64_t pixels, const S* base, const S* from,
+                           const Arithmetic<S>* scale, S* to) {
         for_each_index(pass, pass.count * pixels * Channels, detail::AddScaled<Channels, S>{base, from, scale, to});
     }
     template <std::int64_t Channels, class S>
-    static void sum_of_products(const Pass<S>& pass, std::int64_t pixels, const S* a, const S* b, S* sums) {
+    static void sum_of_products(const Pass<S>& pass, std::int64_t pixels, const S* a, const S* b,
+                                Arithmetic<S>* sums) {
         sum_over_rows(pass, pass.count * pixels, Channels, detail::RowProduct<S>{a, b, Channels}, pass.partials, sums);
     }
     template <std::int64_t Channels, class S>
@@ -127,7 +129,8 @@ struct Backend {
                        detail::CopyChannels<Channels, S>{from, from_stride, to, to_stride});
     }
     template <class S>
-    static void accumulate(const Pass<S>& pass, bool first, S factor, std::int64_t elements, const S* from, S* to) {
+    static void accumulate(const Pass<S>& pass, bool first, Arithmetic<S> factor, std::int64_t elements, const S* from,
+                           S* to) {
         for_each_index(pass, pass.count * elements, detail::Accumulate<S>{from, factor, first, to});
     }
     template <Shape Map, class S>

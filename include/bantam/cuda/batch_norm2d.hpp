@@ -17,8 +17,8 @@ template <class S>
 struct Moments {
     const S* input;
     std::int64_t channels;
-    BANTAM_HOST_DEVICE Values<S, 2> operator()(std::int64_t row, std::int64_t c) const {
-        const S difference = input[row * channels + c] - input[c];
+    BANTAM_HOST_DEVICE Values<Arithmetic<S>, 2> operator()(std::int64_t row, std::int64_t c) const {
+        const Arithmetic<S> difference = input[row * channels + c] - input[c];
         return {{difference, difference * difference}};
     }
 };
@@ -26,21 +26,22 @@ struct Moments {
 /// The coefficients of a batch norm [mean, 1 / √(variance + ε), scale, shift, slope, offset][channels].
 template <class S>
 struct NormCoefficients {
-    S* values;
+    Arithmetic<S>* values;
     std::int64_t channels;
-    BANTAM_HOST_DEVICE device::BatchNormChannel<S> at(std::int64_t c) const {
+    BANTAM_HOST_DEVICE device::BatchNormChannel<Arithmetic<S>> at(std::int64_t c) const {
         return {values + c, values + channels + c, values + 2 * channels + c, values + 3 * channels + c};
     }
-    BANTAM_HOST_DEVICE S& slope(std::int64_t c) const { return values[4 * channels + c]; }
-    BANTAM_HOST_DEVICE S& offset(std::int64_t c) const { return values[5 * channels + c]; }
+    BANTAM_HOST_DEVICE Arithmetic<S>& slope(std::int64_t c) const { return values[4 * channels + c]; }
+    BANTAM_HOST_DEVICE Arithmetic<S>& offset(std::int64_t c) const { return values[5 * channels + c]; }
 };
 
 template <class S>
 struct NormFromBatch {
     const double* moments;
     double count;
-    const S *input, *parameters;
-    S* statistics;
+    const S* input;
+    const Arithmetic<S>* parameters;
+    Arithmetic<S>* statistics;
     NormCoefficients<S> coefficients;
     BANTAM_HOST_DEVICE void operator()(std::int64_t c) const {
         const std::int64_t channels = coefficients.channels;
@@ -52,7 +53,7 @@ struct NormFromBatch {
 
 template <class S>
 struct NormFromRunning {
-    const S *statistics, *parameters;
+    const Arithmetic<S> *statistics, *parameters;
     NormCoefficients<S> coefficients;
     BANTAM_HOST_DEVICE void operator()(std::int64_t c) const {
         const std::int64_t channels = coefficients.channels;
@@ -67,7 +68,7 @@ struct NormWayBack {
     const double* sums;
     double count;
     NormCoefficients<S> coefficients;
-    S* parameter_gradient;
+    Arithmetic<S>* parameter_gradient;
     BANTAM_HOST_DEVICE void operator()(std::int64_t c) const {
         const std::int64_t channels = coefficients.channels;
         coefficients.at(c).way_back(sums[c], sums[channels + c], count, parameter_gradient[c],
@@ -80,8 +81,8 @@ template <class Act, class S>
 struct NormalisedColumn {
     const S* input;
     std::int64_t channels;
-    S scale, shift;
-    BANTAM_HOST_DEVICE S operator()(std::int64_t row) const {
+    Arithmetic<S> scale, shift;
+    BANTAM_HOST_DEVICE Arithmetic<S> operator()(std::int64_t row) const {
         return ActivationArithmetic<Act>::value(input[row * channels] * scale + shift);
     }
 };
@@ -100,11 +101,11 @@ template <class Act, class S>
 struct NormGradientTerm {
     const S *input, *output_gradient;
     NormCoefficients<S> coefficients;
-    BANTAM_HOST_DEVICE Values<S, 2> operator()(std::int64_t row, std::int64_t c) const {
+    BANTAM_HOST_DEVICE Values<Arithmetic<S>, 2> operator()(std::int64_t row, std::int64_t c) const {
         const auto channel = coefficients.at(c);
         const std::int64_t i = row * coefficients.channels + c;
-        const S x = input[i];
-        const S gradient =
+        const Arithmetic<S> x = input[i];
+        const Arithmetic<S> gradient =
             output_gradient[i] * ActivationArithmetic<Act>::derivative(x * *channel.scale + *channel.shift);
         return {{gradient, gradient * (x - *channel.mean)}};
     }
@@ -115,10 +116,10 @@ template <class Act, class S>
 struct NormGradientColumn {
     const S *input, *output_gradient;
     std::int64_t channels;
-    S scale, shift, slope, offset;
-    BANTAM_HOST_DEVICE S operator()(std::int64_t row) const {
-        const S x = input[row * channels];
-        const S gradient =
+    Arithmetic<S> scale, shift, slope, offset;
+    BANTAM_HOST_DEVICE Arithmetic<S> operator()(std::int64_t row) const {
+        const Arithmetic<S> x = input[row * channels];
+        const Arithmetic<S> gradient =
             output_gradient[row * channels] * ActivationArithmetic<Act>::derivative(x * scale + shift);
         return gradient * scale + x * slope + offset;
     }
@@ -146,11 +147,14 @@ struct BatchNormOperation : OperationSizes {
     static constexpr std::int64_t sums = 3 * channels;
 
     /// Mean, 1 / √(variance + ε), scale, shift, and on the way back slope and offset.
-    static constexpr std::int64_t saved_fixed(bool) { return 6 * channels; }
+    static constexpr std::int64_t saved_fixed(bool) { return 6 * device::scalars_a_number<S> * channels; }
+    static detail::NormCoefficients<S> coefficients_in(S* saved) {
+        return {reinterpret_cast<Arithmetic<S>*>(saved), channels};
+    }
 
     static void forward(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* output, S* saved) {
         const std::int64_t rows = pass.count * pixel_count(Input);
-        const detail::NormCoefficients<S> coefficients{saved, channels};
+        const detail::NormCoefficients<S> coefficients = coefficients_in(saved);
         if (pass.training) {
             double* moments = pass.sums;
             sum_over_rows(pass, rows, channels, detail::Moments<S>{input, channels}, moments + 2 * channels, moments);
@@ -165,9 +169,9 @@ struct BatchNormOperation : OperationSizes {
     }
 
     static void backward(const Pass<S>& pass, const Weights<S>&, const S* input, S* saved, const S* output_gradient,
-                         S* input_gradient, S* parameter_gradient) {
+                         S* input_gradient, Arithmetic<S>* parameter_gradient) {
         const std::int64_t rows = pass.count * pixel_count(Input);
-        const detail::NormCoefficients<S> coefficients{saved, channels};
+        const detail::NormCoefficients<S> coefficients = coefficients_in(saved);
         double* totals = pass.sums;
         sum_over_rows(pass, rows, channels,
                       detail::NormGradientTerm<Act, S>{input, output_gradient, coefficients}, totals + 2 * channels,

@@ -15,6 +15,7 @@ namespace bantam::cuda {
 /// and then by channel, so that neighbours in memory are neighbours in the window.
 template <class Conv, Shape Input, class S>
 struct DenseOperation : OperationSizes {
+    using Number = Arithmetic<S>;
     static constexpr Shape output = Conv::output_shape(Input);
     using Around = Windows<Input, output, Conv::kernel, Conv::stride, Conv::padding, Conv::dilation>;
     static constexpr std::int64_t groups = Conv::groups;
@@ -28,18 +29,20 @@ struct DenseOperation : OperationSizes {
     // Windows of so many samples at once as fit 64 MiB of floats, of one at least.
     static constexpr std::int64_t samples_at_once =
         std::max<std::int64_t>(1, (std::int64_t{16} << 20) / (pixels * window));
-    static constexpr std::int64_t scratch = 2 * weight_count + samples_at_once * pixels * window;
+    // Scratch: the weight's gradient, the weights in the order of windows, the windows.
+    static constexpr std::int64_t gradient_scratch = device::scalars_a_number<S> * weight_count;
+    static constexpr std::int64_t scratch = gradient_scratch + weight_count + samples_at_once * pixels * window;
     static constexpr std::int64_t sums = Conv::bias ? Conv::out_channels : 0;
 
     /// [out][channel][tap] to [out][tap][channel], or back.
-    template <bool Back>
+    template <bool Back, class From, class To>
     struct Reorder {
-        const S* from;
-        S* to;
+        const From* from;
+        To* to;
         BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
             const std::int64_t o = i / window, tap = i % window / in, c = i % in;
             const std::int64_t theirs = (o * in + c) * taps + tap;
-            to[Back ? theirs : i] = from[Back ? i : theirs];
+            to[Back ? theirs : i] = To(from[Back ? i : theirs]);
         }
     };
 
@@ -50,7 +53,7 @@ struct DenseOperation : OperationSizes {
         std::int64_t first_channel;
         BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
             const std::int64_t pixel = Around::pixel_under(i / window, i % window / in);
-            windows[i] = pixel < 0 ? S(0) : input[pixel * Input.channels + first_channel + i % in];
+            windows[i] = pixel < 0 ? S{} : input[pixel * Input.channels + first_channel + i % in];
         }
     };
 
@@ -61,13 +64,20 @@ struct DenseOperation : OperationSizes {
         std::int64_t first_channel;
         BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
             const std::int64_t pixel = i / in, c = i % in;
-            S sum{};
+            Arithmetic<S> sum{};
             for (std::int64_t tap = 0; tap < taps; ++tap)
                 if (const std::int64_t row = Around::pixel_over(pixel, tap); row >= 0)
                     sum += windows[row * window + tap * in + c];
-            input_gradient[pixel * Input.channels + first_channel + c] = sum;
+            input_gradient[pixel * Input.channels + first_channel + c] = S(sum);
         }
     };
+
+    /// The weights in the order of windows, in scratch.
+    static S* order(const Pass<S>& pass, const Weights<S>& weights) {
+        S* ordered = pass.scratch + gradient_scratch;
+        for_each_index(pass, weight_count, Reorder<false, Number, S>{weights.parameters, ordered});
+        return ordered;
+    }
 
     /// Calls `body(first sample, samples)` for the pieces that the batch is worked through in.
     template <class Body>
@@ -77,9 +87,8 @@ struct DenseOperation : OperationSizes {
     }
 
     static void forward(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* output_map, S*) {
-        S* ordered = pass.scratch;
-        S* windows = pass.scratch + 2 * weight_count;
-        for_each_index(pass, weight_count, Reorder<false>{weights.parameters, ordered});
+        S* ordered = order(pass, weights);
+        S* windows = ordered + weight_count;
         for_each_piece(pass, [&](std::int64_t first, std::int64_t samples) {
             const std::int64_t rows = samples * pixels;
             for (std::int64_t group = 0; group < groups; ++group) {
@@ -94,11 +103,10 @@ struct DenseOperation : OperationSizes {
     }
 
     static void backward(const Pass<S>& pass, const Weights<S>& weights, const S* input, const S*,
-                         const S* output_gradient, S* input_gradient, S* parameter_gradient) {
-        S* ordered = pass.scratch;
-        S* ordered_gradient = pass.scratch + weight_count;
-        S* windows = pass.scratch + 2 * weight_count;
-        for_each_index(pass, weight_count, Reorder<false>{weights.parameters, ordered});
+                         const S* output_gradient, S* input_gradient, Number* parameter_gradient) {
+        auto* ordered_gradient = reinterpret_cast<Number*>(pass.scratch);
+        S* ordered = order(pass, weights);
+        S* windows = ordered + weight_count;
         for_each_piece(pass, [&](std::int64_t first, std::int64_t samples) {
             const std::int64_t rows = samples * pixels;
             for (std::int64_t group = 0; group < groups; ++group) {
@@ -113,7 +121,7 @@ struct DenseOperation : OperationSizes {
                                Collect{windows, input_gradient + first * element_count(Input), group * in});
             }
         });
-        for_each_index(pass, weight_count, Reorder<true>{ordered_gradient, parameter_gradient});
+        for_each_index(pass, weight_count, Reorder<true, Number, Number>{ordered_gradient, parameter_gradient});
         if constexpr (Conv::bias)
             bias_gradient<output.channels>(pass, pass.count * pixels, output_gradient,
                                            parameter_gradient + weight_count);

@@ -14,7 +14,7 @@ struct CopyOperation : OperationSizes {
         copy_on_device(*pass.execution, input, pass.count * element_count(Input), output);
     }
     static void backward(const Pass<S>& pass, const Weights<S>&, const S*, const S*, const S* output_gradient,
-                         S* input_gradient, S*) {
+                         S* input_gradient, Arithmetic<S>*) {
         if (input_gradient)
             copy_on_device(*pass.execution, output_gradient, pass.count * element_count(Input), input_gradient);
     }

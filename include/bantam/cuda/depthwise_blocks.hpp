@@ -69,12 +69,14 @@ struct DepthwiseTiles {
     static constexpr int chunks = piece_count(To.channels, chunk);
     static constexpr int lanes = threads / chunk;  ///< runs that a block works on at once
 
+    using Number = Arithmetic<S>;  ///< of what lies in shared memory
+
     struct Tile {
         std::int64_t height, across, run;  // `across` runs of `run` pixels in a row
         constexpr std::int64_t width() const { return across * run; }
         constexpr std::int64_t patch_pixels() const { return Taps::extent(height) * Taps::extent(width()); }
         constexpr std::int64_t bytes() const {
-            return (patch_pixels() + taps) * chunk * static_cast<std::int64_t>(sizeof(S));
+            return (patch_pixels() + taps) * chunk * static_cast<std::int64_t>(sizeof(Number));
         }
     };
     /// A tile of at least this size with as many runs as there are lanes, where it is large enough.
@@ -138,14 +140,14 @@ struct DepthwiseTiles {
     };
 
     /// Brings a worker's share of the patch: zeros outside the map.
-    BANTAM_HOST_DEVICE static void load_patch(const S* from, const Place& place, const Worker& worker, S* patch) {
+    BANTAM_HOST_DEVICE static void load_patch(const S* from, const Place& place, const Worker& worker, Number* patch) {
         if (!worker.inside) return;
         const S* map = from + place.sample * from_elements + worker.channel;
         const int top = Taps::first(place.y), left = Taps::first(place.x);
         for (int pixel = worker.lane; pixel < patch_pixels; pixel += lanes) {
             const int y = top + pixel / patch_width, x = left + pixel % patch_width;
             const bool in_map = y >= 0 && y < from_height && x >= 0 && x < from_width;
-            patch[pixel * chunk + worker.c] = in_map ? map[(y * from_width + x) * channels] : S(0);
+            patch[pixel * chunk + worker.c] = in_map ? Number(map[(y * from_width + x) * channels]) : Number(0);
         }
     }
 };
@@ -155,15 +157,17 @@ struct DepthwiseTiles {
 template <class Taps, Shape From, Shape To, class S>
 struct DepthwiseInBlocks {
     using Tiles = DepthwiseTiles<Taps, From, To, S>;
+    using Number = Arithmetic<S>;
     static constexpr int threads = Tiles::threads;
     static constexpr int chunk = Tiles::chunk;
     struct Shared {
-        S patch[Tiles::patch_pixels * chunk];
-        S weights[Tiles::taps * chunk];  // [tap][channel]
+        Number patch[Tiles::patch_pixels * chunk];
+        Number weights[Tiles::taps * chunk];  // [tap][channel]
     };
     static constexpr bool fit = Tiles::fit;
 
-    const S *from, *weights, *bias;
+    const S* from;
+    const Number *weights, *bias;
     S* to;
 
     static std::int64_t blocks(std::int64_t samples) { return samples * Tiles::tiles * Tiles::chunks; }
@@ -174,7 +178,7 @@ struct DepthwiseInBlocks {
         const int first_channel = static_cast<int>(block.index() - tile * Tiles::chunks) * chunk;
         const typename Tiles::Place place{tile};
         block.for_each_thread([&](int thread) {
-            const S* own = weights + first_channel * Tiles::taps;
+            const Number* own = weights + first_channel * Tiles::taps;
             for (int i = thread; i < Tiles::taps * chunk; i += threads)
                 if (first_channel + i / Tiles::taps < Tiles::channels)
                     shared.weights[i % Tiles::taps * chunk + i / Tiles::taps] = own[i];
@@ -193,17 +197,17 @@ private:
         const int row = run / Tiles::across, begin = run % Tiles::across * Tiles::run;
         const int y = place.y + row, x = place.x + begin;
         if (y >= Tiles::to_height) return;
-        S sums[Tiles::run];
-        const S start = bias ? bias[worker.channel] : S(0);
+        Number sums[Tiles::run];
+        const Number start = bias ? bias[worker.channel] : Number(0);
         BANTAM_CUDA_UNROLL
         for (int j = 0; j < Tiles::run; ++j) sums[j] = start;
         for (int ky = 0; ky < Tiles::kernel; ++ky) {
             if (!Taps::reaches(row, ky)) continue;
-            const S* line =
+            const Number* line =
                 shared.patch + (Taps::position(row, ky) * Tiles::patch_width + Taps::shift(begin)) * chunk + worker.c;
             BANTAM_CUDA_UNROLL
             for (int kx = 0; kx < Tiles::kernel; ++kx) {
-                const S weight = shared.weights[(ky * Tiles::kernel + kx) * chunk + worker.c];
+                const Number weight = shared.weights[(ky * Tiles::kernel + kx) * chunk + worker.c];
                 BANTAM_CUDA_UNROLL
                 for (int j = 0; j < Tiles::run; ++j)
                     if (Taps::reaches(j, kx)) sums[j] += line[Taps::position(j, kx) * chunk] * weight;
@@ -213,7 +217,7 @@ private:
             to + place.sample * Tiles::to_elements + (y * Tiles::to_width + x) * Tiles::channels + worker.channel;
         BANTAM_CUDA_UNROLL
         for (int j = 0; j < Tiles::run; ++j)
-            if (x + j < Tiles::to_width) first[j * Tiles::channels] = sums[j];
+            if (x + j < Tiles::to_width) first[j * Tiles::channels] = S(sums[j]);
     }
 };
 
@@ -222,12 +226,13 @@ private:
 template <class Taps, Shape Input, Shape Output, class S>
 struct DepthwiseWeightGradient {
     using Tiles = DepthwiseTiles<Taps, Input, Output, S>;
+    using Number = Arithmetic<S>;
     static constexpr int threads = Tiles::threads;
     static constexpr int chunk = Tiles::chunk;
     static constexpr int kernel = Tiles::kernel;
     static constexpr int taps = Tiles::taps;
     struct Shared {
-        S patch[Tiles::patch_pixels * chunk];
+        Number patch[Tiles::patch_pixels * chunk];
         double totals[kernel * threads];
     };
     /// A total a tap has to stay in a thread's registers.
@@ -285,25 +290,25 @@ struct DepthwiseWeightGradient {
 
 private:
     BANTAM_HOST_DEVICE void add_run(const typename Tiles::Place& place, const typename Tiles::Worker& worker, int run,
-                                    const S* patch, double* totals) const {
+                                    const Number* patch, double* totals) const {
         const int row = run / Tiles::across, begin = run % Tiles::across * Tiles::run;
         const int y = place.y + row, x = place.x + begin;
         if (y >= Tiles::to_height) return;
         const S* first =
             output_gradient + place.sample * Tiles::to_elements + (y * Tiles::to_width + x) * Tiles::channels +
             worker.channel;
-        S gradient[Tiles::run];
+        Number gradient[Tiles::run];
         BANTAM_CUDA_UNROLL
         for (int j = 0; j < Tiles::run; ++j)
-            gradient[j] = x + j < Tiles::to_width ? first[j * Tiles::channels] : S(0);
+            gradient[j] = x + j < Tiles::to_width ? Number(first[j * Tiles::channels]) : Number(0);
         BANTAM_CUDA_UNROLL
         for (int ky = 0; ky < kernel; ++ky) {
-            const S* line =
+            const Number* line =
                 patch + (Taps::position(row, ky) * Tiles::patch_width + Taps::shift(begin)) * chunk + worker.c;
             BANTAM_CUDA_UNROLL
             for (int kx = 0; kx < kernel; ++kx) {
-                // Short sums may be in S: they lose next to nothing before they join a double.
-                S sum{};
+                // Short sums may be in float: they lose next to nothing before they join a double.
+                Number sum{};
                 BANTAM_CUDA_UNROLL
                 for (int j = 0; j < Tiles::run; ++j) sum += gradient[j] * line[Taps::position(j, kx) * chunk];
                 totals[ky * kernel + kx] += static_cast<double>(sum);

@@ -14,6 +14,7 @@ namespace bantam::cuda {
 template <int Kernel, int Stride, ConvOptions Options, Shape Input, class S>
 struct Operation<DepthwiseConv2d<Kernel, Stride, Options>, Input, S> : OperationSizes {
     using Conv = DepthwiseConv2d<Kernel, Stride, Options>;
+    using Number = Arithmetic<S>;
     static constexpr Shape output = Conv::output_shape(Input);
     static constexpr std::int64_t channels = Input.channels;
     using Around = Windows<Input, output, Kernel, Stride, Conv::padding, Conv::dilation>;
@@ -29,42 +30,44 @@ struct Operation<DepthwiseConv2d<Kernel, Stride, Options>, Input, S> : Operation
     using WeightsInBlocks = DepthwiseWeightGradient<Forth, Input, output, S>;
 
     struct Forward {
-        const S *input, *weights;
+        const S* input;
+        const Number* weights;
         S* output_map;
         BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
             const std::int64_t row = i / channels, c = i % channels;
-            S sum = Conv::bias ? weights[weight_count + c] : S(0);
+            Number sum = Conv::bias ? weights[weight_count + c] : Number(0);
             for (std::int64_t tap = 0; tap < taps; ++tap)
                 if (const std::int64_t pixel = Around::pixel_under(row, tap); pixel >= 0)
                     sum += input[pixel * channels + c] * weights[c * taps + tap];
-            output_map[i] = sum;
+            output_map[i] = S(sum);
         }
     };
 
     struct InputGradient {
-        const S *output_gradient, *weights;
+        const S* output_gradient;
+        const Number* weights;
         S* input_gradient;
         BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
             const std::int64_t pixel = i / channels, c = i % channels;
-            S sum{};
+            Number sum{};
             for (std::int64_t tap = 0; tap < taps; ++tap)
                 if (const std::int64_t row = Around::pixel_over(pixel, tap); row >= 0)
                     sum += output_gradient[row * channels + c] * weights[c * taps + tap];
-            input_gradient[i] = sum;
+            input_gradient[i] = S(sum);
         }
     };
 
     /// What an output pixel adds to one element of the weight's gradient [channel][tap].
     struct WeightTerm {
         const S *input, *output_gradient;
-        BANTAM_HOST_DEVICE S operator()(std::int64_t row, std::int64_t index) const {
+        BANTAM_HOST_DEVICE Number operator()(std::int64_t row, std::int64_t index) const {
             const std::int64_t c = index / taps;
             const std::int64_t pixel = Around::pixel_under(row, index % taps);
-            return pixel < 0 ? S(0) : input[pixel * channels + c] * output_gradient[row * channels + c];
+            return pixel < 0 ? Number(0) : input[pixel * channels + c] * output_gradient[row * channels + c];
         }
     };
 
-    static const S* bias_of(const S* weights) { return Conv::bias ? weights + weight_count : nullptr; }
+    static const Number* bias_of(const Number* weights) { return Conv::bias ? weights + weight_count : nullptr; }
 
     static void forward(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* output_map, S*) {
         if constexpr (ForwardInBlocks::fit)
@@ -75,7 +78,7 @@ struct Operation<DepthwiseConv2d<Kernel, Stride, Options>, Input, S> : Operation
     }
 
     static void backward(const Pass<S>& pass, const Weights<S>& weights, const S* input, const S*,
-                         const S* output_gradient, S* input_gradient, S* parameter_gradient) {
+                         const S* output_gradient, S* input_gradient, Number* parameter_gradient) {
         if constexpr (WeightsInBlocks::fit) {
             const auto kernel = WeightsInBlocks::of(pass.count, input, output_gradient, pass.sums);
             run_blocks(pass, kernel.blocks(), kernel);
@@ -95,16 +98,16 @@ struct Operation<DepthwiseConv2d<Kernel, Stride, Options>, Input, S> : Operation
 
     // The same with one thread an element: for what does not fit into blocks, and what blocks are held against.
 
-    static void forward_by_element(const Pass<S>& pass, const S* weights, const S* input, S* output_map) {
+    static void forward_by_element(const Pass<S>& pass, const Number* weights, const S* input, S* output_map) {
         for_each_index(pass, pass.count * element_count(output), Forward{input, weights, output_map});
     }
-    static void input_gradient_by_element(const Pass<S>& pass, const S* weights, const S* output_gradient,
+    static void input_gradient_by_element(const Pass<S>& pass, const Number* weights, const S* output_gradient,
                                           S* input_gradient) {
         for_each_index(pass, pass.count * element_count(Input),
                        InputGradient{output_gradient, weights, input_gradient});
     }
     static void weight_gradient_by_element(const Pass<S>& pass, const S* input, const S* output_gradient,
-                                           S* weight_gradient) {
+                                           Number* weight_gradient) {
         sum_over_rows_by_element(*pass.execution, pass.count * pixels, weight_count,
                                  WeightTerm{input, output_gradient}, pass.sums, weight_gradient);
     }

@@ -20,7 +20,8 @@ struct Operation<Dropout<Percent>, Input, S> : OperationSizes {
         BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
             const bool kept =
                 random_uniform(*seed, stream, static_cast<std::uint64_t>(i)) >= Dropout<Percent>::probability;
-            to[i] = kept ? from[i] * S(1 / (1 - Dropout<Percent>::probability)) : S(0);
+            using Number = Arithmetic<S>;
+            to[i] = S(kept ? from[i] * Number(1 / (1 - Dropout<Percent>::probability)) : Number(0));
         }
     };
 
@@ -32,7 +33,7 @@ struct Operation<Dropout<Percent>, Input, S> : OperationSizes {
             copy_on_device(*pass.execution, input, elements, output);
     }
     static void backward(const Pass<S>& pass, const Weights<S>&, const S*, const S*, const S* output_gradient,
-                         S* input_gradient, S*) {
+                         S* input_gradient, Arithmetic<S>*) {
         if (input_gradient)
             for_each_index(pass, pass.count * element_count(Input),
                            Drop{output_gradient, input_gradient, pass.seed, pass.stream});

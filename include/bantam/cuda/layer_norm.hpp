@@ -11,77 +11,85 @@ namespace bantam::cuda {
 
 template <Shape Input, class S>
 struct Operation<LayerNorm, Input, S> : OperationSizes {
+    using Number = Arithmetic<S>;
     static constexpr std::int64_t channels = Input.channels;
     static constexpr std::int64_t sums = 2 * channels;
 
     /// Mean and 1 / √(variance + ε) of every row.
-    static constexpr std::int64_t saved_per_sample(bool) { return 2 * pixel_count(Input); }
+    static constexpr std::int64_t saved_per_sample(bool) {
+        return 2 * device::scalars_a_number<S> * pixel_count(Input);
+    }
 
     struct Statistics {
         const S* input;
-        S* saved;
+        Number* saved;
         BANTAM_HOST_DEVICE void operator()(std::int64_t row) const {
             const S* x = input + row * channels;
-            S mean{};
+            Number mean{};
             for (std::int64_t c = 0; c < channels; ++c) mean += x[c];
-            mean /= S(channels);
-            S variance{};
+            mean /= Number(channels);
+            Number variance{};
             for (std::int64_t c = 0; c < channels; ++c) variance += (x[c] - mean) * (x[c] - mean);
             saved[2 * row] = mean;
-            saved[2 * row + 1] = S(1) / std::sqrt(variance / S(channels) + S(LayerNorm::epsilon));
+            saved[2 * row + 1] = Number(1) / std::sqrt(variance / Number(channels) + Number(LayerNorm::epsilon));
         }
     };
     struct Normalise {
-        const S *input, *parameters, *saved;
+        const S* input;
+        const Number *parameters, *saved;
         S* output;
         BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
             const std::int64_t row = i / channels, c = i % channels;
-            const S normalised = (input[i] - saved[2 * row]) * saved[2 * row + 1];
-            output[i] = normalised * parameters[c] + parameters[channels + c];
+            const Number normalised = (input[i] - saved[2 * row]) * saved[2 * row + 1];
+            output[i] = S(normalised * parameters[c] + parameters[channels + c]);
         }
     };
     /// What an element adds to the gradients of weight and bias.
     struct ParameterTerm {
-        const S *input, *output_gradient, *saved;
-        BANTAM_HOST_DEVICE Values<S, 2> operator()(std::int64_t row, std::int64_t c) const {
+        const S *input, *output_gradient;
+        const Number* saved;
+        BANTAM_HOST_DEVICE Values<Number, 2> operator()(std::int64_t row, std::int64_t c) const {
             const std::int64_t i = row * channels + c;
-            const S gradient = output_gradient[i];
+            const Number gradient = output_gradient[i];
             return {{gradient * (input[i] - saved[2 * row]) * saved[2 * row + 1], gradient}};
         }
     };
     struct InputGradient {
-        const S *input, *output_gradient, *parameters, *saved;
+        const S *input, *output_gradient;
+        const Number *parameters, *saved;
         S* input_gradient;
         BANTAM_HOST_DEVICE void operator()(std::int64_t row) const {
-            const S mean = saved[2 * row], inverse = saved[2 * row + 1];
+            const Number mean = saved[2 * row], inverse = saved[2 * row + 1];
             const S *x = input + row * channels, *gradient = output_gradient + row * channels;
-            S sum{}, slope{};
+            Number sum{}, slope{};
             for (std::int64_t c = 0; c < channels; ++c) {
-                const S scaled = gradient[c] * parameters[c];
+                const Number scaled = gradient[c] * parameters[c];
                 sum += scaled;
                 slope += scaled * (x[c] - mean) * inverse;
             }
-            sum /= S(channels);
-            slope /= S(channels);
+            sum /= Number(channels);
+            slope /= Number(channels);
             for (std::int64_t c = 0; c < channels; ++c)
                 input_gradient[row * channels + c] =
-                    (gradient[c] * parameters[c] - sum - (x[c] - mean) * inverse * slope) * inverse;
+                    S((gradient[c] * parameters[c] - sum - (x[c] - mean) * inverse * slope) * inverse);
         }
     };
 
     static void forward(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* output, S* saved) {
         const std::int64_t rows = pass.count * pixel_count(Input);
-        for_each_index(pass, rows, Statistics{input, saved});
-        for_each_index(pass, rows * channels, Normalise{input, weights.parameters, saved, output});
+        auto* statistics = reinterpret_cast<Number*>(saved);
+        for_each_index(pass, rows, Statistics{input, statistics});
+        for_each_index(pass, rows * channels, Normalise{input, weights.parameters, statistics, output});
     }
     static void backward(const Pass<S>& pass, const Weights<S>& weights, const S* input, const S* saved,
-                         const S* output_gradient, S* input_gradient, S* parameter_gradient) {
+                         const S* output_gradient, S* input_gradient, Number* parameter_gradient) {
         const std::int64_t rows = pass.count * pixel_count(Input);
-        sum_over_rows(pass, rows, channels, ParameterTerm{input, output_gradient, saved}, pass.sums,
+        const auto* statistics = reinterpret_cast<const Number*>(saved);
+        sum_over_rows(pass, rows, channels, ParameterTerm{input, output_gradient, statistics}, pass.sums,
                       parameter_gradient);
         if (input_gradient)
             for_each_index(pass, rows,
-                           InputGradient{input, output_gradient, weights.parameters, saved, input_gradient});
+                           InputGradient{input, output_gradient, weights.parameters, statistics, input_gradient});
     }
 };
 

@@ -4,6 +4,7 @@
 #include <bantam/cuda/operation.hpp>
 
 #include <cstdint>
+#include <type_traits>
 
 namespace bantam::cuda {
 
@@ -20,11 +21,11 @@ struct Factor {
 namespace detail {
 
 /// One element of a product, summed in double in order: what the library's products are held against.
-template <class S>
+template <class S, class Result>
 struct ProductElement {
     Factor<S> a, b;
     std::int64_t n, k;
-    S* c;
+    Result* c;
     std::int64_t c_stride;
     bool accumulate;
     BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
@@ -36,8 +37,8 @@ struct ProductElement {
                 b.transposed == Transposed::yes ? b.values[column * b.stride + t] : b.values[t * b.stride + column];
             sum += static_cast<double>(left) * static_cast<double>(right);
         }
-        S& to = c[row * c_stride + column];
-        to = static_cast<S>(accumulate ? static_cast<double>(to) + sum : sum);
+        Result& to = c[row * c_stride + column];
+        to = Result(static_cast<Arithmetic<Result>>(accumulate ? static_cast<double>(to) + sum : sum));
     }
 };
 
@@ -52,27 +53,53 @@ inline cublasStatus_t gemm(cublasHandle_t blas, cublasOperation_t a_as, cublasOp
                            const double* keep, double* c, int c_stride) {
     return cublasDgemm(blas, a_as, b_as, m, n, k, one, a, a_stride, b, b_stride, keep, c, c_stride);
 }
+/// Factors in bf16, summed in float, into either.
+template <class Result>
+cublasStatus_t gemm(cublasHandle_t blas, cublasOperation_t a_as, cublasOperation_t b_as, int m, int n, int k,
+                    const float* one, const Bfloat16* a, int a_stride, const Bfloat16* b, int b_stride,
+                    const float* keep, Result* c, int c_stride) {
+    constexpr cudaDataType_t result = std::is_same_v<Result, Bfloat16> ? CUDA_R_16BF : CUDA_R_32F;
+    return cublasGemmEx(blas, a_as, b_as, m, n, k, one, a, CUDA_R_16BF, a_stride, b, CUDA_R_16BF, b_stride, keep, c,
+                        result, c_stride, CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT);
+}
 #endif
 
 }  // namespace detail
 
-/// The product made element by element, on every device.
+/// Scratch that `as_factor` needs for so many weights.
 template <class S>
-void multiply_by_element(const Pass<S>& pass, std::int64_t m, std::int64_t n, std::int64_t k, const Factor<S>& a,
-                         const Factor<S>& b, S* c, std::int64_t c_stride, bool accumulate = false) {
-    for_each_index(pass, m * n, detail::ProductElement<S>{a, b, n, k, c, c_stride, accumulate});
+constexpr std::int64_t factor_scratch(std::int64_t weights) {
+    return std::is_same_v<S, Arithmetic<S>> ? 0 : weights;
 }
 
-/// C[M×N] = A[M×K] · B[K×N], or added to C; cuBLAS where there is one.
+/// `count` weights as a product takes them: as they are, or rounded to `S` in `pass.scratch`.
 template <class S>
+const S* as_factor(const Pass<S>& pass, std::int64_t count, const Arithmetic<S>* weights) {
+    if constexpr (std::is_same_v<S, Arithmetic<S>>) {
+        return weights;
+    } else {
+        for_each_index(pass, count, Convert<Arithmetic<S>, S>{weights, pass.scratch});
+        return pass.scratch;
+    }
+}
+
+/// The product made element by element, on every device.
+template <class S, class Result>
+void multiply_by_element(const Pass<S>& pass, std::int64_t m, std::int64_t n, std::int64_t k, const Factor<S>& a,
+                         const Factor<S>& b, Result* c, std::int64_t c_stride, bool accumulate = false) {
+    for_each_index(pass, m * n, detail::ProductElement<S, Result>{a, b, n, k, c, c_stride, accumulate});
+}
+
+/// C[M×N] = A[M×K] · B[K×N], or added to C, which holds S or Arithmetic<S>; cuBLAS where there is one.
+template <class S, class Result>
 void multiply(const Pass<S>& pass, std::int64_t m, std::int64_t n, std::int64_t k, const Factor<S>& a,
-              const Factor<S>& b, S* c, std::int64_t c_stride, bool accumulate = false) {
+              const Factor<S>& b, Result* c, std::int64_t c_stride, bool accumulate = false) {
 #ifdef __CUDACC__
     // cuBLAS counts by columns: to it our row-major matrices are their transposes, and Cᵀ = Bᵀ · Aᵀ.
     const auto as = [](const Factor<S>& factor) {
         return factor.transposed == Transposed::yes ? CUBLAS_OP_T : CUBLAS_OP_N;
     };
-    const S one{1}, keep{accumulate ? S{1} : S{0}};
+    const Arithmetic<S> one{1}, keep = accumulate ? one : Arithmetic<S>{0};
     BANTAM_CUDA_CHECK(detail::gemm(pass.execution->blas(), as(b), as(a), static_cast<int>(n), static_cast<int>(m),
                                    static_cast<int>(k), &one, b.values, static_cast<int>(b.stride), a.values,
                                    static_cast<int>(a.stride), &keep, c, static_cast<int>(c_stride)));

@@ -11,17 +11,21 @@
 #include <memory>
 #include <new>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 namespace bantam::cuda {
 
 /// A network with its numbers on a GPU: what `cpu::Model` is on the CPU. Every pointer that passes take
-/// is one to the device's memory.
+/// is one to the device's memory. `S` is what activations are kept in between the layers. Where that is Bfloat16,
+/// all that goes in and out is float: weights, statistics and their gradients are never rounded, the input, logits
+/// and their gradients are rounded inside.
 template <class Net, class S = float>
 class Model {
 public:
     using Scalar = S;
+    using Number = Arithmetic<S>;
     using Program = Chain<typename Net::Layers, Net::input, S>;
     static constexpr std::int64_t input_elements = element_count(input_shape<Net>);
     static constexpr std::int64_t output_elements = element_count(output_shape<Net>);
@@ -35,24 +39,24 @@ public:
 
     const Execution& execution() const { return *execution_; }
     /// Trainable parameters in the order of `tensor_table`, and running statistics likewise.
-    S* parameters() { return parameters_.data(); }
-    S* statistics() { return statistics_.data(); }
+    Number* parameters() { return parameters_.data(); }
+    Number* statistics() { return statistics_.data(); }
 
     /// The host's copy of both.
-    std::vector<S> read_parameters() const { return read(parameters_, trainable_parameters<Net>); }
-    std::vector<S> read_statistics() const { return read(statistics_, non_trainable_parameters<Net>); }
-    void write_parameters(const S* from) {
+    std::vector<Number> read_parameters() const { return read(parameters_, trainable_parameters<Net>); }
+    std::vector<Number> read_statistics() const { return read(statistics_, non_trainable_parameters<Net>); }
+    void write_parameters(const Number* from) {
         copy_to_device(*execution_, from, trainable_parameters<Net>, parameters_.data());
     }
-    void write_statistics(const S* from) {
+    void write_statistics(const Number* from) {
         copy_to_device(*execution_, from, non_trainable_parameters<Net>, statistics_.data());
     }
 
     /// Fresh random weights: the bits that `cpu::Model` gets of the same seed.
     void initialise(std::uint64_t seed) {
-        std::vector<S> parameters(static_cast<std::size_t>(trainable_parameters<Net>));
-        std::vector<S> statistics(static_cast<std::size_t>(non_trainable_parameters<Net>));
-        initialise_tensors<Net, S>(seed, parameters, statistics);
+        std::vector<Number> parameters(static_cast<std::size_t>(trainable_parameters<Net>));
+        std::vector<Number> statistics(static_cast<std::size_t>(non_trainable_parameters<Net>));
+        initialise_tensors<Net, Number>(seed, parameters, statistics);
         write_parameters(parameters.data());
         write_statistics(statistics.data());
     }
@@ -76,28 +80,68 @@ public:
 
     /// Forward pass in training mode: batch statistics, dropout drawn from `*seed` on the device, running
     /// statistics moved. The input must stay until `backward`.
-    void forward(const S* input, std::int64_t count, const std::uint64_t* seed, S* logits) {
+    void forward(const Number* input, std::int64_t count, const std::uint64_t* seed, Number* logits) {
         pass_ = prepared(count, true);
         pass_.seed = seed;
-        input_ = input;
-        Program::forward(pass_, weights(), input, logits, saved_.data());
+        input_ = run(pass_, input, logits);
     }
 
     /// Backward pass of the batch that `forward` saw: writes dL/dparameters, and dL/dinput where asked.
-    void backward(const S* logits_gradient, S* parameter_gradient, S* input_gradient = nullptr) {
-        Program::backward(pass_, weights(), input_, saved_.data(), logits_gradient, input_gradient,
-                          parameter_gradient);
+    void backward(const Number* logits_gradient, Number* parameter_gradient, Number* input_gradient = nullptr) {
+        if constexpr (rounds) {
+            const Edges at = edges(pass_);
+            convert(pass_.count * output_elements, logits_gradient, at.logits_gradient);
+            Program::backward(pass_, weights(), input_, saved_.data(), at.logits_gradient,
+                              input_gradient ? at.input_gradient : nullptr, parameter_gradient);
+            if (input_gradient) convert(pass_.count * input_elements, at.input_gradient, input_gradient);
+        } else {
+            Program::backward(pass_, weights(), input_, saved_.data(), logits_gradient, input_gradient,
+                              parameter_gradient);
+        }
     }
 
     /// Forward pass in inference mode: running statistics, no dropout.
-    void infer(const S* input, std::int64_t count, S* logits) {
-        const Pass<S> pass = prepared(count, false);
-        Program::forward(pass, weights(), input, logits, saved_.data());
-    }
+    void infer(const Number* input, std::int64_t count, Number* logits) { run(prepared(count, false), input, logits); }
 
 private:
+    static constexpr bool rounds = !std::is_same_v<S, Number>;
+
+    // What the operations save, and behind it what is rounded of a batch.
     static std::int64_t saved_size(std::int64_t count, bool training) {
+        return saved_by_operations(count, training) +
+               (rounds ? (training ? 2 : 1) * count * (input_elements + output_elements) : 0);
+    }
+    static std::int64_t saved_by_operations(std::int64_t count, bool training) {
         return Program::saved_per_sample(training) * count + Program::saved_fixed(training);
+    }
+
+    /// A batch as `S`: the last two in training only.
+    struct Edges {
+        S *input, *logits, *logits_gradient, *input_gradient;
+    };
+    Edges edges(const Pass<S>& pass) {
+        S* input = saved_.data() + saved_by_operations(pass.count, pass.training);
+        S* logits = input + pass.count * input_elements;
+        S* logits_gradient = logits + pass.count * output_elements;
+        return {input, logits, logits_gradient, logits_gradient + pass.count * output_elements};
+    }
+    template <class From, class To>
+    void convert(std::int64_t size, const From* from, To* to) {
+        for_each_index(*execution_, size, Convert<From, To>{from, to});
+    }
+
+    /// Writes the logits; gives the input that the first layer saw.
+    const S* run(const Pass<S>& pass, const Number* input, Number* logits) {
+        if constexpr (rounds) {
+            const Edges at = edges(pass);
+            convert(pass.count * input_elements, input, at.input);
+            Program::forward(pass, weights(), at.input, at.logits, saved_.data());
+            convert(pass.count * output_elements, at.logits, logits);
+            return at.input;
+        } else {
+            Program::forward(pass, weights(), input, logits, saved_.data());
+            return input;
+        }
     }
 
     Pass<S> prepared(std::int64_t count, bool training) {
@@ -118,8 +162,8 @@ private:
         static_cast<void>(cudaGetLastError());
         std::size_t free = 0, total = 0;
         BANTAM_CUDA_CHECK(cudaMemGetInfo(&free, &total));
-        const std::int64_t fixed = (saved_size(0, training) + Program::scratch + Program::partials * max_parts) *
-                                       static_cast<std::int64_t>(sizeof(S)) +
+        const std::int64_t fixed = (saved_size(0, training) + Program::scratch) * static_cast<std::int64_t>(sizeof(S)) +
+                                   Program::partials * max_parts * static_cast<std::int64_t>(sizeof(Number)) +
                                    Program::sums * max_parts * static_cast<std::int64_t>(sizeof(double));
         const std::int64_t a_sample =
             (saved_size(1, training) - saved_size(0, training)) * static_cast<std::int64_t>(sizeof(S));
@@ -131,14 +175,15 @@ private:
 
     Weights<S> weights() { return {parameters_.data(), statistics_.data(), nullptr}; }
 
-    std::vector<S> read(const DeviceBuffer<S>& from, std::int64_t count) const {
-        std::vector<S> values(static_cast<std::size_t>(count));
+    std::vector<Number> read(const DeviceBuffer<Number>& from, std::int64_t count) const {
+        std::vector<Number> values(static_cast<std::size_t>(count));
         copy_to_host(*execution_, from.data(), count, values.data());
         return values;
     }
 
     std::shared_ptr<const Execution> execution_;
-    DeviceBuffer<S> parameters_, statistics_, saved_, scratch_, partials_;
+    DeviceBuffer<Number> parameters_, statistics_, partials_;
+    DeviceBuffer<S> saved_, scratch_;
     DeviceBuffer<double> sums_;
     Pass<S> pass_;
     const S* input_ = nullptr;

@@ -23,13 +23,14 @@ struct Pass {
     const std::uint64_t* seed = nullptr;  ///< randomness of this step, on the device
     std::uint64_t stream = 0;  ///< randomness of this layer
     S* scratch = nullptr;      ///< `Operation::scratch` scalars
-    S* partials = nullptr;     ///< `Operation::partials` scalars, `max_parts` times
+    Arithmetic<S>* partials = nullptr;  ///< `Operation::partials` numbers, `max_parts` times
     double* sums = nullptr;    ///< `Operation::sums` doubles, `max_parts` times
     device::StageClock* clock = nullptr;
     const Execution* execution = nullptr;
 };
 
-/// How `L` runs on an `Input` shape: the interface of `cpu::Operation` with buffers on the device.
+/// How `L` runs on an `Input` shape: the interface of `cpu::Operation` with buffers on the device. Activations and
+/// their gradients are kept as `S`; what is computed, weights, statistics and their gradients are Arithmetic<S>.
 template <class L, Shape Input, class S>
 struct Operation;
 
@@ -44,6 +45,14 @@ template <class S, class Kernel>
 void run_blocks(const Pass<S>& pass, std::int64_t count, const Kernel& kernel) {
     run_blocks(*pass.execution, count, kernel);
 }
+
+/// to[i] = from[i], rounded where `To` is the narrower type.
+template <class From, class To>
+struct Convert {
+    const From* from;
+    To* to;
+    BANTAM_HOST_DEVICE void operator()(std::int64_t i) const { to[i] = To(from[i]); }
+};
 
 /// See rows.hpp.
 template <class S, class Total, class Term, class Result>

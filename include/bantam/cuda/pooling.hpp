@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <type_traits>
 
 namespace bantam::cuda {
 
@@ -14,44 +15,46 @@ template <int Kernel, int Stride, int Padding, Shape Input, class S>
 struct Operation<MaxPool2d<Kernel, Stride, Padding>, Input, S> : OperationSizes {
     static constexpr Shape output_shape = MaxPool2d<Kernel, Stride, Padding>::output_shape(Input);
     using Around = Windows<Input, output_shape, Kernel, Stride, Padding, 1>;
+    using Number = Arithmetic<S>;
     static constexpr std::int64_t channels = Input.channels;
     static constexpr std::int64_t outputs = element_count(output_shape);
+    static_assert(Around::taps <= 256 || !std::is_same_v<S, Bfloat16>, "bf16 counts no further than to 256");
 
     /// The winning tap of every output.
     static constexpr std::int64_t saved_per_sample(bool training) { return training ? outputs : 0; }
 
     struct Forward {
-        static constexpr S lowest = -std::numeric_limits<S>::infinity();
+        static constexpr Number lowest = -std::numeric_limits<Number>::infinity();
         const S* input;
         S *output, *winners;  // winners may be null
         BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
-            S best = lowest;
+            Number best = lowest;
             std::int64_t winner = 0;
             for (std::int64_t tap = 0; tap < Around::taps; ++tap) {
                 const std::int64_t pixel = Around::pixel_under(i / channels, tap);
                 if (pixel < 0) continue;
-                const S value = input[pixel * channels + i % channels];
+                const Number value = input[pixel * channels + i % channels];
                 // The first of equals wins, as in PyTorch; a NaN wins so that it is not hidden.
                 if (value > best || value != value) {
                     best = value;
                     winner = tap;
                 }
             }
-            output[i] = best;
-            if (winners) winners[i] = S(winner);
+            output[i] = S(best);
+            if (winners) winners[i] = S(Number(winner));
         }
     };
     struct Backward {
         const S *winners, *output_gradient;
         S* input_gradient;
         BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
-            S sum{};
+            Arithmetic<S> sum{};
             for (std::int64_t tap = 0; tap < Around::taps; ++tap) {
                 const std::int64_t pixel = Around::pixel_over(i / channels, tap);
                 const std::int64_t from = pixel * channels + i % channels;
-                if (pixel >= 0 && winners[from] == S(tap)) sum += output_gradient[from];
+                if (pixel >= 0 && winners[from] == Number(tap)) sum += output_gradient[from];
             }
-            input_gradient[i] = sum;
+            input_gradient[i] = S(sum);
         }
     };
 
@@ -59,7 +62,7 @@ struct Operation<MaxPool2d<Kernel, Stride, Padding>, Input, S> : OperationSizes 
         for_each_index(pass, pass.count * outputs, Forward{input, output, pass.training ? winners : nullptr});
     }
     static void backward(const Pass<S>& pass, const Weights<S>&, const S*, const S* winners, const S* output_gradient,
-                         S* input_gradient, S*) {
+                         S* input_gradient, Arithmetic<S>*) {
         if (input_gradient)
             for_each_index(pass, pass.count * element_count(Input),
                            Backward{winners, output_gradient, input_gradient});
@@ -78,13 +81,13 @@ struct Operation<AvgPool2d<Kernel, Stride, Padding>, Input, S> : OperationSizes 
         const S* from;
         S* to;
         BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
-            S sum{};
+            Arithmetic<S> sum{};
             for (std::int64_t tap = 0; tap < Around::taps; ++tap) {
                 const std::int64_t pixel =
                     Back ? Around::pixel_over(i / channels, tap) : Around::pixel_under(i / channels, tap);
                 if (pixel >= 0) sum += from[pixel * channels + i % channels];
             }
-            to[i] = sum * S(1.0 / (Kernel * Kernel));
+            to[i] = S(sum * Arithmetic<S>(1.0 / (Kernel * Kernel)));
         }
     };
 
@@ -92,7 +95,7 @@ struct Operation<AvgPool2d<Kernel, Stride, Padding>, Input, S> : OperationSizes 
         for_each_index(pass, pass.count * element_count(output_shape), Share<false>{input, output});
     }
     static void backward(const Pass<S>& pass, const Weights<S>&, const S*, const S*, const S* output_gradient,
-                         S* input_gradient, S*) {
+                         S* input_gradient, Arithmetic<S>*) {
         if (input_gradient)
             for_each_index(pass, pass.count * element_count(Input), Share<true>{output_gradient, input_gradient});
     }
@@ -102,23 +105,23 @@ template <Shape Input, class S>
 struct Operation<GlobalAveragePool, Input, S> : OperationSizes {
     static constexpr std::int64_t channels = Input.channels;
     static constexpr std::int64_t pixels = pixel_count(Input);
+    static constexpr auto share = Arithmetic<S>(1.0 / static_cast<double>(pixels));
 
     struct Forward {
         const S* input;
         S* output;
         BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
             const S* first = input + i / channels * pixels * channels + i % channels;
-            S sum{};
+            Arithmetic<S> sum{};
             for (std::int64_t pixel = 0; pixel < pixels; ++pixel) sum += first[pixel * channels];
-            output[i] = sum * S(1.0 / static_cast<double>(pixels));
+            output[i] = S(sum * share);
         }
     };
     struct Backward {
         const S* output_gradient;
         S* input_gradient;
         BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
-            input_gradient[i] = output_gradient[i / (pixels * channels) * channels + i % channels] *
-                                S(1.0 / static_cast<double>(pixels));
+            input_gradient[i] = S(output_gradient[i / (pixels * channels) * channels + i % channels] * share);
         }
     };
 
@@ -126,7 +129,7 @@ struct Operation<GlobalAveragePool, Input, S> : OperationSizes {
         for_each_index(pass, pass.count * channels, Forward{input, output});
     }
     static void backward(const Pass<S>& pass, const Weights<S>&, const S*, const S*, const S* output_gradient,
-                         S* input_gradient, S*) {
+                         S* input_gradient, Arithmetic<S>*) {
         if (input_gradient)
             for_each_index(pass, pass.count * element_count(Input), Backward{output_gradient, input_gradient});
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/core/bfloat16.hpp>
 #include <bantam/core/host_device.hpp>
 #include <bantam/cuda/blocks.hpp>
 #include <bantam/cuda/execution.hpp>
@@ -173,7 +174,7 @@ struct WriteRows {
             S values[at_once]{};
             BANTAM_CUDA_UNROLL
             for (int j = 0; j < at_once; ++j)
-                if (row + j * columns.lanes < rows) values[j] = value_of(row + j * columns.lanes);
+                if (row + j * columns.lanes < rows) values[j] = S(value_of(row + j * columns.lanes));
             BANTAM_CUDA_UNROLL
             for (int j = 0; j < at_once; ++j)
                 if (row + j * columns.lanes < rows)
@@ -187,7 +188,7 @@ template <class S>
 struct RowElement {
     const S* values;
     std::int64_t stride;
-    BANTAM_HOST_DEVICE S operator()(std::int64_t row, std::int64_t index) const {
+    BANTAM_HOST_DEVICE Arithmetic<S> operator()(std::int64_t row, std::int64_t index) const {
         return values[row * stride + index];
     }
 };

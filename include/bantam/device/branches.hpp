@@ -37,16 +37,16 @@ struct BranchesOperation<Backend, Branches<Forking, Joining, Paths...>, Input, S
     static constexpr std::int64_t largest_output = [] {
         std::int64_t largest = 0;
         for (Shape shape : shapes) largest = std::max(largest, element_count(shape));
-        return largest;
+        return whole_numbers<S>(largest);
     }();
     // Workspace: every path's share of a split input and its chain's workspace, then one path's output,
     // and on the way back one path's output gradient (in the same place) and input gradient.
     static constexpr std::int64_t path_per_sample(std::int64_t chain) {
-        return chain + (splits ? element_count(path_input) : 0);
+        return chain + (splits ? whole_numbers<S>(element_count(path_input)) : 0);
     }
     static constexpr std::int64_t saved_per_sample(bool training) {
         return (path_per_sample(PathChain<Paths>::saved_per_sample(training)) + ...) + largest_output +
-               (training ? element_count(path_input) : 0);
+               (training ? whole_numbers<S>(element_count(path_input)) : 0);
     }
     static constexpr std::int64_t saved_fixed(bool training) {
         return (PathChain<Paths>::saved_fixed(training) + ...);
@@ -94,7 +94,8 @@ struct BranchesOperation<Backend, Branches<Forking, Joining, Paths...>, Input, S
         return own;
     }
 
-    static constexpr S share = Joining == Join::mean ? S(1.0 / static_cast<double>(count)) : S(1);
+    using Number = Arithmetic<S>;
+    static constexpr Number share = Joining == Join::mean ? Number(1.0 / static_cast<double>(count)) : Number(1);
 
     static void forward(const Pass& pass, const Weights<S>& weights, const S* input, S* output, S* saved) {
         S* path_output = saved + workspace(pass, count);
@@ -111,7 +112,7 @@ struct BranchesOperation<Backend, Branches<Forking, Joining, Paths...>, Input, S
         if constexpr (splits) {
             constexpr std::int64_t channels = path_input.channels;
             S* slice = own_saved;
-            own_saved += pass.count * element_count(path_input);
+            own_saved += path_per_sample(0) * pass.count;
             Backend::template copy_channels<channels>(pass, pixel_count(Input),
                                                       input + static_cast<std::int64_t>(i) * channels, Input.channels,
                                                       slice, channels);
@@ -128,7 +129,7 @@ struct BranchesOperation<Backend, Branches<Forking, Joining, Paths...>, Input, S
     }
 
     static void backward(const Pass& pass, const Weights<S>& weights, const S* input, S* saved,
-                         const S* output_gradient, S* input_gradient, S* parameter_gradient) {
+                         const S* output_gradient, S* input_gradient, Arithmetic<S>* parameter_gradient) {
         [&]<std::size_t... Is>(std::index_sequence<Is...>) {
             (backward_path<PathChain<Paths>, Is>(pass, weights, input, saved, output_gradient, input_gradient,
                                                  parameter_gradient),
@@ -138,12 +139,12 @@ struct BranchesOperation<Backend, Branches<Forking, Joining, Paths...>, Input, S
 
     template <class Own, std::size_t i>
     static void backward_path(const Pass& pass, const Weights<S>& weights, const S* input, S* saved,
-                              const S* output_gradient, S* input_gradient, S* parameter_gradient) {
+                              const S* output_gradient, S* input_gradient, Arithmetic<S>* parameter_gradient) {
         S* path_output_gradient = saved + workspace(pass, count);
         S* path_input_gradient = path_output_gradient + largest_output * pass.count;
         S* own_saved = saved + workspace(pass, i);
         const S* own_input = splits ? own_saved : input;
-        if constexpr (splits) own_saved += pass.count * element_count(path_input);
+        if constexpr (splits) own_saved += path_per_sample(0) * pass.count;
         if constexpr (Joining == Join::concatenate) {
             constexpr std::int64_t channels = shapes[i].channels;
             Backend::template copy_channels<channels>(pass, pixel_count(output_shape),
@@ -161,7 +162,7 @@ struct BranchesOperation<Backend, Branches<Forking, Joining, Paths...>, Input, S
                 pass, pixel_count(Input), path_input_gradient, channels,
                 input_gradient + static_cast<std::int64_t>(i) * channels, Input.channels);
         } else {
-            Backend::accumulate(pass, i == 0, S(1), element_count(Input), path_input_gradient, input_gradient);
+            Backend::accumulate(pass, i == 0, Number(1), element_count(Input), path_input_gradient, input_gradient);
         }
     }
 };

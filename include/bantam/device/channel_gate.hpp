@@ -24,13 +24,16 @@ struct ChannelGateOperation<Backend, ChannelGate<Ls...>, Input, S> : OperationSi
     static constexpr std::int64_t sums = Body::sums;
 
     // Workspace: the gate, its gradient, the gradient that comes back through the body, the body's own.
+    static constexpr std::int64_t own_per_sample(bool training) {
+        return whole_numbers<S>(channels + (training ? channels + elements : 0));
+    }
     static constexpr std::int64_t saved_per_sample(bool training) {
-        return channels + (training ? channels + elements : 0) + Body::saved_per_sample(training);
+        return own_per_sample(training) + Body::saved_per_sample(training);
     }
     static constexpr std::int64_t saved_fixed(bool training) { return Body::saved_fixed(training); }
 
     static S* body_saved(const Pass& pass, S* saved) {
-        return saved + (channels + (pass.training ? channels + elements : 0)) * pass.count;
+        return saved + own_per_sample(pass.training) * pass.count;
     }
 
     static void prepare(const S* parameters, S* panels) { Body::prepare(parameters, panels); }
@@ -42,7 +45,7 @@ struct ChannelGateOperation<Backend, ChannelGate<Ls...>, Input, S> : OperationSi
     }
 
     static void backward(const Pass& pass, const Weights<S>& weights, const S* input, S* saved,
-                         const S* output_gradient, S* input_gradient, S* parameter_gradient) {
+                         const S* output_gradient, S* input_gradient, Arithmetic<S>* parameter_gradient) {
         const S* gate = saved;
         S* gate_gradient = saved + channels * pass.count;
         S* body_gradient = gate_gradient + channels * pass.count;

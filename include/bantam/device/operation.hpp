@@ -1,17 +1,29 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/core/bfloat16.hpp>
+
 #include <cstdint>
 
 namespace bantam::device {
 
-/// Where an operation finds its tensors.
+/// Where an operation on activations of type `S` finds its tensors.
 template <class S>
 struct Weights {
-    const S* parameters = nullptr;  ///< trainable, in the order of the layer's tensor list
-    S* statistics = nullptr;        ///< not trainable, likewise
-    const S* packed = nullptr;      ///< what `prepare` made of the parameters
+    const Arithmetic<S>* parameters = nullptr;  ///< trainable, in the order of the layer's tensor list
+    Arithmetic<S>* statistics = nullptr;        ///< not trainable, likewise
+    const Arithmetic<S>* packed = nullptr;      ///< what `prepare` made of the parameters
 };
+
+/// How many `S` take the room of one number that is computed in.
+template <class S>
+inline constexpr std::int64_t scalars_a_number = sizeof(Arithmetic<S>) / sizeof(S);
+
+/// `scalars` of S, and as many more as leave room for whole numbers: what lies behind them is aligned for both.
+template <class S>
+constexpr std::int64_t whole_numbers(std::int64_t scalars) {
+    return (scalars + scalars_a_number<S> - 1) / scalars_a_number<S> * scalars_a_number<S>;
+}
 
 /// Sizes that an operation states, with the answers of one that needs nothing.
 struct OperationSizes {

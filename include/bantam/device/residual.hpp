@@ -38,10 +38,10 @@ struct ResidualOperation<Backend, ResidualBlock<Body, Shortcut, Scaled>, Input, 
 
     // Workspace: the body's, the shortcut's, then one output kept for the scale's gradient or to be
     // added, then a gradient on its way.
-    static constexpr bool keeps_output = !plain || Scaled == Scale::body;
+    static constexpr std::int64_t kept_per_sample = !plain || Scaled == Scale::body ? whole_numbers<S>(out) : 0;
     static constexpr std::int64_t saved_per_sample(bool training) {
         return BodyChain::saved_per_sample(training) + ShortcutChain::saved_per_sample(training) +
-               (keeps_output ? out : 0) + (training ? std::max(in, out) : 0);
+               kept_per_sample + (training ? whole_numbers<S>(std::max(in, out)) : 0);
     }
     static constexpr std::int64_t saved_fixed(bool training) {
         return BodyChain::saved_fixed(training) + ShortcutChain::saved_fixed(training);
@@ -60,7 +60,7 @@ struct ResidualOperation<Backend, ResidualBlock<Body, Shortcut, Scaled>, Input, 
                           BodyChain::saved_fixed(pass.training);
         result.kept = result.shortcut + ShortcutChain::saved_per_sample(pass.training) * pass.count +
                       ShortcutChain::saved_fixed(pass.training);
-        result.gradient = result.kept + (keeps_output ? out * pass.count : 0);
+        result.gradient = result.kept + kept_per_sample * pass.count;
         return result;
     }
     static Pass shortcut_pass(const Pass& pass) {
@@ -72,7 +72,7 @@ struct ResidualOperation<Backend, ResidualBlock<Body, Shortcut, Scaled>, Input, 
         return {weights.parameters + body_trainable, weights.statistics + body_statistics,
                 weights.packed + BodyChain::packed};
     }
-    static const S* scale_of(const Weights<S>& weights) {
+    static const Arithmetic<S>* scale_of(const Weights<S>& weights) {
         return weights.parameters + body_trainable + shortcut_trainable;
     }
 
@@ -82,7 +82,7 @@ struct ResidualOperation<Backend, ResidualBlock<Body, Shortcut, Scaled>, Input, 
     }
 
     /// to = base + from · scale over the batch; `base` and `scale` may be null.
-    static void add(const Pass& pass, const S* base, const S* from, const S* scale, S* to) {
+    static void add(const Pass& pass, const S* base, const S* from, const Arithmetic<S>* scale, S* to) {
         Backend::template add_scaled<channels>(pass, pixel_count(output_shape), base, from, scale, to);
     }
 
@@ -103,7 +103,7 @@ struct ResidualOperation<Backend, ResidualBlock<Body, Shortcut, Scaled>, Input, 
     }
 
     static void backward(const Pass& pass, const Weights<S>& weights, const S* input, S* saved,
-                         const S* output_gradient, S* input_gradient, S* parameter_gradient) {
+                         const S* output_gradient, S* input_gradient, Arithmetic<S>* parameter_gradient) {
         const Parts at = parts(pass, saved);
         const S* body_gradient = output_gradient;
         if constexpr (Scaled == Scale::body) {

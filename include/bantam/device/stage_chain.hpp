@@ -65,7 +65,7 @@ template <class Backend, class S>
 struct StageChain<Backend, S, StageList<>> : OperationSizes {
     using Pass = typename Backend::template Pass<S>;
     static void forward(const Pass&, const Weights<S>&, const S*, S*, S*) {}
-    static void backward(const Pass&, const Weights<S>&, const S*, S*, const S*, S*, S*) {}
+    static void backward(const Pass&, const Weights<S>&, const S*, S*, const S*, S*, Arithmetic<S>*) {}
 };
 
 template <class Backend, class S, class... Stages>
@@ -84,21 +84,30 @@ struct StageChain<Backend, S, StageList<Stages...>> {
 
     /// Outputs between the stages; the last one goes to the caller.
     static constexpr std::array<std::int64_t, size> kept = [] {
-        std::array<std::int64_t, size> outputs{Stages::out...};
+        std::array<std::int64_t, size> outputs{whole_numbers<S>(Stages::out)...};
         outputs[size - 1] = 0;
         return outputs;
     }();
     static constexpr std::int64_t largest = *std::max_element(kept.begin(), kept.end());
 
+    /// What stage operation `Op` saves of a sample and of a batch; whatever lies behind it is aligned.
+    template <class Op>
+    static constexpr std::int64_t own_per_sample(bool training) {
+        return whole_numbers<S>(Op::saved_per_sample(training));
+    }
+    template <class Op>
+    static constexpr std::int64_t own_fixed(bool training) {
+        return whole_numbers<S>(Op::saved_fixed(training));
+    }
     static constexpr std::int64_t saved_per_sample(bool training) {
-        if (!training) return 2 * largest + std::max({Stages::OperationType::saved_per_sample(false)...});
+        if (!training) return 2 * largest + std::max({own_per_sample<typename Stages::OperationType>(false)...});
         std::int64_t total = 2 * largest;  // gradients between the stages take turns in two buffers
         for (std::int64_t output : kept) total += output;
-        return total + (Stages::OperationType::saved_per_sample(true) + ...);
+        return total + (own_per_sample<typename Stages::OperationType>(true) + ...);
     }
     static constexpr std::int64_t saved_fixed(bool training) {
-        if (!training) return std::max({Stages::OperationType::saved_fixed(false)...});
-        return (Stages::OperationType::saved_fixed(true) + ...);
+        if (!training) return std::max({own_fixed<typename Stages::OperationType>(false)...});
+        return (own_fixed<typename Stages::OperationType>(true) + ...);
     }
 
     /// Where the parts of a chain's workspace begin for a batch of `count`.
@@ -112,7 +121,8 @@ struct StageChain<Backend, S, StageList<Stages...>> {
         std::int64_t offset = 0;
         std::size_t i = 0;
         ((result.output[i] = offset, offset += kept[i] * count, result.saved[i] = offset,
-          offset += Stages::OperationType::saved_per_sample(true) * count + Stages::OperationType::saved_fixed(true),
+          offset += own_per_sample<typename Stages::OperationType>(true) * count +
+                    own_fixed<typename Stages::OperationType>(true),
           ++i),
          ...);
         result.gradients = offset;
@@ -173,7 +183,7 @@ struct StageChain<Backend, S, StageList<Stages...>> {
     }
 
     static void backward(const Pass& pass, const Weights<S>& weights, const S* input, S* saved,
-                         const S* output_gradient, S* input_gradient, S* parameter_gradient) {
+                         const S* output_gradient, S* input_gradient, Arithmetic<S>* parameter_gradient) {
         const Layout parts = layout(pass.count);
         const auto gradient_at = [&](std::size_t i) {  // with respect to stage i's output
             return saved + parts.gradients + static_cast<std::int64_t>(i % 2) * largest * pass.count;
