@@ -25,7 +25,8 @@ import time
 from compare_with_peers import ROOT, run, versions, write
 
 PICTURES = 10010  # 910 of each of the 11 classes
-VARIANTS = [(variant, precision) for variant in ("channels_last", "compile") for precision in ("float32", "tf32", "bf16")]
+PRECISIONS = ["float32", "tf32", "bf16"]
+VARIANTS = [(variant, precision) for variant in ("channels_last", "compile") for precision in PRECISIONS]
 
 # name, net, mode, the least and the hoped-for ratio
 GOALS = [
@@ -61,7 +62,8 @@ def measure(options, who, net, mode):
     flags = {"net": net, "mode": mode, "batch": 256, "steps": 50, "seconds": options.seconds}
     variant, precision = who
     if variant == "bantam":
-        program = [options.build / "bench" / "gpu_speed", *(["--allow-tf32"] if precision == "tf32" else [])]
+        program = [options.build / "bench" / "gpu_speed"]
+        flags["precision"] = precision
     else:
         program = [sys.executable, ROOT / "bench" / "peer_torch.py"]
         flags.update(variant=variant, precision=precision, device="cuda")
@@ -91,7 +93,7 @@ def main():
     for name, net, mode, least, hoped in GOALS:
         times = {}
         for _ in range(options.rounds):
-            for who in [("bantam", "float32"), ("bantam", "tf32"), *VARIANTS]:
+            for who in [*(("bantam", precision) for precision in PRECISIONS), *VARIANTS]:
                 result = measure(options, who, net, mode)
                 if "unavailable" in result:
                     details.append(f"- {name}: {' '.join(who)}: {result['unavailable']}")

@@ -76,30 +76,30 @@ private:
 };
 
 /// Times `steps` steps at once, since the host waits for an epoch and not for a step.
-template <class Net>
-GpuTiming time_training(const TimingOptions& options, std::int64_t steps, bool allow_tf32) {
+template <class Net, class Device, class Activation>
+GpuTiming time_training(const TimingOptions& options, std::int64_t steps, const std::string& precision) {
     TrainingOptions training;
     training.learning_rate = 0.01;
     training.weight_decay = 1e-4;
     training.warmup_epochs = 0;
     training.clip_norm = 0;
     training.averaging_decay = 0;
-    training.allow_tf32 = allow_tf32;
-    Trainer<Net, Cuda> trainer{training};
+    training.allow_tf32 = precision == "tf32";
+    Trainer<Net, Device> trainer{training};
     const NoiseOnGpu<Net> data{trainer.execution(), options.batch, steps};
     std::int64_t epoch = 0;
     GpuTiming timing;
     timing.calls = time_calls(options, [&] { trainer.train_epoch(data, epoch++, [](std::int64_t, std::int64_t) {}); });
     for (double& call : timing.calls) call /= static_cast<double>(steps);
-    timing.bytes = static_cast<double>(NumbersMoved<typename cuda::Model<Net>::Program>::count(true) * options.batch) *
-                   sizeof(float);
+    timing.bytes = static_cast<double>(NumbersMoved<typename cuda::Model<Net, Activation>::Program>::count(true) * options.batch) *
+                   sizeof(Activation);
     return timing;
 }
 
-template <class Net>
-GpuTiming time_inference(const TimingOptions& options, std::int64_t steps, bool allow_tf32) {
-    cuda::Model<Net> model;
-    model.execution().allow_tf32(allow_tf32);
+template <class Net, class Activation>
+GpuTiming time_inference(const TimingOptions& options, std::int64_t steps, const std::string& precision) {
+    cuda::Model<Net, Activation> model;
+    model.execution().allow_tf32(precision == "tf32");
     model.initialise(0);
     const RandomBatch batch = random_batch<Net>(options.batch);
     cuda::DeviceBuffer<float> pixels, logits;
@@ -112,15 +112,22 @@ GpuTiming time_inference(const TimingOptions& options, std::int64_t steps, bool 
         model.execution().wait();
     });
     for (double& call : timing.calls) call /= static_cast<double>(steps);
-    timing.bytes = static_cast<double>(NumbersMoved<typename cuda::Model<Net>::Program>::count(false) * options.batch) *
-                   sizeof(float);
+    timing.bytes = static_cast<double>(NumbersMoved<typename cuda::Model<Net, Activation>::Program>::count(false) * options.batch) *
+                   sizeof(Activation);
     return timing;
 }
 
 template <class Net>
-GpuTiming time_net(const TimingOptions& options, std::int64_t steps, bool allow_tf32) {
-    return options.mode == "training" ? time_training<Net>(options, steps, allow_tf32)
-                                      : time_inference<Net>(options, steps, allow_tf32);
+GpuTiming time_chosen_inference(const TimingOptions& options, std::int64_t steps, const std::string& precision) {
+    return precision == "bf16" ? time_inference<Net, Bfloat16>(options, steps, precision)
+                               : time_inference<Net, float>(options, steps, precision);
+}
+
+template <class Net>
+GpuTiming time_net(const TimingOptions& options, std::int64_t steps, const std::string& precision) {
+    if (options.mode != "training") return time_chosen_inference<Net>(options, steps, precision);
+    return precision == "bf16" ? time_training<Net, CudaBfloat16, Bfloat16>(options, steps, precision)
+                               : time_training<Net, Cuda, float>(options, steps, precision);
 }
 
 /// What a copy within the GPU's memory reads and writes.
@@ -137,19 +144,19 @@ double gigabytes_per_second() {
     return 2.0 * size * sizeof(float) / median(times) / 1e6;
 }
 
-void run(const TimingOptions& options, std::int64_t steps, bool allow_tf32) {
+void run(const TimingOptions& options, std::int64_t steps, const std::string& precision) {
     GpuTiming timing;
-    if (options.net == "mobile-98k") timing = time_net<Mobile98k<11>>(options, steps, allow_tf32);
-    if (options.net == "tiniest-97k") timing = time_net<Tiniest97k<10>>(options, steps, allow_tf32);
+    if (options.net == "mobile-98k") timing = time_net<Mobile98k<11>>(options, steps, precision);
+    if (options.net == "tiniest-97k") timing = time_net<Tiniest97k<10>>(options, steps, precision);
     if (options.net == "resnet18") {
         if (options.mode != "inference") throw Error{"of resnet18 inference alone is timed; use --mode inference"};
-        timing = time_inference<ResNet18<10>>(options, steps, allow_tf32);
+        timing = time_chosen_inference<ResNet18<10>>(options, steps, precision);
     }
     const double middle = median(timing.calls), bandwidth = gigabytes_per_second();
-    fmt::print("{{\"net\": \"{}\", \"mode\": \"{}\", \"batch\": {}, \"tf32\": {}, \"repeats\": {}, \"median_ms\": {:.4f}, "
+    fmt::print("{{\"net\": \"{}\", \"mode\": \"{}\", \"batch\": {}, \"precision\": \"{}\", \"repeats\": {}, \"median_ms\": {:.4f}, "
                "\"best_ms\": {:.4f}, \"images_per_second\": {:.2f}, \"copy_gb_per_second\": {:.1f}, "
                "\"share_of_bandwidth_bound\": {:.4f}}}\n",
-               options.net, options.mode, options.batch, allow_tf32, timing.calls.size(), middle,
+               options.net, options.mode, options.batch, precision, timing.calls.size(), middle,
                *std::ranges::min_element(timing.calls), 1000 * static_cast<double>(options.batch) / middle, bandwidth,
                timing.bytes / (bandwidth * 1e6) / middle);
 }
@@ -161,16 +168,16 @@ int main(int argc, char** argv) {
     bantam::bench::TimingOptions options;
     options.batch = 256;
     std::int64_t steps = 50;
-    bool allow_tf32 = false;
+    std::string precision = "float32";
     bantam::CommandLine line{"Times one reference net on a GPU and prints one JSON line"};
     line.option("--net", options.net, "The net; of resnet18 inference only")
         .one_of({"mobile-98k", "tiniest-97k", "resnet18"});
     line.option("--mode", options.mode, "What is timed").one_of({"training", "inference"});
     line.option("--batch", options.batch, "Pictures in a step").between(1, 65536);
     line.option("--steps", steps, "Steps between two looks at the clock").between(1, 1'000'000);
-    line.flag("--allow-tf32", allow_tf32, "Products in TensorFloat-32");
+    line.option("--precision", precision, "Of maps and products").one_of({"float32", "tf32", "bf16"});
     line.option("--warmup", options.warmup, "Rounds of steps before the clock starts").between(1, 1'000'000);
     line.option("--repeats", options.repeats, "Rounds timed, at most").between(1, 1'000'000);
     line.option("--seconds", options.seconds, "Stop timing after this long, three rounds at least");
-    return line.run(argc, argv, [&] { bantam::bench::run(options, steps, allow_tf32); });
+    return line.run(argc, argv, [&] { bantam::bench::run(options, steps, precision); });
 }

@@ -14,8 +14,12 @@ using namespace bantam;
 
 #ifdef BANTAM_WITH_CUDA
 constexpr bool with_cuda = true;
-// distill_food11.cu has it.
+// distill_food11.cu has them.
+namespace bantam {
+struct CudaBfloat16;
+}
 extern template void distill_food11::distill<Cuda>(Options&);
+extern template void distill_food11::distill<CudaBfloat16>(Options&);
 #else
 constexpr bool with_cuda = false;
 #endif
@@ -43,6 +47,7 @@ int main(int argc, char** argv) {
         options.training.allow_tf32 = device.precision == "tf32";
         if (!device.on_gpu()) return distill_food11::distill<Cpu>(options);
 #ifdef BANTAM_WITH_CUDA
+        if (device.precision == "bf16") return distill_food11::distill<CudaBfloat16>(options);
         distill_food11::distill<Cuda>(options);
 #endif
     });

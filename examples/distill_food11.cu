@@ -7,3 +7,4 @@
 #include "distill_food11.hpp"
 
 template void distill_food11::distill<bantam::Cuda>(Options&);
+template void distill_food11::distill<bantam::CudaBfloat16>(Options&);

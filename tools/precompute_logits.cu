@@ -12,7 +12,7 @@ namespace precompute_logits {
 namespace {
 
 /// A teacher on the GPU. The pictures lie there, too, and are cut there.
-template <class Teacher>
+template <class Teacher, class Activation>
 class OnGpu {
 public:
     using Network = Teacher;
@@ -47,14 +47,21 @@ public:
     }
 
 private:
-    bantam::cuda::Model<Teacher> model_;
+    bantam::cuda::Model<Teacher, Activation> model_;
     std::optional<bantam::cuda::PictureSet> pictures_;
     bantam::cuda::DeviceBuffer<bantam::cuda::Cut> cuts_;
     bantam::cuda::DeviceBuffer<float> pixels_, logits_;
 };
 
+template <class Teacher>
+using InFloat32 = OnGpu<Teacher, float>;
+template <class Teacher>
+using InBfloat16 = OnGpu<Teacher, Bfloat16>;
+
 }  // namespace
 
-std::vector<Architecture> architectures_on_gpu(const Options&) { return architectures<OnGpu>(); }
+std::vector<Architecture> architectures_on_gpu(const Options& options) {
+    return options.device.precision == "bf16" ? architectures<InBfloat16>() : architectures<InFloat32>();
+}
 
 }  // namespace precompute_logits

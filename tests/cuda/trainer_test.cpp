@@ -94,6 +94,31 @@ BOOST_AUTO_TEST_CASE(a_short_run_learns_and_stays_close_to_the_cpu) {
     }
 }
 
+BOOST_AUTO_TEST_CASE(activations_in_bf16_train_float32_weights) {
+    const SyntheticPictures pictures{45, 8};
+    for (TrainingOptions options : every_kind()) {
+        options.epochs = 40;
+        bantam::Trainer<TinyNet, bantam::CudaBfloat16> narrow{options};
+        OnDevice wide{options};
+        const std::vector<float> before = copied(narrow.parameters());
+        BOOST_TEST((before == copied(wide.parameters())));
+        const LossSums first = train(narrow, pictures, 0, 1);
+        BOOST_TEST(first.loss == train(wide, pictures, 0, 1).loss, boost::test_tools::tolerance(0.02));
+        // Near float32's weights, though not as near as float32 comes to itself.
+        BOOST_TEST(difference(narrow.parameters(), wide.parameters()) <= 0.05);
+        BOOST_TEST(difference(narrow.parameters(), wide.parameters()) > 1e-6);
+        BOOST_TEST(train(narrow, pictures, 1, 40).loss < 0.5 * first.loss);
+        // Its state is one that every device goes on from.
+        const auto from = narrow.state();
+        const auto to = wide.state();
+        BOOST_REQUIRE(from.size() == to.size());
+        for (std::size_t i = 0; i < from.size(); ++i) {
+            BOOST_TEST(from[i].name == to[i].name);
+            BOOST_TEST(from[i].values.size() == to[i].values.size());
+        }
+    }
+}
+
 BOOST_AUTO_TEST_CASE(the_same_seed_gives_the_same_bits) {
     const SyntheticPictures pictures{22, 7};
     for (const TrainingOptions& options : every_kind()) {
@@ -146,7 +171,10 @@ BOOST_AUTO_TEST_CASE(a_batch_that_is_not_finite_is_refused_as_on_the_cpu_and_mov
     infinite_teacher.has_teacher[4] = 1;
     infinite_teacher.teacher_logits[4 * 3] = std::numeric_limits<float>::infinity();
 
-    for (const SyntheticBatch& bad : {nan, unknown_label, infinite_teacher}) {
+    SyntheticBatch foreign_teacher = good;
+    foreign_teacher.teacher_logits.resize(foreign_teacher.teacher_logits.size() + 9);
+
+    for (const SyntheticBatch& bad : {nan, unknown_label, infinite_teacher, foreign_teacher}) {
         bantam::Trainer<TinyNet> cpu{tiny_options()};
         OnDevice device{tiny_options()};
         device.step(good, 4);

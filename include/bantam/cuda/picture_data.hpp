@@ -14,6 +14,9 @@
 
 namespace bantam::cuda {
 
+template <class Net, class Activation>
+class GpuTrainer;
+
 namespace detail {
 
 /// What a planned sample is taught.
@@ -165,12 +168,12 @@ private:
 namespace bantam {
 
 /// A loader as the trainer takes it best, for `fit` and `evaluate`: its pictures go to the GPU and stay there.
-template <class Net>
-cuda::TrainingData on_device(const Trainer<Net, Cuda>& trainer, const TrainingLoader& loader) {
+template <class Net, class Activation>
+cuda::TrainingData on_device(const cuda::GpuTrainer<Net, Activation>& trainer, const TrainingLoader& loader) {
     return {trainer.execution(), loader};
 }
-template <class Net>
-cuda::EvaluationData on_device(const Trainer<Net, Cuda>& trainer, const EvaluationLoader& loader) {
+template <class Net, class Activation>
+cuda::EvaluationData on_device(const cuda::GpuTrainer<Net, Activation>& trainer, const EvaluationLoader& loader) {
     return {trainer.execution(), loader};
 }
 

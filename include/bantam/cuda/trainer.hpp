@@ -34,16 +34,18 @@ namespace bantam {
 template <class Data>
 concept OnGpu = std::same_as<typename Data::Device, Cuda>;
 
+namespace cuda {
+
 /// Trainer on a GPU: the same steps, options and states as on the CPU. Of data on the GPU an epoch is one
 /// recorded step that is replayed for every batch, and its figures are all that comes back. A batch in the
 /// host's memory is sent there, and its figures come back at once.
-template <class Net>
-class Trainer<Net, Cuda> {
+template <class Net, class Activation>
+class GpuTrainer {
 public:
     static constexpr std::int64_t classes = class_count<Net>;
 
     /// Random weights from `options.seed`. Throws Error naming an option that is out of range.
-    explicit Trainer(const TrainingOptions& options)
+    explicit GpuTrainer(const TrainingOptions& options)
         : options_{checked(options)}, optimizer_{model_.execution(), options} {
         execution().allow_tf32(options_.allow_tf32);
         model_.initialise(options_.seed);
@@ -57,7 +59,7 @@ public:
     }
 
     /// Where data that lie on the GPU are to be sent through.
-    const cuda::Execution& execution() const { return model_.execution(); }
+    const Execution& execution() const { return model_.execution(); }
 
     const TrainingOptions& options() const { return options_; }
     /// Optimiser steps taken.
@@ -71,10 +73,10 @@ public:
         send(batch);
         begin({settings_of(optimizer_.steps(), steps_per_epoch, 0)});
         take_step(batch.count, !batch.teacher_logits.empty(), [] {});
-        const cuda::StepState<float> state = fetch_state();
+        const StepState<float> state = fetch_state();
         if (state.refused > 0) refuse(batch, state.figures);
         optimizer_.set_steps(optimizer_.steps() + 1);
-        return cuda::loss_sums(state.totals, batch.count);
+        return loss_sums(state.totals, batch.count);
     }
 
     /// One step on each batch of `epoch`; calls `on_step(index, count)` when one has been asked for, which is
@@ -86,7 +88,7 @@ public:
         const std::int64_t steps = data.batch_count();
         prepare_training(data.largest_batch());
         data.begin_epoch(execution(), epoch);
-        std::vector<cuda::StepSettings<float>> settings;
+        std::vector<StepSettings<float>> settings;
         for (std::int64_t index = 0; index < steps; ++index)
             settings.push_back(settings_of(optimizer_.steps() + index, steps, data.batch_range(index).begin));
         begin(settings);
@@ -97,7 +99,7 @@ public:
             samples += count;
             on_step(index, count);
         }
-        const cuda::StepState<float> state = fetch_state();
+        const StepState<float> state = fetch_state();
         if (state.refused > 0) {
             optimizer_.set_steps(optimizer_.steps() + state.refused - 1);
             throw Error("step " + std::to_string(state.refused) + " of epoch " + std::to_string(epoch + 1) +
@@ -105,50 +107,50 @@ public:
                         "are broken; lower the learning rate or the clip norm, or warm up longer");
         }
         optimizer_.set_steps(optimizer_.steps() + steps);
-        return cuda::loss_sums(state.totals, samples);
+        return loss_sums(state.totals, samples);
     }
 
     /// Loss and hits of a batch with the averaged weights, in inference mode; nothing is trained.
     template <class Batch>
     LossSums evaluate(const Batch& batch) {
-        return detail::plain_loss(options_.loss(), classes, infer(batch.pixels.data(), batch.count), batch);
+        return bantam::detail::plain_loss(options_.loss(), classes, infer(batch.pixels.data(), batch.count), batch);
     }
 
     /// The same of all data on the GPU.
     template <OnGpu Data>
     LossSums evaluate(const Data& data) {
         require_teacher(data.teacher_classes());
-        cuda::Model<Net>& model = averaged();
+        Model<Net, Activation>& model = averaged();
         prepare(data.largest_batch());
         begin({});
-        cuda::StepState<float>* state = state_.data();
+        StepState<float>* state = state_.data();
         std::int64_t samples = 0;
         for (std::int64_t index = 0; index < data.batch_count(); ++index) {
             const auto range = data.batch_range(index);
             data.fill(execution(), range, batch_);
             model.infer(batch_.pixels.data(), range.count(), batch_.logits.data());
-            batch_.find_loss(execution(), detail::plain(options_.loss()), range.count(), classes,
+            batch_.find_loss(execution(), bantam::detail::plain(options_.loss()), range.count(), classes,
                              data.teacher_classes() > 0, &state->figures);
-            cuda::for_each_index(execution(), 1, cuda::detail::AddFigures<float>{state});
+            for_each_index(execution(), 1, detail::AddFigures<float>{state});
             samples += range.count();
         }
-        const cuda::StepState<float> found = fetch_state();
-        if (found.totals[cuda::broken] > 0)
-            throw Error(std::to_string(static_cast<std::int64_t>(found.totals[cuda::broken])) +
+        const StepState<float> found = fetch_state();
+        if (found.totals[broken] > 0)
+            throw Error(std::to_string(static_cast<std::int64_t>(found.totals[broken])) +
                         " pictures have logits that are not finite, or neither label nor teacher; training has diverged, "
                         "lower the learning rate");
-        return cuda::loss_sums(found.totals, samples);
+        return loss_sums(found.totals, samples);
     }
 
     /// The logits [count][classes] of pictures [count][H][W][C] in the host's memory, with the averaged
     /// weights.
     std::span<const float> infer(const float* pixels, std::int64_t count) {
-        cuda::Model<Net>& model = averaged();
+        Model<Net, Activation>& model = averaged();
         prepare(count);
-        cuda::copy_to_device(execution(), pixels, count * sample_size, batch_.pixels.data());
+        copy_to_device(execution(), pixels, count * sample_size, batch_.pixels.data());
         model.infer(batch_.pixels.data(), count, batch_.logits.data());
         host_logits_.resize(static_cast<std::size_t>(count * classes));
-        cuda::copy_to_host(execution(), batch_.logits.data(), count * classes, host_logits_.data());
+        copy_to_host(execution(), batch_.logits.data(), count * classes, host_logits_.data());
         return host_logits_;
     }
 
@@ -187,8 +189,7 @@ public:
     /// Call after writing to what `state()` gave: brings it to the device, with the counter that goes with it.
     void restored(std::int64_t steps) {
         for (const Mirror& own : mirrors_)
-            cuda::copy_to_device(execution(), own.values.data(), static_cast<std::int64_t>(own.values.size()),
-                                 own.on_device);
+            copy_to_device(execution(), own.values.data(), std::ssize(own.values), own.on_device);
         mirrors_.clear();
         optimizer_.set_steps(steps);
         averaged_is_current_ = false;
@@ -196,7 +197,7 @@ public:
 
 private:
     static constexpr std::uint64_t dropout_stream = 0xD20;
-    static constexpr std::int64_t sample_size = cuda::Model<Net>::input_elements;
+    static constexpr std::int64_t sample_size = Model<Net, Activation>::input_elements;
     static constexpr std::int64_t parameter_size = trainable_parameters<Net>;
     static constexpr std::int64_t statistic_size = non_trainable_parameters<Net>;
 
@@ -224,18 +225,19 @@ private:
 
     template <class Batch>
     void send(const Batch& batch) {
-        const auto to = [&](const auto& from, auto& buffer) {
-            cuda::copy_to_device(execution(), from.data(), static_cast<std::int64_t>(from.size()), buffer.data());
+        const auto to = [&](const char* what, const auto& from, std::int64_t size, auto& buffer) {
+            bantam::detail::require_size(what, from.size(), static_cast<std::size_t>(size));
+            copy_to_device(execution(), from.data(), size, buffer.data());
         };
-        to(batch.pixels, batch_.pixels);
-        to(batch.labels, batch_.labels);
-        to(batch.teacher_logits, batch_.teacher_logits);
-        to(batch.has_teacher, batch_.has_teacher);
+        to("pixels", batch.pixels, batch.count * sample_size, batch_.pixels);
+        to("labels", batch.labels, batch.count, batch_.labels);
+        if (batch.teacher_logits.empty()) return;
+        to("teacher logits", batch.teacher_logits, batch.count * classes, batch_.teacher_logits);
+        to("teacher mask", batch.has_teacher, batch.count, batch_.has_teacher);
     }
 
-    cuda::StepSettings<float> settings_of(std::int64_t step, std::int64_t steps_per_epoch,
-                                          std::int64_t first_sample) const {
-        cuda::StepSettings<float> settings{};
+    StepSettings<float> settings_of(std::int64_t step, std::int64_t steps_per_epoch, std::int64_t first_sample) const {
+        StepSettings<float> settings{};
         settings.first_sample = first_sample;
         settings.dropout_seed = random_bits(options_.seed, dropout_stream, static_cast<std::uint64_t>(step));
         const double decay = averages() ? warmed_decay(options_.averaging_decay, step) : 0.0;
@@ -245,15 +247,15 @@ private:
     }
 
     /// Sends the settings of the steps to come, and starts their figures at 0.
-    void begin(const std::vector<cuda::StepSettings<float>>& settings) {
+    void begin(const std::vector<StepSettings<float>>& settings) {
         if (settings_.reserve(std::ssize(settings))) recorded_.clear();
-        cuda::copy_to_device(execution(), settings.data(), std::ssize(settings), settings_.data());
-        const cuda::StepState<float> start{};
-        cuda::copy_to_device(execution(), &start, 1, state_.data());
+        copy_to_device(execution(), settings.data(), std::ssize(settings), settings_.data());
+        const StepState<float> start{};
+        copy_to_device(execution(), &start, 1, state_.data());
     }
-    cuda::StepState<float> fetch_state() const {
-        cuda::StepState<float> state;
-        cuda::copy_to_host(execution(), state_.data(), 1, &state);
+    StepState<float> fetch_state() const {
+        StepState<float> state;
+        copy_to_host(execution(), state_.data(), 1, &state);
         return state;
     }
 
@@ -261,8 +263,8 @@ private:
     /// device's memory, so that a recorded step can be replayed. `fill` fills the batch, once the settings are there.
     template <class Fill>
     void take_step(std::int64_t count, bool taught, const Fill& fill) {
-        cuda::StepState<float>* state = state_.data();
-        cuda::for_each_index(execution(), 1, cuda::detail::BeginStep<float>{settings_.data(), state});
+        StepState<float>* state = state_.data();
+        for_each_index(execution(), 1, detail::BeginStep<float>{settings_.data(), state});
         fill();
         model_.forward(batch_.pixels.data(), count, &state->settings.dropout_seed, batch_.logits.data());
         batch_.find_loss(execution(), options_.loss(), count, classes, taught, &state->figures);
@@ -270,9 +272,9 @@ private:
         optimizer_.step(execution(), state, gradient_.data(), model_.parameters(),
                         averages() ? average_parameters_.data() : nullptr);
         if (averages())
-            cuda::for_each_index(
+            for_each_index(
                 execution(), statistic_size,
-                cuda::detail::AverageStep<float>{state, model_.statistics(), average_statistics_.data()});
+                detail::AverageStep<float>{state, model_.statistics(), average_statistics_.data()});
         averaged_is_current_ = false;
     }
 
@@ -306,25 +308,25 @@ private:
 
     /// Throws what the CPU would have thrown.
     template <class Batch>
-    [[noreturn]] void refuse(const Batch& batch, const cuda::StepFigures& figures) {
+    [[noreturn]] void refuse(const Batch& batch, const StepFigures& figures) {
         std::vector<float> logits(static_cast<std::size_t>(batch.count * classes));
-        cuda::copy_to_host(execution(), batch_.logits.data(), batch.count * classes, logits.data());
-        loss_and_gradient<float>(options_.loss(), classes, logits, detail::targets_of(batch), std::span<float>{});
+        copy_to_host(execution(), batch_.logits.data(), batch.count * classes, logits.data());
+        bantam::loss_and_gradient<float>(options_.loss(), classes, logits, bantam::detail::targets_of(batch), std::span<float>{});
         static_cast<void>(clip_scale(std::sqrt(figures.squared_norm), options_.clip_norm));
         throw Error("the training step was not taken, though loss and gradient are finite");
     }
 
     void start_averages() {
-        cuda::copy_on_device(execution(), model_.parameters(), parameter_size, average_parameters_.data());
-        cuda::copy_on_device(execution(), model_.statistics(), statistic_size, average_statistics_.data());
+        copy_on_device(execution(), model_.parameters(), parameter_size, average_parameters_.data());
+        copy_on_device(execution(), model_.statistics(), statistic_size, average_statistics_.data());
     }
 
     /// The model that answers: the averaged one, brought up to date.
-    cuda::Model<Net>& averaged() {
+    Model<Net, Activation>& averaged() {
         if (!averages()) return model_;
         if (!averaged_is_current_) {
-            cuda::copy_on_device(execution(), average_parameters_.data(), parameter_size, averaged_model_.parameters());
-            cuda::copy_on_device(execution(), average_statistics_.data(), statistic_size, averaged_model_.statistics());
+            copy_on_device(execution(), average_parameters_.data(), parameter_size, averaged_model_.parameters());
+            copy_on_device(execution(), average_statistics_.data(), statistic_size, averaged_model_.statistics());
             averaged_is_current_ = true;
         }
         return averaged_model_;
@@ -333,28 +335,43 @@ private:
     void mirror(std::string name, float* on_device, std::int64_t size) {
         Mirror& own = mirrors_.emplace_back(
             Mirror{std::move(name), on_device, std::vector<float>(static_cast<std::size_t>(size))});
-        cuda::copy_to_host(execution(), on_device, size, own.values.data());
+        copy_to_host(execution(), on_device, size, own.values.data());
     }
 
     struct Recorded {
         std::int64_t count;
         std::shared_ptr<const void> data;
-        std::optional<cuda::RecordedWork> work;
+        std::optional<RecordedWork> work;
     };
 
     TrainingOptions options_;
-    std::shared_ptr<const cuda::Execution> shared_execution_ = std::make_shared<cuda::Execution>();
-    cuda::Model<Net> model_{shared_execution_}, averaged_model_{shared_execution_};
-    cuda::Optimizer<Net, float> optimizer_;
-    cuda::BatchMemory batch_;
-    cuda::DeviceBuffer<float> gradient_, average_parameters_, average_statistics_;
-    cuda::DeviceBuffer<cuda::StepSettings<float>> settings_;
-    cuda::DeviceBuffer<cuda::StepState<float>> state_;
+    std::shared_ptr<const Execution> shared_execution_ = std::make_shared<Execution>();
+    Model<Net, Activation> model_{shared_execution_}, averaged_model_{shared_execution_};
+    Optimizer<Net, float> optimizer_;
+    BatchMemory batch_;
+    DeviceBuffer<float> gradient_, average_parameters_, average_statistics_;
+    DeviceBuffer<StepSettings<float>> settings_;
+    DeviceBuffer<StepState<float>> state_;
     std::vector<Recorded> recorded_;
     std::int64_t recorded_moves_ = 0;  // of the model's memory, at the last look
     std::vector<float> host_logits_, host_parameters_, host_statistics_;
     std::deque<Mirror> mirrors_;
     bool averaged_is_current_ = false;
+};
+
+}  // namespace cuda
+
+/// As Cuda, with activations in bf16 beside weights, statistics, sums and loss in float32.
+struct CudaBfloat16 {};
+
+template <class Net>
+class Trainer<Net, Cuda> : public cuda::GpuTrainer<Net, float> {
+    using cuda::GpuTrainer<Net, float>::GpuTrainer;
+};
+
+template <class Net>
+class Trainer<Net, CudaBfloat16> : public cuda::GpuTrainer<Net, Bfloat16> {
+    using cuda::GpuTrainer<Net, Bfloat16>::GpuTrainer;
 };
 
 }  // namespace bantam
