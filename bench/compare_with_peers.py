@@ -66,6 +66,7 @@ def arguments():
 def build(options):
     """Builds our programs and returns the compiler commands by source file."""
     configure = ["cmake", "-S", ROOT, "-B", options.build, "-DCMAKE_BUILD_TYPE=Release", "-DBANTAM_BUILD_TESTS=OFF",
+                 "-DBANTAM_CUDA=OFF",
                  "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON"]
     make = ["cmake", "--build", options.build, "-j", str(options.threads), "--target", "network_speed",
             "feeding_speed", "draw_sample_food11"]
@@ -192,11 +193,11 @@ def versions():
     return ", ".join(found)
 
 
-def write(path, text):
+def write(path, text, marks="measured"):
     """Writes the text to a file, between the marks where the file has them."""
     page = path.read_text() if path.exists() else ""
-    before, begin, rest = page.partition("<!-- measured: begin -->\n")
-    _, end, after = rest.partition("<!-- measured: end -->")
+    before, begin, rest = page.partition(f"<!-- {marks}: begin -->\n")
+    _, end, after = rest.partition(f"<!-- {marks}: end -->")
     path.write_text(before + begin + text + end + after if begin and end else text)
 
 

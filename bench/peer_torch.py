@@ -5,9 +5,11 @@
 One process takes one measurement, so that a caller can alternate it with its own:
 
     bench/peer_torch.py --net mobile-98k --mode training --variant channels_last --batch 64 --threads 2
+    bench/peer_torch.py --net mobile-98k --device cuda --variant compile --precision bf16 --batch 256
 
 The training step is forward, cross-entropy, backward and SGD with Nesterov momentum; inference is a
-forward pass in eval mode. Where the variant does not exist the line holds `unavailable` instead of times.
+forward pass in eval mode. Where the variant does not exist the line holds `unavailable` instead of times. On a GPU
+the pictures lie there, and compile takes CUDA graphs along (mode max-autotune).
 """
 
 import argparse
@@ -25,13 +27,17 @@ def arguments():
     parser.add_argument("--mode", choices=["training", "inference"], default="training")
     parser.add_argument("--variant", choices=["eager", "channels_last", "compile"], default="eager",
                         help="eager is NCHW; compile is torch.compile on channels_last")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--precision", choices=["float32", "tf32", "bf16"], default="float32",
+                        help="tf32 lets products be in it, bf16 is autocast besides; both are for cuda")
+    parser.add_argument("--steps", type=int, default=1, help="steps between two looks at the clock")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--warmup", type=int, default=3, help="steps before the clock starts")
     parser.add_argument("--repeats", type=int, default=20, help="steps timed one by one, at most")
     parser.add_argument("--seconds", type=float, default=20, help="stop timing after this long (three steps at least)")
     options = parser.parse_args()
-    for name in ("batch", "threads", "repeats"):
+    for name in ("steps", "batch", "threads", "repeats"):
         if getattr(options, name) < 1:
             parser.error(f"--{name} must be at least 1")
     return options
@@ -53,7 +59,10 @@ def main():
         return 1
     result = {"peer": "pytorch", "version": torch.__version__, "onednn": torch.backends.mkldnn.is_available(),
               "net": options.net, "mode": options.mode, "variant": options.variant, "batch": options.batch,
-              "threads": options.threads}
+              "threads": options.threads, "device": options.device, "precision": options.precision}
+    if options.device == "cuda" and not torch.cuda.is_available():
+        print("error: PyTorch finds no GPU; look at nvidia-smi", file=sys.stderr)
+        return 1
     if options.variant == "compile" and not hasattr(torch, "compile"):
         print(json.dumps({**result, "unavailable": f"PyTorch {torch.__version__} has no torch.compile"}))
         return 0
@@ -63,27 +72,42 @@ def main():
     baseline = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     make, size, *_ = torch_nets.NETS[options.net]
     net = make()
-    images = torch.randn(options.batch, 3, size, size)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = options.precision != "float32"
+    torch.backends.cudnn.benchmark = True
+    net = net.to(options.device)
+    images = torch.randn(options.batch, 3, size, size, device=options.device)
     with torch.no_grad():
         classes = net.eval()(images[:1]).shape[1]
-    labels = torch.randint(classes, (options.batch,))
+    labels = torch.randint(classes, (options.batch,), device=options.device)
     net.train(options.mode == "training")
     if options.variant != "eager":
         net = net.to(memory_format=torch.channels_last)
         images = images.contiguous(memory_format=torch.channels_last)
     optimiser = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9, nesterov=True, weight_decay=1e-4)
-    model = torch.compile(net) if options.variant == "compile" else net
+    model = net
+    if options.variant == "compile":
+        model = torch.compile(net, mode="max-autotune" if options.device == "cuda" else "default")
+    narrow = torch.autocast(options.device, dtype=torch.bfloat16, enabled=options.precision == "bf16")
 
     def training():
         optimiser.zero_grad(set_to_none=True)
-        torch.nn.functional.cross_entropy(model(images), labels).backward()
+        with narrow:
+            loss = torch.nn.functional.cross_entropy(model(images), labels)
+        loss.backward()
         optimiser.step()
 
     def inference():
-        with torch.inference_mode():
+        with torch.inference_mode(), narrow:
             model(images)
 
-    step = training if options.mode == "training" else inference
+    one = training if options.mode == "training" else inference
+
+    def step():
+        for _ in range(options.steps):
+            one()
+        if options.device == "cuda":
+            torch.cuda.synchronize()
+
     try:
         for _ in range(max(options.warmup, 1)):
             step()
@@ -97,7 +121,7 @@ def main():
     while len(times) < options.repeats and (len(times) < 3 or time.perf_counter() - started < options.seconds):
         before = time.perf_counter()
         step()
-        times.append(1000 * (time.perf_counter() - before))
+        times.append(1000 * (time.perf_counter() - before) / options.steps)
     median = statistics.median(times)
     print(json.dumps({**result, "repeats": len(times), "median_ms": round(median, 4), "best_ms": round(min(times), 4),
                       "images_per_second": round(1000 * options.batch / median, 2),

@@ -71,6 +71,15 @@ if(BANTAM_BUILD_EXAMPLES OR BANTAM_BUILD_TOOLS OR BANTAM_BUILD_BENCH)
     set_target_properties(bantam_programs_common PROPERTIES CXX_EXTENSIONS OFF)
 endif()
 
+# Lets `target` have sources that nvcc compiles, and be linked to what they need.
+function(bantam_use_cuda target)
+    # By hand, for CMake 3.25 does not know that nvcc has it.
+    target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:-std=c++20>)
+    # fmt 9 checks formats at compile time by code that it hides from nvcc.
+    target_compile_definitions(${target} PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:FMT_USE_CONSTEXPR=1>)
+    target_link_libraries(${target} PRIVATE CUDA::cublas)
+endfunction()
+
 # Makes one program of every .cpp directly in `folder`, named like the file.
 function(bantam_add_programs folder)
     file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${folder}/*.cpp)
@@ -87,11 +96,7 @@ function(bantam_add_programs folder)
         if(BANTAM_HAS_CUDA AND EXISTS ${on_gpu})
             target_sources(${program} PRIVATE ${on_gpu})
             target_compile_definitions(${program} PRIVATE BANTAM_WITH_CUDA)
-            target_link_libraries(${program} PRIVATE CUDA::cublas)
-            # By hand, for CMake 3.25 does not know that nvcc has it.
-            target_compile_options(${program} PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:-std=c++20>)
-            # fmt 9 checks formats at compile time by code that it hides from nvcc.
-            target_compile_definitions(${program} PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:FMT_USE_CONSTEXPR=1>)
+            bantam_use_cuda(${program})
         endif()
         set_target_properties(${program} PROPERTIES
             CXX_EXTENSIONS OFF

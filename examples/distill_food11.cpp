@@ -22,7 +22,7 @@ constexpr bool with_cuda = false;
 
 int main(int argc, char** argv) {
     distill_food11::Options options;
-    std::string device = "cpu";
+    DeviceOptions device;
     options.training.threads = processor_count();
     CommandLine line{"Trains a student under 100,000 parameters on the food-11 homework and answers its test"};
     line.option("--data", options.data, "Folder with training/, validation/ and testing/").required();
@@ -35,14 +35,15 @@ int main(int argc, char** argv) {
     line.option("--stored-size", options.stored_size,
                 "Side of the pictures in memory; with a teacher or a stored student, theirs")
         .between(8, 4096);
-    line.device_option(device, with_cuda);
+    line.device_options(device, with_cuda);
     line.flag("--resume", options.resume, "Go on with the interrupted run in --output");
     line.flag("--predict-only", options.predict_only, "Only answer the test, with --weights");
     line.option("--weights", options.weights, "Student to answer with; by default the one in --output");
     return line.run(argc, argv, [&] {
-        if (device == "cpu") distill_food11::distill<Cpu>(options);
+        options.training.allow_tf32 = device.precision == "tf32";
+        if (!device.on_gpu()) return distill_food11::distill<Cpu>(options);
 #ifdef BANTAM_WITH_CUDA
-        if (device == "cuda") distill_food11::distill<Cuda>(options);
+        distill_food11::distill<Cuda>(options);
 #endif
     });
 }

@@ -132,7 +132,8 @@ void distill(Options& options) {
         throw Error{"--resume trains and --predict-only does not; leave out one of them"};
     if (!options.predict_only && !options.weights.empty())
         throw Error{"--weights names the student of --predict-only; training starts from random weights, leave it out"};
-    check(options.training);
+    // A device that is not there is found out now, not after the pictures are read.
+    Trainer<FoodStudent, Device> trainer{options.training};
 
     const HomeworkFolders folders = open_homework(options.data, BANTAM_CLASSES);
     const std::filesystem::path weights =
@@ -150,7 +151,6 @@ void distill(Options& options) {
         .stored_size = options.stored_size, .threads = options.training.threads, .hash_files = true};
     const LabeledPictures validation = load_with_report(options.data, folders.validation, reading, "validation");
     const Metadata metadata = student_metadata(options, folders.classes);
-    Trainer<FoodStudent, Device> trainer{options.training};
     std::string summary_text = fmt::format("{}\nparameters: {}\nlimit: {}\n", summary<FoodStudent>(),
                                            parameter_count<FoodStudent>, FoodStudent::parameter_limit);
 

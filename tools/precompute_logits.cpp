@@ -24,7 +24,7 @@ class OnCpu {
 public:
     using Network = Teacher;
 
-    OnCpu(SafetensorsFile& weights, int threads) : threads_{threads}, model_{threads} {
+    OnCpu(SafetensorsFile& weights, const Options& options) : threads_{options.threads}, model_{options.threads} {
         read_network<Teacher>(weights, model_.parameters(), model_.statistics());
         model_.prepare();
     }
@@ -67,7 +67,7 @@ private:
 
 int main(int argc, char** argv) {
     Options options;
-    std::string architecture, device = "cpu";
+    std::string architecture;
     CommandLine line{"Stores a teacher's logits for every training and validation picture"};
     line.option("--data", options.data, "Folder with training/ and validation/").required();
     line.option("--teacher", options.teacher, "Teacher weights, safetensors (see convert_teacher.py)").required();
@@ -77,7 +77,7 @@ int main(int argc, char** argv) {
     line.option("--view-seed", options.view_seed, "Seed of the views");
     line.option("--stored-size", options.stored_size, "Side of the pictures in memory, in pixels").between(8, 4096);
     line.option("--threads", options.threads, "Threads").between(1, 1024);
-    line.device_option(device, with_cuda);
+    line.device_options(options.device, with_cuda);
     return line.run(argc, argv, [&] {
         refuse_testing_folder(options.data);
         // A place that cannot be written to is found out now, not after the teacher's work.
@@ -87,9 +87,9 @@ int main(int argc, char** argv) {
         if (architecture.empty())
             architecture = weights.contains("layer1.0.conv1.weight") ? "resnet18" : "sample-teacher";
         std::vector<Architecture> known;
-        if (device == "cpu") known = architectures<OnCpu>();
+        if (!options.device.on_gpu()) known = architectures<OnCpu>();
 #ifdef BANTAM_WITH_CUDA
-        if (device == "cuda") known = architectures_on_gpu();
+        if (options.device.on_gpu()) known = architectures_on_gpu(options);
 #endif
         const auto classes = static_cast<std::int64_t>(folders.classes.size());
         for (const Architecture& candidate : known)

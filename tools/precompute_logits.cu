@@ -17,7 +17,8 @@ class OnGpu {
 public:
     using Network = Teacher;
 
-    OnGpu(SafetensorsFile& weights, int /*threads*/) {
+    OnGpu(SafetensorsFile& weights, const Options& options) {
+        model_.execution().allow_tf32(options.device.precision == "tf32");
         std::vector<float> parameters(static_cast<std::size_t>(trainable_parameters<Teacher>));
         std::vector<float> statistics(static_cast<std::size_t>(non_trainable_parameters<Teacher>));
         read_network<Teacher>(weights, {parameters.data(), parameters.size()}, {statistics.data(), statistics.size()});
@@ -54,6 +55,6 @@ private:
 
 }  // namespace
 
-std::vector<Architecture> architectures_on_gpu() { return architectures<OnGpu>(); }
+std::vector<Architecture> architectures_on_gpu(const Options&) { return architectures<OnGpu>(); }
 
 }  // namespace precompute_logits

@@ -40,6 +40,7 @@ struct Options {
     std::uint64_t view_seed = 1;
     int stored_size = 144;
     int threads = processor_count();
+    DeviceOptions device;
 };
 
 /// A picture store together with what the report says of it.
@@ -78,7 +79,7 @@ template <class Runner>
 void run(const Options& options, SafetensorsFile& weights, const HomeworkFolders& folders) {
     using Teacher = typename Runner::Network;
     constexpr Shape input = input_shape<Teacher>;
-    Runner runner{weights, options.threads};
+    Runner runner{weights, options};
 
     const PictureOptions reading{.stored_size = options.stored_size, .threads = options.threads, .hash_files = true};
     const LabeledPictures training = load_with_report(options.data, folders.training, reading, "labelled");
@@ -160,6 +161,6 @@ std::vector<Architecture> architectures() {
 }
 
 /// The same on a GPU; defined in precompute_logits.cu.
-std::vector<Architecture> architectures_on_gpu();
+std::vector<Architecture> architectures_on_gpu(const Options& options);
 
 }  // namespace precompute_logits

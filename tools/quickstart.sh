@@ -26,7 +26,7 @@ tools/install_dependencies.sh build
 started=$SECONDS
 step "Build"
 cmake -S . -B "$build" -DCMAKE_BUILD_TYPE=Release \
-    -DBANTAM_BUILD_TESTS=OFF -DBANTAM_BUILD_BENCH=OFF -DBANTAM_IMAGE_SIZE=48
+    -DBANTAM_BUILD_TESTS=OFF -DBANTAM_BUILD_BENCH=OFF -DBANTAM_IMAGE_SIZE=48 -DBANTAM_CUDA=OFF
 cmake --build "$build" -j "$threads" \
     --target draw_sample_food11 train_sample_teacher precompute_logits distill_food11
 

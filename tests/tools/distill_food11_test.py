@@ -54,6 +54,21 @@ class Distill(ProgramTest):
                 "--epochs", str(epochs), "--batch-size", "8", "--learning-rate", "0.05", "--seed", str(seed),
                 "--threads", str(threads), *map(str, more)]
 
+    @staticmethod
+    def finished_epochs(output):
+        state = os.path.exists(os.path.join(output, "last.safetensors"))
+        return len(lines(output, "metrics.csv")) - 1 if state else 0
+
+    def kill_after(self, epoch, output, command):
+        """Kills a run once it has finished `epoch` epochs."""
+        process = subprocess.Popen([*map(str, command)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 120
+        while self.finished_epochs(output) < epoch and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.002)
+        process.kill()
+        process.wait()
+        self.assertEqual(process.returncode, -9, "the run ended before it could be killed")
+
     def assert_same_run(self, output):
         for name in ("student.safetensors", "last.safetensors", "predict.csv", "summary.txt"):
             self.assertEqual(read(output, name), read(self.reference, name), name)
@@ -126,21 +141,10 @@ class Repeated(Distill):
     def test_a_run_killed_twice_ends_with_the_bytes_of_an_uninterrupted_one(self):
         output = self.path("out")
         for epoch, more in ((1, ()), (2, ("--resume",))):
-            process = subprocess.Popen(self.command(output, *more), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            deadline = time.monotonic() + 120
-            while self.finished_epochs(output) < epoch and process.poll() is None and time.monotonic() < deadline:
-                time.sleep(0.002)
-            process.kill()
-            process.wait()
-            self.assertEqual(process.returncode, -9, "the run ended before it could be killed")
+            self.kill_after(epoch, output, self.command(output, *more))
             self.assertFalse(os.path.exists(os.path.join(output, "predict.csv")))
         self.run_program(*self.command(output, "--resume"))
         self.assert_same_run(output)
-
-    @staticmethod
-    def finished_epochs(output):
-        state = os.path.exists(os.path.join(output, "last.safetensors"))
-        return len(lines(output, "metrics.csv")) - 1 if state else 0
 
     def test_resuming_a_finished_run_answers_again(self):
         shutil.copytree(self.reference, self.path("out"))
@@ -378,19 +382,26 @@ class Refusals(Distill):
         self.assertEqual(done.stderr.splitlines(), [expected])
         self.assertEqual(done.stdout, "")
 
-    def test_the_graphics_card_is_refused_in_one_line(self):
-        self.assert_refused("error: --device cuda: this build runs on the CPU; use --device cpu",
-                            "--data", self.data, "--device", "cuda", "--output", self.path("out"))
+    def test_a_missing_graphics_card_is_told_in_one_line(self):
+        if os.path.exists("/dev/nvidiactl"):
+            self.skipTest("there is a GPU")
+        line = self.refusal(DISTILL, "--data", self.data, "--device", "cuda", "--output", self.path("out"))
+        self.assertRegex(line, "this build has no CUDA; .*use --device cpu|no GPU can be used: .*work on the CPU")
         self.assertFalse(os.path.exists(self.path("out")))
 
     def test_unknown_flags_and_bad_values_are_named(self):
         for arguments, named in ((("--data", self.data, "--epoch", "3"), "--epoch"), ((), "--data is required"),
                                  (("--data", self.data, "--epochs", "many"), "--epochs"),
                                  (("--data", self.data, "--stored-size", "4"), "--stored-size"),
-                                 (("--data", self.data, "--device", "tpu"), "tpu")):
+                                 (("--data", self.data, "--device", "tpu"), "tpu"),
+                                 (("--data", self.data, "--precision", "half"), "half")):
             line = self.refusal(DISTILL, *arguments)
             self.assertIn(named, line)
             self.assertTrue(line.endswith("; see --help"), line)
+
+    def test_a_precision_of_graphics_cards_is_refused_on_the_processor(self):
+        self.assert_refused("error: --precision tf32 is for --device cuda; leave it out", "--data", self.data,
+                            "--precision", "tf32", "--output", self.path("out"))
 
     def test_options_out_of_range_are_named_with_their_range(self):
         for option, value, message in (("alpha", 2, "alpha is 2; it must be in 0..1"),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "command_line.hpp"
 
+#include <bantam/core/error.hpp>
 #include <bantam/train/options.hpp>
 
 #include <CLI/CLI.hpp>
@@ -20,6 +21,7 @@ struct CommandLine::Parser {
     CLI::App app;
     std::string optimizer;
     TrainingOptions* training = nullptr;
+    DeviceOptions* device = nullptr;
     CLI::Option* warmup = nullptr;
 
     template <class Value>
@@ -28,7 +30,7 @@ struct CommandLine::Parser {
     }
 };
 
-CommandLine::CommandLine(const std::string& description) : parser_{new Parser{CLI::App{description}, {}, nullptr, nullptr}} {}
+CommandLine::CommandLine(const std::string& description) : parser_{new Parser{CLI::App{description}, {}, nullptr, nullptr, nullptr}} {}
 CommandLine::~CommandLine() = default;
 
 CommandLine::Option& CommandLine::Option::required() {
@@ -86,13 +88,19 @@ void CommandLine::training_options(TrainingOptions& training) {
     option("--threads", training.threads, "Threads; the result does not depend on it");
 }
 
-void CommandLine::device_option(std::string& device, bool with_cuda) {
-    auto* const added = parser_->add("--device", device, "cpu or cuda")->check(CLI::IsMember({"cpu", "cuda"}));
-    if (with_cuda) return;
-    added->check([](const std::string& chosen) {
-        return chosen == "cpu" ? std::string{}
-                               : "this build has no CUDA; install the CUDA Toolkit and build again, or use --device cpu";
-    });
+void CommandLine::device_options(DeviceOptions& options, bool with_cuda) {
+    parser_->device = &options;
+    auto* const device =
+        parser_->add("--device", options.device, "cpu or cuda")->check(CLI::IsMember({"cpu", "cuda"}));
+    if (!with_cuda)
+        device->check([](const std::string& chosen) {
+            return chosen == "cpu"
+                       ? std::string{}
+                       : "this build has no CUDA; install the CUDA Toolkit and build again, or use --device cpu";
+        });
+    parser_->add("--precision", options.precision,
+                 "Of maps and products on cuda: float32, tf32 (products alone) or bf16 (beside float32 weights)")
+        ->check(CLI::IsMember({"float32", "tf32", "bf16"}));
 }
 
 int CommandLine::run(int argc, char** argv, const std::function<void()>& body) {
@@ -104,6 +112,9 @@ int CommandLine::run(int argc, char** argv, const std::function<void()>& body) {
                 training->warmup_epochs =
                     std::min(training->warmup_epochs, static_cast<double>(training->epochs) / 2);
         }
+        if (const DeviceOptions* chosen = parser_->device;
+            chosen && !chosen->on_gpu() && chosen->precision != "float32")
+            throw Error{"--precision " + chosen->precision + " is for --device cuda; leave it out"};
         body();
         return 0;
     } catch (const CLI::ParseError& problem) {

@@ -12,6 +12,14 @@ namespace bantam {
 
 struct TrainingOptions;
 
+/// Where a program works, and in which numbers.
+struct DeviceOptions {
+    std::string device = "cpu";         ///< or cuda
+    std::string precision = "float32";  ///< on cuda also tf32 or bf16
+
+    bool on_gpu() const { return device == "cuda"; }
+};
+
 /// The processors at hand, at least one.
 int processor_count();
 
@@ -46,8 +54,8 @@ public:
     /// The options of every program that trains. The ranges are checked by `check(training)`.
     void training_options(TrainingOptions& training);
 
-    /// `--device cpu` or `cuda`; without CUDA in the program the latter is refused.
-    void device_option(std::string& device, bool with_cuda);
+    /// `--device` and `--precision`; without CUDA in the program the CPU alone is allowed.
+    void device_options(DeviceOptions& options, bool with_cuda);
 
     /// A program's main: parses, runs `body`, and turns every failure into one line on stderr and a
     /// non-zero exit.

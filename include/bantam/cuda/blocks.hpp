@@ -25,7 +25,7 @@ namespace bantam::cuda {
 // GPU a phase is a thread's work and a barrier, on the host a loop over the threads.
 
 // Loops over what a thread holds in registers must be unrolled: registers cannot be indexed.
-#ifdef __CUDACC__
+#ifdef __CUDA_ARCH__
 #define BANTAM_CUDA_UNROLL _Pragma("unroll")
 #else
 #define BANTAM_CUDA_UNROLL

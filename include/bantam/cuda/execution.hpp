@@ -71,7 +71,13 @@ using Owned = std::unique_ptr<std::remove_pointer_t<Handle>, Destroyer<Handle, D
 /// The queue that a model's work goes through, and cuBLAS on it.
 class Execution {
 public:
+    /// Throws Error where there is no GPU to work on.
     Execution() {
+        int gpus = 0;
+        if (const cudaError_t found = cudaGetDeviceCount(&gpus); found != cudaSuccess || gpus == 0)
+            throw Error(std::string("no GPU can be used: ") +
+                        cudaGetErrorString(found == cudaSuccess ? cudaErrorNoDevice : found) +
+                        "; look at nvidia-smi, or work on the CPU");
         cudaStream_t stream{};
         BANTAM_CUDA_CHECK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
         stream_.reset(stream);

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <bantam/core/network.hpp>
+#include <bantam/core/random.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace bantam::bench {
+
+struct TimingOptions {
+    std::string net = "mobile-98k";
+    std::string mode = "training";
+    std::int64_t batch = 64;
+    int threads = 1;
+    int warmup = 3;
+    int repeats = 20;
+    double seconds = 20;
+};
+
+inline double median(std::vector<double> values) {
+    std::ranges::sort(values);
+    const std::size_t middle = values.size() / 2;
+    return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+}
+
+/// At most `repeats` calls, at most `seconds` of them but three at least.
+inline std::vector<double> time_calls(const TimingOptions& options, const std::function<void()>& call) {
+    using Clock = std::chrono::steady_clock;
+    for (int i = 0; i < std::max(options.warmup, 1); ++i) call();
+    std::vector<double> times;
+    double total = 0;
+    while (static_cast<int>(times.size()) < options.repeats && (times.size() < 3 || total < 1000 * options.seconds)) {
+        const auto before = Clock::now();
+        call();
+        times.push_back(std::chrono::duration<double, std::milli>(Clock::now() - before).count());
+        total += times.back();
+    }
+    return times;
+}
+
+/// A batch as a data loader would make it.
+struct RandomBatch {
+    std::int64_t count;
+    std::vector<float> pixels;
+    std::vector<int> labels;
+    std::vector<float> teacher_logits;
+    std::vector<std::uint8_t> has_teacher;
+};
+
+template <class Net>
+RandomBatch random_batch(std::int64_t count) {
+    RandomBatch batch{count, {}, {}, {}, {}};
+    Random random{0, 0};
+    batch.pixels.resize(static_cast<std::size_t>(count * element_count(input_shape<Net>)));
+    for (float& value : batch.pixels) value = static_cast<float>(random.normal());
+    for (std::int64_t i = 0; i < count; ++i)
+        batch.labels.push_back(static_cast<int>(random.below(static_cast<std::uint64_t>(class_count<Net>))));
+    return batch;
+}
+
+}  // namespace bantam::bench

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: MIT
+// Times one reference net on a GPU and prints one JSON line, as bench/peer_torch.py --device cuda does for
+// PyTorch: a training step (forward, cross-entropy, backward, SGD with Nesterov momentum) on pictures that lie
+// on the GPU, or a forward pass. Beside the step stands what the GPU's memory alone would allow.
+
+#include "common/timing.hpp"
+
+#include <bantam/cuda/model.hpp>
+#include <bantam/cuda/trainer.hpp>
+#include <bantam/models/mobile.hpp>
+#include <bantam/models/resnet18.hpp>
+#include <bantam/models/tiniest.hpp>
+
+#include "../tools/common/command_line.hpp"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace bantam::bench {
+namespace {
+
+struct GpuTiming {
+    std::vector<double> calls;  ///< milliseconds a step
+    double bytes = 0;           ///< that a step must read and write at least
+};
+
+/// The numbers that a picture's way through the stages there and back reads and writes, each once.
+template <class Chain>
+struct NumbersMoved;
+template <class Backend, class S, class... Stages>
+struct NumbersMoved<device::StageChain<Backend, S, device::StageList<Stages...>>> {
+    static constexpr std::int64_t count(bool training) {
+        return ((Stages::there.scalars_moved + (training ? Stages::back.scalars_moved : 0)) + ...);
+    }
+};
+
+/// A batch of noise that lies on the GPU, many times an epoch.
+template <class Net>
+class NoiseOnGpu {
+public:
+    using Device = Cuda;
+
+    NoiseOnGpu(const cuda::Execution& execution, std::int64_t count, std::int64_t steps) : count_{count}, steps_{steps} {
+        const RandomBatch batch = random_batch<Net>(count);
+        pixels_.reserve(std::ssize(batch.pixels));
+        labels_.reserve(count);
+        cuda::copy_to_device(execution, batch.pixels.data(), std::ssize(batch.pixels), pixels_.data());
+        cuda::copy_to_device(execution, batch.labels.data(), count, labels_.data());
+    }
+
+    struct Range {
+        std::int64_t begin, end;
+        std::int64_t count() const { return end - begin; }
+    };
+    std::int64_t batch_count() const { return steps_; }
+    std::int64_t largest_batch() const { return count_; }
+    Range batch_range(std::int64_t index) const { return {index * count_, (index + 1) * count_}; }
+    std::int64_t teacher_classes() const { return 0; }
+    void begin_epoch(const cuda::Execution&, std::int64_t) const {}
+    void fill(const cuda::Execution& execution, const std::int64_t*, std::int64_t, cuda::BatchMemory& batch) const {
+        cuda::copy_on_device(execution, pixels_.data(), pixels_.size(), batch.pixels.data());
+        cuda::copy_on_device(execution, labels_.data(), count_, batch.labels.data());
+    }
+    std::shared_ptr<const void> identity() const { return identity_; }
+
+private:
+    std::int64_t count_, steps_;
+    cuda::DeviceBuffer<float> pixels_;
+    cuda::DeviceBuffer<std::int32_t> labels_;
+    std::shared_ptr<const char> identity_ = std::make_shared<const char>();
+};
+
+/// Times `steps` steps at once, since the host waits for an epoch and not for a step.
+template <class Net>
+GpuTiming time_training(const TimingOptions& options, std::int64_t steps, bool allow_tf32) {
+    TrainingOptions training;
+    training.learning_rate = 0.01;
+    training.weight_decay = 1e-4;
+    training.warmup_epochs = 0;
+    training.clip_norm = 0;
+    training.averaging_decay = 0;
+    training.allow_tf32 = allow_tf32;
+    Trainer<Net, Cuda> trainer{training};
+    const NoiseOnGpu<Net> data{trainer.execution(), options.batch, steps};
+    std::int64_t epoch = 0;
+    GpuTiming timing;
+    timing.calls = time_calls(options, [&] { trainer.train_epoch(data, epoch++, [](std::int64_t, std::int64_t) {}); });
+    for (double& call : timing.calls) call /= static_cast<double>(steps);
+    timing.bytes = static_cast<double>(NumbersMoved<typename cuda::Model<Net>::Program>::count(true) * options.batch) *
+                   sizeof(float);
+    return timing;
+}
+
+template <class Net>
+GpuTiming time_inference(const TimingOptions& options, std::int64_t steps, bool allow_tf32) {
+    cuda::Model<Net> model;
+    model.execution().allow_tf32(allow_tf32);
+    model.initialise(0);
+    const RandomBatch batch = random_batch<Net>(options.batch);
+    cuda::DeviceBuffer<float> pixels, logits;
+    pixels.reserve(std::ssize(batch.pixels));
+    logits.reserve(options.batch * model.output_elements);
+    cuda::copy_to_device(model.execution(), batch.pixels.data(), std::ssize(batch.pixels), pixels.data());
+    GpuTiming timing;
+    timing.calls = time_calls(options, [&] {
+        for (std::int64_t i = 0; i < steps; ++i) model.infer(pixels.data(), options.batch, logits.data());
+        model.execution().wait();
+    });
+    for (double& call : timing.calls) call /= static_cast<double>(steps);
+    timing.bytes = static_cast<double>(NumbersMoved<typename cuda::Model<Net>::Program>::count(false) * options.batch) *
+                   sizeof(float);
+    return timing;
+}
+
+template <class Net>
+GpuTiming time_net(const TimingOptions& options, std::int64_t steps, bool allow_tf32) {
+    return options.mode == "training" ? time_training<Net>(options, steps, allow_tf32)
+                                      : time_inference<Net>(options, steps, allow_tf32);
+}
+
+/// What a copy within the GPU's memory reads and writes.
+double gigabytes_per_second() {
+    constexpr std::int64_t size = std::int64_t{1} << 28;
+    const cuda::Execution execution;
+    cuda::DeviceBuffer<float> from, to;
+    from.reserve(size);
+    to.reserve(size);
+    const std::vector<double> times = time_calls({.repeats = 20, .seconds = 5}, [&] {
+        cuda::copy_on_device(execution, from.data(), size, to.data());
+        execution.wait();
+    });
+    return 2.0 * size * sizeof(float) / median(times) / 1e6;
+}
+
+void run(const TimingOptions& options, std::int64_t steps, bool allow_tf32) {
+    GpuTiming timing;
+    if (options.net == "mobile-98k") timing = time_net<Mobile98k<11>>(options, steps, allow_tf32);
+    if (options.net == "tiniest-97k") timing = time_net<Tiniest97k<10>>(options, steps, allow_tf32);
+    if (options.net == "resnet18") {
+        if (options.mode != "inference") throw Error{"of resnet18 inference alone is timed; use --mode inference"};
+        timing = time_inference<ResNet18<10>>(options, steps, allow_tf32);
+    }
+    const double middle = median(timing.calls), bandwidth = gigabytes_per_second();
+    fmt::print("{{\"net\": \"{}\", \"mode\": \"{}\", \"batch\": {}, \"tf32\": {}, \"repeats\": {}, \"median_ms\": {:.4f}, "
+               "\"best_ms\": {:.4f}, \"images_per_second\": {:.2f}, \"copy_gb_per_second\": {:.1f}, "
+               "\"share_of_bandwidth_bound\": {:.4f}}}\n",
+               options.net, options.mode, options.batch, allow_tf32, timing.calls.size(), middle,
+               *std::ranges::min_element(timing.calls), 1000 * static_cast<double>(options.batch) / middle, bandwidth,
+               timing.bytes / (bandwidth * 1e6) / middle);
+}
+
+}  // namespace
+}  // namespace bantam::bench
+
+int main(int argc, char** argv) {
+    bantam::bench::TimingOptions options;
+    options.batch = 256;
+    std::int64_t steps = 50;
+    bool allow_tf32 = false;
+    bantam::CommandLine line{"Times one reference net on a GPU and prints one JSON line"};
+    line.option("--net", options.net, "The net; of resnet18 inference only")
+        .one_of({"mobile-98k", "tiniest-97k", "resnet18"});
+    line.option("--mode", options.mode, "What is timed").one_of({"training", "inference"});
+    line.option("--batch", options.batch, "Pictures in a step").between(1, 65536);
+    line.option("--steps", steps, "Steps between two looks at the clock").between(1, 1'000'000);
+    line.flag("--allow-tf32", allow_tf32, "Products in TensorFloat-32");
+    line.option("--warmup", options.warmup, "Rounds of steps before the clock starts").between(1, 1'000'000);
+    line.option("--repeats", options.repeats, "Rounds timed, at most").between(1, 1'000'000);
+    line.option("--seconds", options.seconds, "Stop timing after this long, three rounds at least");
+    return line.run(argc, argv, [&] { bantam::bench::run(options, steps, allow_tf32); });
+}
