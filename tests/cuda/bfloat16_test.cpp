@@ -36,6 +36,11 @@ std::vector<float> rounded(std::vector<float> values) {
     return values;
 }
 
+std::vector<float> multiples(float unit, std::vector<float> values) {
+    for (float& value : values) value = std::round(value / unit) * unit;
+    return values;
+}
+
 /// The root of the mean square of the difference, relative to that of `b`.
 double mean_difference(const std::vector<float>& a, const std::vector<float>& b) {
     if (a.size() != b.size()) return std::numeric_limits<double>::infinity();
@@ -114,6 +119,12 @@ void keeps_weights_in_float() {
     }
 }
 
+/// A student whose activations have no edges.
+using Smooth = Network<Image<32, 32, 3>, Conv2d<16, 3, 2, no_bias>, BatchNorm2d, SiLU,
+                       DepthwiseSeparable<32, 1, 3, SiLU>, DepthwiseSeparable<64, 2, 3, SiLU>,
+                       DepthwiseSeparable<64, 1, 3, SiLU>, DepthwiseSeparable<128, 2, 3, SiLU>, GlobalAveragePool,
+                       Linear<11>>;
+
 }  // namespace
 
 static_assert(std::is_same_v<bantam::cuda::Model<Network<Image<1, 1, 1>, ReLU>, Bfloat16>::Number, float>);
@@ -137,17 +148,18 @@ BOOST_AUTO_TEST_CASE(layers_that_choose_and_move_numbers_are_exact) {
     rounds_nothing_but_what_it_gives<MaxPool2d<7, 1, 3>, 9, 8, 3>();
 }
 
-// What a product takes is the weight's rounded copy; the sum is rounded once.
+// What a product takes is the weight's rounded copy; the sum is rounded once. Of multiples of a power of two every
+// order gives the same sum.
 BOOST_AUTO_TEST_CASE(products_round_the_weights_once) {
-    using Net = Network<Image<2, 3, 19>, PointwiseConv2d<5, no_bias>>;
+    using Net = Network<Image<1, 1, 19>, Linear<5, Bias::without>>;
     bantam::cuda::Model<Net, Bfloat16> narrow;
     bantam::cuda::Model<Net, float> wide;
-    const std::vector<float> weights = numbers<float>(19 * 5, 3), of_copy = rounded(weights);
+    const std::vector<float> weights = multiples(1.0f / 1024, numbers<float>(19 * 5, 3)), of_copy = rounded(weights);
     narrow.write_parameters(weights.data());
     wide.write_parameters(of_copy.data());
     BOOST_TEST(narrow.read_parameters() == weights);
-    const std::vector<float> input = rounded(numbers<float>(4 * 6 * 19, 1));
-    const std::vector<float> output_gradient = rounded(numbers<float>(4 * 6 * 5, 2));
+    const std::vector<float> input = multiples(1.0f / 64, numbers<float>(24 * 19, 1));
+    const std::vector<float> output_gradient = multiples(1.0f / 64, numbers<float>(24 * 5, 2));
     const Everything<float> found = run_batch(narrow, input, output_gradient);
     const Everything<float> expected = run_batch(wide, input, output_gradient);
     BOOST_TEST(found.output == rounded(expected.output));
@@ -200,6 +212,37 @@ BOOST_AUTO_TEST_CASE(products_of_bf16_are_summed_into_float_or_bf16) {
         check(float{}, accumulate, 1e-5);
         check(Bfloat16{}, accumulate, 1.01 / 256);
     }
+}
+
+// Whoever records passes finds those that round in between, too.
+BOOST_AUTO_TEST_CASE(a_recorded_pass_gives_what_it_gives_at_once) {
+    using Net = Network<Image<4, 3, 3>, Conv2d<5, 3>, BatchNorm2d, ReLU, GlobalAveragePool, Linear<3>>;
+    bantam::cuda::Model<Net, Bfloat16> model;
+    set_weights(model);
+    const bantam::cuda::Execution& execution = model.execution();
+    bantam::cuda::DeviceBuffer<float> input, output;
+    input.reserve(2 * model.input_elements);
+    output.reserve(2 * model.output_elements);
+    model.reserve(2, false);
+    const bantam::cuda::RecordedWork recorded{execution, [&] { model.infer(input.data(), 2, output.data()); }};
+    const std::vector<float> batch = numbers<float>(2 * model.input_elements, 5);
+    bantam::cuda::copy_to_device(execution, batch.data(), std::ssize(batch), input.data());
+    recorded.replay(execution);
+    std::vector<float> logits(2 * 3), expected(2 * 3);
+    bantam::cuda::copy_to_host(execution, output.data(), output.size(), logits.data());
+    model.infer(input.data(), 2, output.data());
+    bantam::cuda::copy_to_host(execution, output.data(), output.size(), expected.data());
+    BOOST_TEST(logits == expected);
+}
+
+// A float among bf16 must lie where a float may.
+BOOST_AUTO_TEST_CASE(what_is_saved_in_float_lies_at_whole_floats) {
+    using Layers = Sequence<AvgPool2d<2>, BatchNorm2d, SiLU, MaxPool2d<2>, SqueezeExcite<1>, LayerNorm>;
+    using Narrow = bantam::cuda::Chain<Layers, Shape{5, 7, 3}, Bfloat16>;
+    static_assert(Narrow::saved_per_sample(true) % 2 == 0 && Narrow::saved_per_sample(false) % 2 == 0);
+    static_assert(Narrow::saved_fixed(true) % 2 == 0 && Narrow::saved_fixed(false) % 2 == 0);
+    for (const std::int64_t count : {1, 2, 3})
+        for (const std::int64_t place : Narrow::layout(count).saved) BOOST_TEST(place % 2 == 0);
 }
 
 BOOST_AUTO_TEST_CASE(activations_are_near) {
@@ -257,10 +300,6 @@ BOOST_AUTO_TEST_CASE(composites_of_even_and_odd_sizes_are_near) {
 BOOST_AUTO_TEST_CASE(deep_networks_are_near) {
     for (const std::int64_t count : {1, 2})
         near<Tiniest97k<10>>(count, {.outputs = 0.02, .gradients = 0.06, .statistics = 0});
-    using Smooth = Network<Image<32, 32, 3>, Conv2d<16, 3, 2, no_bias>, BatchNorm2d, SiLU,
-                           DepthwiseSeparable<32, 1, 3, SiLU>, DepthwiseSeparable<64, 2, 3, SiLU>,
-                           DepthwiseSeparable<64, 1, 3, SiLU>, DepthwiseSeparable<128, 2, 3, SiLU>, GlobalAveragePool,
-                           Linear<11>>;
     near<Smooth>(5, {.outputs = 0.03, .gradients = 0.06, .statistics = 0.002});
 }
 
