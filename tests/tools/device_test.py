@@ -27,8 +27,8 @@ def metrics(output):
 
 
 class Training(Distill):
-    def on_device(self, output):
-        return [DISTILL_ON_DEVICE, *self.command(output, "--device", "cuda")[1:]]
+    def on_device(self, output, *more):
+        return [DISTILL_ON_DEVICE, *self.command(output, "--device", "cuda", *more)[1:]]
 
     def test_a_run_on_the_device_is_the_run_of_the_cpu(self):
         output = self.path("out")
@@ -46,6 +46,14 @@ class Training(Distill):
         self.assertEqual(metadata, expected_metadata)
         self.assertEqual({name: value.shape for name, value in tensors.items()},
                          {name: value.shape for name, value in reference.items()})
+
+    def test_bf16_trains_nearly_as_float32_does(self):
+        output = self.path("out")
+        self.run_program(*self.on_device(output, "--precision", "bf16"))
+        expected, found = metrics(self.reference), metrics(output)
+        for name in ("training_loss", "validation_loss"):
+            np.testing.assert_allclose(found[name], expected[name], rtol=0.05, err_msg=name)
+            self.assertFalse(np.array_equal(found[name], expected[name]), name)
 
     def test_a_student_of_the_cpu_answers_the_same_on_the_device(self):
         output = self.path("out")
@@ -70,16 +78,20 @@ class Teacher(ProgramTest):
                          "--validation-per-class", "1", "--testing", "1")
         self.run_program(TRAIN_TEACHER, "--data", data, "--output", teacher, "--stored-size", "54", "--epochs", "1")
         found = {}
-        for name, program, more in (("cpu", PRECOMPUTE, ()), ("cuda", PRECOMPUTE_ON_DEVICE, ("--device", "cuda"))):
+        for name, program, more in (
+                ("cpu", PRECOMPUTE, ()), ("cuda", PRECOMPUTE_ON_DEVICE, ("--device", "cuda")),
+                ("bf16", PRECOMPUTE_ON_DEVICE, ("--device", "cuda", "--precision", "bf16"))):
             output = self.path(name + ".safetensors")
             self.run_program(program, "--data", data, "--teacher", teacher, "--output", output, "--views", "3",
                              "--stored-size", "54", *more)
             found[name] = safetensors_io.load(output)
-        (expected, expected_metadata), (tensors, metadata) = found["cpu"], found["cuda"]
-        self.assertEqual(metadata, expected_metadata)
-        np.testing.assert_array_equal(tensors["views"], expected["views"])
-        largest = np.abs(expected["logits"]).max()
-        self.assertLess(np.abs(tensors["logits"] - expected["logits"]).max() / largest, 1e-4)
+        expected, expected_metadata = found["cpu"]
+        for name, tolerance in (("cuda", 1e-4), ("bf16", 0.05)):
+            tensors, metadata = found[name]
+            self.assertEqual(metadata, expected_metadata)
+            np.testing.assert_array_equal(tensors["views"], expected["views"])
+            largest = np.abs(expected["logits"]).max()
+            self.assertLess(np.abs(tensors["logits"] - expected["logits"]).max() / largest, tolerance, name)
 
 
 if __name__ == "__main__":

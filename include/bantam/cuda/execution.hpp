@@ -90,6 +90,7 @@ public:
         BANTAM_CUDA_CHECK(cudaMalloc(&workspace, workspace_bytes));
         workspace_.reset(workspace);
         BANTAM_CUDA_CHECK(cublasSetWorkspace(blas, workspace, workspace_bytes));
+        allow_tf32(false);
     }
 
     auto policy() const { return thrust::cuda::par_nosync.on(stream()); }
@@ -106,7 +107,10 @@ public:
 
     /// TensorFloat-32 in products: faster, with 10 bits of mantissa in place of 23. Off at first.
     void allow_tf32(bool allowed) const {
-        BANTAM_CUDA_CHECK(cublasSetMathMode(blas(), allowed ? CUBLAS_TF32_TENSOR_OP_MATH : CUBLAS_DEFAULT_MATH));
+        // Parts of a sum of bf16 products are joined in float32, too.
+        BANTAM_CUDA_CHECK(cublasSetMathMode(
+            blas(), static_cast<cublasMath_t>((allowed ? CUBLAS_TF32_TENSOR_OP_MATH : CUBLAS_DEFAULT_MATH) |
+                                              CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION)));
     }
 
 private:
