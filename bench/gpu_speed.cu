@@ -78,12 +78,7 @@ private:
 /// Times `steps` steps at once, since the host waits for an epoch and not for a step.
 template <class Net, class Device, class Activation>
 GpuTiming time_training(const TimingOptions& options, std::int64_t steps, const std::string& precision) {
-    TrainingOptions training;
-    training.learning_rate = 0.01;
-    training.weight_decay = 1e-4;
-    training.warmup_epochs = 0;
-    training.clip_norm = 0;
-    training.averaging_decay = 0;
+    TrainingOptions training = timed_training();
     training.allow_tf32 = precision == "tf32";
     Trainer<Net, Device> trainer{training};
     const NoiseOnGpu<Net> data{trainer.execution(), options.batch, steps};

@@ -51,12 +51,7 @@ std::vector<double> time_gradients(const TimingOptions& options, const RandomBat
 /// A whole training step: forward, cross-entropy, backward, SGD with Nesterov momentum.
 template <class Net>
 std::vector<double> time_training(const TimingOptions& options, const RandomBatch& batch) {
-    TrainingOptions training;
-    training.learning_rate = 0.01;
-    training.weight_decay = 1e-4;
-    training.warmup_epochs = 0;
-    training.clip_norm = 0;
-    training.averaging_decay = 0;
+    TrainingOptions training = timed_training();
     training.threads = options.threads;
     Trainer<Net> trainer{training};
     return time_calls(options, [&] { trainer.step(batch, 1000); });

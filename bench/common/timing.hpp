@@ -3,6 +3,7 @@
 
 #include <bantam/core/network.hpp>
 #include <bantam/core/random.hpp>
+#include <bantam/train/options.hpp>
 
 #include <algorithm>
 #include <chrono>
@@ -43,6 +44,17 @@ inline std::vector<double> time_calls(const TimingOptions& options, const std::f
         total += times.back();
     }
     return times;
+}
+
+/// A training step is forward, cross-entropy, backward and SGD with Nesterov momentum, and no more.
+inline TrainingOptions timed_training() {
+    TrainingOptions training;
+    training.learning_rate = 0.01;
+    training.weight_decay = 1e-4;
+    training.warmup_epochs = 0;
+    training.clip_norm = 0;
+    training.averaging_decay = 0;
+    return training;
 }
 
 /// A batch as a data loader would make it.
