@@ -15,9 +15,6 @@ using namespace bantam;
 #ifdef BANTAM_WITH_CUDA
 constexpr bool with_cuda = true;
 // distill_food11.cu has them.
-namespace bantam {
-struct CudaBfloat16;
-}
 extern template void distill_food11::distill<Cuda>(Options&);
 extern template void distill_food11::distill<CudaBfloat16>(Options&);
 #else

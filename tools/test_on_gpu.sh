@@ -23,7 +23,7 @@ for program in "$build"/gpu_tests/gpu.*; do
     echo "== ${program##*/}"
     "$program" --color_output=no || failed=1
 done
-# Small batches suffice for the sanitizer, which is some hundred times slower.
+# The sanitizer is slow: the tests that meet every kernel in small batches.
 for tool in memcheck racecheck initcheck synccheck; do
     for name in blocks_test picture_data_test; do
         echo "== $name under compute-sanitizer, $tool"

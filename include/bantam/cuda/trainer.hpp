@@ -361,9 +361,6 @@ private:
 
 }  // namespace cuda
 
-/// As Cuda, with activations in bf16 beside weights, statistics, sums and loss in float32.
-struct CudaBfloat16 {};
-
 template <class Net>
 class Trainer<Net, Cuda> : public cuda::GpuTrainer<Net, float> {
     using cuda::GpuTrainer<Net, float>::GpuTrainer;
