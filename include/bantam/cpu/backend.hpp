@@ -11,12 +11,20 @@ namespace bantam::cpu {
 
 template <class L, Shape Input, class S, bool Fused>
 struct ChainOf;
+template <class S, bool Pooled, class... Stages>
+struct FusedRun;
+template <class Act, Shape Input, class S>
+struct BatchNormOperation;
 
 /// The CPU as what runs composite layers (see device/stage_chain.hpp): its operations, and the passes
 /// over the batch that composites make themselves.
 struct Backend {
     template <class L, Shape Input, class S>
     using Operation = cpu::Operation<L, Input, S>;
+    template <class S, bool Pooled, class... Stages>
+    using Run = FusedRun<S, Pooled, Stages...>;
+    template <class Act, Shape Input, class S>
+    using Norm = BatchNormOperation<Act, Input, S>;
     template <class L, Shape Input, class S>
     using Chain = typename ChainOf<L, Input, S, true>::type;
     template <class S>

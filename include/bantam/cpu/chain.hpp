@@ -2,8 +2,10 @@
 #pragma once
 
 #include <bantam/cpu/backend.hpp>
-#include <bantam/cpu/fusion.hpp>
+#include <bantam/cpu/batch_norm2d.hpp>
+#include <bantam/cpu/fused_run.hpp>
 #include <bantam/cpu/operation.hpp>
+#include <bantam/device/fusion.hpp>
 #include <bantam/device/stage_chain.hpp>
 
 namespace bantam::cpu {
@@ -14,7 +16,7 @@ template <class L, Shape Input, class S, bool Fused>
 struct ChainOf {
     static constexpr auto plan() {
         if constexpr (Fused)
-            return fused<S>(typename bantam::detail::Flatten<Sequence<L>, Input>::type{});
+            return device::fused<Backend, S>(typename bantam::detail::Flatten<Sequence<L>, Input>::type{});
         else
             return device::one_by_one<Backend, S>(typename bantam::detail::Flatten<Sequence<L>, Input>::type{});
     }

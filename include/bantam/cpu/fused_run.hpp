@@ -20,17 +20,6 @@
 
 namespace bantam::cpu {
 
-/// A convolution, the batch norm behind it and the activation behind that (or Identity).
-template <class Conv, class Act, Shape Input>
-struct ConvNormAct {
-    using ConvType = Conv;
-    using ActType = Act;
-    static constexpr Shape input = Input;
-    static constexpr Shape output = Conv::output_shape(Input);
-    static constexpr StageLabel there = stage_label<Conv>(Conv::name, Input, false);
-    static constexpr StageLabel back = stage_label<Conv>(Conv::name, Input, true);
-};
-
 /// A run of convolution + norm + activation stages on the way from memory to memory: every stage stores
 /// only its convolution's output, whose statistics are summed while it is written; norm and activation
 /// are applied where the next stage reads, on the way back as on the way there. `Pooled` runs end in a

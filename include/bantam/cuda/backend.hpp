@@ -14,6 +14,10 @@ namespace bantam::cuda {
 
 template <class L, Shape Input, class S>
 struct ChainOf;
+template <class S, bool Pooled, class... Stages>
+struct FusedRun;
+template <class Act, Shape Input, class S>
+struct BatchNormOperation;
 
 namespace detail {
 
@@ -89,6 +93,10 @@ struct GateGradient {
 struct Backend {
     template <class L, Shape Input, class S>
     using Operation = cuda::Operation<L, Input, S>;
+    template <class S, bool Pooled, class... Stages>
+    using Run = FusedRun<S, Pooled, Stages...>;
+    template <class Act, Shape Input, class S>
+    using Norm = BatchNormOperation<Act, Input, S>;
     template <class L, Shape Input, class S>
     using Chain = typename ChainOf<L, Input, S>::type;
     template <class S>

@@ -22,7 +22,8 @@ namespace bantam::cuda {
 //
 // which is called once a block and written as phases, `block.for_each_thread([&](int thread) { ... })`. All
 // threads are through with a phase before the next one begins; within a phase they run in no order. On a
-// GPU a phase is a thread's work and a barrier, on the host a loop over the threads.
+// GPU a phase is a thread's work and a barrier, on the host a loop over the threads. `for_each_warp` is the same for
+// what a warp does as one.
 
 // Loops over what a thread holds in registers must be unrolled: registers cannot be indexed.
 #ifdef __CUDA_ARCH__
@@ -30,6 +31,9 @@ namespace bantam::cuda {
 #else
 #define BANTAM_CUDA_UNROLL
 #endif
+
+/// Threads that run in step.
+inline constexpr int warp_threads = 32;
 
 /// Shared memory that every GPU gives a block without being asked.
 inline constexpr std::size_t max_shared_bytes = std::size_t{48} << 10;
@@ -71,8 +75,35 @@ public:
 #endif
     }
 
+    /// The same without the barrier: nothing that it writes into shared memory may be read, nor what it reads
+    /// be written, by other threads before the next phase is over.
+    template <class Phase>
+    BANTAM_HOST_DEVICE void for_each_thread_alone(const Phase& phase) const {
+#if defined(__CUDA_ARCH__)
+        phase(static_cast<int>(threadIdx.x));
+#else
+        for_each_thread(phase);
+#endif
+    }
+
+    /// The same for every warp.
+    template <class Phase>
+    BANTAM_HOST_DEVICE void for_each_warp(const Phase& phase) const {
+#if defined(__CUDA_ARCH__)
+        phase(static_cast<int>(threadIdx.x) / warp_threads);
+        __syncthreads();
+#else
+        for (int warp = 0; warp < Threads / warp_threads; ++warp) phase(warp);
+#endif
+    }
+
     template <class T>
     BANTAM_HOST_DEVICE Own<T, Threads> own() const {
+        return {};
+    }
+    /// What a warp keeps, spread over its threads.
+    template <class T>
+    BANTAM_HOST_DEVICE Own<T, Threads / warp_threads> own_by_warp() const {
         return {};
     }
 

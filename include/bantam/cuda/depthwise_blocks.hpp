@@ -2,7 +2,9 @@
 #pragma once
 
 #include <bantam/core/shape.hpp>
+#include <bantam/cuda/hooks.hpp>
 #include <bantam/cuda/operation.hpp>
+#include <bantam/cuda/rows.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -115,7 +117,7 @@ struct DepthwiseTiles {
 
     static constexpr int from_height = From.height, from_width = From.width;
     static constexpr int to_height = To.height, to_width = To.width;
-    static constexpr std::int64_t from_elements = element_count(From), to_elements = element_count(To);
+    static constexpr std::int64_t from_pixels = pixel_count(From), to_pixels = pixel_count(To);
 
     /// Where a tile begins.
     struct Place {
@@ -140,133 +142,230 @@ struct DepthwiseTiles {
     };
 
     /// Brings a worker's share of the patch: zeros outside the map.
-    BANTAM_HOST_DEVICE static void load_patch(const S* from, const Place& place, const Worker& worker, Number* patch) {
+    template <class Source>
+    BANTAM_HOST_DEVICE static void load_patch(const Source& source, const Place& place, const Worker& worker,
+                                              Number* patch) {
         if (!worker.inside) return;
-        const S* map = from + place.sample * from_elements + worker.channel;
+        const auto map = source.template columns<1>(worker.channel);
+        const std::int64_t first = place.sample * from_pixels;
         const int top = Taps::first(place.y), left = Taps::first(place.x);
-        for (int pixel = worker.lane; pixel < patch_pixels; pixel += lanes) {
-            const int y = top + pixel / patch_width, x = left + pixel % patch_width;
-            const bool in_map = y >= 0 && y < from_height && x >= 0 && x < from_width;
-            patch[pixel * chunk + worker.c] = in_map ? Number(map[(y * from_width + x) * channels]) : Number(0);
+        // Some pixels at once, so that memory is kept busy.
+        constexpr int at_once = 4;
+        for (int pixel = worker.lane; pixel < patch_pixels; pixel += at_once * lanes) {
+            Number values[at_once] = {};
+            BANTAM_CUDA_UNROLL
+            for (int j = 0; j < at_once; ++j) {
+                const int own = pixel + j * lanes, y = top + own / patch_width, x = left + own % patch_width;
+                if (own < patch_pixels && y >= 0 && y < from_height && x >= 0 && x < from_width)
+                    map.at(first + y * from_width + x, values + j);
+            }
+            BANTAM_CUDA_UNROLL
+            for (int j = 0; j < at_once; ++j)
+                if (pixel + j * lanes < patch_pixels) patch[(pixel + j * lanes) * chunk + worker.c] = values[j];
         }
+    }
+
+    /// Brings a chunk's weights, which lie [channel][tap], as [tap][channel].
+    BANTAM_HOST_DEVICE static void load_weights(const Number* weights, int first_channel, int thread, Number* to) {
+        const Number* own = weights + first_channel * taps;
+        for (int i = thread; i < taps * chunk; i += threads)
+            if (first_channel + i / taps < channels) to[i % taps * chunk + i / taps] = own[i];
+    }
+
+    /// A run of neighbours in a row of a tile.
+    struct Run {
+        int row, begin;  // in the tile
+        int x;           // in the map
+        std::int64_t first;  // its first pixel, counted over the samples
+        bool inside;
+        BANTAM_HOST_DEVICE Run(const Place& place, int index) : row{index / across}, begin{index % across * run} {
+            const int y = place.y + row;
+            x = place.x + begin;
+            first = place.sample * to_pixels + y * to_width + x;
+            inside = y < to_height;
+        }
+    };
+
+    /// Where a worker finds what tap row `ky` of a run needs.
+    BANTAM_HOST_DEVICE static const Number* line_of(const Number* patch, const Run& run, int ky,
+                                                    const Worker& worker) {
+        return patch + (Taps::position(run.row, ky) * patch_width + Taps::shift(run.begin)) * chunk + worker.c;
     }
 };
 
-/// to = the sums over the taps of weight · from: a depthwise convolution, or the way back to its input.
-/// Weights are [channel][tap]; the bias, behind them, may be null.
-template <class Taps, Shape From, Shape To, class S>
+namespace detail {
+
+/// A block's share of the tiles: one, or as many as make `max_parts` of all where anything is summed over them.
+template <class Tiles>
+struct TileParts {
+    std::int64_t tiles, tiles_a_part;
+
+    static TileParts of(std::int64_t samples, bool summed) {
+        const std::int64_t tiles = samples * Tiles::tiles;
+        return {tiles, summed ? std::max<std::int64_t>(1, piece_count(tiles, max_parts)) : 1};
+    }
+    std::int64_t count() const { return piece_count(tiles, tiles_a_part); }
+    std::int64_t blocks() const { return count() * Tiles::chunks; }
+
+    struct Share {
+        std::int64_t part, begin, end;
+        int first_channel;
+    };
+    BANTAM_HOST_DEVICE Share share(std::int64_t block) const {
+        const std::int64_t part = block / Tiles::chunks, begin = part * tiles_a_part;
+        return {part, begin, begin + tiles_a_part < tiles ? begin + tiles_a_part : tiles,
+                static_cast<int>(block - part * Tiles::chunks) * Tiles::chunk};
+    }
+};
+
+/// Joins what a block's workers have summed for a sink and writes it: to[part][sum][channel].
+template <class Tiles, int Sums, class Block, class Kept>
+BANTAM_HOST_DEVICE void write_sink_sums(const Block& block, const typename TileParts<Tiles>::Share& share, Kept& kept,
+                                        double* totals, double* to) {
+    if constexpr (Sums > 0) {
+        block.for_each_thread([&](int thread) {
+            BANTAM_CUDA_UNROLL
+            for (int v = 0; v < Sums; ++v) totals[v * Tiles::threads + thread] = kept[thread].values[v];
+        });
+        join_lanes<Sums>(block, Tiles::chunk, Tiles::lanes, totals);
+        block.for_each_thread([&](int thread) {
+            const typename Tiles::Worker worker{share.first_channel, thread};
+            if (!worker.inside || worker.lane > 0) return;
+            BANTAM_CUDA_UNROLL
+            for (int v = 0; v < Sums; ++v)
+                to[(share.part * Sums + v) * Tiles::channels + worker.channel] = totals[v * Tiles::threads + thread];
+        });
+    }
+}
+
+}  // namespace detail
+
+/// sink = the sums over the taps of weight · source: a depthwise convolution. Weights are [channel][tap].
+template <class Taps, Shape From, Shape To, class Source, class Sink>
 struct DepthwiseInBlocks {
+    using S = typename Source::Scalar;
     using Tiles = DepthwiseTiles<Taps, From, To, S>;
     using Number = Arithmetic<S>;
     static constexpr int threads = Tiles::threads;
     static constexpr int chunk = Tiles::chunk;
-    struct Shared {
+    static constexpr int kept = std::max(1, Sink::sums);
+    struct Factors {
         Number patch[Tiles::patch_pixels * chunk];
         Number weights[Tiles::taps * chunk];  // [tap][channel]
     };
+    union Shared {
+        Factors factors;
+        double totals[kept * threads];
+    };
     static constexpr bool fit = Tiles::fit;
 
-    const S* from;
-    const Number *weights, *bias;
-    S* to;
-
-    static std::int64_t blocks(std::int64_t samples) { return samples * Tiles::tiles * Tiles::chunks; }
+    Source source;
+    Sink sink;
+    const Number* weights;
+    detail::TileParts<Tiles> parts;
+    double* sums;  ///< [part][sum][channel]
 
     template <class Block>
     BANTAM_HOST_DEVICE void operator()(const Block& block, Shared& shared) const {
-        const std::int64_t tile = block.index() / Tiles::chunks;
-        const int first_channel = static_cast<int>(block.index() - tile * Tiles::chunks) * chunk;
-        const typename Tiles::Place place{tile};
+        const auto share = parts.share(block.index());
+        auto own = block.template own<Values<Number, kept>>();
         block.for_each_thread([&](int thread) {
-            const Number* own = weights + first_channel * Tiles::taps;
-            for (int i = thread; i < Tiles::taps * chunk; i += threads)
-                if (first_channel + i / Tiles::taps < Tiles::channels)
-                    shared.weights[i % Tiles::taps * chunk + i / Tiles::taps] = own[i];
-            Tiles::load_patch(from, place, typename Tiles::Worker{first_channel, thread}, shared.patch);
+            Tiles::load_weights(weights, share.first_channel, thread, shared.factors.weights);
         });
-        block.for_each_thread([&](int thread) {
-            const typename Tiles::Worker worker{first_channel, thread};
-            if (!worker.inside) return;
-            for (int run = worker.lane; run < Tiles::runs; run += Tiles::lanes) write_run(place, worker, run, shared);
-        });
+        for (std::int64_t tile = share.begin; tile < share.end; ++tile) {
+            const typename Tiles::Place place{tile};
+            block.for_each_thread([&](int thread) {
+                Tiles::load_patch(source, place, typename Tiles::Worker{share.first_channel, thread},
+                                  shared.factors.patch);
+            });
+            block.for_each_thread([&](int thread) {
+                const typename Tiles::Worker worker{share.first_channel, thread};
+                if (!worker.inside) return;
+                const auto columns = sink.template columns<1>(worker.channel);
+                for (int run = worker.lane; run < Tiles::runs; run += Tiles::lanes)
+                    put_run(place, worker, run, shared.factors, columns, own[thread].values);
+            });
+        }
+        detail::write_sink_sums<Tiles, Sink::sums>(block, share, own, shared.totals, sums);
     }
 
 private:
-    BANTAM_HOST_DEVICE void write_run(const typename Tiles::Place& place, const typename Tiles::Worker& worker,
-                                      int run, const Shared& shared) const {
-        const int row = run / Tiles::across, begin = run % Tiles::across * Tiles::run;
-        const int y = place.y + row, x = place.x + begin;
-        if (y >= Tiles::to_height) return;
-        Number sums[Tiles::run];
-        const Number start = bias ? bias[worker.channel] : Number(0);
-        BANTAM_CUDA_UNROLL
-        for (int j = 0; j < Tiles::run; ++j) sums[j] = start;
+    template <class Columns>
+    BANTAM_HOST_DEVICE static void put_run(const typename Tiles::Place& place, const typename Tiles::Worker& worker,
+                                           int index, const Factors& factors, const Columns& columns, Number* kept) {
+        const typename Tiles::Run run{place, index};
+        if (!run.inside) return;
+        Number results[Tiles::run] = {};
         for (int ky = 0; ky < Tiles::kernel; ++ky) {
-            if (!Taps::reaches(row, ky)) continue;
-            const Number* line =
-                shared.patch + (Taps::position(row, ky) * Tiles::patch_width + Taps::shift(begin)) * chunk + worker.c;
+            if (!Taps::reaches(run.row, ky)) continue;
+            const Number* line = Tiles::line_of(factors.patch, run, ky, worker);
             BANTAM_CUDA_UNROLL
             for (int kx = 0; kx < Tiles::kernel; ++kx) {
-                const Number weight = shared.weights[(ky * Tiles::kernel + kx) * chunk + worker.c];
+                const Number weight = factors.weights[(ky * Tiles::kernel + kx) * chunk + worker.c];
                 BANTAM_CUDA_UNROLL
                 for (int j = 0; j < Tiles::run; ++j)
-                    if (Taps::reaches(j, kx)) sums[j] += line[Taps::position(j, kx) * chunk] * weight;
+                    if (Taps::reaches(j, kx)) results[j] += line[Taps::position(j, kx) * chunk] * weight;
             }
         }
-        S* first =
-            to + place.sample * Tiles::to_elements + (y * Tiles::to_width + x) * Tiles::channels + worker.channel;
         BANTAM_CUDA_UNROLL
         for (int j = 0; j < Tiles::run; ++j)
-            if (x + j < Tiles::to_width) first[j * Tiles::channels] = S(sums[j]);
+            if (run.x + j < Tiles::to_width) columns.put(run.first + j, results + j, kept);
     }
 };
 
-/// partials[part][channel][tap] = what the part's tiles add to the weight's gradient. The output's gradient is
-/// read once for all taps.
-template <class Taps, Shape Input, Shape Output, class S>
-struct DepthwiseWeightGradient {
-    using Tiles = DepthwiseTiles<Taps, Input, Output, S>;
+/// The way back of a depthwise convolution in one go: what a patch of dL/d(output) holds serves the input's gradient,
+/// which goes to the sink, and the weight's, whose other factor is the input: partials[part][channel][tap].
+template <class Taps, Shape Output, Shape Input, class Gradient, class Source, class Sink>
+struct DepthwiseBackInBlocks {
+    using S = typename Source::Scalar;
+    using Tiles = DepthwiseTiles<Taps, Output, Input, S>;
     using Number = Arithmetic<S>;
     static constexpr int threads = Tiles::threads;
     static constexpr int chunk = Tiles::chunk;
     static constexpr int kernel = Tiles::kernel;
     static constexpr int taps = Tiles::taps;
-    struct Shared {
+    static constexpr int kept = std::max(1, Sink::sums);
+    struct Factors {
         Number patch[Tiles::patch_pixels * chunk];
-        double totals[kernel * threads];
+        Number weights[taps * chunk];  // [tap][channel]
+    };
+    union Shared {
+        Factors factors;
+        double totals[std::max(kernel, kept) * threads];
     };
     /// A total a tap has to stay in a thread's registers.
     static constexpr bool fit = Tiles::fit && taps <= 49 && sizeof(Shared) <= max_shared_bytes;
 
-    const S *input, *output_gradient;
-    std::int64_t tiles, tiles_a_part;
-    double* partials;
-
-    static DepthwiseWeightGradient of(std::int64_t samples, const S* input, const S* output_gradient,
-                                      double* partials) {
-        const std::int64_t tiles = samples * Tiles::tiles;
-        return {input, output_gradient, tiles, std::max<std::int64_t>(1, piece_count(tiles, max_parts)), partials};
-    }
-    std::int64_t parts() const { return piece_count(tiles, tiles_a_part); }
-    std::int64_t blocks() const { return parts() * Tiles::chunks; }
+    Gradient output_gradient;
+    Source source;
+    Sink sink;
+    const Number* weights;
+    detail::TileParts<Tiles> parts;
+    Number* partials;
+    double* sums;  ///< [part][sum][channel]
 
     template <class Block>
     BANTAM_HOST_DEVICE void operator()(const Block& block, Shared& shared) const {
-        const std::int64_t part = block.index() / Tiles::chunks;
-        const int first_channel = static_cast<int>(block.index() - part * Tiles::chunks) * chunk;
-        const std::int64_t begin = part * tiles_a_part;
-        const std::int64_t end = begin + tiles_a_part < tiles ? begin + tiles_a_part : tiles;
-        auto own = block.template own<Values<double, taps>>();
-        for (std::int64_t tile = begin; tile < end; ++tile) {
+        const auto share = parts.share(block.index());
+        auto own = block.template own<Values<Number, taps>>();
+        auto own_sums = block.template own<Values<Number, kept>>();
+        block.for_each_thread([&](int thread) {
+            Tiles::load_weights(weights, share.first_channel, thread, shared.factors.weights);
+        });
+        for (std::int64_t tile = share.begin; tile < share.end; ++tile) {
             const typename Tiles::Place place{tile};
             block.for_each_thread([&](int thread) {
-                Tiles::load_patch(input, place, typename Tiles::Worker{first_channel, thread}, shared.patch);
+                Tiles::load_patch(output_gradient, place, typename Tiles::Worker{share.first_channel, thread},
+                                  shared.factors.patch);
             });
             block.for_each_thread([&](int thread) {
-                const typename Tiles::Worker worker{first_channel, thread};
+                const typename Tiles::Worker worker{share.first_channel, thread};
                 if (!worker.inside) return;
+                const auto from = source.template columns<1>(worker.channel);
+                const auto to = sink.template columns<1>(worker.channel);
                 for (int run = worker.lane; run < Tiles::runs; run += Tiles::lanes)
-                    add_run(place, worker, run, shared.patch, own[thread].values);
+                    work_run(place, worker, run, shared.factors, from, to, own[thread].values,
+                             own_sums[thread].values);
             });
         }
         // The lanes' totals are joined for one row of the kernel after the other.
@@ -279,41 +378,49 @@ struct DepthwiseWeightGradient {
             });
             detail::join_lanes<kernel>(block, chunk, Tiles::lanes, shared.totals);
             block.for_each_thread([&](int thread) {
-                const typename Tiles::Worker worker{first_channel, thread};
+                const typename Tiles::Worker worker{share.first_channel, thread};
                 if (!worker.inside || worker.lane > 0) return;
-                double* to = partials + (part * Tiles::channels + worker.channel) * taps + ky * kernel;
+                Number* to = partials + (share.part * Tiles::channels + worker.channel) * taps + ky * kernel;
                 BANTAM_CUDA_UNROLL
-                for (int kx = 0; kx < kernel; ++kx) to[kx] = shared.totals[kx * threads + thread];
+                for (int kx = 0; kx < kernel; ++kx) to[kx] = static_cast<Number>(shared.totals[kx * threads + thread]);
             });
         }
+        detail::write_sink_sums<Tiles, Sink::sums>(block, share, own_sums, shared.totals, sums);
     }
 
 private:
-    BANTAM_HOST_DEVICE void add_run(const typename Tiles::Place& place, const typename Tiles::Worker& worker, int run,
-                                    const Number* patch, double* totals) const {
-        const int row = run / Tiles::across, begin = run % Tiles::across * Tiles::run;
-        const int y = place.y + row, x = place.x + begin;
-        if (y >= Tiles::to_height) return;
-        const S* first =
-            output_gradient + place.sample * Tiles::to_elements + (y * Tiles::to_width + x) * Tiles::channels +
-            worker.channel;
-        Number gradient[Tiles::run];
+    template <class From, class To>
+    BANTAM_HOST_DEVICE static void work_run(const typename Tiles::Place& place, const typename Tiles::Worker& worker,
+                                            int index, const Factors& factors, const From& from, const To& to,
+                                            Number* totals, Number* kept) {
+        const typename Tiles::Run run{place, index};
+        if (!run.inside) return;
+        Number input[Tiles::run] = {}, results[Tiles::run] = {};
         BANTAM_CUDA_UNROLL
         for (int j = 0; j < Tiles::run; ++j)
-            gradient[j] = x + j < Tiles::to_width ? Number(first[j * Tiles::channels]) : Number(0);
+            if (run.x + j < Tiles::to_width) from.at(run.first + j, input + j);
         BANTAM_CUDA_UNROLL
         for (int ky = 0; ky < kernel; ++ky) {
-            const Number* line =
-                patch + (Taps::position(row, ky) * Tiles::patch_width + Taps::shift(begin)) * chunk + worker.c;
+            if (!Taps::reaches(run.row, ky)) continue;
+            const Number* line = Tiles::line_of(factors.patch, run, ky, worker);
             BANTAM_CUDA_UNROLL
             for (int kx = 0; kx < kernel; ++kx) {
-                // Short sums may be in float: they lose next to nothing before they join a double.
-                Number sum{};
+                const Number weight = factors.weights[(ky * kernel + kx) * chunk + worker.c];
+                // A run's sum first: short sums lose less.
+                Number total{};
                 BANTAM_CUDA_UNROLL
-                for (int j = 0; j < Tiles::run; ++j) sum += gradient[j] * line[Taps::position(j, kx) * chunk];
-                totals[ky * kernel + kx] += static_cast<double>(sum);
+                for (int j = 0; j < Tiles::run; ++j)
+                    if (Taps::reaches(j, kx)) {
+                        const Number gradient = line[Taps::position(j, kx) * chunk];
+                        results[j] += gradient * weight;
+                        total += gradient * input[j];
+                    }
+                totals[ky * kernel + kx] += total;
             }
         }
+        BANTAM_CUDA_UNROLL
+        for (int j = 0; j < Tiles::run; ++j)
+            if (run.x + j < Tiles::to_width) to.put(run.first + j, results + j, kept);
     }
 };
 

@@ -2,115 +2,150 @@
 #pragma once
 
 #include <bantam/cuda/depthwise_blocks.hpp>
+#include <bantam/cuda/hooked_operation.hpp>
 #include <bantam/cuda/operation.hpp>
-#include <bantam/cuda/pointwise.hpp>
 #include <bantam/cuda/windows.hpp>
 #include <bantam/layers/depthwise_conv2d.hpp>
 
+#include <algorithm>
 #include <cstdint>
 
 namespace bantam::cuda {
 
-template <int Kernel, int Stride, ConvOptions Options, Shape Input, class S>
-struct Operation<DepthwiseConv2d<Kernel, Stride, Options>, Input, S> : OperationSizes {
-    using Conv = DepthwiseConv2d<Kernel, Stride, Options>;
+/// Depthwise convolutions, there and back, in blocks; where those do not serve, with one thread a channel and part,
+/// which is also what blocks are held against.
+template <class Conv, Shape Input, class S>
+struct DepthwiseKernel {
     using Number = Arithmetic<S>;
-    static constexpr Shape output = Conv::output_shape(Input);
+    static constexpr Shape input = Input, output = Conv::output_shape(Input);
+    static constexpr bool bias = Conv::bias;
     static constexpr std::int64_t channels = Input.channels;
-    using Around = Windows<Input, output, Kernel, Stride, Conv::padding, Conv::dilation>;
-    static constexpr std::int64_t taps = Around::taps;
+    using Around = Windows<Input, output, Conv::kernel, Conv::stride, Conv::padding, Conv::dilation>;
+    static constexpr int taps = Around::taps;
     static constexpr std::int64_t weight_count = channels * taps;
-    static constexpr std::int64_t pixels = pixel_count(output);
-    static constexpr std::int64_t sums = weight_count;
+    static constexpr std::int64_t scratch = 0;
+    static constexpr std::int64_t partials = weight_count;
 
-    using Forth = TapsForward<Kernel, Stride, Conv::padding, Conv::dilation>;
-    using Back = TapsBack<Kernel, Stride, Conv::padding, Conv::dilation>;
-    using ForwardInBlocks = DepthwiseInBlocks<Forth, Input, output, S>;
-    using BackwardInBlocks = DepthwiseInBlocks<Back, output, Input, S>;
-    using WeightsInBlocks = DepthwiseWeightGradient<Forth, Input, output, S>;
+    using Forth = TapsForward<Conv::kernel, Conv::stride, Conv::padding, Conv::dilation>;
+    using Back = TapsBack<Conv::kernel, Conv::stride, Conv::padding, Conv::dilation>;
+    template <class Source, class Sink>
+    using ForwardInBlocks = DepthwiseInBlocks<Forth, Input, output, Source, Sink>;
+    template <class Gradient, class Source, class Sink>
+    using BackwardInBlocks = DepthwiseBackInBlocks<Back, output, Input, Gradient, Source, Sink>;
 
-    struct Forward {
-        const S* input;
+    template <class Source, class Sink>
+    struct ForwardByChannel {
+        Source source;
+        Sink sink;
         const Number* weights;
-        S* output_map;
+        std::int64_t rows, rows_a_part;
+        double* sums;
         BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
-            const std::int64_t row = i / channels, c = i % channels;
-            Number sum = Conv::bias ? weights[weight_count + c] : Number(0);
-            for (std::int64_t tap = 0; tap < taps; ++tap)
-                if (const std::int64_t pixel = Around::pixel_under(row, tap); pixel >= 0)
-                    sum += input[pixel * channels + c] * weights[c * taps + tap];
-            output_map[i] = S(sum);
+            const std::int64_t part = i / channels;
+            const int c = static_cast<int>(i % channels);
+            const auto from = source.template columns<1>(c);
+            const auto to = sink.template columns<1>(c);
+            Number kept[std::max(1, Sink::sums)] = {};
+            for (std::int64_t row = part * rows_a_part; row < rows && row < (part + 1) * rows_a_part; ++row) {
+                Number sum{}, value;
+                for (std::int64_t tap = 0; tap < taps; ++tap)
+                    if (const std::int64_t pixel = Around::pixel_under(row, tap); pixel >= 0) {
+                        from.at(pixel, &value);
+                        sum += value * weights[c * taps + tap];
+                    }
+                to.put(row, &sum, kept);
+            }
+            for (int v = 0; v < Sink::sums; ++v)
+                sums[(part * Sink::sums + v) * channels + c] = static_cast<double>(kept[v]);
         }
     };
 
-    struct InputGradient {
-        const S* output_gradient;
+    template <class Gradient, class Source, class Sink>
+    struct BackwardByChannel {
+        Gradient output_gradient;
+        Source source;
+        Sink sink;
         const Number* weights;
-        S* input_gradient;
+        std::int64_t rows, rows_a_part;  // of the input
+        Number* partials;
+        double* sums;
         BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
-            const std::int64_t pixel = i / channels, c = i % channels;
-            Number sum{};
-            for (std::int64_t tap = 0; tap < taps; ++tap)
-                if (const std::int64_t row = Around::pixel_over(pixel, tap); row >= 0)
-                    sum += output_gradient[row * channels + c] * weights[c * taps + tap];
-            input_gradient[i] = S(sum);
+            const std::int64_t part = i / channels;
+            const int c = static_cast<int>(i % channels);
+            const auto of_gradient = output_gradient.template columns<1>(c);
+            const auto from = source.template columns<1>(c);
+            const auto to = sink.template columns<1>(c);
+            Number* totals = partials + i * taps;
+            for (int tap = 0; tap < taps; ++tap) totals[tap] = Number(0);
+            Number kept[std::max(1, Sink::sums)] = {};
+            for (std::int64_t row = part * rows_a_part; row < rows && row < (part + 1) * rows_a_part; ++row) {
+                Number sum{}, input, value;
+                from.at(row, &input);
+                for (std::int64_t tap = 0; tap < taps; ++tap)
+                    if (const std::int64_t pixel = Around::pixel_over(row, tap); pixel >= 0) {
+                        of_gradient.at(pixel, &value);
+                        sum += value * weights[c * taps + tap];
+                        totals[tap] += value * input;
+                    }
+                to.put(row, &sum, kept);
+            }
+            for (int v = 0; v < Sink::sums; ++v)
+                sums[(part * Sink::sums + v) * channels + c] = static_cast<double>(kept[v]);
         }
     };
 
-    /// What an output pixel adds to one element of the weight's gradient [channel][tap].
-    struct WeightTerm {
-        const S *input, *output_gradient;
-        BANTAM_HOST_DEVICE Number operator()(std::int64_t row, std::int64_t index) const {
-            const std::int64_t c = index / taps;
-            const std::int64_t pixel = Around::pixel_under(row, index % taps);
-            return pixel < 0 ? Number(0) : input[pixel * channels + c] * output_gradient[row * channels + c];
-        }
-    };
-
-    static const Number* bias_of(const Number* weights) { return Conv::bias ? weights + weight_count : nullptr; }
-
-    static void forward(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* output_map, S*) {
-        if constexpr (ForwardInBlocks::fit)
-            run_blocks(pass, ForwardInBlocks::blocks(pass.count),
-                       ForwardInBlocks{input, weights.parameters, bias_of(weights.parameters), output_map});
-        else
-            forward_by_element(pass, weights.parameters, input, output_map);
-    }
-
-    static void backward(const Pass<S>& pass, const Weights<S>& weights, const S* input, const S*,
-                         const S* output_gradient, S* input_gradient, Number* parameter_gradient) {
-        if constexpr (WeightsInBlocks::fit) {
-            const auto kernel = WeightsInBlocks::of(pass.count, input, output_gradient, pass.sums);
-            run_blocks(pass, kernel.blocks(), kernel);
-            sum_parts(*pass.execution, kernel.parts(), weight_count, pass.sums, parameter_gradient);
+    template <class Source, class Sink>
+    static std::int64_t forward(const Pass<S>& pass, const Number* weights, const Source& source, const Sink& sink) {
+        using Kernel = ForwardInBlocks<Source, Sink>;
+        if constexpr (Kernel::fit) {
+            const auto parts = detail::TileParts<typename Kernel::Tiles>::of(pass.count, Sink::sums > 0);
+            run_blocks(pass, parts.blocks(), Kernel{source, sink, weights, parts, pass.sums});
+            return parts.count();
         } else {
-            weight_gradient_by_element(pass, input, output_gradient, parameter_gradient);
+            return forward_by_channel(pass, weights, source, sink);
         }
-        if constexpr (Conv::bias)
-            bias_gradient<channels>(pass, pass.count * pixels, output_gradient, parameter_gradient + weight_count);
-        if (!input_gradient) return;
-        if constexpr (BackwardInBlocks::fit)
-            run_blocks(pass, BackwardInBlocks::blocks(pass.count),
-                       BackwardInBlocks{output_gradient, weights.parameters, nullptr, input_gradient});
-        else
-            input_gradient_by_element(pass, weights.parameters, output_gradient, input_gradient);
     }
 
-    // The same with one thread an element: for what does not fit into blocks, and what blocks are held against.
+    template <class Gradient, class Source, class Sink>
+    static std::int64_t backward(const Pass<S>& pass, const Number* weights, const Gradient& output_gradient,
+                                 const Source& source, const Sink& sink, Number* weight_gradient) {
+        using Kernel = BackwardInBlocks<Gradient, Source, Sink>;
+        if constexpr (Kernel::fit) {
+            const auto parts = detail::TileParts<typename Kernel::Tiles>::of(pass.count, true);
+            run_blocks(pass, parts.blocks(),
+                       Kernel{output_gradient, source, sink, weights, parts, pass.partials, pass.sums});
+            sum_parts(*pass.execution, parts.count(), weight_count, pass.partials, weight_gradient);
+            return parts.count();
+        } else {
+            return backward_by_channel(pass, weights, output_gradient, source, sink, weight_gradient);
+        }
+    }
 
-    static void forward_by_element(const Pass<S>& pass, const Number* weights, const S* input, S* output_map) {
-        for_each_index(pass, pass.count * element_count(output), Forward{input, weights, output_map});
+    template <class Source, class Sink>
+    static std::int64_t forward_by_channel(const Pass<S>& pass, const Number* weights, const Source& source,
+                                           const Sink& sink) {
+        const std::int64_t rows = pass.count * pixel_count(output), rows_a_part = piece_count(rows, max_parts);
+        const std::int64_t parts = piece_count(rows, rows_a_part);
+        for_each_index(pass, parts * channels,
+                       ForwardByChannel<Source, Sink>{source, sink, weights, rows, rows_a_part, pass.sums});
+        return parts;
     }
-    static void input_gradient_by_element(const Pass<S>& pass, const Number* weights, const S* output_gradient,
-                                          S* input_gradient) {
-        for_each_index(pass, pass.count * element_count(Input),
-                       InputGradient{output_gradient, weights, input_gradient});
-    }
-    static void weight_gradient_by_element(const Pass<S>& pass, const S* input, const S* output_gradient,
-                                           Number* weight_gradient) {
-        sum_over_rows_by_element(*pass.execution, pass.count * pixels, weight_count,
-                                 WeightTerm{input, output_gradient}, pass.sums, weight_gradient);
+    template <class Gradient, class Source, class Sink>
+    static std::int64_t backward_by_channel(const Pass<S>& pass, const Number* weights,
+                                            const Gradient& output_gradient, const Source& source, const Sink& sink,
+                                            Number* weight_gradient) {
+        const std::int64_t rows = pass.count * pixel_count(Input), rows_a_part = piece_count(rows, max_parts);
+        const std::int64_t parts = piece_count(rows, rows_a_part);
+        for_each_index(pass, parts * channels,
+                       BackwardByChannel<Gradient, Source, Sink>{output_gradient, source, sink, weights, rows,
+                                                                 rows_a_part, pass.partials, pass.sums});
+        sum_parts(*pass.execution, parts, weight_count, pass.partials, weight_gradient);
+        return parts;
     }
 };
+
+template <int Kernel, int Stride, ConvOptions Options, Shape Input, class S>
+struct Operation<DepthwiseConv2d<Kernel, Stride, Options>, Input, S>
+    : HookedOperation<DepthwiseKernel<DepthwiseConv2d<Kernel, Stride, Options>, Input, S>, S> {};
 
 }  // namespace bantam::cuda

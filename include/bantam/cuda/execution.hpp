@@ -107,11 +107,14 @@ public:
 
     /// TensorFloat-32 in products: faster, with 10 bits of mantissa in place of 23. Off at first.
     void allow_tf32(bool allowed) const {
+        allows_tf32_ = allowed;
         // Parts of a sum of bf16 products are joined in float32, too.
         BANTAM_CUDA_CHECK(cublasSetMathMode(
             blas(), static_cast<cublasMath_t>((allowed ? CUBLAS_TF32_TENSOR_OP_MATH : CUBLAS_DEFAULT_MATH) |
                                               CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION)));
     }
+
+    bool allows_tf32() const { return allows_tf32_; }
 
 private:
     // What cuBLAS's manual advises for its hungriest GPUs.
@@ -120,6 +123,7 @@ private:
     detail::Owned<void*, cudaFree> workspace_;
     detail::Owned<cudaStream_t, cudaStreamDestroy> stream_;
     detail::Owned<cublasHandle_t, cublasDestroy> blas_;
+    mutable bool allows_tf32_ = false;
 };
 
 /// Work that is recorded once and then done again at the price of one call: a CUDA graph. What is recorded
@@ -168,8 +172,9 @@ public:
     void wait() const {
         if (recording_) throw Error("recorded work cannot be waited for");
     }
-    /// Products are exact on every other device than a GPU.
-    void allow_tf32(bool) const {}
+    /// Whether products in blocks round their factors to TensorFloat-32; others are exact here.
+    void allow_tf32(bool allowed) const { allows_tf32_ = allowed; }
+    bool allows_tf32() const { return allows_tf32_; }
 
     /// Does `task`, or writes it down where work is being recorded.
     template <class Task>
@@ -183,6 +188,7 @@ public:
 private:
     friend RecordedWork;
     mutable std::vector<std::function<void()>>* recording_ = nullptr;
+    mutable bool allows_tf32_ = false;
 };
 
 /// Work that is recorded once and done again; without a GPU a list of the calls with their arguments, as a

@@ -8,6 +8,6 @@ namespace bantam::cuda {
 
 template <int Out, Bias WithBias, Shape Input, class S>
 struct Operation<Linear<Out, WithBias>, Input, S>
-    : PointwiseOperation<1, Input.channels, Out, WithBias == Bias::with, S> {};
+    : PointwiseOperation<Input, Out, WithBias == Bias::with, S> {};
 
 }  // namespace bantam::cuda

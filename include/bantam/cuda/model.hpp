@@ -109,10 +109,14 @@ private:
     // What the operations save, and behind it what is rounded of a batch.
     static std::int64_t saved_size(std::int64_t count, bool training) {
         return saved_by_operations(count, training) +
-               (rounds ? (training ? 2 : 1) * count * (input_elements + output_elements) : 0);
+               (rounds ? (training ? 2 : 1) * (edge(count, input_elements) + edge(count, output_elements)) : 0);
     }
     static std::int64_t saved_by_operations(std::int64_t count, bool training) {
         return Program::saved_per_sample(training) * count + Program::saved_fixed(training);
+    }
+
+    static std::int64_t edge(std::int64_t count, std::int64_t elements) {
+        return device::whole_numbers<S>(count * elements);
     }
 
     /// A batch as `S`: the last two in training only.
@@ -121,9 +125,9 @@ private:
     };
     Edges edges(const Pass<S>& pass) {
         S* input = saved_.data() + saved_by_operations(pass.count, pass.training);
-        S* logits = input + pass.count * input_elements;
-        S* logits_gradient = logits + pass.count * output_elements;
-        return {input, logits, logits_gradient, logits_gradient + pass.count * output_elements};
+        S* logits = input + edge(pass.count, input_elements);
+        S* logits_gradient = logits + edge(pass.count, output_elements);
+        return {input, logits, logits_gradient, logits_gradient + edge(pass.count, output_elements)};
     }
     template <class From, class To>
     void convert(std::int64_t size, const From* from, To* to) {

@@ -1,57 +1,73 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/cuda/hooked_operation.hpp>
 #include <bantam/cuda/matrix_product.hpp>
 #include <bantam/cuda/operation.hpp>
+#include <bantam/cuda/row_product.hpp>
+#include <bantam/cuda/weight_product.hpp>
 
 #include <cstdint>
 
 namespace bantam::cuda {
 
-namespace detail {
+/// Y[rows×Out] = X[rows×In] · Wᵀ at every position, and what the layers around it ask for on the way.
+template <Shape Input, std::int64_t Out, bool WithBias, class S>
+struct PointwiseKernel {
+    using Number = Arithmetic<S>;
+    static constexpr Shape input = Input, output{Input.height, Input.width, Out};
+    static constexpr bool bias = WithBias;
+    static constexpr int in = static_cast<int>(Input.channels), out = static_cast<int>(Out);
+    static constexpr std::int64_t weight_count = std::int64_t{in} * out;
+    static constexpr std::int64_t scratch = 0;
+    static constexpr std::int64_t partials = weight_partials(out, 1, in);
 
-template <std::int64_t Channels, class S>
-struct AddBias {
-    const Arithmetic<S>* bias;
-    S* values;
-    BANTAM_HOST_DEVICE void operator()(std::int64_t i) const { values[i] = S(values[i] + bias[i % Channels]); }
+    template <class Source, class Sink>
+    static std::int64_t forward(const Pass<S>& pass, const Number* weights, const Source& source, const Sink& sink) {
+        return multiply_rows<out>(pass, pass.count * pixel_count(Input), AtPositions<Source>{source},
+                                  RightFactor<Number, true>{weights, in}, sink);
+    }
+    template <class Gradient, class Source, class Sink>
+    static std::int64_t backward(const Pass<S>& pass, const Number* weights, const Gradient& output_gradient,
+                                 const Source& source, const Sink& sink, Number* weight_gradient) {
+        const std::int64_t rows = pass.count * pixel_count(Input);
+        multiply_weights<out>(pass, rows, output_gradient, AtPositions<Source>{source}, weight_gradient);
+        if constexpr (takes_nothing<Sink>)
+            return 0;
+        else
+            return multiply_rows<in>(pass, rows, AtPositions<Gradient>{output_gradient},
+                                     RightFactor<Number, false>{weights, in}, sink);
+    }
 };
 
-}  // namespace detail
-
-/// values[row, c] += bias[c]
-template <std::int64_t Channels, class S>
-void add_bias(const Pass<S>& pass, std::int64_t rows, const Arithmetic<S>* bias, S* values) {
-    for_each_index(pass, rows * Channels, detail::AddBias<Channels, S>{bias, values});
-}
-
-/// gradient[c] = Σ over rows of dL/d(output); takes `sums` of `Channels` doubles.
-template <std::int64_t Channels, class S>
-void bias_gradient(const Pass<S>& pass, std::int64_t rows, const S* output_gradient, Arithmetic<S>* gradient) {
-    sum_over_rows(pass, rows, Channels, detail::RowElement<S>{output_gradient, Channels}, pass.sums, gradient);
-}
-
-/// Y[rows×Out] = X[rows×In] · Wᵀ + b at every position: pointwise convolution and linear layers.
-template <std::int64_t Positions, std::int64_t In, std::int64_t Out, bool WithBias, class S>
+/// Y[rows×Out] = X[rows×In] · Wᵀ + b on its own: pointwise convolution and linear layers. A product that takes nothing
+/// along is cuBLAS's.
+template <Shape Input, std::int64_t Out, bool WithBias, class S>
 struct PointwiseOperation : OperationSizes {
-    static constexpr std::int64_t weight_count = In * Out;
+    using Kernel = PointwiseKernel<Input, Out, WithBias, S>;
+    static constexpr std::int64_t in = Input.channels, weight_count = Kernel::weight_count;
     static constexpr std::int64_t scratch = factor_scratch<S>(weight_count);
     static constexpr std::int64_t sums = WithBias ? Out : 0;
 
     static void forward(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* output, S*) {
-        const std::int64_t rows = pass.count * Positions;
-        const S* factor = as_factor(pass, weight_count, weights.parameters);
-        multiply<S>(pass, rows, Out, In, {input, In}, {factor, In, Transposed::yes}, output, Out);
-        if constexpr (WithBias) add_bias<Out>(pass, rows, weights.parameters + weight_count, output);
+        if constexpr (WithBias) {
+            Kernel::forward(pass, weights.parameters, PlainSource<in, S>{input},
+                            PlainSink<true, Out, S>{output, weights.parameters + weight_count});
+        } else {
+            const S* factor = as_factor(pass, weight_count, weights.parameters);
+            multiply<S>(pass, pass.count * pixel_count(Input), Out, in, {input, in}, {factor, in, Transposed::yes},
+                        output, Out);
+        }
     }
     static void backward(const Pass<S>& pass, const Weights<S>& weights, const S* input, const S*,
                          const S* output_gradient, S* input_gradient, Arithmetic<S>* parameter_gradient) {
-        const std::int64_t rows = pass.count * Positions;
-        multiply<S>(pass, Out, In, rows, {output_gradient, Out, Transposed::yes}, {input, In}, parameter_gradient, In);
-        if constexpr (WithBias) bias_gradient<Out>(pass, rows, output_gradient, parameter_gradient + weight_count);
+        const std::int64_t rows = pass.count * pixel_count(Input);
+        multiply<S>(pass, Out, in, rows, {output_gradient, Out, Transposed::yes}, {input, in}, parameter_gradient, in);
+        if constexpr (WithBias)
+            bias_gradient(pass, rows, PlainSource<Out, S>{output_gradient}, parameter_gradient + weight_count);
         if (!input_gradient) return;
         const S* factor = as_factor(pass, weight_count, weights.parameters);
-        multiply<S>(pass, rows, In, Out, {output_gradient, Out}, {factor, In}, input_gradient, In);
+        multiply<S>(pass, rows, in, Out, {output_gradient, Out}, {factor, in}, input_gradient, in);
     }
 };
 

@@ -17,7 +17,7 @@ namespace bantam::cuda {
 
 /// Sums over positions are made of this many parts at most, which are added in a fixed order: the same
 /// bits on every run.
-inline constexpr std::int64_t max_parts = 256;
+inline constexpr std::int64_t max_parts = 512;
 
 /// What a term gives that is summed into several values at once.
 template <class S, int Count>
@@ -93,8 +93,20 @@ BANTAM_HOST_DEVICE void join_lanes(const Block& block, int width, int lanes, Tot
     }
 }
 
-/// to[part][value][index] = Σ over the part's rows of term(row, index).
-template <class Total, class Term, class Result>
+/// What becomes of a column's sums in a part: to[part][value][index].
+template <int Count, class Result>
+struct StoreSums {
+    Result* to;
+    std::int64_t size;
+    template <class Total>
+    BANTAM_HOST_DEVICE void operator()(std::int64_t part, std::int64_t index, const Total* sums) const {
+        BANTAM_CUDA_UNROLL
+        for (int v = 0; v < Count; ++v) to[(part * Count + v) * size + index] = static_cast<Result>(sums[v]);
+    }
+};
+
+/// finish(part, index, sums), where sums[value] = Σ over the part's rows of term(row, index).
+template <class Total, class Term, class Finish>
 struct SumRows {
     static constexpr int threads = row_threads;
     static constexpr int count = value_count<Given<Term>>;
@@ -106,7 +118,7 @@ struct SumRows {
     Term term;
     std::int64_t rows, rows_a_part;
     ColumnPieces columns;
-    Result* to;
+    Finish finish;
 
     template <class Block>
     BANTAM_HOST_DEVICE void operator()(const Block& block, Shared& shared) const {
@@ -123,10 +135,10 @@ struct SumRows {
         block.for_each_thread([&](int thread) {
             const ColumnPlace at{columns, piece, thread};
             if (at.lane > 0 || !at.inside) return;
+            Total sums[count];
             BANTAM_CUDA_UNROLL
-            for (int v = 0; v < count; ++v)
-                to[(std::int64_t{part} * count + v) * columns.size + at.column] =
-                    static_cast<Result>(shared.totals[v * threads + thread]);
+            for (int v = 0; v < count; ++v) sums[v] = shared.totals[v * threads + thread];
+            finish(part, at.column, sums);
         });
     }
 
@@ -183,6 +195,19 @@ struct WriteRows {
     }
 };
 
+/// What a part holds of column `index`: values[part][value][index].
+template <int Count, class Total>
+struct PartSums {
+    const Total* values;
+    std::int64_t size;
+    BANTAM_HOST_DEVICE Values<Total, Count> operator()(std::int64_t part, std::int64_t index) const {
+        Values<Total, Count> sums;
+        BANTAM_CUDA_UNROLL
+        for (int v = 0; v < Count; ++v) sums.values[v] = values[(part * Count + v) * size + index];
+        return sums;
+    }
+};
+
 /// A term of a sum over rows: the element itself.
 template <class S>
 struct RowElement {
@@ -226,34 +251,50 @@ struct SumOfParts {
 
 }  // namespace detail
 
+/// Calls finish(0, index, sums) for every index below `size`, where sums[value] = Σ over the parts of
+/// partials[part][value][index].
+template <int Count, class Total, class Finish>
+void finish_parts(const Execution& execution, std::int64_t parts, std::int64_t size, const Total* partials,
+                  const Finish& finish) {
+    using Term = detail::PartSums<Count, Total>;
+    const auto columns = detail::ColumnPieces::of(size);
+    run_blocks(execution, columns.pieces,
+               detail::SumRows<double, Term, Finish>{Term{partials, size}, parts, parts, columns, finish});
+}
+
 /// result[index] = Σ over the parts of partials[part][index], for index below `size`.
 template <class Total, class Result>
 void sum_parts(const Execution& execution, std::int64_t parts, std::int64_t size, const Total* partials,
                Result* result) {
-    using Element = detail::RowElement<Total>;
-    const auto columns = detail::ColumnPieces::of(size);
-    run_blocks(execution, columns.pieces,
-               detail::SumRows<Total, Element, Result>{Element{partials, size}, parts, parts, columns, result});
+    finish_parts<1>(execution, parts, size, partials, detail::StoreSums<1, Result>{result, size});
 }
 
-/// result[value][index] = Σ over `rows` of term(row, index), which gives a scalar or `Values`, for index
-/// below `size`; `partials` is memory for max_parts · values · size totals.
-template <class Total, class Term, class Result>
-void sum_over_rows(const Execution& execution, std::int64_t rows, std::int64_t size, const Term& term,
-                   Total* partials, Result* result) {
+/// Calls finish(0, index, sums) for every index below `size`, where sums[value] = Σ over `rows` of
+/// term(row, index), which gives a scalar or `Values`; `partials` is memory for max_parts · values · size totals.
+template <class Total, class Term, class Finish>
+void finish_rows(const Execution& execution, std::int64_t rows, std::int64_t size, const Term& term, Total* partials,
+                 const Finish& finish) {
+    constexpr int count = detail::value_count<detail::Given<Term>>;
     constexpr std::int64_t turns = 8;  // rows of a lane at least: a part must be worth its place among the sums
     const auto columns = detail::ColumnPieces::of(size);
     const std::int64_t rows_a_part = std::max(turns * columns.lanes, piece_count(rows, max_parts));
     const std::int64_t parts = std::max<std::int64_t>(1, piece_count(rows, rows_a_part));
-    const auto sum_into = [&](Total* to) {
+    const auto sum_into = [&](const auto& to) {
+        using To = std::remove_cvref_t<decltype(to)>;
         run_blocks(execution, parts * columns.pieces,
-                   detail::SumRows<Total, Term, Total>{term, rows, rows_a_part, columns, to});
+                   detail::SumRows<Total, Term, To>{term, rows, rows_a_part, columns, to});
     };
-    if constexpr (std::is_same_v<Total, Result>) {
-        if (parts == 1) return sum_into(result);
-    }
-    sum_into(partials);
-    sum_parts(execution, parts, detail::value_count<detail::Given<Term>> * size, partials, result);
+    if (parts == 1) return sum_into(finish);
+    sum_into(detail::StoreSums<count, Total>{partials, size});
+    finish_parts<count>(execution, parts, size, partials, finish);
+}
+
+/// result[value][index] = Σ over `rows` of term(row, index); see finish_rows.
+template <class Total, class Term, class Result>
+void sum_over_rows(const Execution& execution, std::int64_t rows, std::int64_t size, const Term& term,
+                   Total* partials, Result* result) {
+    using Store = detail::StoreSums<detail::value_count<detail::Given<Term>>, Result>;
+    finish_rows(execution, rows, size, term, partials, Store{result, size});
 }
 
 /// The same sums with one thread for every element and part, in another order: what those in blocks are held

@@ -35,9 +35,6 @@ constexpr Kind kind_of() {
 /// of convolution + norm (+ activation) stages, or has been taken by a node before it.
 enum class Role { alone, norm_and_activation, run, taken };
 
-/// Whether convolutions are grouped with their norms.
-enum class Runs { grouped, apart };
-
 /// The roles of neighbouring nodes.
 template <std::size_t Count>
 struct Grouping {
@@ -59,13 +56,12 @@ struct Grouping {
         return i;
     }
 
-    constexpr Grouping(const std::array<Kind, Count>& node_kinds, Runs runs) : kinds{node_kinds} {
+    constexpr explicit Grouping(const std::array<Kind, Count>& node_kinds) : kinds{node_kinds} {
         std::size_t end = 0;
         for (std::size_t i = 0; i < Count; i = end) {
             Entry& entry = entries[i];
             end = i;
-            if (runs == Runs::grouped)
-                for (; is_stage(end); end = stage_end(end)) ++entry.stages;
+            for (; is_stage(end); end = stage_end(end)) ++entry.stages;
             if (entry.stages > 0) {
                 entry.role = Role::run;
                 entry.pooled = is(end, Kind::pool);
@@ -81,8 +77,8 @@ struct Grouping {
     }
 };
 
-template <Runs Convolutions, class... Nodes>
+template <class... Nodes>
 inline constexpr Grouping<sizeof...(Nodes)> grouping{
-    std::array<Kind, sizeof...(Nodes)>{kind_of<typename Nodes::LayerType>()...}, Convolutions};
+    std::array<Kind, sizeof...(Nodes)>{kind_of<typename Nodes::LayerType>()...}};
 
 }  // namespace bantam::device

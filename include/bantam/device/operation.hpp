@@ -19,10 +19,12 @@ struct Weights {
 template <class S>
 inline constexpr std::int64_t scalars_a_number = sizeof(Arithmetic<S>) / sizeof(S);
 
-/// `scalars` of S, and as many more as leave room for whole numbers: what lies behind them is aligned for both.
+/// `scalars` of S, and as many more as make what lies behind them begin at a multiple of 16 bytes: aligned for
+/// numbers, and for as many neighbours as are read at once.
 template <class S>
 constexpr std::int64_t whole_numbers(std::int64_t scalars) {
-    return (scalars + scalars_a_number<S> - 1) / scalars_a_number<S> * scalars_a_number<S>;
+    constexpr auto together = static_cast<std::int64_t>(16 / sizeof(S));
+    return (scalars + together - 1) / together * together;
 }
 
 /// Sizes that an operation states, with the answers of one that needs nothing.

@@ -2,35 +2,36 @@
 #pragma once
 
 #include <bantam/core/network.hpp>
-#include <bantam/cpu/batch_norm2d.hpp>
-#include <bantam/cpu/fused_run.hpp>
-#include <bantam/cpu/operation.hpp>
 #include <bantam/device/grouping.hpp>
 #include <bantam/device/stage_chain.hpp>
-#include <bantam/layers/activations.hpp>
+#include <bantam/device/stage_clock.hpp>
 
 #include <cstddef>
 #include <tuple>
 #include <utility>
 
-namespace bantam::cpu {
+namespace bantam::device {
 
-using device::StageList;
+/// A convolution, the batch norm behind it and the activation behind that (or Identity).
+template <class Conv, class Act, Shape Input>
+struct ConvNormAct {
+    using ConvType = Conv;
+    using ActType = Act;
+    static constexpr Shape input = Input;
+    static constexpr Shape output = Conv::output_shape(Input);
+    static constexpr StageLabel there = stage_label<Conv>(Conv::name, Input, false);
+    static constexpr StageLabel back = stage_label<Conv>(Conv::name, Input, true);
+};
 
 namespace detail {
 
-using device::Role;
-
-template <class... Nodes>
-inline constexpr auto grouping = device::grouping<device::Runs::grouped, Nodes...>;
-
-template <class S, bool Pooled, std::size_t Position, class... Stages>
+template <class Backend, class S, bool Pooled, std::size_t Position, class... Stages>
 constexpr auto run_stage() {
-    using Op = FusedRun<S, Pooled, Stages...>;
-    constexpr Shape first = std::tuple_element_t<0, std::tuple<Stages...>>::input;
+    using Op = typename Backend::template Run<S, Pooled, Stages...>;
+    using First = std::tuple_element_t<0, std::tuple<Stages...>>;
     constexpr Shape end = std::tuple_element_t<sizeof...(Stages) - 1, std::tuple<Stages...>>::output;
     constexpr Shape output = Pooled ? Shape{1, 1, end.channels} : end;
-    return StageList<device::Stage<typename std::tuple_element_t<0, std::tuple<Stages...>>::ConvType, Op, first, output, Op::offsets.trainable[sizeof...(Stages)],
+    return StageList<Stage<typename First::ConvType, Op, First::input, output, Op::offsets.trainable[sizeof...(Stages)],
                            Op::offsets.statistics[sizeof...(Stages)], Position>>{};
 }
 
@@ -46,7 +47,7 @@ constexpr auto conv_norm_act() {
         return ConvNormAct<typename Conv::LayerType, Identity, Conv::input>{};
 }
 
-template <class S, std::size_t Position, class... Nodes>
+template <class Backend, class S, std::size_t Position, class... Nodes>
 constexpr auto plan() {
     using Current = std::tuple_element_t<Position, std::tuple<Nodes...>>;
     constexpr auto entry = grouping<Nodes...>.entries[Position];
@@ -54,26 +55,28 @@ constexpr auto plan() {
         return StageList<>{};
     } else if constexpr (entry.role == Role::run) {
         return []<std::size_t... Is>(std::index_sequence<Is...>) {
-            return run_stage<S, entry.pooled, Position,
+            return run_stage<Backend, S, entry.pooled, Position,
                              decltype(conv_norm_act<grouping<Nodes...>.stage_begin(Position, Is), Nodes...>())...>();
         }(std::make_index_sequence<entry.stages>{});
     } else if constexpr (entry.role == Role::norm_and_activation) {
         using Act = typename std::tuple_element_t<Position + 1, std::tuple<Nodes...>>::LayerType;
-        return StageList<device::StageOf<Current, BatchNormOperation<Act, Current::input, S>, Position>>{};
+        return StageList<StageOf<Current, typename Backend::template Norm<Act, Current::input, S>, Position>>{};
     } else {
-        return StageList<device::StageOf<Current, Operation<typename Current::LayerType, Current::input, S>, Position>>{};
+        using Op = typename Backend::template Operation<typename Current::LayerType, Current::input, S>;
+        return StageList<StageOf<Current, Op, Position>>{};
     }
 }
 
 }  // namespace detail
 
-/// Neighbours matched by type: runs of convolution, norm and activation become one stage each, and a
-/// norm elsewhere takes the activation behind it along.
-template <class S, class... Nodes>
+/// Neighbours matched by type: runs of convolution, norm and activation become one stage each
+/// (`Backend::Run<S, Pooled, ConvNormAct…>`), and a norm elsewhere takes the activation behind it along
+/// (`Backend::Norm<Act, Input, S>`).
+template <class Backend, class S, class... Nodes>
 constexpr auto fused(NodeList<Nodes...>) {
     return []<std::size_t... Is>(std::index_sequence<Is...>) {
-        return (StageList<>{} + ... + decltype(detail::plan<S, Is, Nodes...>()){});
+        return (StageList<>{} + ... + decltype(detail::plan<Backend, S, Is, Nodes...>()){});
     }(std::index_sequence_for<Nodes...>{});
 }
 
-}  // namespace bantam::cpu
+}  // namespace bantam::device

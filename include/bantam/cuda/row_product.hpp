@@ -1,0 +1,434 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <bantam/cuda/hooks.hpp>
+#include <bantam/cuda/operation.hpp>
+#include <bantam/cuda/rows.hpp>
+#include <bantam/cuda/warp_tiles.hpp>
+
+#include <algorithm>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <type_traits>
+
+namespace bantam::cuda {
+
+// A convolution as a product: out[row][n] = Σ over k of left(row, k) · right(k, n), for every row of a map. The left
+// factor is read through a source and never stored, the result goes to a sink. Groups of channels are products of
+// their own, side by side.
+
+/// The left factor where a row of the product is a row of the source: pointwise convolutions.
+template <class Source>
+struct AtPositions {
+    using Number = Arithmetic<typename Source::Scalar>;
+    static constexpr int depth = Source::channels;
+    /// Neighbours along k that are read at once, where they lie in packs.
+    static constexpr int together = pack_size<typename Source::Scalar>(depth);
+    Source source;
+
+    template <int Count>
+    BANTAM_HOST_DEVICE auto columns(int /*group*/, int k) const {
+        return source.template columns<Count>(k);
+    }
+};
+
+/// The left factor of dense convolutions: a row of the product sees the source through a window, tap by tap, `In`
+/// channels of its group each; zeros in the padding. With `Back` a row is an input's pixel that sees the outputs whose
+/// windows it lies in.
+template <class Source, class Around, bool Back, int In>
+struct InWindows {
+    using Number = Arithmetic<typename Source::Scalar>;
+    static constexpr int depth = static_cast<int>(Around::taps) * In;
+    static constexpr int together = pack_size<typename Source::Scalar>(In);
+    Source source;
+
+    template <int Count>
+    struct Columns {
+        typename Source::template Columns<Count> source;
+        int tap;
+        BANTAM_HOST_DEVICE void at(std::int64_t row, Number* to) const {
+            const int pixel = Back ? Around::pixel_over(static_cast<int>(row), tap)
+                                   : Around::pixel_under(static_cast<int>(row), tap);
+            if (pixel >= 0) return source.at(pixel, to);
+            BANTAM_CUDA_UNROLL
+            for (int j = 0; j < Count; ++j) to[j] = Number(0);
+        }
+    };
+    template <int Count>
+    BANTAM_HOST_DEVICE Columns<Count> columns(int group, int k) const {
+        return {source.template columns<Count>(group * In + k % In), k / In};
+    }
+};
+
+/// The right factor in memory, one matrix a group: element (k, n) lies at values[n · stride + k] where `ByColumn`,
+/// otherwise at values[k · stride + n].
+template <class T, bool ByColumn>
+struct RightFactor {
+    static constexpr bool by_column = ByColumn;
+    const T* values;
+    int stride;
+    std::int64_t group_stride = 0;
+    BANTAM_HOST_DEVICE Arithmetic<T> at(int group, int k, int n) const {
+        return values[group * group_stride + (ByColumn ? std::int64_t{n} * stride + k : std::int64_t{k} * stride + n)];
+    }
+};
+
+namespace detail {
+
+/// What every way of computing the product shares: how columns fall into tiles of `Columns`, four to a thread, and
+/// how results and sums leave a block.
+template <class Left_, class Right_, class Sink_, int Size, int Groups, int Columns>
+struct ProductInBlocks {
+    using Left = Left_;
+    using Right = Right_;
+    using Sink = Sink_;
+    using Number = typename Sink::Number;
+    static constexpr int threads = row_threads;
+    static constexpr int depth = Left::depth;
+    static constexpr int columns = Columns;
+    static constexpr int tiles_a_group = static_cast<int>(piece_count(Size, Columns));
+    static constexpr int column_tiles = tiles_a_group * Groups;
+    static constexpr int across = Columns / 4, down = threads / across;
+    static constexpr int kept = std::max(1, 4 * Sink::sums);  ///< sums of a thread
+    static_assert(Size * Groups == Sink::channels);
+
+    Left left;
+    Right right;
+    Sink sink;
+    std::int64_t rows, rows_a_part;
+    double* partials;  ///< [part][sum][channel]; null where the sink sums nothing
+
+    std::int64_t parts() const { return piece_count(rows, rows_a_part); }
+    std::int64_t blocks() const { return parts() * column_tiles; }
+
+protected:
+    /// Which columns and rows a block works on.
+    struct Place {
+        int group, first;  // first column, in its group
+        std::int64_t part, begin, end;
+        BANTAM_HOST_DEVICE Place(const ProductInBlocks& product, std::int64_t index) {
+            part = index / column_tiles;
+            const int tile = static_cast<int>(index - part * column_tiles);
+            group = tile / tiles_a_group;
+            first = tile % tiles_a_group * columns;
+            begin = part * product.rows_a_part;
+            end = begin + product.rows_a_part < product.rows ? begin + product.rows_a_part : product.rows;
+        }
+    };
+
+    /// Brings [height][chunk] of the left factor from row `row` and depth `k` on: `store(i, k, values)` takes
+    /// neighbours along k, zeros where the factor ends.
+    template <int Height, int Chunk, class Store>
+    BANTAM_HOST_DEVICE void load_left(const Place& place, int thread, std::int64_t row, int k, const Store& store) const {
+        constexpr int together = Left::together, packs = Chunk / together, lanes = threads / packs;
+        constexpr int turns = static_cast<int>(piece_count(Height, lanes));
+        static_assert(Chunk % together == 0 && packs <= threads);
+        const int pack = thread % packs * together, lane = thread / packs;
+        if (lane >= lanes) return;
+        Number values[turns][together] = {};
+        if (k + pack < depth) {
+            const auto own = left.template columns<together>(place.group, k + pack);
+            BANTAM_CUDA_UNROLL
+            for (int turn = 0; turn < turns; ++turn) {
+                const int i = lane + turn * lanes;
+                if (i < Height && row + i < place.end) own.at(row + i, values[turn]);
+            }
+        }
+        BANTAM_CUDA_UNROLL
+        for (int turn = 0; turn < turns; ++turn)
+            if (lane + turn * lanes < Height) store(lane + turn * lanes, pack, values[turn]);
+    }
+
+    /// Brings [chunk][columns] of the right factor: `store(k, n, value)`.
+    template <int Chunk, class Store>
+    BANTAM_HOST_DEVICE void load_right(const Place& place, int thread, int k, const Store& store) const {
+        BANTAM_CUDA_UNROLL
+        for (int i = thread; i < Chunk * columns; i += threads) {
+            const int own_k = Right::by_column ? i % Chunk : i / columns;
+            const int n = Right::by_column ? i / Chunk : i % columns;
+            const bool inside = k + own_k < depth && place.first + n < Size;
+            store(own_k, n, inside ? Number(right.at(place.group, k + own_k, place.first + n)) : Number(0));
+        }
+    }
+
+    /// Hands four neighbouring columns of `Height` rows to the sink: `at(i)` gives row i's four values, `row_of(i)` its
+    /// place among all rows.
+    template <int Height, class RowOf, class At>
+    BANTAM_HOST_DEVICE void put(const Place& place, int thread, const RowOf& row_of, const At& at, Number* sums) const {
+        const int column = place.first + thread % across * 4;
+        if constexpr (Size % 4 == 0) {
+            if (column >= Size) return;
+            const auto own = sink.template columns<4>(place.group * Size + column);
+            BANTAM_CUDA_UNROLL
+            for (int i = 0; i < Height; ++i)
+                if (row_of(i) < place.end) {
+                    Pack<Number, 4> values = at(i);
+                    own.put(row_of(i), values.values, sums);
+                }
+        } else {
+            BANTAM_CUDA_UNROLL
+            for (int j = 0; j < 4; ++j) {
+                if (column + j >= Size) continue;
+                const auto own = sink.template columns<1>(place.group * Size + column + j);
+                BANTAM_CUDA_UNROLL
+                for (int i = 0; i < Height; ++i) {
+                    if (row_of(i) >= place.end) continue;
+                    Number value = at(i).values[j], own_sums[std::max(1, Sink::sums)] = {};
+                    own.put(row_of(i), &value, own_sums);
+                    BANTAM_CUDA_UNROLL
+                    for (int v = 0; v < Sink::sums; ++v) sums[v * 4 + j] += own_sums[v];
+                }
+            }
+        }
+    }
+
+    /// Writes what a block's threads have summed up, each in four columns.
+    template <class Block, class Kept>
+    BANTAM_HOST_DEVICE void write_sums(const Block& block, const Place& place, Kept& kept_sums, double* totals) const {
+        if constexpr (Sink::sums > 0) {
+            block.for_each_thread([&](int thread) {
+                BANTAM_CUDA_UNROLL
+                for (int v = 0; v < kept; ++v) totals[v * threads + thread] = kept_sums[thread].values[v];
+            });
+            join_lanes<kept>(block, across, down, totals);
+            block.for_each_thread([&](int thread) {
+                const int column = place.first + thread * 4;
+                if (thread >= across) return;
+                BANTAM_CUDA_UNROLL
+                for (int v = 0; v < kept; ++v)
+                    if (column + v % 4 < Size)
+                        partials[(place.part * Sink::sums + v / 4) * Sink::channels + place.group * Size + column +
+                                 v % 4] = totals[v * threads + thread];
+            });
+        }
+    }
+};
+
+/// Columns in pieces as equal as can be, each a multiple of `Multiple`.
+inline constexpr int widest_columns = 64;
+template <int Multiple>
+constexpr int product_columns(int size) {
+    return static_cast<int>(piece_count(piece_size(size, widest_columns), Multiple)) * Multiple;
+}
+
+}  // namespace detail
+
+/// The product by multiply-adds: a thread sums a tile of up to 8×4 in registers.
+template <class Left, class Right, class Sink, int Size, int Groups = 1>
+struct RowProduct : detail::ProductInBlocks<Left, Right, Sink, Size, Groups, detail::product_columns<4>(Size)> {
+    using Base = detail::ProductInBlocks<Left, Right, Sink, Size, Groups, detail::product_columns<4>(Size)>;
+    using typename Base::Number, typename Base::Place;
+    using Base::across, Base::columns, Base::depth, Base::down, Base::threads;
+    static constexpr int tall = std::bit_floor(static_cast<unsigned>(std::clamp(256 / down, 1, 8)));
+    static constexpr int height = tall * down;  ///< rows that a block works on at once
+    static constexpr int chunk =
+        static_cast<int>(piece_count(piece_size(depth, 16), Left::together)) * Left::together;
+    static constexpr int left_stride = static_cast<int>(piece_count(height, 4)) * 4 + 4;
+    struct Factors {
+        alignas(16) Number left[chunk * left_stride];  // [k][row]
+        alignas(16) Number right[chunk * columns];     // [k][column]
+    };
+    union Shared {
+        Factors factors;
+        double totals[Base::kept * threads];
+    };
+
+    template <class Block>
+    BANTAM_HOST_DEVICE void operator()(const Block& block, Shared& shared) const {
+        const Place place{*this, block.index()};
+        auto sums = block.template own<Values<Number, Base::kept>>();
+        auto own = block.template own<Values<Number, tall * 4>>();
+        for (std::int64_t row = place.begin; row < place.end; row += height) {
+            for (int k = 0; k < depth; k += chunk) {
+                block.for_each_thread([&](int thread) {
+                    this->template load_left<height, chunk>(
+                        place, thread, row, k, [&](int i, int first, const Number* values) {
+                            BANTAM_CUDA_UNROLL
+                            for (int j = 0; j < Left::together; ++j)
+                                shared.factors.left[(first + j) * left_stride + i] = values[j];
+                        });
+                    this->template load_right<chunk>(place, thread, k, [&](int own_k, int n, Number value) {
+                        shared.factors.right[own_k * columns + n] = value;
+                    });
+                });
+                block.for_each_thread([&](int thread) {
+                    if (thread >= across * down) return;
+                    multiply(shared.factors, thread, k == 0, own[thread].values);
+                });
+            }
+            block.for_each_thread([&](int thread) {
+                if (thread >= across * down) return;
+                const std::int64_t first = row + thread / across * tall;
+                this->template put<tall>(
+                    place, thread, [&](int i) { return first + i; },
+                    [&](int i) {
+                        Pack<Number, 4> values;
+                        BANTAM_CUDA_UNROLL
+                        for (int j = 0; j < 4; ++j) values.values[j] = own[thread].values[i * 4 + j];
+                        return values;
+                    },
+                    sums[thread].values);
+            });
+        }
+        this->write_sums(block, place, sums, shared.totals);
+    }
+
+private:
+    BANTAM_HOST_DEVICE static void multiply(const Factors& factors, int thread, bool first, Number* sums) {
+        const Number* left = factors.left + thread / across * tall;
+        const Number* right = factors.right + thread % across * 4;
+        if (first) {
+            BANTAM_CUDA_UNROLL
+            for (int i = 0; i < tall * 4; ++i) sums[i] = Number(0);
+        }
+        BANTAM_CUDA_UNROLL
+        for (int k = 0; k < chunk; ++k) {
+            const auto a = *reinterpret_cast<const Pack<Number, tall>*>(left + k * left_stride);
+            const auto b = *reinterpret_cast<const Pack<Number, 4>*>(right + k * columns);
+            BANTAM_CUDA_UNROLL
+            for (int i = 0; i < tall; ++i) {
+                BANTAM_CUDA_UNROLL
+                for (int j = 0; j < 4; ++j) sums[i * 4 + j] += a.values[i] * b.values[j];
+            }
+        }
+    }
+};
+
+/// The product on tensor cores, with factors rounded to `T` and sums in float: a warp sums 16 rows.
+template <class T, class Left, class Right, class Sink, int Size, int Groups = 1>
+struct TensorRowProduct : detail::ProductInBlocks<Left, Right, Sink, Size, Groups, detail::product_columns<16>(Size)> {
+    using Base = detail::ProductInBlocks<Left, Right, Sink, Size, Groups, detail::product_columns<16>(Size)>;
+    using typename Base::Place;
+    using Base::across, Base::columns, Base::depth, Base::down, Base::threads;
+    static_assert(std::is_same_v<typename Base::Number, float>);
+    using Tiles = WarpTiles<T, columns / 16>;
+    static constexpr int height = threads / warp_threads * Tiles::side;  ///< rows that a block works on at once
+    static constexpr int chunk =
+        static_cast<int>(piece_count(piece_size(depth, 128 / static_cast<int>(sizeof(T))), 16)) * 16;
+    static constexpr int stride = chunk + 16 / static_cast<int>(sizeof(T));  // rows begin in different banks
+    static constexpr int result_stride = columns + 4;
+    struct Factors {
+        T left[height * stride];    // [row][k]
+        T right[columns * stride];  // [column][k]
+    };
+    union alignas(32) Shared {
+        Factors factors;
+        float results[height * result_stride];
+        double totals[Base::kept * threads];
+    };
+
+    template <class Block>
+    BANTAM_HOST_DEVICE void operator()(const Block& block, Shared& shared) const {
+        const Place place{*this, block.index()};
+        auto sums = block.template own<Values<float, Base::kept>>();
+        auto own = block.template own_by_warp<Tiles>();
+        for (std::int64_t row = place.begin; row < place.end; row += height) {
+            for (int k = 0; k < depth; k += chunk) {
+                block.for_each_thread([&](int thread) {
+                    this->template load_left<height, chunk>(
+                        place, thread, row, k, [&](int i, int first, const float* values) {
+                            Pack<T, Left::together> pack;
+                            BANTAM_CUDA_UNROLL
+                            for (int j = 0; j < Left::together; ++j) pack.values[j] = T(values[j]);
+                            *reinterpret_cast<Pack<T, Left::together>*>(shared.factors.left + i * stride + first) = pack;
+                        });
+                    this->template load_right<chunk>(place, thread, k, [&](int own_k, int n, float value) {
+                        shared.factors.right[n * stride + own_k] = T(value);
+                    });
+                });
+                block.for_each_warp([&](int warp) {
+                    Tiles& tiles = own[warp];
+                    if (k == 0) tiles.clear();
+                    BANTAM_CUDA_UNROLL
+                    for (int from = 0; from < chunk; from += Tiles::depth)
+                        tiles.template add<false, true>(shared.factors.left + warp * Tiles::side * stride + from,
+                                                        stride, shared.factors.right + from, stride);
+                });
+            }
+            block.for_each_warp([&](int warp) {
+                own[warp].store(shared.results + warp * Tiles::side * result_stride, result_stride);
+            });
+            block.for_each_thread([&](int thread) {
+                if (thread >= across * down) return;
+                constexpr int turns = static_cast<int>(piece_count(height, down));
+                const int lane = thread / across;
+                // Of rows below the block's last there are none.
+                const auto row_of = [&](int i) {
+                    return lane + i * down < height ? row + lane + i * down : place.end;
+                };
+                const float* results = shared.results + thread % across * 4;
+                this->template put<turns>(
+                    place, thread, row_of,
+                    [&](int i) {
+                        return *reinterpret_cast<const Pack<float, 4>*>(results + (lane + i * down) * result_stride);
+                    },
+                    sums[thread].values);
+            });
+        }
+        this->write_sums(block, place, sums, shared.totals);
+    }
+};
+
+/// The same with one thread a column and part, each element summed in double: what blocks are held against.
+template <class Left, class Right, class Sink, int Size, int Groups = 1>
+struct RowProductByColumn {
+    using Number = typename Sink::Number;
+    Left left;
+    Right right;
+    Sink sink;
+    std::int64_t rows, rows_a_part;
+    double* partials;
+
+    BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
+        const std::int64_t part = i / Sink::channels;
+        const int channel = static_cast<int>(i % Sink::channels);
+        const auto own = sink.template columns<1>(channel);
+        Number sums[std::max(1, Sink::sums)] = {};
+        for (std::int64_t row = part * rows_a_part; row < rows && row < (part + 1) * rows_a_part; ++row) {
+            double sum = 0;
+            for (int k = 0; k < Left::depth; ++k) {
+                Number value;
+                left.template columns<1>(channel / Size, k).at(row, &value);
+                sum += static_cast<double>(value) * static_cast<double>(right.at(channel / Size, k, channel % Size));
+            }
+            Number value = static_cast<Number>(sum);
+            own.put(row, &value, sums);
+        }
+        for (int v = 0; v < Sink::sums; ++v)
+            partials[(part * Sink::sums + v) * Sink::channels + channel] = static_cast<double>(sums[v]);
+    }
+};
+
+/// Rows of a product are counted in 32 bits where windows are found. Throws Error where a batch has more.
+inline void require_countable(std::int64_t rows) {
+    if (rows > std::numeric_limits<int>::max())
+        throw Error("the batch's maps have " + std::to_string(rows) +
+                    " positions, more than can be counted here; take a smaller batch");
+}
+
+/// Runs a product; gives the number of parts that the sink's sums are in, `max_parts` at most, at pass.sums.
+template <int Size, int Groups = 1, class S, class Left, class Right, class Sink>
+std::int64_t multiply_rows(const Pass<S>& pass, std::int64_t rows, const Left& left, const Right& right,
+                           const Sink& sink) {
+    require_countable(rows);
+    const auto run = [&]<class Kernel>(std::type_identity<Kernel>) {
+        // Where nothing is summed a block has as little to do as can be.
+        const std::int64_t tiles = piece_count(rows, Kernel::height);
+        const std::int64_t tiles_a_part = Sink::sums > 0 ? piece_count(tiles, max_parts) : 1;
+        const Kernel kernel{{left, right, sink, rows, tiles_a_part * Kernel::height, pass.sums}};
+        run_blocks(pass, kernel.blocks(), kernel);
+        return kernel.parts();
+    };
+    if constexpr (std::is_same_v<S, Bfloat16>)
+        return run(std::type_identity<TensorRowProduct<Bfloat16, Left, Right, Sink, Size, Groups>>{});
+    if constexpr (std::is_same_v<S, float>)
+        if (pass.execution->allows_tf32())
+            return run(std::type_identity<TensorRowProduct<Tf32, Left, Right, Sink, Size, Groups>>{});
+    if constexpr (!std::is_same_v<S, Bfloat16>)
+        return run(std::type_identity<RowProduct<Left, Right, Sink, Size, Groups>>{});
+}
+
+}  // namespace bantam::cuda
