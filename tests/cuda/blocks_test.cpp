@@ -2,7 +2,7 @@
 // What runs in blocks gives what one thread an element gives, whatever the shapes, and does not depend on the
 // order of the threads.
 #define BOOST_TEST_MODULE cuda_blocks
-#include "../cpu/compare_models.hpp"
+#include "block_helpers.hpp"
 
 #include <bantam/bantam.hpp>
 #include <bantam/cuda/model.hpp>
@@ -10,9 +10,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
-#include <limits>
-#include <memory>
+#include <tuple>
 #include <type_traits>
 #include <vector>
 
@@ -25,59 +23,7 @@ namespace {
 
 constexpr ConvOptions no_bias{.bias = false};
 
-template <class S>
-constexpr double tolerance = std::is_same_v<S, double> ? 1e-12 : 1e-5;
-
-template <class T>
-DeviceBuffer<T> on_device(const Execution& execution, const std::vector<T>& values) {
-    DeviceBuffer<T> buffer;
-    buffer.reserve(std::ssize(values));
-    bantam::cuda::copy_to_device(execution, values.data(), std::ssize(values), buffer.data());
-    return buffer;
-}
-/// Whatever is not written stays as far off as can be.
-template <class T>
-DeviceBuffer<T> unset(const Execution& execution, std::int64_t size) {
-    return on_device(execution, std::vector<T>(static_cast<std::size_t>(size), std::numeric_limits<T>::quiet_NaN()));
-}
-template <class T>
-std::vector<T> on_host(const Execution& execution, const DeviceBuffer<T>& buffer) {
-    std::vector<T> values(static_cast<std::size_t>(buffer.size()));
-    bantam::cuda::copy_to_host(execution, buffer.data(), buffer.size(), values.data());
-    return values;
-}
-
 #ifndef __CUDACC__
-
-/// A block whose threads take their turns from the last to the first.
-template <int Threads>
-class BlockBackwards {
-public:
-    explicit BlockBackwards(std::int64_t index) : index_{index} {}
-    std::int64_t index() const { return index_; }
-    template <class Phase>
-    void for_each_thread(const Phase& phase) const {
-        for (int thread = Threads; thread-- > 0;) phase(thread);
-    }
-    template <class T>
-    bantam::cuda::Own<T, Threads> own() const {
-        return {};
-    }
-
-private:
-    std::int64_t index_;
-};
-
-/// Runs a kernel with blocks and threads in the opposite order; shared memory begins as NaN.
-template <class Kernel>
-void run_backwards(std::int64_t count, const Kernel& kernel) {
-    using Shared = typename Kernel::Shared;
-    const auto shared = std::make_unique<Shared>();
-    while (count-- > 0) {
-        std::memset(static_cast<void*>(shared.get()), 0xff, sizeof(Shared));
-        kernel(BlockBackwards<Kernel::threads>{count}, *shared);
-    }
-}
 
 /// to[block][thread] = the block's number and that of the thread opposite.
 struct Opposite {
@@ -163,62 +109,108 @@ struct Scaled {
     BANTAM_HOST_DEVICE Column operator()(std::int64_t index) const { return {values + index, factors[index], size}; }
 };
 
-/// A depthwise convolution in blocks and element by element, with the same bits in the opposite order.
+/// A depthwise convolution in blocks and channel by channel, plain and with a norm and an activation on either side,
+/// with the same bits in the opposite order.
 template <class Conv, Shape Input, class S>
 void depthwise_agrees(std::int64_t count) {
-    using Op = bantam::cuda::Operation<Conv, Input, S>;
-    constexpr std::int64_t inputs = element_count(Input), outputs = element_count(Op::output);
-    constexpr std::int64_t parameters = trainable_parameters<Part<Conv, Input>>;
+    using Kernel = bantam::cuda::DepthwiseKernel<Conv, Input, S>;
+    constexpr std::int64_t channels = Input.channels, taps = Kernel::taps;
+    const std::int64_t inputs = count * element_count(Input), outputs = count * element_count(Kernel::output);
     const Execution execution;
+    auto sums = unset<double>(execution, max_parts * 2 * channels);
+    auto partials = unset<S>(execution, max_parts * Kernel::partials);
     bantam::cuda::Pass<S> pass;
-    auto sums = unset<double>(execution, max_parts * Op::sums);
     pass.count = count;
     pass.sums = sums.data();
+    pass.partials = partials.data();
     pass.execution = &execution;
-    const auto weights = on_device(execution, numbers<S>(parameters, 1));
-    const auto input = on_device(execution, numbers<S>(count * inputs, 2));
-    const auto output_gradient = on_device(execution, numbers<S>(count * outputs, 3));
-    auto output = unset<S>(execution, count * outputs), output_twin = unset<S>(execution, count * outputs);
-    auto input_gradient = unset<S>(execution, count * inputs), input_twin = unset<S>(execution, count * inputs);
-    auto gradient = unset<S>(execution, parameters), gradient_twin = unset<S>(execution, parameters);
+    const auto weights = on_device(execution, numbers<S>(channels * taps, 1));
+    const auto bias = on_device(execution, numbers<S>(channels, 2));
+    const auto input = on_device(execution, numbers<S>(inputs, 3));
+    const auto output_gradient = on_device(execution, numbers<S>(outputs, 4));
+    const auto output = on_device(execution, numbers<S>(outputs, 5));
+    auto norm_of_input = on_device(execution, numbers<S>(6 * channels, 6));
+    auto norm_of_output = on_device(execution, numbers<S>(6 * channels, 7));
+    const bantam::cuda::NormCoefficients<S> before{norm_of_input.data(), channels}, behind{norm_of_output.data(), channels};
 
-    Op::forward(pass, {weights.data()}, input.data(), output.data(), nullptr);
-    Op::forward_by_element(pass, weights.data(), input.data(), output_twin.data());
-    BOOST_TEST(largest_difference(on_host(execution, output), on_host(execution, output_twin)) <= tolerance<S>);
-
-    Op::backward(pass, {weights.data()}, input.data(), nullptr, output_gradient.data(), input_gradient.data(),
-                 gradient.data());
-    Op::input_gradient_by_element(pass, weights.data(), output_gradient.data(), input_twin.data());
-    BOOST_TEST(largest_difference(on_host(execution, input_gradient), on_host(execution, input_twin)) <= tolerance<S>);
-    Op::weight_gradient_by_element(pass, input.data(), output_gradient.data(), gradient_twin.data());
-    std::vector<S> found = on_host(execution, gradient), expected = on_host(execution, gradient_twin);
-    found.resize(Op::weight_count);
-    expected.resize(Op::weight_count);
-    BOOST_TEST(largest_difference(found, expected) <= tolerance<S>);
-
+    /// What `run` writes to memory of its own, its sink's sums and its weight's gradient.
+    const auto results = [&](std::int64_t size, int sink_sums, const auto& run) {
+        auto to = unset<S>(execution, size);
+        auto weight_gradient = unset<S>(execution, channels * taps);
+        const std::int64_t parts = run(to.data(), weight_gradient.data());
+        auto totals = unset<double>(execution, sink_sums * channels);
+        if (sink_sums > 0) {
+            BOOST_TEST(parts <= max_parts);
+            bantam::cuda::sum_parts(execution, parts, sink_sums * channels, sums.data(), totals.data());
+        }
+        return std::tuple{on_host(execution, to), on_host(execution, totals), on_host(execution, weight_gradient)};
+    };
+    const auto forward_agrees = [&](const auto& source, const auto& sink_on) {
+        using Sink = decltype(sink_on(nullptr));
+        using Source = std::remove_cvref_t<decltype(source)>;
+        using InBlocks = typename Kernel::template ForwardInBlocks<Source, Sink>;
+        const auto found = results(outputs, Sink::sums, [&](S* to, S*) {
+            return Kernel::forward(pass, weights.data(), source, sink_on(to));
+        });
+        const auto expected = results(outputs, Sink::sums, [&](S* to, S*) {
+            return Kernel::forward_by_channel(pass, weights.data(), source, sink_on(to));
+        });
+        BOOST_TEST(largest_difference(std::get<0>(found), std::get<0>(expected)) <= tolerance<S>);
+        BOOST_TEST(largest_difference(std::get<1>(found), std::get<1>(expected)) <= 10 * tolerance<S>);
 #ifndef __CUDACC__
-    if constexpr (Op::ForwardInBlocks::fit) {
-        run_backwards(Op::ForwardInBlocks::blocks(count),
-                      typename Op::ForwardInBlocks{input.data(), weights.data(), Op::bias_of(weights.data()),
-                                                   output_twin.data()});
-        BOOST_TEST((on_host(execution, output) == on_host(execution, output_twin)));
-    }
-    if constexpr (Op::BackwardInBlocks::fit) {
-        run_backwards(Op::BackwardInBlocks::blocks(count),
-                      typename Op::BackwardInBlocks{output_gradient.data(), weights.data(), nullptr,
-                                                    input_twin.data()});
-        BOOST_TEST((on_host(execution, input_gradient) == on_host(execution, input_twin)));
-    }
-    if constexpr (Op::WeightsInBlocks::fit) {
-        const auto kernel = Op::WeightsInBlocks::of(count, input.data(), output_gradient.data(), sums.data());
-        BOOST_TEST(kernel.parts() <= max_parts);
-        run_backwards(kernel.blocks(), kernel);
-        bantam::cuda::sum_parts(execution, kernel.parts(), Op::weight_count, sums.data(), gradient_twin.data());
-        expected = on_host(execution, gradient_twin);
-        expected.resize(Op::weight_count);
-        BOOST_TEST((found == expected));
-    }
+        if constexpr (InBlocks::fit) {
+            const auto backwards = results(outputs, Sink::sums, [&](S* to, S*) {
+                const auto parts =
+                    bantam::cuda::detail::TileParts<typename InBlocks::Tiles>::of(count, Sink::sums > 0);
+                run_backwards(parts.blocks(), InBlocks{source, sink_on(to), weights.data(), parts, sums.data()});
+                return parts.count();
+            });
+            BOOST_TEST((std::get<0>(found) == std::get<0>(backwards)));
+            BOOST_TEST((std::get<1>(found) == std::get<1>(backwards)));
+        }
 #endif
+    };
+    const auto backward_agrees = [&](const auto& gradient, const auto& source, const auto& sink_on) {
+        using Sink = decltype(sink_on(nullptr));
+        const auto found = results(inputs, Sink::sums, [&](S* to, S* weight_gradient) {
+            return Kernel::backward(pass, weights.data(), gradient, source, sink_on(to), weight_gradient);
+        });
+        const auto expected = results(inputs, Sink::sums, [&](S* to, S* weight_gradient) {
+            return Kernel::backward_by_channel(pass, weights.data(), gradient, source, sink_on(to), weight_gradient);
+        });
+        if constexpr (!bantam::cuda::takes_nothing<Sink>)
+            BOOST_TEST(largest_difference(std::get<0>(found), std::get<0>(expected)) <= tolerance<S>);
+        BOOST_TEST(largest_difference(std::get<1>(found), std::get<1>(expected)) <= 10 * tolerance<S>);
+        BOOST_TEST(largest_difference(std::get<2>(found), std::get<2>(expected)) <= 10 * tolerance<S>);
+#ifndef __CUDACC__
+        using InBlocks = typename Kernel::template BackwardInBlocks<std::remove_cvref_t<decltype(gradient)>,
+                                                                    std::remove_cvref_t<decltype(source)>, Sink>;
+        if constexpr (InBlocks::fit) {
+            const auto backwards = results(inputs, Sink::sums, [&](S* to, S* weight_gradient) {
+                const auto parts = bantam::cuda::detail::TileParts<typename InBlocks::Tiles>::of(count, true);
+                run_backwards(parts.blocks(), InBlocks{gradient, source, sink_on(to), weights.data(), parts,
+                                                       partials.data(), sums.data()});
+                bantam::cuda::sum_parts(execution, parts.count(), channels * taps, partials.data(), weight_gradient);
+                return parts.count();
+            });
+            if constexpr (!bantam::cuda::takes_nothing<Sink>)
+                BOOST_TEST((std::get<0>(found) == std::get<0>(backwards)));
+            BOOST_TEST((std::get<1>(found) == std::get<1>(backwards)));
+            BOOST_TEST((std::get<2>(found) == std::get<2>(backwards)));
+        }
+#endif
+    };
+
+    using namespace bantam::cuda;
+    const PlainSource<channels, S> plain{input.data()}, plain_gradient{output_gradient.data()};
+    const ActivatedSource<SiLU, channels, S> activated{input.data(), before};
+    const NormGradientSource<Identity, channels, S> norm_gradient{output_gradient.data(), output.data(), behind};
+    forward_agrees(plain, [&](S* to) { return PlainSink<true, channels, S>{to, bias.data()}; });
+    forward_agrees(activated, [&](S* to) { return MomentSink<false, channels, S>{to, nullptr, bias.data()}; });
+    backward_agrees(plain_gradient, plain, [&](S* to) { return PlainSink<false, channels, S>{to}; });
+    backward_agrees(plain_gradient, plain, [&](S*) { return NoSink<channels, S>{}; });
+    backward_agrees(norm_gradient, activated,
+                    [&](S* to) { return StageSink<SiLU, channels, S>{to, input.data(), before}; });
 }
 
 template <class Conv, int Height, int Width, int Channels>
@@ -232,8 +224,15 @@ void depthwise_agrees() {
         }
 }
 
+/// Whether blocks serve a plain depthwise convolution, there and back.
 template <class Conv, int Height, int Width, int Channels>
-using Operation = bantam::cuda::Operation<Conv, Shape{Height, Width, Channels}, float>;
+struct InBlocks {
+    using Kernel = bantam::cuda::DepthwiseKernel<Conv, Shape{Height, Width, Channels}, float>;
+    using Source = bantam::cuda::PlainSource<Channels, float>;
+    using Sink = bantam::cuda::PlainSink<false, Channels, float>;
+    static constexpr bool there = Kernel::template ForwardInBlocks<Source, Sink>::fit;
+    static constexpr bool back = Kernel::template BackwardInBlocks<Source, Source, Sink>::fit;
+};
 
 /// All that a chain computes of a batch in training.
 template <class Chain, class S>
@@ -250,12 +249,16 @@ std::vector<std::vector<S>> run_chain(std::int64_t count, std::int64_t inputs, s
     auto gradient = unset<S>(execution, trainable);
     auto saved = unset<S>(execution, count * Chain::saved_per_sample(training) + Chain::saved_fixed(training));
     auto sums = unset<double>(execution, max_parts * Chain::sums);
+    auto partials = unset<S>(execution, max_parts * Chain::partials);
+    auto scratch = unset<S>(execution, Chain::scratch);
     const auto seed = on_device<std::uint64_t>(execution, {7});
     bantam::cuda::Pass<S> pass;
     pass.count = count;
     pass.training = training;
     pass.seed = seed.data();
     pass.sums = sums.data();
+    pass.partials = partials.data();
+    pass.scratch = scratch.data();
     pass.execution = &execution;
     const bantam::cuda::Weights<S> weights{parameters.data(), statistics.data()};
     Chain::forward(pass, weights, input.data(), output.data(), saved.data());
@@ -292,6 +295,11 @@ void fused_agrees() {
             BOOST_TEST((fused == run.template operator()<Fused>()), "a second run gives other bits");
         }
 }
+template <Shape Input, class... Ls>
+void runs_agree() {
+    fused_agrees<double, Input, Ls...>();
+    fused_agrees<float, Input, Ls...>();
+}
 template <class Act, int Channels>
 void norm_and_activation_agree() {
     BOOST_TEST_CONTEXT(Act::name) {
@@ -319,14 +327,14 @@ BOOST_AUTO_TEST_CASE(phases_follow_one_another_and_threads_keep_what_is_theirs) 
 BOOST_AUTO_TEST_CASE(sums_over_rows_do_not_depend_on_the_order_of_threads) {
     const std::int64_t rows = 700, size = 70, parts = 5;
     const std::vector<float> values = numbers<float>(rows * size, 1), factors = numbers<float>(size, 2);
-    using Kernel = bantam::cuda::detail::SumRows<double, ElementAndProduct<float>, double>;
+    using Kernel = bantam::cuda::detail::SumRows<double, ElementAndProduct<float>, bantam::cuda::detail::StoreSums<2, double>>;
     std::vector<double> forwards(2 * parts * size), backwards(forwards.size());
     const auto kernel = [&](std::vector<double>& to) {
         return Kernel{{values.data(), factors.data(), size},
                       rows,
                       rows / parts,
                       bantam::cuda::detail::ColumnPieces::of(size),
-                      to.data()};
+                      {to.data(), size}};
     };
     bantam::cuda::run_blocks(Execution{}, parts * kernel(forwards).columns.pieces, kernel(forwards));
     run_backwards(parts * kernel(backwards).columns.pieces, kernel(backwards));
@@ -387,19 +395,19 @@ BOOST_AUTO_TEST_CASE(depthwise_convolutions_of_odd_windows_agree) {
 
 // What is not worth a block, or does not fit one, still has a way.
 BOOST_AUTO_TEST_CASE(blocks_are_chosen_where_they_serve) {
-    using Usual = Operation<DepthwiseConv2d<3>, 32, 32, 24>;
-    static_assert(Usual::ForwardInBlocks::fit && Usual::BackwardInBlocks::fit && Usual::WeightsInBlocks::fit);
-    using Halving = Operation<DepthwiseConv2d<3, 2>, 32, 32, 64>;
-    static_assert(Halving::ForwardInBlocks::fit && Halving::BackwardInBlocks::fit && Halving::WeightsInBlocks::fit);
-    using Wide = Operation<DepthwiseConv2d<7>, 14, 14, 512>;
-    static_assert(Wide::ForwardInBlocks::fit && Wide::BackwardInBlocks::fit && Wide::WeightsInBlocks::fit);
+    using Usual = InBlocks<DepthwiseConv2d<3>, 32, 32, 24>;
+    static_assert(Usual::there && Usual::back);
+    using Halving = InBlocks<DepthwiseConv2d<3, 2>, 32, 32, 64>;
+    static_assert(Halving::there && Halving::back);
+    using Wide = InBlocks<DepthwiseConv2d<7>, 14, 14, 512>;
+    static_assert(Wide::there && Wide::back);
 
-    using Sparse = Operation<DepthwiseConv2d<1, 3>, 32, 32, 24>;
-    static_assert(!Sparse::ForwardInBlocks::fit);
-    using FarApart = Operation<DepthwiseConv2d<3, 1, ConvOptions{.dilation = 40}>, 90, 90, 32>;
-    static_assert(!FarApart::ForwardInBlocks::fit && !FarApart::WeightsInBlocks::fit);
-    using ManyTaps = Operation<DepthwiseConv2d<9>, 16, 16, 24>;
-    static_assert(ManyTaps::ForwardInBlocks::fit && !ManyTaps::WeightsInBlocks::fit);
+    using Sparse = InBlocks<DepthwiseConv2d<1, 3>, 32, 32, 24>;
+    static_assert(!Sparse::there);
+    using FarApart = InBlocks<DepthwiseConv2d<3, 1, ConvOptions{.dilation = 40}>, 90, 90, 32>;
+    static_assert(!FarApart::there && !FarApart::back);
+    using ManyTaps = InBlocks<DepthwiseConv2d<9>, 16, 16, 24>;
+    static_assert(ManyTaps::there && !ManyTaps::back);
     depthwise_agrees<DepthwiseConv2d<3, 1, ConvOptions{.dilation = 9}>, 20, 19, 3>();
 }
 
@@ -415,4 +423,18 @@ BOOST_AUTO_TEST_CASE(a_norm_and_its_activation_equal_the_two_one_by_one) {
 BOOST_AUTO_TEST_CASE(fusing_changes_no_layers_randomness) {
     fused_agrees<double, Shape{4, 6, 5}, BatchNorm2d, ReLU, Dropout<30>, DepthwiseConv2d<3>, BatchNorm2d, GELU,
                  Dropout<20>, BatchNorm2d>();
+}
+
+BOOST_AUTO_TEST_CASE(runs_of_convolutions_equal_their_layers_one_by_one) {
+    // One stage; biases; odd channels; a map that is read by what follows.
+    runs_agree<Shape{6, 5, 3}, Conv2d<7, 3>, BatchNorm2d, ReLU6>();
+    runs_agree<Shape{7, 9, 4}, PointwiseConv2d<12>, BatchNorm2d, SiLU, DepthwiseConv2d<3, 2>, BatchNorm2d, ReLU,
+               PointwiseConv2d<5, no_bias>, BatchNorm2d>();
+    // Into a global average, and with what cannot join a run around it.
+    runs_agree<Shape{9, 8, 3}, ReLU, Conv2d<8, 3, 2, no_bias>, BatchNorm2d, HardSwish,
+               Conv2d<6, 3, 1, ConvOptions{.groups = 2}>, BatchNorm2d, GlobalAveragePool, Linear<4>>();
+    runs_agree<Shape{8, 8, 4}, DepthwiseConv2d<9>, BatchNorm2d, ReLU6, DepthwiseConv2d<5, 1, no_bias>, BatchNorm2d,
+               Sigmoid, Dropout<20>>();
+    runs_agree<Shape{6, 6, 4}, Residual<Conv2d<4, 3, 1, no_bias>, BatchNorm2d, ReLU, PointwiseConv2d<4>, BatchNorm2d>,
+               DepthwiseSeparable<16, 2>, DepthwiseSeparable<20>, GlobalAveragePool>();
 }

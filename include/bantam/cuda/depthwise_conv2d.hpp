@@ -33,6 +33,9 @@ struct DepthwiseKernel {
     template <class Gradient, class Source, class Sink>
     using BackwardInBlocks = DepthwiseBackInBlocks<Back, output, Input, Gradient, Source, Sink>;
 
+    template <class Sink>
+    static constexpr int sums_kept = std::max(1, Sink::sums);
+
     template <class Source, class Sink>
     struct ForwardByChannel {
         Source source;
@@ -45,7 +48,7 @@ struct DepthwiseKernel {
             const int c = static_cast<int>(i % channels);
             const auto from = source.template columns<1>(c);
             const auto to = sink.template columns<1>(c);
-            Number kept[std::max(1, Sink::sums)] = {};
+            Number kept[sums_kept<Sink>] = {};
             for (std::int64_t row = part * rows_a_part; row < rows && row < (part + 1) * rows_a_part; ++row) {
                 Number sum{}, value;
                 for (std::int64_t tap = 0; tap < taps; ++tap)
@@ -77,7 +80,7 @@ struct DepthwiseKernel {
             const auto to = sink.template columns<1>(c);
             Number* totals = partials + i * taps;
             for (int tap = 0; tap < taps; ++tap) totals[tap] = Number(0);
-            Number kept[std::max(1, Sink::sums)] = {};
+            Number kept[sums_kept<Sink>] = {};
             for (std::int64_t row = part * rows_a_part; row < rows && row < (part + 1) * rows_a_part; ++row) {
                 Number sum{}, input, value;
                 from.at(row, &input);

@@ -68,12 +68,17 @@ struct FusedRun : OperationSizes {
          ...);
         return o;
     }();
-    static constexpr std::int64_t largest = device::whole_numbers<S>(std::max({element_count(Stages::output)...}));
-
-    // Workspace: the norms, then the convolutions' outputs and on the way back two gradients that take turns; in
-    // inference two maps take turns.
+    // Workspace: the norms, then the convolutions' outputs and on the way back gradients between the stages, of which
+    // two take turns; in inference maps between the stages take turns.
+    static constexpr std::int64_t largest_between = [] {
+        std::int64_t largest = 0;
+        for (std::size_t i = 0; i < size - (Pooled ? 0 : 1); ++i)
+            largest = std::max(largest, offsets.output[i + 1] - offsets.output[i]);
+        return largest;
+    }();
+    static constexpr std::int64_t between = largest_between * std::min<std::int64_t>(2, size - (Pooled ? 0 : 1));
     static constexpr std::int64_t saved_per_sample(bool training) {
-        return 2 * largest + (training ? offsets.output[size] : 0);
+        return between + (training ? offsets.output[size] : 0);
     }
     static constexpr std::int64_t saved_fixed(bool) { return offsets.norm[size]; }
 
@@ -88,12 +93,12 @@ struct FusedRun : OperationSizes {
     template <std::size_t I>
     static S* gradient_at(const Pass<S>& pass, S* saved) {
         return saved + offsets.norm[size] +
-               pass.count * (offsets.output[size] + static_cast<std::int64_t>(I % 2) * largest);
+               pass.count * (offsets.output[size] + static_cast<std::int64_t>(I % 2) * largest_between);
     }
     template <std::size_t I>
     static S* inferred_at(const Pass<S>& pass, S* output, S* saved) {
         if (I == last && !Pooled) return output;
-        return saved + offsets.norm[size] + pass.count * static_cast<std::int64_t>(I % 2) * largest;
+        return saved + offsets.norm[size] + pass.count * static_cast<std::int64_t>(I % 2) * largest_between;
     }
 
     template <std::size_t I>

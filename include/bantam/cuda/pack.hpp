@@ -20,7 +20,7 @@ struct alignas(std::min<std::size_t>(16, sizeof(T) * Count)) Pack {
 /// How many neighbours go into one pack where rows of `size` lie one behind the other: as many as keep every row's
 /// packs aligned.
 template <class T>
-constexpr int pack_size(std::int64_t size) {
+BANTAM_HOST_DEVICE constexpr int pack_size(std::int64_t size) {
     int count = 16 / static_cast<int>(sizeof(T));
     while (size % count != 0) count /= 2;
     return count;

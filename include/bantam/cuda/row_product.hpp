@@ -92,7 +92,7 @@ struct ProductInBlocks {
     static constexpr int tiles_a_group = static_cast<int>(piece_count(Size, Columns));
     static constexpr int column_tiles = tiles_a_group * Groups;
     static constexpr int across = Columns / 4, down = threads / across;
-    static constexpr int kept = std::max(1, 4 * Sink::sums);  ///< sums of a thread
+    static constexpr int of_column = std::max(1, Sink::sums), kept = 4 * of_column;  ///< sums of a thread
     static_assert(Size * Groups == Sink::channels);
 
     Left left;
@@ -176,7 +176,7 @@ protected:
                 BANTAM_CUDA_UNROLL
                 for (int i = 0; i < Height; ++i) {
                     if (row_of(i) >= place.end) continue;
-                    Number value = at(i).values[j], own_sums[std::max(1, Sink::sums)] = {};
+                    Number value = at(i).values[j], own_sums[of_column] = {};
                     own.put(row_of(i), &value, own_sums);
                     BANTAM_CUDA_UNROLL
                     for (int v = 0; v < Sink::sums; ++v) sums[v * 4 + j] += own_sums[v];
@@ -376,6 +376,7 @@ struct TensorRowProduct : detail::ProductInBlocks<Left, Right, Sink, Size, Group
 template <class Left, class Right, class Sink, int Size, int Groups = 1>
 struct RowProductByColumn {
     using Number = typename Sink::Number;
+    static constexpr int kept = std::max(1, Sink::sums);
     Left left;
     Right right;
     Sink sink;
@@ -386,7 +387,7 @@ struct RowProductByColumn {
         const std::int64_t part = i / Sink::channels;
         const int channel = static_cast<int>(i % Sink::channels);
         const auto own = sink.template columns<1>(channel);
-        Number sums[std::max(1, Sink::sums)] = {};
+        Number sums[kept] = {};
         for (std::int64_t row = part * rows_a_part; row < rows && row < (part + 1) * rows_a_part; ++row) {
             double sum = 0;
             for (int k = 0; k < Left::depth; ++k) {
