@@ -22,7 +22,8 @@ namespace bantam::cuda {
 //
 // which is called once a block and written as phases, `block.for_each_thread([&](int thread) { ... })`. All
 // threads are through with a phase before the next one begins; within a phase they run in no order. On a
-// GPU a phase is a thread's work and a barrier, on the host a loop over the threads.
+// GPU a phase is a thread's work and a barrier, on the host a loop over the threads. Work that touches nothing
+// of other threads needs no barrier: `block.for_each_thread_alone(...)`.
 
 // Loops over what a thread holds in registers must be unrolled: registers cannot be indexed.
 #ifdef __CUDA_ARCH__
@@ -68,6 +69,17 @@ public:
         __syncthreads();
 #else
         for (int thread = 0; thread < Threads; ++thread) phase(thread);
+#endif
+    }
+
+    /// The same without the barrier: nothing that it writes into shared memory may be read, nor what it reads
+    /// be written, by other threads before the next phase is over.
+    template <class Phase>
+    BANTAM_HOST_DEVICE void for_each_thread_alone(const Phase& phase) const {
+#if defined(__CUDA_ARCH__)
+        phase(static_cast<int>(threadIdx.x));
+#else
+        for_each_thread(phase);
 #endif
     }
 
