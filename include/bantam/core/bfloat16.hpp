@@ -15,6 +15,13 @@ struct Bfloat16 {
 
     /// The nearest value, of two that are as near the one whose last bit is 0. What is not a number stays so.
     BANTAM_HOST_DEVICE constexpr explicit Bfloat16(float value) : bits{} {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+        // GPUs since Ampere do it in one instruction.
+        if (!__builtin_is_constant_evaluated()) {
+            asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(value));
+            return;
+        }
+#endif
         const auto wide = __builtin_bit_cast(std::uint32_t, value);
         // The bits that say so may all lie in the lower half.
         if (value != value)

@@ -3,6 +3,7 @@
 
 #include <bantam/core/sequence.hpp>
 #include <bantam/cuda/operation.hpp>
+#include <bantam/cuda/split_index.hpp>
 #include <bantam/layers/activations.hpp>
 #include <bantam/layers/gate.hpp>
 
@@ -142,7 +143,8 @@ struct OpenGate {
     const S* input;
     S* output;
     BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
-        const S* x = input + i / Half * 2 * Half + i % Half;
+        const SplitIndex<Half> at{i};
+        const S* x = input + at.whole * 2 * Half + at.rest;
         output[i] = S(ActivationArithmetic<Act>::value(Arithmetic<S>(x[0])) * x[Half]);
     }
 };
@@ -151,7 +153,8 @@ struct OpenGateBackward {
     const S *input, *output_gradient;
     S* input_gradient;
     BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
-        const std::int64_t first = i / Half * 2 * Half + i % Half;
+        const SplitIndex<Half> at{i};
+        const std::int64_t first = at.whole * 2 * Half + at.rest;
         const Arithmetic<S> x = input[first], gradient = output_gradient[i];
         input_gradient[first] = S(gradient * ActivationArithmetic<Act>::derivative(x) * input[first + Half]);
         input_gradient[first + Half] = S(gradient * ActivationArithmetic<Act>::value(x));

@@ -3,6 +3,8 @@
 
 #include <bantam/core/error.hpp>
 #include <bantam/cuda/operation.hpp>
+#include <bantam/cuda/sample_sums.hpp>
+#include <bantam/cuda/split_index.hpp>
 #include <bantam/device/stage_clock.hpp>
 
 #include <thrust/system_error.h>
@@ -29,17 +31,9 @@ struct AddScaled {
     S* to;
     BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
         Arithmetic<S> value = from[i];
-        if (scale) value *= scale[i % Channels];
+        if (scale) value *= scale[SplitIndex<Channels>{i}.rest];
         if (base) value += base[i];
         to[i] = S(value);
-    }
-};
-template <class S>
-struct RowProduct {
-    const S *a, *b;
-    std::int64_t channels;
-    BANTAM_HOST_DEVICE Arithmetic<S> operator()(std::int64_t row, std::int64_t c) const {
-        return a[row * channels + c] * b[row * channels + c];
     }
 };
 template <std::int64_t Channels, class S>
@@ -49,7 +43,8 @@ struct CopyChannels {
     S* to;
     std::int64_t to_stride;
     BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
-        to[i / Channels * to_stride + i % Channels] = from[i / Channels * from_stride + i % Channels];
+        const SplitIndex<Channels> at{i};
+        to[at.whole * to_stride + at.rest] = from[at.whole * from_stride + at.rest];
     }
 };
 template <class S>
@@ -64,25 +59,14 @@ struct Accumulate {
 };
 template <Shape Map, class S>
 struct MultiplyGate {
+    static constexpr std::int64_t elements = element_count(Map);
     const S *from, *gate, *base;
     S* to;
     BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
-        constexpr std::int64_t elements = element_count(Map);
-        const Arithmetic<S> value = from[i] * gate[i / elements * Map.channels + i % Map.channels];
+        const SplitIndex<elements> in_batch{i};
+        const SplitIndex<Map.channels> in_sample{in_batch.rest};
+        const Arithmetic<S> value = from[i] * gate[in_batch.whole * Map.channels + in_sample.rest];
         to[i] = S(base ? value + base[i] : value);
-    }
-};
-template <Shape Map, class S>
-struct GateGradient {
-    const S *output_gradient, *input;
-    S* gradient;
-    BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
-        constexpr std::int64_t pixels = pixel_count(Map);
-        const std::int64_t first = i / Map.channels * pixels * Map.channels + i % Map.channels;
-        Arithmetic<S> sum{};
-        for (std::int64_t pixel = 0; pixel < pixels; ++pixel)
-            sum += output_gradient[first + pixel * Map.channels] * input[first + pixel * Map.channels];
-        gradient[i] = S(sum);
     }
 };
 
@@ -128,7 +112,7 @@ struct Backend {
     template <std::int64_t Channels, class S>
     static void sum_of_products(const Pass<S>& pass, std::int64_t pixels, const S* a, const S* b,
                                 Arithmetic<S>* sums) {
-        sum_over_rows(pass, pass.count * pixels, Channels, detail::RowProduct<S>{a, b, Channels}, pass.partials, sums);
+        sum_over_rows(pass, pass.count * pixels, Channels, detail::MapProduct<Channels, S>{a, b}, pass.partials, sums);
     }
     template <std::int64_t Channels, class S>
     static void copy_channels(const Pass<S>& pass, std::int64_t pixels, const S* from, std::int64_t from_stride,
@@ -147,7 +131,7 @@ struct Backend {
     }
     template <Shape Map, class S>
     static void gate_gradient(const Pass<S>& pass, const S* output_gradient, const S* input, S* gradient) {
-        for_each_index(pass, pass.count * Map.channels, detail::GateGradient<Map, S>{output_gradient, input, gradient});
+        sum_samples<Map>(pass, detail::MapProduct<Map.channels, S>{output_gradient, input}, Arithmetic<S>(1), gradient);
     }
 };
 

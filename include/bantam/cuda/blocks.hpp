@@ -23,7 +23,8 @@ namespace bantam::cuda {
 // which is called once a block and written as phases, `block.for_each_thread([&](int thread) { ... })`. All
 // threads are through with a phase before the next one begins; within a phase they run in no order. On a
 // GPU a phase is a thread's work and a barrier, on the host a loop over the threads. `for_each_warp` is the same for
-// what a warp does as one.
+// what a warp does as one. Work that touches nothing of other threads needs no barrier:
+// `block.for_each_thread_alone(...)`.
 
 // Loops over what a thread holds in registers must be unrolled: registers cannot be indexed.
 #ifdef __CUDA_ARCH__

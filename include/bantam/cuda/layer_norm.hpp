@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/cuda/layer_norm_blocks.hpp>
 #include <bantam/cuda/operation.hpp>
 #include <bantam/layers/layer_norm.hpp>
 
@@ -15,9 +16,13 @@ struct Operation<LayerNorm, Input, S> : OperationSizes {
     static constexpr std::int64_t channels = Input.channels;
     static constexpr std::int64_t sums = 2 * channels;
 
-    /// Mean and 1 / √(variance + ε) of every row.
-    static constexpr std::int64_t saved_per_sample(bool) {
-        return 2 * device::scalars_a_number<S> * pixel_count(Input);
+    using ForwardInBlocks = detail::LayerNormForward<channels, S>;
+    using BackwardInBlocks = detail::LayerNormBackward<channels, S>;
+    static constexpr bool in_blocks = detail::RowGroups<channels>::fit;
+
+    /// Mean and 1 / √(variance + ε) of every row: for the way back, and by element on the way there.
+    static constexpr std::int64_t saved_per_sample(bool training) {
+        return training || !in_blocks ? 2 * device::scalars_a_number<S> * pixel_count(Input) : 0;
     }
 
     struct Statistics {
@@ -76,20 +81,49 @@ struct Operation<LayerNorm, Input, S> : OperationSizes {
     };
 
     static void forward(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* output, S* saved) {
-        const std::int64_t rows = pass.count * pixel_count(Input);
         auto* statistics = reinterpret_cast<Number*>(saved);
-        for_each_index(pass, rows, Statistics{input, statistics});
-        for_each_index(pass, rows * channels, Normalise{input, weights.parameters, statistics, output});
+        if constexpr (in_blocks) {
+            const ForwardInBlocks kernel{input, weights.parameters, output, pass.training ? statistics : nullptr,
+                                         rows(pass)};
+            run_blocks(pass, kernel.blocks(), kernel);
+        } else {
+            forward_by_element(pass, weights.parameters, input, output, statistics);
+        }
     }
     static void backward(const Pass<S>& pass, const Weights<S>& weights, const S* input, const S* saved,
                          const S* output_gradient, S* input_gradient, Number* parameter_gradient) {
-        const std::int64_t rows = pass.count * pixel_count(Input);
         const auto* statistics = reinterpret_cast<const Number*>(saved);
-        sum_over_rows(pass, rows, channels, ParameterTerm{input, output_gradient, statistics}, pass.sums,
-                      parameter_gradient);
-        if (input_gradient)
-            for_each_index(pass, rows,
-                           InputGradient{input, output_gradient, weights.parameters, statistics, input_gradient});
+        if constexpr (in_blocks) {
+            const auto kernel = BackwardInBlocks::of(rows(pass), input, output_gradient, weights.parameters,
+                                                     statistics, input_gradient, pass.sums);
+            run_blocks(pass, kernel.parts(), kernel);
+            sum_parts(*pass.execution, kernel.parts(), 2 * channels, pass.sums, parameter_gradient);
+        } else {
+            parameter_gradient_by_element(pass, input, statistics, output_gradient, parameter_gradient);
+            if (input_gradient)
+                input_gradient_by_element(pass, weights.parameters, input, statistics, output_gradient,
+                                          input_gradient);
+        }
+    }
+
+    // The same with one thread a row or an element: for rows that are too long for blocks, and what blocks are
+    // held against.
+
+    static std::int64_t rows(const Pass<S>& pass) { return pass.count * pixel_count(Input); }
+    static void forward_by_element(const Pass<S>& pass, const Number* parameters, const S* input, S* output,
+                                   Number* statistics) {
+        for_each_index(pass, rows(pass), Statistics{input, statistics});
+        for_each_index(pass, rows(pass) * channels, Normalise{input, parameters, statistics, output});
+    }
+    static void input_gradient_by_element(const Pass<S>& pass, const Number* parameters, const S* input,
+                                          const Number* statistics, const S* output_gradient, S* input_gradient) {
+        for_each_index(pass, rows(pass),
+                       InputGradient{input, output_gradient, parameters, statistics, input_gradient});
+    }
+    static void parameter_gradient_by_element(const Pass<S>& pass, const S* input, const Number* statistics,
+                                              const S* output_gradient, Number* parameter_gradient) {
+        sum_over_rows_by_element(*pass.execution, rows(pass), channels,
+                                 ParameterTerm{input, output_gradient, statistics}, pass.sums, parameter_gradient);
     }
 };
 

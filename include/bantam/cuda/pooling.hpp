@@ -2,6 +2,8 @@
 #pragma once
 
 #include <bantam/cuda/operation.hpp>
+#include <bantam/cuda/sample_sums.hpp>
+#include <bantam/cuda/split_index.hpp>
 #include <bantam/cuda/windows.hpp>
 #include <bantam/layers/pooling.hpp>
 
@@ -28,12 +30,13 @@ struct Operation<MaxPool2d<Kernel, Stride, Padding>, Input, S> : OperationSizes 
         const S* input;
         S *output, *winners;  // winners may be null
         BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
+            const SplitIndex<channels> at{i};
             Number best = lowest;
             std::int64_t winner = 0;
             for (std::int64_t tap = 0; tap < Around::taps; ++tap) {
-                const std::int64_t pixel = Around::pixel_under(i / channels, tap);
+                const std::int64_t pixel = Around::pixel_under(at.whole, tap);
                 if (pixel < 0) continue;
-                const Number value = input[pixel * channels + i % channels];
+                const Number value = input[pixel * channels + at.rest];
                 // The first of equals wins, as in PyTorch; a NaN wins so that it is not hidden.
                 if (value > best || value != value) {
                     best = value;
@@ -48,10 +51,11 @@ struct Operation<MaxPool2d<Kernel, Stride, Padding>, Input, S> : OperationSizes 
         const S *winners, *output_gradient;
         S* input_gradient;
         BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
+            const SplitIndex<channels> at{i};
             Arithmetic<S> sum{};
             for (std::int64_t tap = 0; tap < Around::taps; ++tap) {
-                const std::int64_t pixel = Around::pixel_over(i / channels, tap);
-                const std::int64_t from = pixel * channels + i % channels;
+                const std::int64_t pixel = Around::pixel_over(at.whole, tap);
+                const std::int64_t from = pixel * channels + at.rest;
                 if (pixel >= 0 && winners[from] == Number(tap)) sum += output_gradient[from];
             }
             input_gradient[i] = S(sum);
@@ -81,11 +85,12 @@ struct Operation<AvgPool2d<Kernel, Stride, Padding>, Input, S> : OperationSizes 
         const S* from;
         S* to;
         BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
+            const SplitIndex<channels> at{i};
             Arithmetic<S> sum{};
             for (std::int64_t tap = 0; tap < Around::taps; ++tap) {
                 const std::int64_t pixel =
-                    Back ? Around::pixel_over(i / channels, tap) : Around::pixel_under(i / channels, tap);
-                if (pixel >= 0) sum += from[pixel * channels + i % channels];
+                    Back ? Around::pixel_over(at.whole, tap) : Around::pixel_under(at.whole, tap);
+                if (pixel >= 0) sum += from[pixel * channels + at.rest];
             }
             to[i] = S(sum * Arithmetic<S>(1.0 / (Kernel * Kernel)));
         }
@@ -107,26 +112,18 @@ struct Operation<GlobalAveragePool, Input, S> : OperationSizes {
     static constexpr std::int64_t pixels = pixel_count(Input);
     static constexpr auto share = Arithmetic<S>(1.0 / static_cast<double>(pixels));
 
-    struct Forward {
-        const S* input;
-        S* output;
-        BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
-            const S* first = input + i / channels * pixels * channels + i % channels;
-            Arithmetic<S> sum{};
-            for (std::int64_t pixel = 0; pixel < pixels; ++pixel) sum += first[pixel * channels];
-            output[i] = S(sum * share);
-        }
-    };
     struct Backward {
         const S* output_gradient;
         S* input_gradient;
         BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
-            input_gradient[i] = S(output_gradient[i / (pixels * channels) * channels + i % channels] * share);
+            const SplitIndex<pixels * channels> in_batch{i};
+            const SplitIndex<channels> in_sample{in_batch.rest};
+            input_gradient[i] = S(output_gradient[in_batch.whole * channels + in_sample.rest] * share);
         }
     };
 
     static void forward(const Pass<S>& pass, const Weights<S>&, const S* input, S* output, S*) {
-        for_each_index(pass, pass.count * channels, Forward{input, output});
+        sum_samples<Input>(pass, detail::MapElement<channels, S>{input}, share, output);
     }
     static void backward(const Pass<S>& pass, const Weights<S>&, const S*, const S*, const S* output_gradient,
                          S* input_gradient, Arithmetic<S>*) {

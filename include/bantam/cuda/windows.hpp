@@ -3,6 +3,7 @@
 
 #include <bantam/core/host_device.hpp>
 #include <bantam/core/shape.hpp>
+#include <bantam/cuda/split_index.hpp>
 
 #include <cstdint>
 
@@ -19,29 +20,29 @@ struct Windows {
     template <class Index>
     BANTAM_HOST_DEVICE static Index pixel_under(Index output_pixel, Index tap) {
         constexpr auto height = static_cast<Index>(Input.height), width = static_cast<Index>(Input.width);
-        constexpr auto across = static_cast<Index>(Output.width), stride = static_cast<Index>(Stride);
-        constexpr auto pixels = static_cast<Index>(Output.height * Output.width);
+        constexpr auto kernel = static_cast<Index>(Kernel), stride = static_cast<Index>(Stride);
         constexpr auto padding = static_cast<Index>(Padding), dilation = static_cast<Index>(Dilation);
-        const Index n = output_pixel / pixels, in_sample = output_pixel % pixels;
-        const Index y = in_sample / across * stride - padding + tap / static_cast<Index>(Kernel) * dilation;
-        const Index x = in_sample % across * stride - padding + tap % static_cast<Index>(Kernel) * dilation;
+        const SplitIndex<pixel_count(Output)> in_batch{output_pixel};
+        const SplitIndex<Output.width> in_sample{in_batch.rest};
+        const Index y = static_cast<Index>(in_sample.whole) * stride - padding + tap / kernel * dilation;
+        const Index x = static_cast<Index>(in_sample.rest) * stride - padding + tap % kernel * dilation;
         if (y < 0 || y >= height || x < 0 || x >= width) return -1;
-        return (n * height + y) * width + x;
+        return (static_cast<Index>(in_batch.whole) * height + y) * width + x;
     }
 
     /// The output's pixel whose tap `tap` finds an input pixel; −1 where there is none.
     template <class Index>
     BANTAM_HOST_DEVICE static Index pixel_over(Index input_pixel, Index tap) {
         constexpr auto height = static_cast<Index>(Output.height), width = static_cast<Index>(Output.width);
-        constexpr auto across = static_cast<Index>(Input.width), stride = static_cast<Index>(Stride);
-        constexpr auto pixels = static_cast<Index>(Input.height * Input.width);
+        constexpr auto kernel = static_cast<Index>(Kernel), stride = static_cast<Index>(Stride);
         constexpr auto padding = static_cast<Index>(Padding), dilation = static_cast<Index>(Dilation);
-        const Index n = input_pixel / pixels, in_sample = input_pixel % pixels;
-        const Index y = in_sample / across + padding - tap / static_cast<Index>(Kernel) * dilation;
-        const Index x = in_sample % across + padding - tap % static_cast<Index>(Kernel) * dilation;
+        const SplitIndex<pixel_count(Input)> in_batch{input_pixel};
+        const SplitIndex<Input.width> in_sample{in_batch.rest};
+        const Index y = static_cast<Index>(in_sample.whole) + padding - tap / kernel * dilation;
+        const Index x = static_cast<Index>(in_sample.rest) + padding - tap % kernel * dilation;
         if (y < 0 || x < 0 || y % stride != 0 || x % stride != 0) return -1;
         if (y / stride >= height || x / stride >= width) return -1;
-        return (n * height + y / stride) * width + x / stride;
+        return (static_cast<Index>(in_batch.whole) * height + y / stride) * width + x / stride;
     }
 };
 
