@@ -24,6 +24,7 @@
 #include <charconv>
 #include <filesystem>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -76,13 +77,11 @@ std::vector<int> predict(Trainer<FoodStudent, Device>& trainer, const TestPictur
     std::vector<int> categories(files, 0);
     const EvaluationLoader loader{pictures, input_shape<FoodStudent>, 64};
     std::size_t index = 0;
-    auto batches = loader.batches();
-    while (const Batch* batch = batches.next()) {
-        const auto logits = trainer.infer(batch->pixels.data(), batch->count);
-        for (std::int64_t i = 0; i < batch->count; ++i, ++index)
-            categories[pictures.store.source_index(index)] = static_cast<int>(
-                most_likely_class(logits.subspan(static_cast<std::size_t>(i) * BANTAM_CLASSES, BANTAM_CLASSES)));
-    }
+    infer(trainer, on_device(trainer, loader), [&](std::span<const float> logits) {
+        for (; !logits.empty(); logits = logits.subspan(BANTAM_CLASSES), ++index)
+            categories[pictures.store.source_index(index)] =
+                static_cast<int>(most_likely_class(logits.first(BANTAM_CLASSES)));
+    });
     return categories;
 }
 
