@@ -16,6 +16,7 @@
 #include <bantam/train/fit.hpp>
 #include <bantam/train/run_folder.hpp>
 
+#include "../tools/common/command_line.hpp"
 #include "../tools/common/homework.hpp"
 #include "../tools/common/pictures.hpp"
 
@@ -52,6 +53,7 @@ struct Options {
     bool resume = false;
     bool predict_only = false;
     TrainingOptions training;
+    DeviceOptions device;
 };
 
 inline Metadata student_metadata(const Options& options, const std::vector<std::string>& classes) {
@@ -205,5 +207,9 @@ void distill(Options& options) {
     fmt::print("validation accuracy: {}\nstudent: {}\npredictions: {}\n", percent(result.accuracy), weights.string(),
                folder.predictions().string());
 }
+
+/// The same on a GPU, in the numbers that `options` name. distill_food11.cu defines it; null in a program that is
+/// linked without.
+[[gnu::weak]] void distill_on_gpu(Options& options);
 
 }  // namespace distill_food11
