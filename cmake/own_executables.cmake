@@ -80,27 +80,37 @@ function(bantam_use_cuda target)
     target_link_libraries(${target} PRIVATE CUDA::cublas)
 endfunction()
 
+# How whatever belongs to a program is compiled.
+function(bantam_set_program_options target)
+    target_link_libraries(${target} PRIVATE bantam_programs_common)
+    target_compile_options(${target} PRIVATE
+        "$<$<COMPILE_LANGUAGE:CXX>:${BANTAM_WARNINGS}>" "$<$<COMPILE_LANGUAGE:CUDA>:${BANTAM_CUDA_WARNINGS}>")
+    target_compile_definitions(${target} PRIVATE
+        BANTAM_CLASSES=${BANTAM_CLASSES} BANTAM_IMAGE_SIZE=${BANTAM_IMAGE_SIZE})
+    set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF)
+endfunction()
+
 # Makes one program of every .cpp directly in `folder`, named like the file.
 function(bantam_add_programs folder)
     file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${folder}/*.cpp)
     foreach(source IN LISTS sources)
         cmake_path(GET source STEM program)
-        add_executable(${program} ${source})
-        target_link_libraries(${program} PRIVATE bantam_programs_common)
-        target_compile_options(${program} PRIVATE
-            "$<$<COMPILE_LANGUAGE:CXX>:${BANTAM_WARNINGS}>" "$<$<COMPILE_LANGUAGE:CUDA>:${BANTAM_CUDA_WARNINGS}>")
-        target_compile_definitions(${program} PRIVATE
-            BANTAM_CLASSES=${BANTAM_CLASSES} BANTAM_IMAGE_SIZE=${BANTAM_IMAGE_SIZE})
-        # What it does on a GPU lies beside it.
         cmake_path(REPLACE_EXTENSION source LAST_ONLY cu OUTPUT_VARIABLE on_gpu)
-        if(BANTAM_HAS_CUDA AND EXISTS ${on_gpu})
-            target_sources(${program} PRIVATE ${on_gpu})
-            target_compile_definitions(${program} PRIVATE BANTAM_WITH_CUDA)
-            bantam_use_cuda(${program})
+        if(EXISTS ${on_gpu})
+            # What it does on a GPU lies beside it; the tests link what it does on the CPU with something else.
+            add_library(${program}_on_cpu OBJECT ${source})
+            bantam_set_program_options(${program}_on_cpu)
+            add_executable(${program})
+            target_link_libraries(${program} PRIVATE ${program}_on_cpu)
+            if(BANTAM_HAS_CUDA)
+                target_sources(${program} PRIVATE ${on_gpu})
+                bantam_use_cuda(${program})
+            endif()
+        else()
+            add_executable(${program} ${source})
         endif()
-        set_target_properties(${program} PROPERTIES
-            CXX_EXTENSIONS OFF
-            RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/${folder})
+        bantam_set_program_options(${program})
+        set_target_properties(${program} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/${folder})
         set_property(GLOBAL APPEND PROPERTY BANTAM_PROGRAMS ${program})
     endforeach()
 endfunction()

@@ -8,22 +8,10 @@
 
 #include <bantam/bantam.hpp>
 
-#include "../tools/common/command_line.hpp"
-
 using namespace bantam;
-
-#ifdef BANTAM_WITH_CUDA
-constexpr bool with_cuda = true;
-// distill_food11.cu has them.
-extern template void distill_food11::distill<Cuda>(Options&);
-extern template void distill_food11::distill<CudaBfloat16>(Options&);
-#else
-constexpr bool with_cuda = false;
-#endif
 
 int main(int argc, char** argv) {
     distill_food11::Options options;
-    DeviceOptions device;
     options.training.threads = processor_count();
     CommandLine line{"Trains a student under 100,000 parameters on the food-11 homework and answers its test"};
     line.option("--data", options.data, "Folder with training/, validation/ and testing/").required();
@@ -36,16 +24,11 @@ int main(int argc, char** argv) {
     line.option("--stored-size", options.stored_size,
                 "Side of the pictures in memory; with a teacher or a stored student, theirs")
         .between(8, 4096);
-    line.device_options(device, with_cuda);
+    line.device_options(options.device, distill_food11::distill_on_gpu != nullptr);
     line.flag("--resume", options.resume, "Go on with the interrupted run in --output");
     line.flag("--predict-only", options.predict_only, "Only answer the test, with --weights");
     line.option("--weights", options.weights, "Student to answer with; by default the one in --output");
     return line.run(argc, argv, [&] {
-        options.training.allow_tf32 = device.precision == "tf32";
-        if (!device.on_gpu()) return distill_food11::distill<Cpu>(options);
-#ifdef BANTAM_WITH_CUDA
-        if (device.precision == "bf16") return distill_food11::distill<CudaBfloat16>(options);
-        distill_food11::distill<Cuda>(options);
-#endif
+        options.device.on_gpu() ? distill_food11::distill_on_gpu(options) : distill_food11::distill<Cpu>(options);
     });
 }

@@ -6,5 +6,8 @@
 
 #include "distill_food11.hpp"
 
-template void distill_food11::distill<bantam::Cuda>(Options&);
-template void distill_food11::distill<bantam::CudaBfloat16>(Options&);
+void distill_food11::distill_on_gpu(Options& options) {
+    options.training.allow_tf32 = options.device.precision == "tf32";
+    if (options.device.precision == "bf16") return distill<CudaBfloat16>(options);
+    distill<Cuda>(options);
+}

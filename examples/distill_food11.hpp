@@ -16,6 +16,7 @@
 #include <bantam/train/fit.hpp>
 #include <bantam/train/run_folder.hpp>
 
+#include "../tools/common/command_line.hpp"
 #include "../tools/common/homework.hpp"
 #include "../tools/common/pictures.hpp"
 
@@ -24,6 +25,7 @@
 #include <charconv>
 #include <filesystem>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -51,6 +53,7 @@ struct Options {
     bool resume = false;
     bool predict_only = false;
     TrainingOptions training;
+    DeviceOptions device;
 };
 
 inline Metadata student_metadata(const Options& options, const std::vector<std::string>& classes) {
@@ -76,13 +79,11 @@ std::vector<int> predict(Trainer<FoodStudent, Device>& trainer, const TestPictur
     std::vector<int> categories(files, 0);
     const EvaluationLoader loader{pictures, input_shape<FoodStudent>, 64};
     std::size_t index = 0;
-    auto batches = loader.batches();
-    while (const Batch* batch = batches.next()) {
-        const auto logits = trainer.infer(batch->pixels.data(), batch->count);
-        for (std::int64_t i = 0; i < batch->count; ++i, ++index)
-            categories[pictures.store.source_index(index)] = static_cast<int>(
-                most_likely_class(logits.subspan(static_cast<std::size_t>(i) * BANTAM_CLASSES, BANTAM_CLASSES)));
-    }
+    infer(trainer, on_device(trainer, loader), [&](std::span<const float> logits) {
+        for (; !logits.empty(); logits = logits.subspan(BANTAM_CLASSES), ++index)
+            categories[pictures.store.source_index(index)] =
+                static_cast<int>(most_likely_class(logits.first(BANTAM_CLASSES)));
+    });
     return categories;
 }
 
@@ -206,5 +207,9 @@ void distill(Options& options) {
     fmt::print("validation accuracy: {}\nstudent: {}\npredictions: {}\n", percent(result.accuracy), weights.string(),
                folder.predictions().string());
 }
+
+/// The same on a GPU, in the numbers that `options` name. distill_food11.cu defines it; null in a program that is
+/// linked without.
+[[gnu::weak]] void distill_on_gpu(Options& options);
 
 }  // namespace distill_food11

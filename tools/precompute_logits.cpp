@@ -12,12 +12,6 @@ namespace {
 
 using namespace precompute_logits;
 
-#ifdef BANTAM_WITH_CUDA
-constexpr bool with_cuda = true;
-#else
-constexpr bool with_cuda = false;
-#endif
-
 /// A teacher on the CPU.
 template <class Teacher>
 class OnCpu {
@@ -77,7 +71,7 @@ int main(int argc, char** argv) {
     line.option("--view-seed", options.view_seed, "Seed of the views");
     line.option("--stored-size", options.stored_size, "Side of the pictures in memory, in pixels").between(8, 4096);
     line.option("--threads", options.threads, "Threads").between(1, 1024);
-    line.device_options(options.device, with_cuda);
+    line.device_options(options.device, architectures_on_gpu != nullptr);
     return line.run(argc, argv, [&] {
         refuse_testing_folder(options.data);
         // A place that cannot be written to is found out now, not after the teacher's work.
@@ -86,11 +80,8 @@ int main(int argc, char** argv) {
         const HomeworkFolders folders = open_homework(options.data);
         if (architecture.empty())
             architecture = weights.contains("layer1.0.conv1.weight") ? "resnet18" : "sample-teacher";
-        std::vector<Architecture> known;
-        if (!options.device.on_gpu()) known = architectures<OnCpu>();
-#ifdef BANTAM_WITH_CUDA
-        if (options.device.on_gpu()) known = architectures_on_gpu(options);
-#endif
+        const std::vector<Architecture> known =
+            options.device.on_gpu() ? architectures_on_gpu(options) : architectures<OnCpu>();
         const auto classes = static_cast<std::int64_t>(folders.classes.size());
         for (const Architecture& candidate : known)
             if (candidate.name == architecture && candidate.classes == classes) {

@@ -160,7 +160,7 @@ std::vector<Architecture> architectures() {
     return list;
 }
 
-/// The same on a GPU; defined in precompute_logits.cu.
-std::vector<Architecture> architectures_on_gpu(const Options& options);
+/// The same on a GPU. precompute_logits.cu defines it; null in a program that is linked without.
+[[gnu::weak]] std::vector<Architecture> architectures_on_gpu(const Options& options);
 
 }  // namespace precompute_logits

@@ -5,8 +5,12 @@
 
 #include <bantam/bantam.hpp>
 
+#include <thrust/system_error.h>
+
 #include <cmath>
+#include <cstdint>
 #include <limits>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -18,12 +22,25 @@ namespace bantam {
 struct Unlucky : Layer {
     static constexpr std::string_view name = "Unlucky";
 };
+/// What Thrust cannot run.
+struct Unthrifty : Layer {
+    static constexpr std::string_view name = "Unthrifty";
+    static inline int line = 0;
+};
 
 namespace cuda {
 
 template <Shape Input, class S>
 struct Operation<Unlucky, Input, S> : OperationSizes {
     static void forward(const Pass<S>&, const Weights<S>&, const S*, S*, S*) { throw Error("no such luck"); }
+};
+template <Shape Input, class S>
+struct Operation<Unthrifty, Input, S> : OperationSizes {
+    static void forward(const Pass<S>& pass, const Weights<S>&, const S*, S*, S*) {
+        const auto fail = [] { throw thrust::system_error(5, thrust::generic_category(), "for_each"); };
+        Unthrifty::line = __LINE__ + 1;
+        pass.execution->perform(fail);
+    }
 };
 
 }  // namespace cuda
@@ -138,3 +155,26 @@ BOOST_AUTO_TEST_CASE(a_failure_names_the_layers_it_happened_in) {
         return std::string_view{error.what()} == "Residual on 2x3x1: Unlucky on 2x3x1: no such luck";
     });
 }
+
+BOOST_AUTO_TEST_CASE(a_failure_of_thrust_has_its_place_and_the_layers_it_happened_in) {
+    bantam::cuda::Model<Network<Image<2, 3, 1>, ReLU, Residual<PointwiseConv2d<1>, Unthrifty>>> model;
+    bantam::cuda::DeviceBuffer<float> input, output;
+    input.reserve(6);
+    output.reserve(6);
+    BOOST_CHECK_EXCEPTION(model.infer(input.data(), 1, output.data()), Error, [](const Error& error) {
+        return std::string_view{error.what()}.starts_with("Residual on 2x3x1: Unthrifty on 2x3x1: " __FILE__ ":" +
+                                                          std::to_string(Unthrifty::line) + ": Thrust: for_each");
+    });
+}
+
+// AddressSanitizer aborts where memory is not there.
+#ifndef __SANITIZE_ADDRESS__
+BOOST_AUTO_TEST_CASE(memory_that_is_not_there_names_the_batch) {
+    bantam::cuda::Model<Network<Image<2, 3, 1>, ReLU, ReLU>> model;
+    constexpr std::int64_t batch = std::int64_t{1} << 46;  // beyond what addresses reach
+    BOOST_CHECK_EXCEPTION(model.reserve(batch, true), Error, [](const Error& error) {
+        return std::string_view{error.what()}.starts_with("the device's memory is too small for a batch of " +
+                                                          std::to_string(batch));
+    });
+}
+#endif

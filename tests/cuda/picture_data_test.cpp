@@ -235,6 +235,28 @@ BOOST_AUTO_TEST_CASE(the_training_loop_takes_data_on_the_device) {
     BOOST_TEST(device.steps() == 3 * loader.batch_count());
 }
 
+BOOST_AUTO_TEST_CASE(testing_pictures_are_cut_on_the_device_and_answered_as_on_the_cpu) {
+    const Sets sets;
+    const EvaluationLoader testing{sets.taught.testing, bantam::input_shape<TinyNet>, 3};
+    for (const TrainingOptions& options : every_kind()) {
+        const auto answers = [&](auto&& trainer) {
+            std::vector<float> all;
+            bantam::infer(trainer, on_device(trainer, testing),
+                          [&](std::span<const float> logits) { all.insert(all.end(), logits.begin(), logits.end()); });
+            return all;
+        };
+        const std::vector<float> expected = answers(bantam::Trainer<TinyNet>{options});
+        BOOST_TEST(expected.size() == 7U * 3);
+        BOOST_TEST(largest_difference(answers(OnDevice{options}), expected) <= 1e-5);
+    }
+}
+
+template <class Data>
+concept Trainable = requires(OnDevice& trainer, const Data& data) {
+    trainer.train_epoch(data, 0, [](std::int64_t, std::int64_t) {});
+};
+static_assert(Trainable<TrainingData> && !Trainable<EvaluationData>);
+
 BOOST_AUTO_TEST_CASE(a_teacher_of_other_classes_is_refused) {
     Sets sets;
     sets.taught.teacher.classes.resize(2);

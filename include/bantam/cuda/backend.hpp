@@ -7,8 +7,6 @@
 #include <bantam/cuda/split_index.hpp>
 #include <bantam/device/stage_clock.hpp>
 
-#include <thrust/system_error.h>
-
 #include <cstdint>
 #include <string>
 
@@ -90,17 +88,12 @@ struct Backend {
     /// fails there may be reported at a later layer; CUDA_LAUNCH_BLOCKING=1 makes it tell at once.
     template <class Step>
     static void run_stage(const device::StageLabel& label, Step&& step) {
-        const auto named = [&](const char* what) {
-            return Error(std::string(label.name) + (label.backward ? ", backward, on " : " on ") +
-                         std::to_string(label.input.height) + "x" + std::to_string(label.input.width) + "x" +
-                         std::to_string(label.input.channels) + ": " + what);
-        };
         try {
             step();
         } catch (const Error& error) {
-            throw named(error.what());
-        } catch (const thrust::system_error& error) {
-            throw named(error.what());
+            throw Error(std::string(label.name) + (label.backward ? ", backward, on " : " on ") +
+                        std::to_string(label.input.height) + "x" + std::to_string(label.input.width) + "x" +
+                        std::to_string(label.input.channels) + ": " + error.what());
         }
     }
 

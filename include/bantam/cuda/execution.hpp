@@ -19,12 +19,14 @@
 #include <thrust/execution_policy.h>
 #include <thrust/for_each.h>
 #include <thrust/iterator/counting_iterator.h>
+#include <thrust/system_error.h>
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <source_location>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -36,6 +38,21 @@
 #endif
 
 namespace bantam::cuda {
+
+namespace detail {
+
+/// Does `task`. Thrust's failures, which know no place, become Errors of `where`; std::bad_alloc stays what it is,
+/// for who asked for memory knows what to do without.
+template <class Task>
+void at_place(const std::source_location& where, const Task& task) {
+    try {
+        task();
+    } catch (const thrust::system_error& error) {
+        throw Error(std::string(where.file_name()) + ":" + std::to_string(where.line()) + ": Thrust: " + error.what());
+    }
+}
+
+}  // namespace detail
 
 #ifdef __CUDACC__
 
@@ -99,10 +116,11 @@ public:
     /// Waits until all that was asked for is done; a failure on the way there is reported here.
     void wait() const { BANTAM_CUDA_CHECK(cudaStreamSynchronize(stream())); }
 
-    /// Does `task`, which asks for work; where work is being recorded, CUDA writes it down.
+    /// Does `task`, which asks for work; where work is being recorded, CUDA writes it down. Throws Error with the
+    /// caller's place where Thrust fails.
     template <class Task>
-    void perform(const Task& task) const {
-        task();
+    void perform(const Task& task, const std::source_location& where = std::source_location::current()) const {
+        detail::at_place(where, task);
     }
 
     /// TensorFloat-32 in products: faster, with 10 bits of mantissa in place of 23. Off at first.
@@ -176,13 +194,14 @@ public:
     void allow_tf32(bool allowed) const { allows_tf32_ = allowed; }
     bool allows_tf32() const { return allows_tf32_; }
 
-    /// Does `task`, or writes it down where work is being recorded.
+    /// Does `task`, or writes it down where work is being recorded. Throws Error with the caller's place where
+    /// Thrust fails.
     template <class Task>
-    void perform(Task task) const {
+    void perform(Task task, const std::source_location& where = std::source_location::current()) const {
         if (recording_)
-            recording_->emplace_back(std::move(task));
+            recording_->emplace_back([task = std::move(task), where] { detail::at_place(where, task); });
         else
-            task();
+            detail::at_place(where, task);
     }
 
 private:
@@ -218,10 +237,12 @@ private:
 
 /// Calls `functor(i)` for every i below `count`, in no order.
 template <class Functor>
-void for_each_index(const Execution& execution, std::int64_t count, Functor functor) {
-    execution.perform([count, functor, policy = execution.policy()] {
+void for_each_index(const Execution& execution, std::int64_t count, Functor functor,
+                    const std::source_location& where = std::source_location::current()) {
+    const auto task = [count, functor, policy = execution.policy()] {
         thrust::for_each_n(policy, thrust::counting_iterator<std::int64_t>(0), count, functor);
-    });
+    };
+    execution.perform(task, where);
 }
 
 /// Memory on the device. What it holds is lost when it grows.
@@ -232,12 +253,14 @@ public:
     const T* data() const { return thrust::raw_pointer_cast(values_.data()); }
     std::int64_t size() const { return static_cast<std::int64_t>(values_.size()); }
 
-    /// Room for `size` values; true where that moved them. Throws std::bad_alloc.
-    bool reserve(std::int64_t size) {
+    /// Room for `size` values; true where that moved them. Throws std::bad_alloc where there is none.
+    bool reserve(std::int64_t size, const std::source_location& where = std::source_location::current()) {
         if (size <= this->size()) return false;
-        values_.clear();
-        values_.shrink_to_fit();
-        values_.resize(static_cast<std::size_t>(size));
+        detail::at_place(where, [&] {
+            values_.clear();
+            values_.shrink_to_fit();
+            values_.resize(static_cast<std::size_t>(size));
+        });
         return true;
     }
 

@@ -9,6 +9,7 @@
 #include <bantam/device/stage_clock.hpp>
 
 #include <cstdint>
+#include <source_location>
 
 namespace bantam::cuda {
 
@@ -36,8 +37,9 @@ struct Operation;
 
 /// Calls `functor(i)` for every i below `count`, in no order.
 template <class S, class Functor>
-void for_each_index(const Pass<S>& pass, std::int64_t count, Functor functor) {
-    for_each_index(*pass.execution, count, functor);
+void for_each_index(const Pass<S>& pass, std::int64_t count, Functor functor,
+                    const std::source_location& where = std::source_location::current()) {
+    for_each_index(*pass.execution, count, functor, where);
 }
 
 /// Runs `kernel` in `count` blocks, in no order; see blocks.hpp.

@@ -167,7 +167,7 @@ private:
 
 namespace bantam {
 
-/// A loader as the trainer takes it best, for `fit` and `evaluate`: its pictures go to the GPU and stay there.
+/// A loader as the trainer takes it best, for `fit`, `evaluate` and `infer`: its pictures go to the GPU and stay there.
 template <class Net, class Activation>
 cuda::TrainingData on_device(const cuda::GpuTrainer<Net, Activation>& trainer, const TrainingLoader& loader) {
     return {trainer.execution(), loader};

@@ -30,9 +30,15 @@
 
 namespace bantam {
 
-/// Data that lie on a GPU, as cuda::TrainingData do: the trainer takes whole epochs of them.
+/// Data that lie on a GPU.
 template <class Data>
 concept OnGpu = std::same_as<typename Data::Device, Cuda>;
+/// Data on a GPU that have epochs to learn from, as cuda::TrainingData do. cuda::EvaluationData, which testing
+/// pictures may lie in, have none.
+template <class Data>
+concept TrainsOnGpu = OnGpu<Data> && requires(const Data& data, const cuda::Execution& execution) {
+    data.begin_epoch(execution, std::int64_t{});
+};
 
 namespace cuda {
 
@@ -82,7 +88,7 @@ public:
     /// One step on each batch of `epoch`; calls `on_step(index, count)` when one has been asked for, which is
     /// before it is done. Throws Error when the loss or the gradient of a step is not finite; the weights are
     /// then those of before that step.
-    template <OnGpu Data, class OnStep>
+    template <TrainsOnGpu Data, class OnStep>
     LossSums train_epoch(const Data& data, std::int64_t epoch, OnStep&& on_step) {
         require_teacher(data.teacher_classes());
         const std::int64_t steps = data.batch_count();
@@ -148,10 +154,17 @@ public:
         Model<Net, Activation>& model = averaged();
         prepare(count);
         copy_to_device(execution(), pixels, count * sample_size, batch_.pixels.data());
-        model.infer(batch_.pixels.data(), count, batch_.logits.data());
-        host_logits_.resize(static_cast<std::size_t>(count * classes));
-        copy_to_host(execution(), batch_.logits.data(), count * classes, host_logits_.data());
-        return host_logits_;
+        return answers(model, count);
+    }
+
+    /// The same of batch `index` of data on the GPU: the logits are all that comes back.
+    template <OnGpu Data>
+    std::span<const float> infer(const Data& data, std::int64_t index) {
+        Model<Net, Activation>& model = averaged();
+        prepare(data.largest_batch());
+        const auto range = data.batch_range(index);
+        data.fill(execution(), range, batch_);
+        return answers(model, range.count());
     }
 
     /// The weights to keep, in the host's memory: averaged where averaging is on.
@@ -330,6 +343,14 @@ private:
             averaged_is_current_ = true;
         }
         return averaged_model_;
+    }
+
+    /// The logits of the `count` pictures in memory, on the host.
+    std::span<const float> answers(Model<Net, Activation>& model, std::int64_t count) {
+        model.infer(batch_.pixels.data(), count, batch_.logits.data());
+        host_logits_.resize(static_cast<std::size_t>(count * classes));
+        copy_to_host(execution(), batch_.logits.data(), count * classes, host_logits_.data());
+        return host_logits_;
     }
 
     void mirror(std::string name, float* on_device, std::int64_t size) {

@@ -67,6 +67,18 @@ Metrics evaluate(Trainer& trainer, const Data& data) {
     return summarise(sums);
 }
 
+/// What the weights to keep say to every picture of a data set: calls `on_logits([count][classes])` for one batch
+/// after the other, in the order of the data. `data` is what `evaluate` takes; nothing is known of its labels.
+template <class Trainer, class Data, class OnLogits>
+void infer(Trainer& trainer, const Data& data, OnLogits&& on_logits) {
+    if constexpr (detail::OnDeviceOf<Trainer, Data>) {
+        for (std::int64_t index = 0; index < data.batch_count(); ++index) on_logits(trainer.infer(data, index));
+    } else {
+        auto batches = data.batches();
+        while (const auto* batch = batches.next()) on_logits(trainer.infer(batch->pixels.data(), batch->count));
+    }
+}
+
 /// Trains epochs `first_epoch` … `options().epochs − 1`; after each calls `on_epoch(EpochReport)`.
 /// `training` has `batch_count()` and `batches(epoch)`, `validation` has `batches()`: a data set
 /// without labels or logits has no `batches(epoch)` and does not compile here. Either may lie on the

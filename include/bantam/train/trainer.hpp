@@ -159,7 +159,7 @@ private:
     bool averaged_is_current_ = false;
 };
 
-/// A loader as the trainer takes it best, for `fit` and `evaluate`: the CPU cuts its pictures as it goes.
+/// A loader as the trainer takes it best, for `fit`, `evaluate` and `infer`: the CPU cuts its pictures as it goes.
 template <class Net, class Loader>
 const Loader& on_device(const Trainer<Net, Cpu>&, const Loader& loader) {
     return loader;
