@@ -20,17 +20,22 @@ namespace bantam::cuda {
 //         BANTAM_HOST_DEVICE void operator()(const Block& block, Shared& shared) const;
 //     };
 //
+// (and `blocks_at_once` where several blocks must fit a multiprocessor, since they wait for memory),
+//
 // which is called once a block and written as phases, `block.for_each_thread([&](int thread) { ... })`. All
 // threads are through with a phase before the next one begins; within a phase they run in no order. On a
 // GPU a phase is a thread's work and a barrier, on the host a loop over the threads. `for_each_warp` is the same for
 // what a warp does as one. Work that touches nothing of other threads needs no barrier:
 // `block.for_each_thread_alone(...)`.
 
-// Loops over what a thread holds in registers must be unrolled: registers cannot be indexed.
+// Loops over what a thread holds in registers must be unrolled: registers cannot be indexed. Others that the compiler
+// would unroll into more registers than there are must not.
 #ifdef __CUDA_ARCH__
 #define BANTAM_CUDA_UNROLL _Pragma("unroll")
+#define BANTAM_CUDA_ROLLED _Pragma("unroll 1")
 #else
 #define BANTAM_CUDA_UNROLL
+#define BANTAM_CUDA_ROLLED
 #endif
 
 /// Threads that run in step.
@@ -116,8 +121,17 @@ namespace detail {
 
 #ifdef __CUDACC__
 
+/// Blocks of a kernel that a multiprocessor's registers must hold at once, where it says so.
 template <class Kernel>
-__global__ void __launch_bounds__(Kernel::threads) run_block(std::int64_t first, Kernel kernel) {
+constexpr int blocks_at_once() {
+    if constexpr (requires { Kernel::blocks_at_once; })
+        return Kernel::blocks_at_once;
+    else
+        return 0;  // as many as it comes to
+}
+
+template <class Kernel>
+__global__ void __launch_bounds__(Kernel::threads, blocks_at_once<Kernel>()) run_block(std::int64_t first, Kernel kernel) {
     __shared__ typename Kernel::Shared shared;
     kernel(Block<Kernel::threads>{first + static_cast<std::int64_t>(blockIdx.x)}, shared);
 }

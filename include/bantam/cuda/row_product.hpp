@@ -154,32 +154,38 @@ protected:
         }
     }
 
-    /// Hands four neighbouring columns of `Height` rows to the sink: `at(i)` gives row i's four values, `row_of(i)` its
-    /// place among all rows.
-    template <int Height, class RowOf, class At>
+    /// Hands four neighbouring columns of `Height` rows to the sink, `AtOnce` of them at a time: `at(i)` gives row i's
+    /// four values, `row_of(i)` its place among all rows, or the end of the rows where it is none.
+    template <int Height, int AtOnce, class RowOf, class At>
     BANTAM_HOST_DEVICE void put(const Place& place, int thread, const RowOf& row_of, const At& at, Number* sums) const {
         const int column = place.first + thread % across * 4;
         if constexpr (Size % 4 == 0) {
             if (column >= Size) return;
             const auto own = sink.template columns<4>(place.group * Size + column);
-            BANTAM_CUDA_UNROLL
-            for (int i = 0; i < Height; ++i)
-                if (row_of(i) < place.end) {
-                    Pack<Number, 4> values = at(i);
-                    own.put(row_of(i), values.values, sums);
-                }
+            BANTAM_CUDA_ROLLED
+            for (int first = 0; first < Height; first += AtOnce) {
+                BANTAM_CUDA_UNROLL
+                for (int i = first; i < first + AtOnce; ++i)
+                    if (row_of(i) < place.end) {
+                        Pack<Number, 4> values = at(i);
+                        own.put(row_of(i), values.values, sums);
+                    }
+            }
         } else {
             BANTAM_CUDA_UNROLL
             for (int j = 0; j < 4; ++j) {
                 if (column + j >= Size) continue;
                 const auto own = sink.template columns<1>(place.group * Size + column + j);
-                BANTAM_CUDA_UNROLL
-                for (int i = 0; i < Height; ++i) {
-                    if (row_of(i) >= place.end) continue;
-                    Number value = at(i).values[j], own_sums[of_column] = {};
-                    own.put(row_of(i), &value, own_sums);
+                BANTAM_CUDA_ROLLED
+                for (int first = 0; first < Height; first += AtOnce) {
                     BANTAM_CUDA_UNROLL
-                    for (int v = 0; v < Sink::sums; ++v) sums[v * 4 + j] += own_sums[v];
+                    for (int i = first; i < first + AtOnce; ++i) {
+                        if (row_of(i) >= place.end) continue;
+                        Number value = at(i).values[j], own_sums[of_column] = {};
+                        own.put(row_of(i), &value, own_sums);
+                        BANTAM_CUDA_UNROLL
+                        for (int v = 0; v < Sink::sums; ++v) sums[v * 4 + j] += own_sums[v];
+                    }
                 }
             }
         }
@@ -222,6 +228,7 @@ struct RowProduct : detail::ProductInBlocks<Left, Right, Sink, Size, Groups, det
     using Base = detail::ProductInBlocks<Left, Right, Sink, Size, Groups, detail::product_columns<4>(Size)>;
     using typename Base::Number, typename Base::Place;
     using Base::across, Base::columns, Base::depth, Base::down, Base::threads;
+    static constexpr int blocks_at_once = 2;
     static constexpr int tall = std::bit_floor(static_cast<unsigned>(std::clamp(256 / down, 1, 8)));
     static constexpr int height = tall * down;  ///< rows that a block works on at once
     static constexpr int chunk =
@@ -262,7 +269,7 @@ struct RowProduct : detail::ProductInBlocks<Left, Right, Sink, Size, Groups, det
             block.for_each_thread([&](int thread) {
                 if (thread >= across * down) return;
                 const std::int64_t first = row + thread / across * tall;
-                this->template put<tall>(
+                this->template put<tall, tall>(
                     place, thread, [&](int i) { return first + i; },
                     [&](int i) {
                         Pack<Number, 4> values;
@@ -304,6 +311,7 @@ struct TensorRowProduct : detail::ProductInBlocks<Left, Right, Sink, Size, Group
     using typename Base::Place;
     using Base::across, Base::columns, Base::depth, Base::down, Base::threads;
     static_assert(std::is_same_v<typename Base::Number, float>);
+    static constexpr int blocks_at_once = 2;
     using Tiles = WarpTiles<T, columns / 16>;
     static constexpr int height = threads / warp_threads * Tiles::side;  ///< rows that a block works on at once
     static constexpr int chunk =
@@ -353,14 +361,13 @@ struct TensorRowProduct : detail::ProductInBlocks<Left, Right, Sink, Size, Group
             });
             block.for_each_thread([&](int thread) {
                 if (thread >= across * down) return;
-                constexpr int turns = static_cast<int>(piece_count(height, down));
+                constexpr int at_once = 4, turns = static_cast<int>(piece_count(height, at_once * down)) * at_once;
                 const int lane = thread / across;
-                // Of rows below the block's last there are none.
                 const auto row_of = [&](int i) {
                     return lane + i * down < height ? row + lane + i * down : place.end;
                 };
                 const float* results = shared.results + thread % across * 4;
-                this->template put<turns>(
+                this->template put<turns, at_once>(
                     place, thread, row_of,
                     [&](int i) {
                         return *reinterpret_cast<const Pack<float, 4>*>(results + (lane + i * down) * result_stride);

@@ -120,6 +120,7 @@ struct WeightProduct : detail::GradientInBlocks<Gradient, Left, Size, Groups, 8,
     using Base = detail::GradientInBlocks<Gradient, Left, Size, Groups, 8, 4>;
     using typename Base::Number, typename Base::Place;
     using Base::threads, Base::tile_k, Base::tile_n;
+    static constexpr int blocks_at_once = 2;
     static constexpr int tall = 8, wide = 4;
     static constexpr int across = tile_k / wide, workers = across * (tile_n / tall);
     static constexpr int lanes = threads / workers;                                        ///< shares of the rows
@@ -203,6 +204,7 @@ struct TensorWeightProduct : detail::GradientInBlocks<Gradient, Left, Size, Grou
     using typename Base::Place;
     using Base::threads, Base::tile_k, Base::tile_n;
     static_assert(std::is_same_v<typename Base::Number, float>);
+    static constexpr int blocks_at_once = 2;
     static constexpr int warps = threads / warp_threads;
     static constexpr int workers = tile_n / 16, lanes = warps / workers;
     using Tiles = WarpTiles<T, tile_k / 16>;

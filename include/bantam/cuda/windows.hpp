@@ -15,6 +15,7 @@ template <Shape Input, Shape Output, std::int64_t Kernel, std::int64_t Stride, s
           std::int64_t Dilation>
 struct Windows {
     static constexpr std::int64_t taps = Kernel * Kernel;
+    static constexpr std::int64_t input_pixels = pixel_count(Input), output_pixels = pixel_count(Output);
 
     /// The input's pixel under tap `tap` of an output pixel; −1 in the padding.
     template <class Index>
@@ -22,7 +23,7 @@ struct Windows {
         constexpr auto height = static_cast<Index>(Input.height), width = static_cast<Index>(Input.width);
         constexpr auto kernel = static_cast<Index>(Kernel), stride = static_cast<Index>(Stride);
         constexpr auto padding = static_cast<Index>(Padding), dilation = static_cast<Index>(Dilation);
-        const SplitIndex<pixel_count(Output)> in_batch{output_pixel};
+        const SplitIndex<output_pixels> in_batch{output_pixel};
         const SplitIndex<Output.width> in_sample{in_batch.rest};
         const Index y = static_cast<Index>(in_sample.whole) * stride - padding + tap / kernel * dilation;
         const Index x = static_cast<Index>(in_sample.rest) * stride - padding + tap % kernel * dilation;
@@ -36,7 +37,7 @@ struct Windows {
         constexpr auto height = static_cast<Index>(Output.height), width = static_cast<Index>(Output.width);
         constexpr auto kernel = static_cast<Index>(Kernel), stride = static_cast<Index>(Stride);
         constexpr auto padding = static_cast<Index>(Padding), dilation = static_cast<Index>(Dilation);
-        const SplitIndex<pixel_count(Input)> in_batch{input_pixel};
+        const SplitIndex<input_pixels> in_batch{input_pixel};
         const SplitIndex<Input.width> in_sample{in_batch.rest};
         const Index y = static_cast<Index>(in_sample.whole) + padding - tap / kernel * dilation;
         const Index x = static_cast<Index>(in_sample.rest) + padding - tap % kernel * dilation;
