@@ -29,14 +29,20 @@ struct GpuTiming {
     double bytes = 0;           ///< that a step must read and write at least
 };
 
-/// The numbers that a picture's way through the stages there and back reads and writes, each once.
+/// The numbers that a picture's way through the stages there and back reads and writes if nothing stays in a cache: one
+/// map a convolution where it takes norm and activation along.
 template <class Chain>
 struct NumbersMoved;
 template <class Backend, class S, class... Stages>
 struct NumbersMoved<device::StageChain<Backend, S, device::StageList<Stages...>>> {
-    static constexpr std::int64_t count(bool training) {
-        return ((Stages::there.scalars_moved + (training ? Stages::back.scalars_moved : 0)) + ...);
+    template <class Stage>
+    static constexpr std::int64_t of_stage(bool training) {
+        if constexpr (requires { Stage::OperationType::scalars_moved(training); })
+            return Stage::OperationType::scalars_moved(training);
+        else
+            return Stage::there.scalars_moved + (training ? Stage::back.scalars_moved : 0);
     }
+    static constexpr std::int64_t count(bool training) { return (of_stage<Stages>(training) + ...); }
 };
 
 /// A batch of noise that lies on the GPU, many times an epoch.

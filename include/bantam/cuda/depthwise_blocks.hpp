@@ -248,7 +248,7 @@ struct DepthwiseInBlocks {
     using Number = Arithmetic<S>;
     static constexpr int threads = Tiles::threads;
     static constexpr int chunk = Tiles::chunk;
-    static constexpr int kept = std::max(1, Sink::sums);
+    static constexpr int kept = sums_of<Sink>;
     struct Factors {
         Number patch[Tiles::patch_pixels * chunk];
         Number weights[Tiles::taps * chunk];  // [tap][channel]
@@ -324,7 +324,7 @@ struct DepthwiseBackInBlocks {
     static constexpr int chunk = Tiles::chunk;
     static constexpr int kernel = Tiles::kernel;
     static constexpr int taps = Tiles::taps;
-    static constexpr int kept = std::max(1, Sink::sums);
+    static constexpr int kept = sums_of<Sink>;
     struct Factors {
         Number patch[Tiles::patch_pixels * chunk];
         Number weights[taps * chunk];  // [tap][channel]

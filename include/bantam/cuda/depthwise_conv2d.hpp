@@ -7,7 +7,6 @@
 #include <bantam/cuda/windows.hpp>
 #include <bantam/layers/depthwise_conv2d.hpp>
 
-#include <algorithm>
 #include <cstdint>
 
 namespace bantam::cuda {
@@ -33,9 +32,6 @@ struct DepthwiseKernel {
     template <class Gradient, class Source, class Sink>
     using BackwardInBlocks = DepthwiseBackInBlocks<Back, output, Input, Gradient, Source, Sink>;
 
-    template <class Sink>
-    static constexpr int sums_kept = std::max(1, Sink::sums);
-
     template <class Source, class Sink>
     struct ForwardByChannel {
         Source source;
@@ -48,7 +44,7 @@ struct DepthwiseKernel {
             const int c = static_cast<int>(i % channels);
             const auto from = source.template columns<1>(c);
             const auto to = sink.template columns<1>(c);
-            Number kept[sums_kept<Sink>] = {};
+            Number kept[sums_of<Sink>] = {};
             for (std::int64_t row = part * rows_a_part; row < rows && row < (part + 1) * rows_a_part; ++row) {
                 Number sum{}, value;
                 for (std::int64_t tap = 0; tap < taps; ++tap)
@@ -80,7 +76,7 @@ struct DepthwiseKernel {
             const auto to = sink.template columns<1>(c);
             Number* totals = partials + i * taps;
             for (int tap = 0; tap < taps; ++tap) totals[tap] = Number(0);
-            Number kept[sums_kept<Sink>] = {};
+            Number kept[sums_of<Sink>] = {};
             for (std::int64_t row = part * rows_a_part; row < rows && row < (part + 1) * rows_a_part; ++row) {
                 Number sum{}, input, value;
                 from.at(row, &input);

@@ -22,6 +22,10 @@ namespace bantam::cuda {
 //
 // `first` is a multiple of `Count`.
 
+/// Room for what a sink sums up of a channel: an array has one element at least.
+template <class Sink>
+inline constexpr int sums_of = Sink::sums > 0 ? Sink::sums : 1;
+
 template <class L, int Count>
 BANTAM_HOST_DEVICE void load_channels(const L* from, int first, L (&to)[Count]) {
     BANTAM_CUDA_UNROLL

@@ -4,10 +4,12 @@
 #include <bantam/cuda/hooked_operation.hpp>
 #include <bantam/cuda/matrix_product.hpp>
 #include <bantam/cuda/operation.hpp>
+#include <bantam/cuda/pointwise_back.hpp>
 #include <bantam/cuda/row_product.hpp>
 #include <bantam/cuda/weight_product.hpp>
 
 #include <cstdint>
+#include <type_traits>
 
 namespace bantam::cuda {
 
@@ -31,6 +33,13 @@ struct PointwiseKernel {
     static std::int64_t backward(const Pass<S>& pass, const Number* weights, const Gradient& output_gradient,
                                  const Source& source, const Sink& sink, Number* weight_gradient) {
         const std::int64_t rows = pass.count * pixel_count(Input);
+        if constexpr (!takes_nothing<Sink> && std::is_same_v<Number, float>) {
+            using T = std::conditional_t<std::is_same_v<S, Bfloat16>, Bfloat16, Tf32>;
+            using Both = TensorPointwiseBack<T, Gradient, Source, Sink, out, in>;
+            if constexpr (Both::fit)
+                if (std::is_same_v<S, Bfloat16> || pass.execution->allows_tf32())
+                    return multiply_back<Both>(pass, rows, weights, output_gradient, source, sink, weight_gradient);
+        }
         multiply_weights<out>(pass, rows, output_gradient, AtPositions<Source>{source}, weight_gradient);
         if constexpr (takes_nothing<Sink>)
             return 0;

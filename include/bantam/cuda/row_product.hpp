@@ -78,6 +78,99 @@ struct RightFactor {
 
 namespace detail {
 
+/// Brings `Height` rows from `row` on, `Width` columns of each, into shared memory: `columns_of(first)` reads
+/// `Together` neighbours, of columns below `limit`; `store(i, first, values)` takes them, zeros where there are none.
+template <class Number, int Height, int Width, int Together, class ColumnsOf, class Store>
+BANTAM_HOST_DEVICE void load_rows(int thread, std::int64_t row, std::int64_t end, int limit,
+                                  const ColumnsOf& columns_of, const Store& store) {
+    constexpr int packs = Width / Together, lanes = row_threads / packs, turns = (Height + lanes - 1) / lanes;
+    static_assert(Width % Together == 0 && packs <= row_threads);
+    const int first = thread % packs * Together, lane = thread / packs;
+    if (lane >= lanes) return;
+    Number values[turns][Together] = {};
+    if (first < limit) {
+        const auto own = columns_of(first);
+        BANTAM_CUDA_UNROLL
+        for (int turn = 0; turn < turns; ++turn) {
+            const int i = lane + turn * lanes;
+            if (i < Height && row + i < end) own.at(row + i, values[turn]);
+        }
+    }
+    BANTAM_CUDA_UNROLL
+    for (int turn = 0; turn < turns; ++turn)
+        if (lane + turn * lanes < Height) store(lane + turn * lanes, first, values[turn]);
+}
+
+/// Neighbours on their way into shared memory, rounded where that is narrower.
+template <class T, class Number, int Count>
+BANTAM_HOST_DEVICE void store_pack(const Number (&values)[Count], T* to) {
+    Pack<T, Count> pack;
+    BANTAM_CUDA_UNROLL
+    for (int j = 0; j < Count; ++j) pack.values[j] = T(values[j]);
+    *reinterpret_cast<Pack<T, Count>*>(to) = pack;
+}
+
+/// Hands four neighbouring columns of `Height` rows to the sink, `AtOnce` of them at a time: `at(i)` gives row i's
+/// four values, `row_of(i)` its place among all rows, or `end` where it is none. `column` is the first one's among
+/// the product's `Size`, which are the sink's channels from `channel` on.
+template <int Size, int Height, int AtOnce, class Sink, class RowOf, class At>
+BANTAM_HOST_DEVICE void put_rows(const Sink& sink, int channel, int column, std::int64_t end, const RowOf& row_of,
+                                 const At& at, typename Sink::Number* sums) {
+    if constexpr (Size % 4 == 0) {
+        if (column >= Size) return;
+        const auto own = sink.template columns<4>(channel + column);
+        BANTAM_CUDA_ROLLED
+        for (int first = 0; first < Height; first += AtOnce) {
+            BANTAM_CUDA_UNROLL
+            for (int i = first; i < first + AtOnce; ++i)
+                if (row_of(i) < end) {
+                    auto values = at(i);
+                    own.put(row_of(i), values.values, sums);
+                }
+        }
+    } else {
+        BANTAM_CUDA_UNROLL
+        for (int j = 0; j < 4; ++j) {
+            if (column + j >= Size) continue;
+            const auto own = sink.template columns<1>(channel + column + j);
+            BANTAM_CUDA_ROLLED
+            for (int first = 0; first < Height; first += AtOnce) {
+                BANTAM_CUDA_UNROLL
+                for (int i = first; i < first + AtOnce; ++i) {
+                    if (row_of(i) >= end) continue;
+                    typename Sink::Number value = at(i).values[j], own_sums[sums_of<Sink>] = {};
+                    own.put(row_of(i), &value, own_sums);
+                    BANTAM_CUDA_UNROLL
+                    for (int v = 0; v < Sink::sums; ++v) sums[v * 4 + j] += own_sums[v];
+                }
+            }
+        }
+    }
+}
+
+/// Joins what the threads of a block, `Across` to a row, have summed for a sink in four columns each, and writes it:
+/// partials[part][sum][channel].
+template <int Size, int Across, class Sink, class Block, class Kept>
+BANTAM_HOST_DEVICE void write_column_sums(const Block& block, int channel, int column, std::int64_t part,
+                                          Kept& kept_sums, double* totals, double* partials) {
+    if constexpr (Sink::sums > 0) {
+        constexpr int kept = 4 * Sink::sums;
+        block.for_each_thread([&](int thread) {
+            BANTAM_CUDA_UNROLL
+            for (int v = 0; v < kept; ++v) totals[v * row_threads + thread] = kept_sums[thread].values[v];
+        });
+        join_lanes<kept>(block, Across, row_threads / Across, totals);
+        block.for_each_thread([&](int thread) {
+            if (thread >= Across) return;
+            BANTAM_CUDA_UNROLL
+            for (int v = 0; v < kept; ++v)
+                if (column + thread * 4 + v % 4 < Size)
+                    partials[(part * Sink::sums + v / 4) * Sink::channels + channel + column + thread * 4 + v % 4] =
+                        totals[v * row_threads + thread];
+        });
+    }
+}
+
 /// What every way of computing the product shares: how columns fall into tiles of `Columns`, four to a thread, and
 /// how results and sums leave a block.
 template <class Left_, class Right_, class Sink_, int Size, int Groups, int Columns>
@@ -92,7 +185,7 @@ struct ProductInBlocks {
     static constexpr int tiles_a_group = static_cast<int>(piece_count(Size, Columns));
     static constexpr int column_tiles = tiles_a_group * Groups;
     static constexpr int across = Columns / 4, down = threads / across;
-    static constexpr int of_column = std::max(1, Sink::sums), kept = 4 * of_column;  ///< sums of a thread
+    static constexpr int kept = 4 * sums_of<Sink>;  ///< sums of a thread
     static_assert(Size * Groups == Sink::channels);
 
     Left left;
@@ -119,27 +212,12 @@ protected:
         }
     };
 
-    /// Brings [height][chunk] of the left factor from row `row` and depth `k` on: `store(i, k, values)` takes
-    /// neighbours along k, zeros where the factor ends.
+    /// Brings [height][chunk] of the left factor from row `row` and depth `k` on; see load_rows.
     template <int Height, int Chunk, class Store>
     BANTAM_HOST_DEVICE void load_left(const Place& place, int thread, std::int64_t row, int k, const Store& store) const {
-        constexpr int together = Left::together, packs = Chunk / together, lanes = threads / packs;
-        constexpr int turns = static_cast<int>(piece_count(Height, lanes));
-        static_assert(Chunk % together == 0 && packs <= threads);
-        const int pack = thread % packs * together, lane = thread / packs;
-        if (lane >= lanes) return;
-        Number values[turns][together] = {};
-        if (k + pack < depth) {
-            const auto own = left.template columns<together>(place.group, k + pack);
-            BANTAM_CUDA_UNROLL
-            for (int turn = 0; turn < turns; ++turn) {
-                const int i = lane + turn * lanes;
-                if (i < Height && row + i < place.end) own.at(row + i, values[turn]);
-            }
-        }
-        BANTAM_CUDA_UNROLL
-        for (int turn = 0; turn < turns; ++turn)
-            if (lane + turn * lanes < Height) store(lane + turn * lanes, pack, values[turn]);
+        load_rows<Number, Height, Chunk, Left::together>(
+            thread, row, place.end, depth - k,
+            [&](int first) { return left.template columns<Left::together>(place.group, k + first); }, store);
     }
 
     /// Brings [chunk][columns] of the right factor: `store(k, n, value)`.
@@ -154,62 +232,16 @@ protected:
         }
     }
 
-    /// Hands four neighbouring columns of `Height` rows to the sink, `AtOnce` of them at a time: `at(i)` gives row i's
-    /// four values, `row_of(i)` its place among all rows, or the end of the rows where it is none.
+    /// Hands a thread's four columns to the sink; see put_rows.
     template <int Height, int AtOnce, class RowOf, class At>
     BANTAM_HOST_DEVICE void put(const Place& place, int thread, const RowOf& row_of, const At& at, Number* sums) const {
-        const int column = place.first + thread % across * 4;
-        if constexpr (Size % 4 == 0) {
-            if (column >= Size) return;
-            const auto own = sink.template columns<4>(place.group * Size + column);
-            BANTAM_CUDA_ROLLED
-            for (int first = 0; first < Height; first += AtOnce) {
-                BANTAM_CUDA_UNROLL
-                for (int i = first; i < first + AtOnce; ++i)
-                    if (row_of(i) < place.end) {
-                        Pack<Number, 4> values = at(i);
-                        own.put(row_of(i), values.values, sums);
-                    }
-            }
-        } else {
-            BANTAM_CUDA_UNROLL
-            for (int j = 0; j < 4; ++j) {
-                if (column + j >= Size) continue;
-                const auto own = sink.template columns<1>(place.group * Size + column + j);
-                BANTAM_CUDA_ROLLED
-                for (int first = 0; first < Height; first += AtOnce) {
-                    BANTAM_CUDA_UNROLL
-                    for (int i = first; i < first + AtOnce; ++i) {
-                        if (row_of(i) >= place.end) continue;
-                        Number value = at(i).values[j], own_sums[of_column] = {};
-                        own.put(row_of(i), &value, own_sums);
-                        BANTAM_CUDA_UNROLL
-                        for (int v = 0; v < Sink::sums; ++v) sums[v * 4 + j] += own_sums[v];
-                    }
-                }
-            }
-        }
+        put_rows<Size, Height, AtOnce>(sink, place.group * Size, place.first + thread % across * 4, place.end, row_of, at,
+                                       sums);
     }
-
-    /// Writes what a block's threads have summed up, each in four columns.
     template <class Block, class Kept>
     BANTAM_HOST_DEVICE void write_sums(const Block& block, const Place& place, Kept& kept_sums, double* totals) const {
-        if constexpr (Sink::sums > 0) {
-            block.for_each_thread([&](int thread) {
-                BANTAM_CUDA_UNROLL
-                for (int v = 0; v < kept; ++v) totals[v * threads + thread] = kept_sums[thread].values[v];
-            });
-            join_lanes<kept>(block, across, down, totals);
-            block.for_each_thread([&](int thread) {
-                const int column = place.first + thread * 4;
-                if (thread >= across) return;
-                BANTAM_CUDA_UNROLL
-                for (int v = 0; v < kept; ++v)
-                    if (column + v % 4 < Size)
-                        partials[(place.part * Sink::sums + v / 4) * Sink::channels + place.group * Size + column +
-                                 v % 4] = totals[v * threads + thread];
-            });
-        }
+        write_column_sums<Size, across, Sink>(block, place.group * Size, place.first, place.part, kept_sums, totals,
+                                              partials);
     }
 };
 
@@ -252,7 +284,7 @@ struct RowProduct : detail::ProductInBlocks<Left, Right, Sink, Size, Groups, det
             for (int k = 0; k < depth; k += chunk) {
                 block.for_each_thread([&](int thread) {
                     this->template load_left<height, chunk>(
-                        place, thread, row, k, [&](int i, int first, const Number* values) {
+                        place, thread, row, k, [&](int i, int first, const auto& values) {
                             BANTAM_CUDA_UNROLL
                             for (int j = 0; j < Left::together; ++j)
                                 shared.factors.left[(first + j) * left_stride + i] = values[j];
@@ -337,11 +369,8 @@ struct TensorRowProduct : detail::ProductInBlocks<Left, Right, Sink, Size, Group
             for (int k = 0; k < depth; k += chunk) {
                 block.for_each_thread([&](int thread) {
                     this->template load_left<height, chunk>(
-                        place, thread, row, k, [&](int i, int first, const float* values) {
-                            Pack<T, Left::together> pack;
-                            BANTAM_CUDA_UNROLL
-                            for (int j = 0; j < Left::together; ++j) pack.values[j] = T(values[j]);
-                            *reinterpret_cast<Pack<T, Left::together>*>(shared.factors.left + i * stride + first) = pack;
+                        place, thread, row, k, [&](int i, int first, const auto& values) {
+                            detail::store_pack(values, shared.factors.left + i * stride + first);
                         });
                     this->template load_right<chunk>(place, thread, k, [&](int own_k, int n, float value) {
                         shared.factors.right[n * stride + own_k] = T(value);
@@ -383,7 +412,6 @@ struct TensorRowProduct : detail::ProductInBlocks<Left, Right, Sink, Size, Group
 template <class Left, class Right, class Sink, int Size, int Groups = 1>
 struct RowProductByColumn {
     using Number = typename Sink::Number;
-    static constexpr int kept = std::max(1, Sink::sums);
     Left left;
     Right right;
     Sink sink;
@@ -394,7 +422,7 @@ struct RowProductByColumn {
         const std::int64_t part = i / Sink::channels;
         const int channel = static_cast<int>(i % Sink::channels);
         const auto own = sink.template columns<1>(channel);
-        Number sums[kept] = {};
+        Number sums[sums_of<Sink>] = {};
         for (std::int64_t row = part * rows_a_part; row < rows && row < (part + 1) * rows_a_part; ++row) {
             double sum = 0;
             for (int k = 0; k < Left::depth; ++k) {

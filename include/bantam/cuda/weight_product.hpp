@@ -66,32 +66,10 @@ protected:
         }
     };
 
-    /// Brings `Height` rows from `row` on of a factor that `columns(first)` reads, which ends at column `limit` of the
-    /// tile: `store(i, column, values)` takes `Together` neighbours.
-    template <int Height, int Width, int Together, class ColumnsOf, class Store>
-    BANTAM_HOST_DEVICE static void load(int thread, std::int64_t row, std::int64_t end, int limit,
-                                        const ColumnsOf& columns_of, const Store& store) {
-        constexpr int packs = static_cast<int>(piece_count(Width, Together)), lanes = threads / packs;
-        constexpr int turns = static_cast<int>(piece_count(Height, lanes));
-        const int first = thread % packs * Together, lane = thread / packs;
-        if (lane >= lanes) return;
-        Number values[turns][Together] = {};
-        if (first < limit) {
-            const auto own = columns_of(first);
-            BANTAM_CUDA_UNROLL
-            for (int turn = 0; turn < turns; ++turn) {
-                const int i = lane + turn * lanes;
-                if (i < Height && row + i < end) own.at(row + i, values[turn]);
-            }
-        }
-        BANTAM_CUDA_UNROLL
-        for (int turn = 0; turn < turns; ++turn)
-            if (lane + turn * lanes < Height) store(lane + turn * lanes, first, values[turn]);
-    }
     template <int Height, class Store>
     BANTAM_HOST_DEVICE void load_gradient(const Place& place, int thread, std::int64_t row, const Store& store) const {
         constexpr int together = pack_size<typename Gradient::Scalar>(Size);
-        load<Height, tile_n, together>(
+        load_rows<Number, Height, tile_n, together>(
             thread, row, place.end, Size - place.n,
             [&](int first) {
                 return output_gradient.template columns<together>(place.group * Size + place.n + first);
@@ -100,7 +78,7 @@ protected:
     }
     template <int Height, class Store>
     BANTAM_HOST_DEVICE void load_left(const Place& place, int thread, std::int64_t row, const Store& store) const {
-        load<Height, tile_k, Left::together>(
+        load_rows<Number, Height, tile_k, Left::together>(
             thread, row, place.end, depth - place.k,
             [&](int first) { return left.template columns<Left::together>(place.group, place.k + first); }, store);
     }
@@ -143,10 +121,10 @@ struct WeightProduct : detail::GradientInBlocks<Gradient, Left, Size, Groups, 8,
             block.for_each_thread([&](int thread) {
                 this->template load_gradient<height>(
                     place, thread, row, [&](int i, int first, const auto& values) {
-                        store_row(values, shared.factors.gradient + i * stride_n + first);
+                        detail::store_pack(values, shared.factors.gradient + i * stride_n + first);
                     });
                 this->template load_left<height>(place, thread, row, [&](int i, int first, const auto& values) {
-                    store_row(values, shared.factors.left + i * stride_k + first);
+                    detail::store_pack(values, shared.factors.left + i * stride_k + first);
                 });
             });
             block.for_each_thread([&](int thread) {
@@ -172,13 +150,6 @@ struct WeightProduct : detail::GradientInBlocks<Gradient, Left, Size, Groups, 8,
     }
 
 private:
-    template <int Count>
-    BANTAM_HOST_DEVICE static void store_row(const Number (&values)[Count], Number* to) {
-        Pack<Number, Count> pack;
-        BANTAM_CUDA_UNROLL
-        for (int j = 0; j < Count; ++j) pack.values[j] = values[j];
-        *reinterpret_cast<Pack<Number, Count>*>(to) = pack;
-    }
     BANTAM_HOST_DEVICE static void multiply(const Factors& factors, int worker, int lane, Number* sums) {
         const Number* gradient = factors.gradient + worker / across * tall;
         const Number* left = factors.left + worker % across * wide;
@@ -230,10 +201,10 @@ struct TensorWeightProduct : detail::GradientInBlocks<Gradient, Left, Size, Grou
             block.for_each_thread([&](int thread) {
                 this->template load_gradient<height>(
                     place, thread, row, [&](int i, int first, const auto& values) {
-                        store_row(values, shared.factors.gradient + i * stride_n + first);
+                        detail::store_pack(values, shared.factors.gradient + i * stride_n + first);
                     });
                 this->template load_left<height>(place, thread, row, [&](int i, int first, const auto& values) {
-                    store_row(values, shared.factors.left + i * stride_k + first);
+                    detail::store_pack(values, shared.factors.left + i * stride_k + first);
                 });
             });
             block.for_each_warp([&](int warp) {
@@ -259,15 +230,6 @@ struct TensorWeightProduct : detail::GradientInBlocks<Gradient, Left, Size, Grou
                 this->write(place, n, k, sum);
             }
         });
-    }
-
-private:
-    template <int Count>
-    BANTAM_HOST_DEVICE static void store_row(const float (&values)[Count], T* to) {
-        Pack<T, Count> pack;
-        BANTAM_CUDA_UNROLL
-        for (int j = 0; j < Count; ++j) pack.values[j] = T(values[j]);
-        *reinterpret_cast<Pack<T, Count>*>(to) = pack;
     }
 };
 
