@@ -68,9 +68,10 @@ template <class Net>
 void devices_agree(std::initializer_list<std::int64_t> counts = {1, 3, 18}) {
     for (const std::int64_t count : counts)
         BOOST_TEST_CONTEXT("batch of " << count) {
-            const Everything<double> twice = run_on_device<Net, double>(count);
-            agree(twice, run<Net, double, false>(count, 1), 1e-10);
-            BOOST_TEST((twice == run_on_device<Net, double>(count)), "a second run gives other bits");
-            agree(run_on_device<Net, float>(count), run<Net, float, false>(count, 1), 1e-4);
+            const Everything<double> expected = run<Net, double, false>(count, 1);
+            const Everything<double> found = run_on_device<Net, double>(count);
+            agree(found, expected, 1e-10);
+            BOOST_TEST((found == run_on_device<Net, double>(count)), "a second run gives other bits");
+            agree(run_on_device<Net, float>(count), expected, 1e-4);
         }
 }

@@ -24,8 +24,10 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <functional>
 #include <memory>
+#include <new>
 #include <source_location>
 #include <string>
 #include <type_traits>
@@ -245,6 +247,40 @@ void for_each_index(const Execution& execution, std::int64_t count, Functor func
     execution.perform(task, where);
 }
 
+#ifndef __CUDACC__
+namespace detail {
+
+/// Zeros that cost nothing until they are touched: a pass's memory is mostly larger than what a test needs of it.
+template <class T>
+class HostMemory {
+    static_assert(std::is_trivially_copyable_v<T> && std::is_trivially_destructible_v<T>);
+
+public:
+    T* data() { return values_.get(); }
+    const T* data() const { return values_.get(); }
+    std::size_t size() const { return size_; }
+    void clear() {
+        values_.reset();
+        size_ = 0;
+    }
+    void shrink_to_fit() {}
+    void resize(std::size_t size) {
+        values_.reset(static_cast<T*>(std::calloc(size, sizeof(T))));
+        if (!values_) throw std::bad_alloc{};
+        size_ = size;
+    }
+
+private:
+    struct Free {
+        void operator()(T* values) const { std::free(values); }
+    };
+    std::unique_ptr<T[], Free> values_;
+    std::size_t size_ = 0;
+};
+
+}  // namespace detail
+#endif
+
 /// Memory on the device. What it holds is lost when it grows.
 template <class T>
 class DeviceBuffer {
@@ -265,7 +301,11 @@ public:
     }
 
 private:
+#ifdef __CUDACC__
     thrust::device_vector<T> values_;
+#else
+    detail::HostMemory<T> values_;
+#endif
 };
 
 /// Copies `count` values within the device.
