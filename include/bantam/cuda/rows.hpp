@@ -53,15 +53,15 @@ using Given = std::invoke_result_t<const Term&, std::int64_t, std::int64_t>;
 
 inline constexpr int row_threads = 256;
 
-/// Columns in pieces of at most a warp's width; a block takes one piece, with `lanes` rows at once.
+/// Columns in pieces of at most a warp's width, or of fewer; a block takes one piece, with `lanes` rows at once.
 struct ColumnPieces {
     std::int64_t size;
     std::uint32_t pieces;
     int width, lanes;
 
-    static ColumnPieces of(std::int64_t size) {
-        const auto width = static_cast<int>(piece_size(size, 32));
-        return {size, static_cast<std::uint32_t>(piece_count(size, 32)), width, row_threads / width};
+    static ColumnPieces of(std::int64_t size, std::int64_t widest = 32) {
+        const auto width = static_cast<int>(piece_size(size, widest));
+        return {size, static_cast<std::uint32_t>(piece_count(size, widest)), width, row_threads / width};
     }
 };
 
@@ -257,7 +257,8 @@ template <int Count, class Total, class Finish>
 void finish_parts(const Execution& execution, std::int64_t parts, std::int64_t size, const Total* partials,
                   const Finish& finish) {
     using Term = detail::PartSums<Count, Total>;
-    const auto columns = detail::ColumnPieces::of(size);
+    // There is little to read, and what follows waits for it: many lanes, each with a few parts.
+    const auto columns = detail::ColumnPieces::of(size, 8);
     run_blocks(execution, columns.pieces,
                detail::SumRows<double, Term, Finish>{Term{partials, size}, parts, parts, columns, finish});
 }
