@@ -66,21 +66,20 @@ protected:
         }
     };
 
-    template <int Height, class Store>
-    BANTAM_HOST_DEVICE void load_gradient(const Place& place, int thread, std::int64_t row, const Store& store) const {
+    /// Brings `Height` rows from `row` on of both factors into shared memory; rows are so many elements apart there.
+    template <int Height, int StrideN, int StrideK, class Factors>
+    BANTAM_HOST_DEVICE void load(const Place& place, int thread, std::int64_t row, Factors& factors) const {
         constexpr int together = pack_size<typename Gradient::Scalar>(Size);
         load_rows<Number, Height, tile_n, together>(
             thread, row, place.end, Size - place.n,
             [&](int first) {
                 return output_gradient.template columns<together>(place.group * Size + place.n + first);
             },
-            store);
-    }
-    template <int Height, class Store>
-    BANTAM_HOST_DEVICE void load_left(const Place& place, int thread, std::int64_t row, const Store& store) const {
+            [&](int i, int first, const auto& values) { store_pack(values, factors.gradient + i * StrideN + first); });
         load_rows<Number, Height, tile_k, Left::together>(
             thread, row, place.end, depth - place.k,
-            [&](int first) { return left.template columns<Left::together>(place.group, place.k + first); }, store);
+            [&](int first) { return left.template columns<Left::together>(place.group, place.k + first); },
+            [&](int i, int first, const auto& values) { store_pack(values, factors.left + i * StrideK + first); });
     }
 
     BANTAM_HOST_DEVICE void write(const Place& place, int n, int k, double sum) const {
@@ -119,13 +118,7 @@ struct WeightProduct : detail::GradientInBlocks<Gradient, Left, Size, Groups, 8,
         auto own = block.template own<Values<Number, tall * wide>>();
         for (std::int64_t row = place.begin; row < place.end; row += height) {
             block.for_each_thread([&](int thread) {
-                this->template load_gradient<height>(
-                    place, thread, row, [&](int i, int first, const auto& values) {
-                        detail::store_pack(values, shared.factors.gradient + i * stride_n + first);
-                    });
-                this->template load_left<height>(place, thread, row, [&](int i, int first, const auto& values) {
-                    detail::store_pack(values, shared.factors.left + i * stride_k + first);
-                });
+                this->template load<height, stride_n, stride_k>(place, thread, row, shared.factors);
             });
             block.for_each_thread([&](int thread) {
                 if (thread >= workers * lanes) return;
@@ -199,13 +192,7 @@ struct TensorWeightProduct : detail::GradientInBlocks<Gradient, Left, Size, Grou
         block.for_each_warp([&](int warp) { own[warp].clear(); });
         for (std::int64_t row = place.begin; row < place.end; row += height) {
             block.for_each_thread([&](int thread) {
-                this->template load_gradient<height>(
-                    place, thread, row, [&](int i, int first, const auto& values) {
-                        detail::store_pack(values, shared.factors.gradient + i * stride_n + first);
-                    });
-                this->template load_left<height>(place, thread, row, [&](int i, int first, const auto& values) {
-                    detail::store_pack(values, shared.factors.left + i * stride_k + first);
-                });
+                this->template load<height, stride_n, stride_k>(place, thread, row, shared.factors);
             });
             block.for_each_warp([&](int warp) {
                 if (warp >= workers * lanes) return;
