@@ -251,7 +251,7 @@ std::vector<std::vector<S>> run_chain(std::int64_t count, std::int64_t inputs, s
     auto sums = unset<double>(execution, max_parts * Chain::sums);
     auto partials = unset<S>(execution, max_parts * Chain::partials);
     auto scratch = unset<S>(execution, Chain::scratch);
-    const auto seed = on_device<std::uint64_t>(execution, {7});
+    const auto seed = on_device(execution, std::vector<std::uint64_t>{7});
     bantam::cuda::Pass<S> pass;
     pass.count = count;
     pass.training = training;
@@ -429,7 +429,7 @@ BOOST_AUTO_TEST_CASE(runs_of_convolutions_equal_their_layers_one_by_one) {
     // One stage; biases; odd channels; a map that is read by what follows.
     runs_agree<Shape{6, 5, 3}, Conv2d<7, 3>, BatchNorm2d, ReLU6>();
     runs_agree<Shape{7, 9, 4}, PointwiseConv2d<12>, BatchNorm2d, SiLU, DepthwiseConv2d<3, 2>, BatchNorm2d, ReLU,
-               PointwiseConv2d<5, no_bias>, BatchNorm2d>();
+               Conv2d<5, 1, 1, no_bias>, BatchNorm2d>();
     // Into a global average, and with what cannot join a run around it.
     runs_agree<Shape{9, 8, 3}, ReLU, Conv2d<8, 3, 2, no_bias>, BatchNorm2d, HardSwish,
                Conv2d<6, 3, 1, ConvOptions{.groups = 2}>, BatchNorm2d, GlobalAveragePool, Linear<4>>();
