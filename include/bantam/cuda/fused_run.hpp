@@ -70,13 +70,13 @@ struct FusedRun : OperationSizes {
     }();
     // Workspace: the norms, then the convolutions' outputs and on the way back gradients between the stages, of which
     // two take turns; in inference maps between the stages take turns.
+    static constexpr std::int64_t maps_between = static_cast<std::int64_t>(size) - (Pooled ? 0 : 1);
     static constexpr std::int64_t largest_between = [] {
-        std::int64_t largest = 0;
-        for (std::size_t i = 0; i < size - (Pooled ? 0 : 1); ++i)
-            largest = std::max(largest, offsets.output[i + 1] - offsets.output[i]);
-        return largest;
+        std::int64_t largest = 0, stage = 0;
+        ((largest = stage++ < maps_between ? std::max(largest, element_count(Stages::output)) : largest), ...);
+        return device::whole_numbers<S>(largest);
     }();
-    static constexpr std::int64_t between = largest_between * std::min<std::int64_t>(2, size - (Pooled ? 0 : 1));
+    static constexpr std::int64_t between = largest_between * std::min<std::int64_t>(2, maps_between);
     static constexpr std::int64_t saved_per_sample(bool training) {
         return between + (training ? offsets.output[size] : 0);
     }
