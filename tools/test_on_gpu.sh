@@ -25,7 +25,7 @@ for program in "$build"/gpu_tests/gpu.*; do
 done
 # The sanitizer is slow: the tests that meet every kernel in small batches.
 for tool in memcheck racecheck initcheck synccheck; do
-    for name in blocks_test row_blocks_test picture_data_test; do
+    for name in blocks_test row_blocks_test products_test picture_data_test; do
         echo "== $name under compute-sanitizer, $tool"
         compute-sanitizer --tool "$tool" --error-exitcode 1 "$build/gpu_tests/gpu.$name" --color_output=no || failed=1
     done

@@ -395,3 +395,19 @@ BOOST_AUTO_TEST_CASE(parts_of_a_products_sums_and_gradients_are_bounded) {
     const auto found = on_host(around.execution, gradient);
     for (std::size_t i = 0; i < found.size(); ++i) BOOST_TEST(static_cast<double>(found[i]) == expected[i]);
 }
+
+// Where strides leave the outputs few enough, the windows' inputs may still be too many.
+BOOST_AUTO_TEST_CASE(more_positions_than_are_counted_are_refused) {
+    using Kernel = DenseKernel<Conv2d<4, 3, 2>, Shape{64, 64, 3}, float>;
+    const Execution execution;
+    const auto weights = unset<float>(execution, Kernel::weight_count);
+    auto scratch = unset<float>(execution, Kernel::scratch);
+    bantam::cuda::Pass<float> pass;
+    pass.count = (std::int64_t{1} << 19) + 1;
+    pass.scratch = scratch.data();
+    pass.execution = &execution;
+    const PlainSource<3, float> source{nullptr};
+    const PlainSource<4, float> gradient{nullptr};
+    BOOST_CHECK_THROW(Kernel::forward(pass, weights.data(), source, PlainSink<false, 4, float>{nullptr}), Error);
+    BOOST_CHECK_THROW(Kernel::backward(pass, weights.data(), gradient, source, NoSink<3, float>{}, nullptr), Error);
+}

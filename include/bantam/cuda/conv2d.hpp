@@ -57,6 +57,7 @@ struct DenseKernel {
 
     template <class Source, class Sink>
     static std::int64_t forward(const Pass<S>& pass, const Number* weights, const Source& source, const Sink& sink) {
+        require_countable(pass.count * pixel_count(Input));
         const S* ordered = order<Order::by_output>(pass, weights);
         return multiply_rows<out, groups>(pass, pass.count * pixel_count(output),
                                           InWindows<Source, Around, false, in>{source},
@@ -66,6 +67,7 @@ struct DenseKernel {
     template <class Gradient, class Source, class Sink>
     static std::int64_t backward(const Pass<S>& pass, const Number* weights, const Gradient& output_gradient,
                                  const Source& source, const Sink& sink, Number* weight_gradient) {
+        require_countable(pass.count * pixel_count(Input));
         auto* ordered_gradient = reinterpret_cast<Number*>(pass.scratch);
         multiply_weights<out, groups>(pass, pass.count * pixel_count(output), output_gradient,
                                       InWindows<Source, Around, false, in>{source}, ordered_gradient);

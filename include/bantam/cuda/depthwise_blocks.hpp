@@ -187,9 +187,9 @@ struct DepthwiseTiles {
     };
 
     /// Where a worker finds what tap row `ky` of a run needs.
-    BANTAM_HOST_DEVICE static const Number* line_of(const Number* patch, const Run& run, int ky,
+    BANTAM_HOST_DEVICE static const Number* line_of(const Number* patch, const Run& own, int ky,
                                                     const Worker& worker) {
-        return patch + (Taps::position(run.row, ky) * patch_width + Taps::shift(run.begin)) * chunk + worker.c;
+        return patch + (Taps::position(own.row, ky) * patch_width + Taps::shift(own.begin)) * chunk + worker.c;
     }
 };
 
@@ -292,7 +292,8 @@ struct DepthwiseInBlocks {
 private:
     template <class Columns>
     BANTAM_HOST_DEVICE static void put_run(const typename Tiles::Place& place, const typename Tiles::Worker& worker,
-                                           int index, const Factors& factors, const Columns& columns, Number* kept) {
+                                           int index, const Factors& factors, const Columns& columns,
+                                           Number* sink_sums) {
         const typename Tiles::Run run{place, index};
         if (!run.inside) return;
         Number results[Tiles::run] = {};
@@ -309,7 +310,7 @@ private:
         }
         BANTAM_CUDA_UNROLL
         for (int j = 0; j < Tiles::run; ++j)
-            if (run.x + j < Tiles::to_width) columns.put(run.first + j, results + j, kept);
+            if (run.x + j < Tiles::to_width) columns.put(run.first + j, results + j, sink_sums);
     }
 };
 
@@ -392,7 +393,7 @@ private:
     template <class From, class To>
     BANTAM_HOST_DEVICE static void work_run(const typename Tiles::Place& place, const typename Tiles::Worker& worker,
                                             int index, const Factors& factors, const From& from, const To& to,
-                                            Number* totals, Number* kept) {
+                                            Number* totals, Number* sink_sums) {
         const typename Tiles::Run run{place, index};
         if (!run.inside) return;
         Number input[Tiles::run] = {}, results[Tiles::run] = {};
@@ -420,7 +421,7 @@ private:
         }
         BANTAM_CUDA_UNROLL
         for (int j = 0; j < Tiles::run; ++j)
-            if (run.x + j < Tiles::to_width) to.put(run.first + j, results + j, kept);
+            if (run.x + j < Tiles::to_width) to.put(run.first + j, results + j, sink_sums);
     }
 };
 

@@ -78,13 +78,13 @@ struct DepthwiseKernel {
             for (int tap = 0; tap < taps; ++tap) totals[tap] = Number(0);
             Number kept[sums_of<Sink>] = {};
             for (std::int64_t row = part * rows_a_part; row < rows && row < (part + 1) * rows_a_part; ++row) {
-                Number sum{}, input, value;
-                from.at(row, &input);
+                Number sum{}, factor, value;
+                from.at(row, &factor);
                 for (std::int64_t tap = 0; tap < taps; ++tap)
                     if (const std::int64_t pixel = Around::pixel_over(row, tap); pixel >= 0) {
                         of_gradient.at(pixel, &value);
                         sum += value * weights[c * taps + tap];
-                        totals[tap] += value * input;
+                        totals[tap] += value * factor;
                     }
                 to.put(row, &sum, kept);
             }

@@ -17,8 +17,8 @@ namespace bantam::cuda {
 // counted over the samples, and are asked for `Count` neighbouring channels at a time:
 //
 // - `source.columns<Count>(first)` holds what these channels need; its `at(row, values)` gives their values.
-// - `sink.columns<Count>(first)` likewise; its `put(row, values, sums)` takes values and adds to `sums[sum][channel]`
-//   what the sink sums up over all rows, `Sink::sums` values a channel.
+// - `sink.columns<Count>(first)` likewise; its `put(row, values, totals)` takes values and adds to
+//   `totals[sum][channel]` what the sink sums up over all rows, `Sink::sums` values a channel.
 //
 // `first` is a multiple of `Count`.
 
@@ -174,13 +174,13 @@ struct MomentSink {
     struct Columns {
         typename PlainSink<WithBias, Channels, S>::template Columns<Count> plain;
         Number origin[Count];
-        BANTAM_HOST_DEVICE void put(std::int64_t row, Number* values, Number* sums) const {
+        BANTAM_HOST_DEVICE void put(std::int64_t row, Number* values, Number* totals) const {
             plain.put(row, values, nullptr);
             BANTAM_CUDA_UNROLL
             for (int j = 0; j < Count; ++j) {
                 const Number difference = values[j] - origin[j];
-                sums[j] += difference;
-                sums[Count + j] += difference * difference;
+                totals[j] += difference;
+                totals[Count + j] += difference * difference;
             }
         }
     };
@@ -246,7 +246,7 @@ struct StageSink {
         S* to;
         const S* z;
         Number scale[Count], shift[Count], mean[Count];
-        BANTAM_HOST_DEVICE void put(std::int64_t row, Number* values, Number* sums) const {
+        BANTAM_HOST_DEVICE void put(std::int64_t row, Number* values, Number* totals) const {
             constexpr bool aligned = Channels % Count == 0;
             Number x[Count];
             load_values<Count, aligned>(z + row * Channels, x);
@@ -256,8 +256,8 @@ struct StageSink {
             store_values<Count, aligned>(values, to + row * Channels);
             BANTAM_CUDA_UNROLL
             for (int j = 0; j < Count; ++j) {
-                sums[j] += values[j];
-                sums[Count + j] += values[j] * (x[j] - mean[j]);
+                totals[j] += values[j];
+                totals[Count + j] += values[j] * (x[j] - mean[j]);
             }
         }
     };
