@@ -125,8 +125,10 @@ public:
         if constexpr (std::is_same_v<S, float>) {
             products<RowProduct<Left, Right, Sink, out>, WeightProduct<Gradient, Left, out>>();
             products<TensorRowProduct<Tf32, Left, Right, Sink, out>, TensorWeightProduct<Tf32, Gradient, Left, out>>();
+            both_products<Tf32>();
         } else {
             products<TensorRowProduct<S, Left, Right, Sink, out>, TensorWeightProduct<S, Gradient, Left, out>>();
+            both_products<S>();
         }
         depthwise<DepthwiseKernel<DepthwiseConv2d<3>, Shape{6, 7, in}, S>>();
         depthwise<DepthwiseKernel<DepthwiseConv2d<3, 2>, Shape{6, 7, in}, S>>();
@@ -149,6 +151,16 @@ private:
         run_blocks(execution_, of_rows.blocks(), of_rows);
         const Weights of_weights{{{output_.data()}, left, rows, tiles * Weights::height, partials_.data()}};
         run_blocks(execution_, of_weights.blocks(), of_weights);
+    }
+    template <class T>
+    void both_products() {
+        constexpr int narrow = 32;  // more does not fit in every precision
+        using Both = TensorPointwiseBack<T, Gradient, PlainSource<narrow, S>, StageSink<ReLU, narrow, S>, out, narrow>;
+        static_assert(Both::fit);
+        const NormCoefficients<S> norm{numbers_.data(), narrow};
+        const Both both{{output_.data()}, {input_.data()}, {input_gradient_.data(), input_.data(), norm}, numbers_.data(),
+                        rows, tiles * Both::height, partials_.data(), sums_.data()};
+        run_blocks(execution_, both.parts(), both);
     }
     template <class Kernel>
     void depthwise() {

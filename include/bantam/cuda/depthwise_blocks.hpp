@@ -269,7 +269,7 @@ struct DepthwiseInBlocks {
     BANTAM_HOST_DEVICE void operator()(const Block& block, Shared& shared) const {
         const auto share = parts.share(block.index());
         auto own = block.template own<Values<Number, kept>>();
-        block.for_each_thread([&](int thread) {
+        block.for_each_thread_alone([&](int thread) {
             Tiles::load_weights(weights, share.first_channel, thread, shared.factors.weights);
         });
         for (std::int64_t tile = share.begin; tile < share.end; ++tile) {
@@ -350,7 +350,7 @@ struct DepthwiseBackInBlocks {
         const auto share = parts.share(block.index());
         auto own = block.template own<Values<Number, taps>>();
         auto own_sums = block.template own<Values<Number, kept>>();
-        block.for_each_thread([&](int thread) {
+        block.for_each_thread_alone([&](int thread) {
             Tiles::load_weights(weights, share.first_channel, thread, shared.factors.weights);
         });
         for (std::int64_t tile = share.begin; tile < share.end; ++tile) {

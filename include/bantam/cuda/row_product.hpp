@@ -298,7 +298,7 @@ struct RowProduct : detail::ProductInBlocks<Left, Right, Sink, Size, Groups, det
                     multiply(shared.factors, thread, k == 0, own[thread].values);
                 });
             }
-            block.for_each_thread([&](int thread) {
+            block.for_each_thread_alone([&](int thread) {
                 if (thread >= across * down) return;
                 const std::int64_t first = row + thread / across * tall;
                 this->template put<tall, tall>(

@@ -251,7 +251,8 @@ void multiply_weights(const Pass<S>& pass, std::int64_t rows, const Gradient& ou
                       Arithmetic<S>* gradient) {
     require_countable(rows);
     const auto run = [&]<class Kernel>(std::type_identity<Kernel>) {
-        const std::int64_t turns = piece_count(piece_count(rows, Kernel::height), weight_parts(Size, Groups, Left::depth));
+        const std::int64_t turns = std::max<std::int64_t>(
+            1, piece_count(piece_count(rows, Kernel::height), weight_parts(Size, Groups, Left::depth)));
         const Kernel kernel{{output_gradient, left, rows, turns * Kernel::height, pass.partials}};
         run_blocks(pass, kernel.blocks(), kernel);
         sum_parts(*pass.execution, kernel.parts(), std::int64_t{Size} * Groups * Left::depth, pass.partials, gradient);
