@@ -38,8 +38,9 @@ class Training(Distill):
         for name in METRICS[:-2]:
             if "accuracy" not in name and "agreement" not in name:
                 np.testing.assert_allclose(found[name], expected[name], rtol=0.03, err_msg=name)
-        # The first epoch has had few steps in which roundings could grow apart.
-        np.testing.assert_allclose(found["training_loss"][0], expected["training_loss"][0], rtol=1e-3)
+        # The first epoch has had few steps in which roundings could grow apart; on the CPU those of another
+        # instruction set come to half a percent here.
+        np.testing.assert_allclose(found["training_loss"][0], expected["training_loss"][0], rtol=1e-2)
         self.assertEqual(lines(output, "summary.txt")[:-2], lines(self.reference, "summary.txt")[:-2])
         tensors, metadata = safetensors_io.load(os.path.join(output, "student.safetensors"))
         reference, expected_metadata = safetensors_io.load(os.path.join(self.reference, "student.safetensors"))

@@ -18,9 +18,10 @@
 namespace bantam::cuda {
 
 /// A network with its numbers on a GPU: what `cpu::Model` is on the CPU. Every pointer that passes take
-/// is one to the device's memory. `S` is what activations are kept in between the layers. Where that is Bfloat16,
-/// all that goes in and out is float: weights, statistics and their gradients are never rounded, the input, logits
-/// and their gradients are rounded inside.
+/// is one to the device's memory, and begins at a multiple of 16 bytes, as memory from CUDA does. `S` is
+/// what activations are kept in between the layers. Where that is Bfloat16, all that goes in and out is
+/// float: weights, statistics and their gradients are never rounded, the input, logits and their
+/// gradients are rounded inside.
 template <class Net, class S = float>
 class Model {
 public:
