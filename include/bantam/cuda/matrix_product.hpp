@@ -27,7 +27,6 @@ struct ProductElement {
     std::int64_t n, k;
     Result* c;
     std::int64_t c_stride;
-    bool accumulate;
     BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
         const std::int64_t row = i / n, column = i % n;
         double sum = 0;
@@ -37,8 +36,7 @@ struct ProductElement {
                 b.transposed == Transposed::yes ? b.values[column * b.stride + t] : b.values[t * b.stride + column];
             sum += static_cast<double>(left) * static_cast<double>(right);
         }
-        Result& to = c[row * c_stride + column];
-        to = Result(static_cast<Arithmetic<Result>>(accumulate ? static_cast<double>(to) + sum : sum));
+        c[row * c_stride + column] = Result(static_cast<Arithmetic<Result>>(sum));
     }
 };
 
@@ -86,25 +84,25 @@ const S* as_factor(const Pass<S>& pass, std::int64_t count, const Arithmetic<S>*
 /// The product made element by element, on every device.
 template <class S, class Result>
 void multiply_by_element(const Pass<S>& pass, std::int64_t m, std::int64_t n, std::int64_t k, const Factor<S>& a,
-                         const Factor<S>& b, Result* c, std::int64_t c_stride, bool accumulate = false) {
-    for_each_index(pass, m * n, detail::ProductElement<S, Result>{a, b, n, k, c, c_stride, accumulate});
+                         const Factor<S>& b, Result* c, std::int64_t c_stride) {
+    for_each_index(pass, m * n, detail::ProductElement<S, Result>{a, b, n, k, c, c_stride});
 }
 
-/// C[M×N] = A[M×K] · B[K×N], or added to C, which holds S or Arithmetic<S>; cuBLAS where there is one.
+/// C[M×N] = A[M×K] · B[K×N], where C holds S or Arithmetic<S>; cuBLAS where there is one.
 template <class S, class Result>
 void multiply(const Pass<S>& pass, std::int64_t m, std::int64_t n, std::int64_t k, const Factor<S>& a,
-              const Factor<S>& b, Result* c, std::int64_t c_stride, bool accumulate = false) {
+              const Factor<S>& b, Result* c, std::int64_t c_stride) {
 #ifdef __CUDACC__
     // cuBLAS counts by columns: to it our row-major matrices are their transposes, and Cᵀ = Bᵀ · Aᵀ.
     const auto as = [](const Factor<S>& factor) {
         return factor.transposed == Transposed::yes ? CUBLAS_OP_T : CUBLAS_OP_N;
     };
-    const Arithmetic<S> one{1}, keep = accumulate ? one : Arithmetic<S>{0};
+    const Arithmetic<S> one{1}, keep{0};
     BANTAM_CUDA_CHECK(detail::gemm(pass.execution->blas(), as(b), as(a), static_cast<int>(n), static_cast<int>(m),
                                    static_cast<int>(k), &one, b.values, static_cast<int>(b.stride), a.values,
                                    static_cast<int>(a.stride), &keep, c, static_cast<int>(c_stride)));
 #else
-    multiply_by_element(pass, m, n, k, a, b, c, c_stride, accumulate);
+    multiply_by_element(pass, m, n, k, a, b, c, c_stride);
 #endif
 }
 
