@@ -268,6 +268,10 @@ void both_agree(Around& around, const Gradient& gradient, const Source& source, 
     });
 }
 
+template <class T, class S, int Out, int In>
+constexpr bool made_at_once =
+    TensorPointwiseBack<T, PlainSource<Out, S>, PlainSource<In, S>, PlainSink<false, In, S>, Out, In>::fit;
+
 /// All products of a pointwise convolution. Whole numbers pass through plain hooks unrounded.
 template <int In, int Out, int Pixels, class S>
 void pointwise_agrees(std::int64_t count) {
@@ -355,6 +359,13 @@ BOOST_AUTO_TEST_CASE(tf32_has_ten_bits_of_mantissa) {
     BOOST_TEST(float{Tf32{1.0f + 0x1.fp-12f}} == 1.0f);
     BOOST_TEST(float{Tf32{std::numeric_limits<float>::infinity()}} == std::numeric_limits<float>::infinity());
     BOOST_TEST(std::isnan(float{Tf32{std::numeric_limits<float>::quiet_NaN()}}));
+}
+
+// What the products at positions are compared for below: not all have both products of the way back at once.
+BOOST_AUTO_TEST_CASE(both_products_are_made_at_once_where_they_fit) {
+    static_assert(made_at_once<Bfloat16, Bfloat16, 32, 16> && made_at_once<Bfloat16, Bfloat16, 128, 64>);
+    static_assert(made_at_once<Bfloat16, Bfloat16, 64, 64> && made_at_once<Tf32, float, 32, 16>);
+    static_assert(!made_at_once<Tf32, float, 64, 64> && !made_at_once<Bfloat16, Bfloat16, 176, 64>);
 }
 
 BOOST_AUTO_TEST_CASE(products_at_positions_equal_those_by_column) {

@@ -10,6 +10,7 @@
 #include <bantam/cpu/hooks.hpp>
 #include <bantam/cpu/operation.hpp>
 #include <bantam/cpu/streamed_run.hpp>
+#include <bantam/device/fusion.hpp>
 
 #include <algorithm>
 #include <array>
@@ -46,19 +47,16 @@ struct FusedRun : OperationSizes {
     static constexpr std::int64_t partials = std::max({ConvOf<Stages>::partials...});
     static constexpr std::int64_t sums = 2 * std::max({Stages::output.channels...});
 
-    /// Where the stages' parts begin: outputs (a sample), norms, parameters, statistics, packed weights.
+    static constexpr device::RunTensors<Stages...> tensors{};
+    /// Where the stages' parts begin: outputs (a sample), norms, packed weights.
     struct Offsets {
-        std::array<std::int64_t, size + 1> output{}, norm{}, trainable{}, statistics{}, packed{};
+        std::array<std::int64_t, size + 1> output{}, norm{}, packed{};
     };
     static constexpr Offsets offsets = [] {
         Offsets o;
         std::size_t i = 0;
         ((o.output[i + 1] = o.output[i] + element_count(Stages::output),
           o.norm[i + 1] = o.norm[i] + 6 * Stages::output.channels,
-          o.trainable[i + 1] = o.trainable[i] +
-                               bantam::element_count(Stages::ConvType::tensors(Stages::input), true) +
-                               2 * Stages::output.channels,
-          o.statistics[i + 1] = o.statistics[i] + 2 * Stages::output.channels,
           o.packed[i + 1] = o.packed[i] + ConvOf<Stages>::packed, ++i),
          ...);
         return o;
@@ -105,17 +103,17 @@ struct FusedRun : OperationSizes {
             return map_after<I - 1>(pass, saved);
     }
     template <std::size_t I>
-    static constexpr std::int64_t norm_parameters = offsets.trainable[I + 1] - 2 * channels<I>;
+    static constexpr std::int64_t norm_parameters = tensors.trainable[I] + StageAt<I>::conv_parameters;
 
     template <std::size_t I>
     static Weights<S> weights_at(const Weights<S>& weights) {
-        return {weights.parameters + offsets.trainable[I], weights.statistics + offsets.statistics[I],
+        return {weights.parameters + tensors.trainable[I], weights.statistics + tensors.non_trainable[I],
                 weights.packed + offsets.packed[I]};
     }
 
     static void prepare(const S* parameters, S* panels) {
         std::size_t i = 0;
-        ((ConvOf<Stages>::prepare(parameters + offsets.trainable[i], panels + offsets.packed[i]), ++i), ...);
+        ((ConvOf<Stages>::prepare(parameters + tensors.trainable[i], panels + offsets.packed[i]), ++i), ...);
     }
 
     static void forward(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* output, S* saved) {
@@ -345,7 +343,7 @@ struct FusedRun : OperationSizes {
             }
         });
         if constexpr (I > 0) add_partials(pass, pass.sums, sums, 2 * channels<I - 1>, pass.sums);
-        Conv::finish_gradient(pass, parameter_gradient + offsets.trainable[I]);
+        Conv::finish_gradient(pass, parameter_gradient + tensors.trainable[I]);
     }
 };
 

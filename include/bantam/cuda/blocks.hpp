@@ -131,7 +131,8 @@ constexpr int blocks_at_once() {
 }
 
 template <class Kernel>
-__global__ void __launch_bounds__(Kernel::threads, blocks_at_once<Kernel>()) run_block(std::int64_t first, Kernel kernel) {
+__global__ void __launch_bounds__(Kernel::threads, blocks_at_once<Kernel>())
+    run_block(std::int64_t first, Kernel kernel) {
     __shared__ typename Kernel::Shared shared;
     kernel(Block<Kernel::threads>{first + static_cast<std::int64_t>(blockIdx.x)}, shared);
 }

@@ -27,7 +27,8 @@ struct DenseKernel {
     static constexpr std::int64_t weight_count = std::int64_t{groups} * out * window;
 
     // Scratch: the weight's gradient and the weights, in the order of windows.
-    static constexpr std::int64_t gradient_scratch = device::whole_numbers<S>(device::scalars_a_number<S> * weight_count);
+    static constexpr std::int64_t gradient_scratch =
+        device::whole_numbers<S>(device::scalars_a_number<S> * weight_count);
     static constexpr std::int64_t scratch = gradient_scratch + weight_count;
     static constexpr std::int64_t partials = weight_partials(out, groups, window);
 

@@ -51,9 +51,10 @@ struct FusedRun : OperationSizes {
         return ((Stages::there.scalars_moved + (training ? Stages::back.scalars_moved : 0)) + ...);
     }
 
-    /// Where the stages' parts begin: outputs (a sample), norms, parameters, statistics.
+    static constexpr device::RunTensors<Stages...> tensors{};
+    /// Where the stages' parts of the workspace begin: outputs (a sample), norms.
     struct Offsets {
-        std::array<std::int64_t, size + 1> output{}, norm{}, trainable{}, statistics{};
+        std::array<std::int64_t, size + 1> output{}, norm{};
     };
     static constexpr Offsets offsets = [] {
         Offsets o;
@@ -61,10 +62,7 @@ struct FusedRun : OperationSizes {
         ((o.output[i + 1] = o.output[i] + device::whole_numbers<S>(element_count(Stages::output)),
           o.norm[i + 1] = o.norm[i] + device::whole_numbers<S>(NormCoefficients<S>::count *
                                                                device::scalars_a_number<S> * Stages::output.channels),
-          o.trainable[i + 1] = o.trainable[i] +
-                               bantam::element_count(Stages::ConvType::tensors(Stages::input), true) +
-                               2 * Stages::output.channels,
-          o.statistics[i + 1] = o.statistics[i] + 2 * Stages::output.channels, ++i),
+          ++i),
          ...);
         return o;
     }();
@@ -103,14 +101,14 @@ struct FusedRun : OperationSizes {
 
     template <std::size_t I>
     static const Number* parameters_at(const Weights<S>& weights) {
-        return weights.parameters + offsets.trainable[I];
+        return weights.parameters + tensors.trainable[I];
     }
     template <std::size_t I>
     static const Number* bias_at(const Weights<S>& weights) {
         return parameters_at<I>(weights) + KernelAt<I>::weight_count;
     }
     template <std::size_t I>
-    static constexpr std::int64_t norm_parameters = offsets.trainable[I + 1] - 2 * channels<I>;
+    static constexpr std::int64_t norm_parameters = tensors.trainable[I] + StageAt<I>::conv_parameters;
 
     /// What stage I reads in training.
     template <std::size_t I>
@@ -139,7 +137,7 @@ struct FusedRun : OperationSizes {
     static void train_stage(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* saved) {
         const device::StageClock::Scope timed{pass.clock, StageAt<I>::there};
         Backend::run_stage(StageAt<I>::there, [&] {
-            Number* statistics = weights.statistics + offsets.statistics[I];
+            Number* statistics = weights.statistics + tensors.non_trainable[I];
             // The running means are near the batch's.
             const MomentSink<KernelAt<I>::bias, channels<I>, S> sink{output_at<I>(pass, saved), bias_at<I>(weights),
                                                                      statistics};
@@ -174,7 +172,7 @@ struct FusedRun : OperationSizes {
         Backend::run_stage(StageAt<I>::there, [&] {
             const NormCoefficients<S> norm = norm_at<I>(saved);
             for_each_index(pass, channels<I>,
-                           NormFromRunning<S>{weights.statistics + offsets.statistics[I],
+                           NormFromRunning<S>{weights.statistics + tensors.non_trainable[I],
                                               weights.parameters + norm_parameters<I>, norm});
             const S* from = input;
             if constexpr (I > 0) from = inferred_at<I - 1>(pass, output, saved);
@@ -204,7 +202,8 @@ private:
 
     template <std::size_t I>
     static NormWayBack<S> way_back(const Pass<S>& pass, S* saved, Number* parameter_gradient) {
-        return {static_cast<double>(pass.count * pixels<I>), norm_at<I>(saved), parameter_gradient + norm_parameters<I>};
+        return {static_cast<double>(pass.count * pixels<I>), norm_at<I>(saved),
+                parameter_gradient + norm_parameters<I>};
     }
 
     template <std::size_t I>
@@ -226,7 +225,7 @@ private:
                     return NormGradientSource<Identity, channels<I>, S>{gradient_at<I>(pass, saved), z,
                                                                         norm_at<I>(saved)};
             }();
-            Number* weight_gradient = parameter_gradient + offsets.trainable[I];
+            Number* weight_gradient = parameter_gradient + tensors.trainable[I];
             if constexpr (KernelAt<I>::bias)
                 bias_gradient(pass, pass.count * pixels<I>, gradient, weight_gradient + KernelAt<I>::weight_count);
             const auto run = [&](const auto& sink) {

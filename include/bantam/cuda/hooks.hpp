@@ -116,8 +116,8 @@ struct NormGradientSource {
         own.z = z + first;
         load_channels(norm.scale(), first, own.scale);
         load_channels(norm.shift(), first, own.shift);
-        load_channels(static_cast<const Number*>(norm.slope()), first, own.slope);
-        load_channels(static_cast<const Number*>(norm.offset()), first, own.offset);
+        load_channels(norm.slope(), first, own.slope);
+        load_channels(norm.offset(), first, own.offset);
         return own;
     }
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/cuda/blocks.hpp>
 #include <bantam/cuda/operation.hpp>
 #include <bantam/cuda/rows.hpp>
 #include <bantam/layers/layer_norm.hpp>
@@ -43,10 +44,9 @@ BANTAM_HOST_DEVICE void sum_in_warps([[maybe_unused]] Own<Values<Number, Count>,
 template <int Width, class Block, class Number, int Count, int Threads>
 BANTAM_HOST_DEVICE void sum_in_groups(const Block& block, Own<Values<Number, Count>, Threads>& own,
                                       [[maybe_unused]] Number* joined) {
-    constexpr int warp = 32;
+    constexpr int warp = warp_threads, warps = Threads / warp;
     sum_in_warps<(Width < warp ? Width : warp)>(own);
     if constexpr (Width > warp) {
-        constexpr int warps = Threads / warp;
         block.for_each_thread([&](int thread) {
             if (thread % warp > 0) return;
             BANTAM_CUDA_UNROLL
@@ -70,7 +70,7 @@ BANTAM_HOST_DEVICE void sum_in_groups(const Block& block, Own<Values<Number, Cou
 template <std::int64_t Channels>
 struct RowGroups {
     static constexpr int threads = row_threads;
-    static constexpr int warps = threads / 32;
+    static constexpr int warps = threads / warp_threads;
     static constexpr int most_held = 16;
     static constexpr bool fit = Channels <= most_held * threads;
     static constexpr int channels = fit ? static_cast<int>(Channels) : 1;
@@ -79,9 +79,9 @@ struct RowGroups {
     /// threads without a channel: a quarter of a warp at least, so that a group reads neighbours in memory.
     static constexpr int width = [] {
         if (channels < 8) return static_cast<int>(std::bit_floor(static_cast<unsigned>(channels)));
-        if (channels > 8 * 32)
+        if (channels > 8 * warp_threads)
             return std::min(threads, static_cast<int>(std::bit_ceil(static_cast<unsigned>(piece_count(channels, 8)))));
-        int best = 32;
+        int best = warp_threads;
         for (const int narrower : {16, 8})
             if (channels <= 8 * narrower &&
                 piece_count(channels, narrower) * narrower < piece_count(channels, best) * best)

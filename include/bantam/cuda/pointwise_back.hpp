@@ -173,7 +173,8 @@ template <class Kernel, class S, class Gradient, class Source, class Sink>
 std::int64_t multiply_back(const Pass<S>& pass, std::int64_t rows, const float* weights,
                            const Gradient& output_gradient, const Source& source, const Sink& sink,
                            float* weight_gradient) {
-    static_assert(weight_parts(Kernel::out, 1, Kernel::in) == max_parts, "partial gradients of every part have a place");
+    static_assert(weight_parts(Kernel::out, 1, Kernel::in) == max_parts,
+                  "partial gradients of every part have a place");
     const std::int64_t turns = piece_count(piece_count(rows, Kernel::height), max_parts);
     const Kernel kernel{output_gradient, source, sink, weights, rows, turns * Kernel::height, pass.partials, pass.sums};
     run_blocks(pass, kernel.parts(), kernel);

@@ -26,7 +26,9 @@ struct Values {
 };
 
 /// How many pieces of at most `limit`, and how long the longest is when they are as equal as can be.
-BANTAM_HOST_DEVICE constexpr std::int64_t piece_count(std::int64_t size, std::int64_t limit) { return (size + limit - 1) / limit; }
+BANTAM_HOST_DEVICE constexpr std::int64_t piece_count(std::int64_t size, std::int64_t limit) {
+    return (size + limit - 1) / limit;
+}
 BANTAM_HOST_DEVICE constexpr std::int64_t piece_size(std::int64_t size, std::int64_t limit) {
     return piece_count(size, piece_count(size, limit));
 }

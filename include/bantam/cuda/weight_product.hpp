@@ -19,7 +19,8 @@ namespace bantam::cuda {
 
 /// As many parts as give a GPU enough blocks: fewer where the gradient itself falls into many tiles.
 constexpr std::int64_t weight_parts(std::int64_t size, std::int64_t groups, std::int64_t depth) {
-    const std::int64_t tiles = piece_count(size, detail::widest_columns) * piece_count(depth, detail::widest_columns) * groups;
+    const std::int64_t tiles =
+        piece_count(size, detail::widest_columns) * piece_count(depth, detail::widest_columns) * groups;
     return std::clamp<std::int64_t>(2 * max_parts / tiles, 1, max_parts);
 }
 /// Numbers that these parts take, for each of `max_parts`.
@@ -172,7 +173,8 @@ struct TensorWeightProduct : detail::GradientInBlocks<Gradient, Left, Size, Grou
     static constexpr int warps = threads / warp_threads;
     static constexpr int workers = tile_n / 16, lanes = warps / workers;
     using Tiles = WarpTiles<T, tile_k / 16>;
-    static constexpr int height = std::max(64 * 2 / static_cast<int>(sizeof(T)), lanes * Tiles::depth);  ///< rows at once
+    /// Rows at once.
+    static constexpr int height = std::max(128 / static_cast<int>(sizeof(T)), lanes * Tiles::depth);
     static constexpr int stride_n = tile_n + 16 / static_cast<int>(sizeof(T));
     static constexpr int stride_k = tile_k + 16 / static_cast<int>(sizeof(T));
     static constexpr int result_stride = tile_k + 4;

@@ -5,8 +5,11 @@
 #include <bantam/device/grouping.hpp>
 #include <bantam/device/stage_chain.hpp>
 #include <bantam/device/stage_clock.hpp>
+#include <bantam/layers/batch_norm2d.hpp>
 
+#include <array>
 #include <cstddef>
+#include <cstdint>
 #include <tuple>
 #include <utility>
 
@@ -21,6 +24,23 @@ struct ConvNormAct {
     static constexpr Shape output = Conv::output_shape(Input);
     static constexpr StageLabel there = stage_label<Conv>(Conv::name, Input, false);
     static constexpr StageLabel back = stage_label<Conv>(Conv::name, Input, true);
+    /// Elements of the convolution's trainable tensors, behind which the norm's lie, and of the norm's.
+    static constexpr std::int64_t conv_parameters = element_count(Conv::tensors(Input), true);
+    static constexpr std::int64_t norm_parameters = element_count(BatchNorm2d::tensors(output), true);
+    static constexpr std::int64_t norm_statistics = element_count(BatchNorm2d::tensors(output), false);
+};
+
+/// Where the stages of a run find their tensors, and where the next layer would.
+template <class... Stages>
+struct RunTensors {
+    std::array<std::int64_t, sizeof...(Stages) + 1> trainable{}, non_trainable{};
+
+    constexpr RunTensors() {
+        std::size_t i = 0;
+        ((trainable[i + 1] = trainable[i] + Stages::conv_parameters + Stages::norm_parameters,
+          non_trainable[i + 1] = non_trainable[i] + Stages::norm_statistics, ++i),
+         ...);
+    }
 };
 
 namespace detail {
@@ -31,8 +51,9 @@ constexpr auto run_stage() {
     using First = std::tuple_element_t<0, std::tuple<Stages...>>;
     constexpr Shape end = std::tuple_element_t<sizeof...(Stages) - 1, std::tuple<Stages...>>::output;
     constexpr Shape output = Pooled ? Shape{1, 1, end.channels} : end;
-    return StageList<Stage<typename First::ConvType, Op, First::input, output, Op::offsets.trainable[sizeof...(Stages)],
-                           Op::offsets.statistics[sizeof...(Stages)], Position>>{};
+    constexpr RunTensors<Stages...> tensors;
+    return StageList<Stage<typename First::ConvType, Op, First::input, output, tensors.trainable.back(),
+                           tensors.non_trainable.back(), Position>>{};
 }
 
 /// The stage of a run whose nodes begin at `Begin`.
