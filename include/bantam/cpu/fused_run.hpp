@@ -47,7 +47,7 @@ struct FusedRun : OperationSizes {
     static constexpr std::int64_t partials = std::max({ConvOf<Stages>::partials...});
     static constexpr std::int64_t sums = 2 * std::max({Stages::output.channels...});
 
-    static constexpr device::RunTensors<Stages...> tensors{};
+    static constexpr device::RunTensors<Stages...> run_tensors{};
     /// Where the stages' parts begin: outputs (a sample), norms, packed weights.
     struct Offsets {
         std::array<std::int64_t, size + 1> output{}, norm{}, packed{};
@@ -103,17 +103,17 @@ struct FusedRun : OperationSizes {
             return map_after<I - 1>(pass, saved);
     }
     template <std::size_t I>
-    static constexpr std::int64_t norm_parameters = tensors.trainable[I] + StageAt<I>::conv_parameters;
+    static constexpr std::int64_t norm_parameters = run_tensors.trainable[I] + StageAt<I>::conv_parameters;
 
     template <std::size_t I>
     static Weights<S> weights_at(const Weights<S>& weights) {
-        return {weights.parameters + tensors.trainable[I], weights.statistics + tensors.non_trainable[I],
+        return {weights.parameters + run_tensors.trainable[I], weights.statistics + run_tensors.non_trainable[I],
                 weights.packed + offsets.packed[I]};
     }
 
     static void prepare(const S* parameters, S* panels) {
         std::size_t i = 0;
-        ((ConvOf<Stages>::prepare(parameters + tensors.trainable[i], panels + offsets.packed[i]), ++i), ...);
+        ((ConvOf<Stages>::prepare(parameters + run_tensors.trainable[i], panels + offsets.packed[i]), ++i), ...);
     }
 
     static void forward(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* output, S* saved) {
@@ -343,7 +343,7 @@ struct FusedRun : OperationSizes {
             }
         });
         if constexpr (I > 0) add_partials(pass, pass.sums, sums, 2 * channels<I - 1>, pass.sums);
-        Conv::finish_gradient(pass, parameter_gradient + tensors.trainable[I]);
+        Conv::finish_gradient(pass, parameter_gradient + run_tensors.trainable[I]);
     }
 };
 

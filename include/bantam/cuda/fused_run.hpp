@@ -51,7 +51,7 @@ struct FusedRun : OperationSizes {
         return ((Stages::there.scalars_moved + (training ? Stages::back.scalars_moved : 0)) + ...);
     }
 
-    static constexpr device::RunTensors<Stages...> tensors{};
+    static constexpr device::RunTensors<Stages...> run_tensors{};
     /// Where the stages' parts of the workspace begin: outputs (a sample), norms.
     struct Offsets {
         std::array<std::int64_t, size + 1> output{}, norm{};
@@ -101,14 +101,14 @@ struct FusedRun : OperationSizes {
 
     template <std::size_t I>
     static const Number* parameters_at(const Weights<S>& weights) {
-        return weights.parameters + tensors.trainable[I];
+        return weights.parameters + run_tensors.trainable[I];
     }
     template <std::size_t I>
     static const Number* bias_at(const Weights<S>& weights) {
         return parameters_at<I>(weights) + KernelAt<I>::weight_count;
     }
     template <std::size_t I>
-    static constexpr std::int64_t norm_parameters = tensors.trainable[I] + StageAt<I>::conv_parameters;
+    static constexpr std::int64_t norm_parameters = run_tensors.trainable[I] + StageAt<I>::conv_parameters;
 
     /// What stage I reads in training.
     template <std::size_t I>
@@ -137,7 +137,7 @@ struct FusedRun : OperationSizes {
     static void train_stage(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* saved) {
         const device::StageClock::Scope timed{pass.clock, StageAt<I>::there};
         Backend::run_stage(StageAt<I>::there, [&] {
-            Number* statistics = weights.statistics + tensors.non_trainable[I];
+            Number* statistics = weights.statistics + run_tensors.non_trainable[I];
             // The running means are near the batch's.
             const MomentSink<KernelAt<I>::bias, channels<I>, S> sink{output_at<I>(pass, saved), bias_at<I>(weights),
                                                                      statistics};
@@ -172,7 +172,7 @@ struct FusedRun : OperationSizes {
         Backend::run_stage(StageAt<I>::there, [&] {
             const NormCoefficients<S> norm = norm_at<I>(saved);
             for_each_index(pass, channels<I>,
-                           NormFromRunning<S>{weights.statistics + tensors.non_trainable[I],
+                           NormFromRunning<S>{weights.statistics + run_tensors.non_trainable[I],
                                               weights.parameters + norm_parameters<I>, norm});
             const S* from = input;
             if constexpr (I > 0) from = inferred_at<I - 1>(pass, output, saved);
@@ -225,7 +225,7 @@ private:
                     return NormGradientSource<Identity, channels<I>, S>{gradient_at<I>(pass, saved), z,
                                                                         norm_at<I>(saved)};
             }();
-            Number* weight_gradient = parameter_gradient + tensors.trainable[I];
+            Number* weight_gradient = parameter_gradient + run_tensors.trainable[I];
             if constexpr (KernelAt<I>::bias)
                 bias_gradient(pass, pass.count * pixels<I>, gradient, weight_gradient + KernelAt<I>::weight_count);
             const auto run = [&](const auto& sink) {
