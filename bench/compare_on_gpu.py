@@ -74,7 +74,7 @@ def epoch_seconds(options):
     """Seconds of an epoch over the drawn pictures, augmentation included: the best of the later ones."""
     sample, output = options.build / "sample", options.build / "run"
     if not sample.exists():
-        run([options.build / "tools" / "draw_sample_food11"],
+        run([options.build / "tools" / "sample_data" / "draw_sample_food11"],
             {"output": sample, "size": 160, "labeled-per-class": PICTURES // 11, "unlabeled": 0, "testing": 11}, 1)
     shutil.rmtree(output, ignore_errors=True)
     run([options.build / "examples" / "distill_food11"],

@@ -136,7 +136,7 @@ def feeding(options):
     """Milliseconds to cut a batch of 64, with one thread."""
     sample = options.build / "sample"
     if not sample.exists():
-        run([options.build / "tools" / "draw_sample_food11"], {"output": sample, "size": 144, "testing": 11}, 1)
+        run([options.build / "tools" / "sample_data" / "draw_sample_food11"], {"output": sample, "size": 144, "testing": 11}, 1)
     return statistics.median(json.loads(run([options.build / "bench" / "feeding_speed"], {"data": sample}, 1))["median_ms"]
                              for _ in range(options.rounds))
 
@@ -241,7 +241,7 @@ def main():
         rows.append(f"| share of the cores' peak in that step (counted multiply-adds) | – | {share_of_peak(options):.0f} % "
                     "| – | – | 35 % | 55 % |")
         share = 100 * feeding(options) / step["bantam"]
-        rows.append(f"| feeding: crop, flip, colour, batch, on one thread | share of that step | {share:.1f} % | – | – "
+        rows.append(f"| feeding: crop, flip, color, batch, on one thread | share of that step | {share:.1f} % | – | – "
                     "| 10 % | hidden |")
 
     lines = [f"Measured on {time.strftime('%Y-%m-%d')}: {processor()}, {options.threads} cores, "

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-// Times what feeds the training step: batches cut from decoded pictures by random crop, flip and colour.
+// Times what feeds the training step: batches cut from decoded pictures by random crop, flip and color.
 // One thread does it, beside those that train. Prints one JSON line.
 
 #include "common/network_timing.hpp"
 
-#include "../tools/common/command_line.hpp"
+#include "../tools/shared/command_line.hpp"
 
 #include <bantam/data/loader.hpp>
 
@@ -31,8 +31,8 @@ void run(const std::filesystem::path& data, bench::TimingOptions options, int si
     const std::vector<std::int64_t> order = loader.epoch_order(0);
     Batch batch;
     std::int64_t index = 0;
-    const double milliseconds = bench::median(bench::time_calls(
-        options, [&] { loader.assemble(0, order, index++ % loader.batch_count(), batch); }));
+    const double milliseconds = bench::median(
+        bench::time_calls(options, [&] { loader.assemble(0, order, index++ % loader.batch_count(), batch); }));
     fmt::print("{{\"mode\": \"feeding\", \"batch\": {}, \"stored_size\": {}, \"size\": {}, \"median_ms\": {:.4f}}}\n",
                batch.count, pictures.store.stored_size(), size, milliseconds);
 }
@@ -46,7 +46,8 @@ int main(int argc, char** argv) {
     options.threads = processor_count();
     options.repeats = 100;
     CommandLine line{"Times the cutting of training batches and prints one JSON line"};
-    line.option("--data", data, "Data set in the homework's layout, as tools/draw_sample_food11 draws one").required();
+    line.option("--data", data, "Data set in the homework's layout, as tools/sample_data/draw_sample_food11 draws one")
+        .required();
     line.option("--batch", options.batch, "Pictures in a batch").between(1, 65536);
     line.option("--size", size, "Height and width of the cut pictures").between(8, 1024);
     line.option("--threads", options.threads, "Threads that decode the pictures before").between(1, 1024);

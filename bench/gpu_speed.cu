@@ -6,12 +6,12 @@
 #include "common/timing.hpp"
 
 #include <bantam/cuda/model.hpp>
-#include <bantam/cuda/trainer.hpp>
+#include <bantam/cuda/training/trainer.hpp>
 #include <bantam/models/mobile.hpp>
 #include <bantam/models/resnet18.hpp>
 #include <bantam/models/tiniest.hpp>
 
-#include "../tools/common/command_line.hpp"
+#include "../tools/shared/command_line.hpp"
 
 #include <fmt/core.h>
 
@@ -34,7 +34,7 @@ struct GpuTiming {
 template <class Chain>
 struct NumbersMoved;
 template <class Backend, class S, class... Stages>
-struct NumbersMoved<device::StageChain<Backend, S, device::StageList<Stages...>>> {
+struct NumbersMoved<exec::StageChain<Backend, S, exec::StageList<Stages...>>> {
     template <class Stage>
     static constexpr std::int64_t of_stage(bool training) {
         if constexpr (requires { Stage::OperationType::scalars_moved(training); })
@@ -51,7 +51,8 @@ class NoiseOnGpu {
 public:
     using Device = Cuda;
 
-    NoiseOnGpu(const cuda::Execution& execution, std::int64_t count, std::int64_t steps) : count_{count}, steps_{steps} {
+    NoiseOnGpu(const cuda::Execution& execution, std::int64_t count, std::int64_t steps)
+        : count_{count}, steps_{steps} {
         const RandomBatch batch = random_batch<Net>(count);
         pixels_.reserve(std::ssize(batch.pixels));
         labels_.reserve(count);
@@ -92,8 +93,9 @@ GpuTiming time_training(const TimingOptions& options, std::int64_t steps, const 
     GpuTiming timing;
     timing.calls = time_calls(options, [&] { trainer.train_epoch(data, epoch++, [](std::int64_t, std::int64_t) {}); });
     for (double& call : timing.calls) call /= static_cast<double>(steps);
-    timing.bytes = static_cast<double>(NumbersMoved<typename cuda::Model<Net, Activation>::Program>::count(true) * options.batch) *
-                   sizeof(Activation);
+    timing.bytes =
+        static_cast<double>(NumbersMoved<typename cuda::Model<Net, Activation>::Program>::count(true) * options.batch) *
+        sizeof(Activation);
     return timing;
 }
 
@@ -101,7 +103,7 @@ template <class Net, class Activation>
 GpuTiming time_inference(const TimingOptions& options, std::int64_t steps, const std::string& precision) {
     cuda::Model<Net, Activation> model;
     model.execution().allow_tf32(precision == "tf32");
-    model.initialise(0);
+    model.initialize(0);
     const RandomBatch batch = random_batch<Net>(options.batch);
     cuda::DeviceBuffer<float> pixels, logits;
     pixels.reserve(std::ssize(batch.pixels));
@@ -113,7 +115,8 @@ GpuTiming time_inference(const TimingOptions& options, std::int64_t steps, const
         model.execution().wait();
     });
     for (double& call : timing.calls) call /= static_cast<double>(steps);
-    timing.bytes = static_cast<double>(NumbersMoved<typename cuda::Model<Net, Activation>::Program>::count(false) * options.batch) *
+    timing.bytes = static_cast<double>(NumbersMoved<typename cuda::Model<Net, Activation>::Program>::count(false) *
+                                       options.batch) *
                    sizeof(Activation);
     return timing;
 }
@@ -154,12 +157,14 @@ void run(const TimingOptions& options, std::int64_t steps, const std::string& pr
         timing = time_chosen_inference<ResNet18<10>>(options, steps, precision);
     }
     const double middle = median(timing.calls), bandwidth = gigabytes_per_second();
-    fmt::print("{{\"net\": \"{}\", \"mode\": \"{}\", \"batch\": {}, \"precision\": \"{}\", \"repeats\": {}, \"median_ms\": {:.4f}, "
-               "\"best_ms\": {:.4f}, \"images_per_second\": {:.2f}, \"copy_gb_per_second\": {:.1f}, "
-               "\"share_of_bandwidth_bound\": {:.4f}}}\n",
-               options.net, options.mode, options.batch, precision, timing.calls.size(), middle,
-               *std::ranges::min_element(timing.calls), 1000 * static_cast<double>(options.batch) / middle, bandwidth,
-               timing.bytes / (bandwidth * 1e6) / middle);
+    fmt::print(
+        "{{\"net\": \"{}\", \"mode\": \"{}\", \"batch\": {}, \"precision\": \"{}\", \"repeats\": {}, \"median_ms\": "
+        "{:.4f}, "
+        "\"best_ms\": {:.4f}, \"images_per_second\": {:.2f}, \"copy_gb_per_second\": {:.1f}, "
+        "\"share_of_bandwidth_bound\": {:.4f}}}\n",
+        options.net, options.mode, options.batch, precision, timing.calls.size(), middle,
+        *std::ranges::min_element(timing.calls), 1000 * static_cast<double>(options.batch) / middle, bandwidth,
+        timing.bytes / (bandwidth * 1e6) / middle);
 }
 
 }  // namespace

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 // Times one reference net and prints one JSON line, as bench/peer_torch.py does for PyTorch. The training
 // step is forward, cross-entropy, backward and SGD with Nesterov momentum; inference is a forward pass;
-// gradients are forward and backward alone, with neighbouring layers fused or each on its own; `stages`
+// gradients are forward and backward alone, with neighboring layers fused or each on its own; `stages`
 // prints where forward and backward spend their time beside what the machine allows.
 
 #include "common/machine_bounds.hpp"
 #include "nets/nets.hpp"
 
-#include "../tools/common/command_line.hpp"
+#include "../tools/shared/command_line.hpp"
 
 #include <fmt/core.h>
 
@@ -37,12 +37,13 @@ Timing time_chosen(const TimingOptions& options) {
 
 void print_line(const TimingOptions& options, const Timing& timing, double baseline) {
     const double middle = median(timing.calls);
-    fmt::print("{{\"net\": \"{}\", \"mode\": \"{}\", \"batch\": {}, \"threads\": {}, \"repeats\": {}, \"median_ms\": {:.4f}, "
-               "\"best_ms\": {:.4f}, \"images_per_second\": {:.2f}, \"multiply_adds\": {}, \"baseline_mb\": {:.1f}, "
-               "\"peak_mb\": {:.1f}}}\n",
-               options.net, options.mode, options.batch, options.threads, timing.calls.size(), middle,
-               *std::ranges::min_element(timing.calls), 1000 * static_cast<double>(options.batch) / middle,
-               timing.multiply_adds, baseline, peak_megabytes());
+    fmt::print(
+        "{{\"net\": \"{}\", \"mode\": \"{}\", \"batch\": {}, \"threads\": {}, \"repeats\": {}, \"median_ms\": {:.4f}, "
+        "\"best_ms\": {:.4f}, \"images_per_second\": {:.2f}, \"multiply_adds\": {}, \"baseline_mb\": {:.1f}, "
+        "\"peak_mb\": {:.1f}}}\n",
+        options.net, options.mode, options.batch, options.threads, timing.calls.size(), middle,
+        *std::ranges::min_element(timing.calls), 1000 * static_cast<double>(options.batch) / middle,
+        timing.multiply_adds, baseline, peak_megabytes());
 }
 
 /// A stage can be no faster than its multiply-adds or its memory traffic allow; the last column is how

@@ -83,18 +83,18 @@ def main():
     if options.variant != "eager":
         net = net.to(memory_format=torch.channels_last)
         images = images.contiguous(memory_format=torch.channels_last)
-    optimiser = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9, nesterov=True, weight_decay=1e-4)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9, nesterov=True, weight_decay=1e-4)
     model = net
     if options.variant == "compile":
         model = torch.compile(net, mode="max-autotune" if options.device == "cuda" else "default")
     narrow = torch.autocast(options.device, dtype=torch.bfloat16, enabled=options.precision == "bf16")
 
     def training():
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         with narrow:
             loss = torch.nn.functional.cross_entropy(model(images), labels)
         loss.backward()
-        optimiser.step()
+        optimizer.step()
 
     def inference():
         with torch.inference_mode(), narrow:

@@ -23,12 +23,12 @@ if(NOT CMAKE_CUDA_COMPILER)
     set(BANTAM_NVCC BANTAM_NVCC-NOTFOUND)
     return()
 endif()
-# Two generations of data-centre GPUs, and code that later ones compile for themselves.
+# Two generations of data-center GPUs, and code that later ones compile for themselves.
 if(NOT CMAKE_CUDA_ARCHITECTURES)
     set(CMAKE_CUDA_ARCHITECTURES 80-real 90)
 endif()
 enable_language(CUDA)
-# nvcc's level is the host's, where our sources do little but ask for work; the GPU's code is optimised in any case.
+# nvcc's level is the host's, where our sources do little but ask for work; the GPU's code is optimized in any case.
 string(REPLACE "-O3" "-O1" CMAKE_CUDA_FLAGS_RELEASE "${CMAKE_CUDA_FLAGS_RELEASE}")
 if(CMAKE_CUDA_COMPILER_VERSION VERSION_LESS 12)
     message(STATUS "bantam: nvcc ${CMAKE_CUDA_COMPILER_VERSION} knows no C++20; our programs run on the CPU alone")

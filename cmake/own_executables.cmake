@@ -62,7 +62,7 @@ endif()
 
 # What our programs share: the command line and the reading of pictures, compiled once for all of them.
 if(BANTAM_BUILD_EXAMPLES OR BANTAM_BUILD_TOOLS OR BANTAM_BUILD_BENCH)
-    file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tools/common/*.cpp)
+    file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tools/shared/*.cpp)
     add_library(bantam_programs_common STATIC ${sources})
     target_link_libraries(bantam_programs_common
         PUBLIC bantam_own_dependencies bantam_native fmt::fmt

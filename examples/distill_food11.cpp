@@ -20,7 +20,7 @@ int main(int argc, char** argv) {
     line.option("--output", options.output, "Folder for the results");
     line.training_options(options.training);
     line.option("--temperature", options.training.temperature, "Distillation temperature T");
-    line.option("--alpha", options.training.alpha, "Share of the teacher in the loss of a labelled picture");
+    line.option("--alpha", options.training.alpha, "Share of the teacher in the loss of a labeled picture");
     line.option("--stored-size", options.stored_size,
                 "Side of the pictures in memory; with a teacher or a stored student, theirs")
         .between(8, 4096);

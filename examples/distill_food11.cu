@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The job on a GPU, for builds that nvcc takes part in.
 
-#include <bantam/cuda/picture_data.hpp>
-#include <bantam/cuda/trainer.hpp>
+#include <bantam/cuda/data/picture_data.hpp>
+#include <bantam/cuda/training/trainer.hpp>
 
 #include "distill_food11.hpp"
 

@@ -16,9 +16,9 @@
 #include <bantam/train/fit.hpp>
 #include <bantam/train/run_folder.hpp>
 
-#include "../tools/common/command_line.hpp"
-#include "../tools/common/homework.hpp"
-#include "../tools/common/pictures.hpp"
+#include "../tools/shared/command_line.hpp"
+#include "../tools/shared/homework.hpp"
+#include "../tools/shared/pictures.hpp"
 
 #include <fmt/core.h>
 
@@ -64,7 +64,8 @@ inline Metadata student_metadata(const Options& options, const std::vector<std::
 }
 
 /// What a resumed run must share with the interrupted one, apart from its options.
-inline Metadata run_identity(const Options& options, const std::vector<std::string>& classes, const ExpectedPictures& pictures) {
+inline Metadata run_identity(const Options& options, const std::vector<std::string>& classes,
+                             const ExpectedPictures& pictures) {
     std::string contents;
     for (std::size_t i = 0; i < pictures.paths.size(); ++i) contents += pictures.paths[i] + pictures.hashes[i];
     Metadata identity = student_metadata(options, classes);
@@ -97,7 +98,8 @@ inline SafetensorsFile open_student(const std::filesystem::path& path) {
 
 /// The size a stored student's pictures had in memory. Throws Error where it knows other classes than the
 /// data has. A file that says nothing of either is taken as it is.
-inline int stored_size_of_student(const std::filesystem::path& path, const std::vector<std::string>& classes, int otherwise) {
+inline int stored_size_of_student(const std::filesystem::path& path, const std::vector<std::string>& classes,
+                                  int otherwise) {
     const SafetensorsFile file = open_student(path);
     const Metadata& metadata = file.metadata();
     const std::string here = json_text(classes);
@@ -157,11 +159,11 @@ void distill(Options& options) {
 
     RunFolder folder{options.output, metadata};
     if (!options.predict_only) {
-        const LabeledPictures labelled = load_with_report(options.data, folders.training, reading, "labelled");
-        // Without a teacher nothing can be learnt from pictures without labels.
-        const UnlabeledPictures unlabelled = load_with_report(
-            options.data, taught ? folders.unlabeled : UnlabeledSplit{}, reading, "unlabelled");
-        const ExpectedPictures pictures = expected_pictures(labelled, unlabelled, validation, folders.classes);
+        const LabeledPictures labeled = load_with_report(options.data, folders.training, reading, "labeled");
+        // Without a teacher nothing can be learned from pictures without labels.
+        const UnlabeledPictures unlabeled =
+            load_with_report(options.data, taught ? folders.unlabeled : UnlabeledSplit{}, reading, "unlabeled");
+        const ExpectedPictures pictures = expected_pictures(labeled, unlabeled, validation, folders.classes);
         if (taught) match_teacher_logits(teacher, options.teacher_logits, pictures);
 
         const auto rows = [&](std::size_t first) {
@@ -170,10 +172,10 @@ void distill(Options& options) {
         TrainingLoader training{{.input = input_shape<FoodStudent>,
                                  .batch_size = options.training.batch_size,
                                  .seed = options.training.seed}};
-        training.add(labelled, rows(0));
-        if (taught) training.add(unlabelled, rows(labelled.store.size()));
-        const EvaluationLoader validating{validation, input_shape<FoodStudent>, 64, {},
-                                          rows(labelled.store.size() + unlabelled.store.size())};
+        training.add(labeled, rows(0));
+        if (taught) training.add(unlabeled, rows(labeled.store.size()));
+        const EvaluationLoader validating{
+            validation, input_shape<FoodStudent>, 64, {}, rows(labeled.store.size() + unlabeled.store.size())};
 
         folder = RunFolder{options.output, run_identity(options, folders.classes, pictures)};
         if (options.resume) folder.resume(trainer);
@@ -189,8 +191,8 @@ void distill(Options& options) {
                     percent(report.validation.accuracy), percent(report.validation.teacher_agreement),
                     report.images_per_second, report.seconds, best ? "  best" : ""));
             });
-        summary_text += fmt::format("epochs: {}\ntraining pictures: {} labelled, {} unlabelled\nteacher: {}\n",
-                                    folder.finished_epochs(), labelled.store.size(), unlabelled.store.size(),
+        summary_text += fmt::format("epochs: {}\ntraining pictures: {} labeled, {} unlabeled\nteacher: {}\n",
+                                    folder.finished_epochs(), labeled.store.size(), unlabeled.store.size(),
                                     taught ? teacher.teacher_name : "none");
     }
 

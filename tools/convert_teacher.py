@@ -18,8 +18,10 @@ import time
 
 import numpy as np
 
-import checkpoint_reader
-import safetensors_io
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "shared"))
+
+import checkpoint_reader  # noqa: E402
+import safetensors_io  # noqa: E402
 
 
 class Refusal(Exception):
@@ -194,7 +196,7 @@ def write_logits(options):
         hashes.append(xxhash.xxh64(content, seed=0).hexdigest())
         views.append([homework.random_view(options.view_seed, image, view) for view in range(options.views)])
         for view in views[-1]:
-            batch.append(homework.normalise(homework.cut(pixels, view, options.input, options.input)))
+            batch.append(homework.normalize(homework.cut(pixels, view, options.input, options.input)))
             if len(batch) == options.batch_size:
                 run_batch()
         progress.show(done + 1)
@@ -202,7 +204,7 @@ def write_logits(options):
     if bad:
         print(f"{len(bad)} of {total} pictures left out: " + "; ".join(bad[:10]) + ("; ..." if len(bad) > 10 else ""),
               file=sys.stderr)
-    for split in ("labelled", "validation"):
+    for split in ("labeled", "validation"):
         if not labels[split]:
             raise Refusal(f"{options.data}: none of the {split} pictures can be used")
 

@@ -26,12 +26,12 @@ public:
     std::int64_t batch() const { return 16 * threads_; }
 
     void look_at(const std::vector<const std::uint8_t*>& pictures, int stored_size, const std::vector<View>& views,
-                 std::int64_t views_each, const ColourTransform& colours) {
+                 std::int64_t views_each, const ColorTransform& colors) {
         pictures_ = &pictures;
         stored_size_ = stored_size;
         views_ = &views;
         views_each_ = views_each;
-        colours_ = colours;
+        colors_ = colors;
         pixels_.resize(static_cast<std::size_t>(batch() * element_count(input_shape<Teacher>)));
     }
 
@@ -41,7 +41,7 @@ public:
             const std::int64_t index = first + i;
             cut_view((*pictures_)[static_cast<std::size_t>(index / views_each_)], stored_size_,
                      (*views_)[static_cast<std::size_t>(index)], input, pixels_.data() + i * element_count(input),
-                     colours_);
+                     colors_);
         });
         model_.infer(pixels_.data(), count, logits);
     }
@@ -53,7 +53,7 @@ private:
     const std::vector<View>* views_ = nullptr;
     int stored_size_ = 0;
     std::int64_t views_each_ = 1;
-    ColourTransform colours_;
+    ColorTransform colors_;
     std::vector<float> pixels_;
 };
 
@@ -66,7 +66,8 @@ int main(int argc, char** argv) {
     line.option("--data", options.data, "Folder with training/ and validation/").required();
     line.option("--teacher", options.teacher, "Teacher weights, safetensors (see convert_teacher.py)").required();
     line.option("--output", options.output, "Logits file to write, safetensors").required();
-    line.option("--architecture", architecture, "resnet18 or sample-teacher; by default what the weights' tensors tell");
+    line.option("--architecture", architecture,
+                "resnet18 or sample-teacher; by default what the weights' tensors tell");
     line.option("--views", options.views, "Views of each picture; view 0 is the whole picture").between(1, 1024);
     line.option("--view-seed", options.view_seed, "Seed of the views");
     line.option("--stored-size", options.stored_size, "Side of the pictures in memory, in pixels").between(8, 4096);
@@ -88,8 +89,9 @@ int main(int argc, char** argv) {
                 candidate.run(options, weights, folders);
                 return;
             }
-        throw Error{fmt::format("{}: no teacher '{}' with {} classes is built in; use convert_teacher.py --logits, "
-                                "or add it to the list in precompute_logits.hpp",
-                                options.data.string(), architecture, classes)};
+        throw Error{
+            fmt::format("{}: no teacher '{}' with {} classes is built in; use convert_teacher.py --logits, "
+                        "or add it to the list in precompute_logits.hpp",
+                        options.data.string(), architecture, classes)};
     });
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Teachers on a GPU, for builds that nvcc takes part in.
 
+#include <bantam/cuda/data/pictures.hpp>
 #include <bantam/cuda/model.hpp>
-#include <bantam/cuda/pictures.hpp>
 
 #include "precompute_logits.hpp"
 
@@ -29,11 +29,11 @@ public:
     std::int64_t batch() const { return 256; }
 
     void look_at(const std::vector<const std::uint8_t*>& pictures, int stored_size, const std::vector<View>& views,
-                 std::int64_t views_each, const ColourTransform& colours) {
+                 std::int64_t views_each, const ColorTransform& colors) {
         pictures_.emplace(model_.execution(), pictures, stored_size);
         std::vector<bantam::cuda::Cut> cuts;
         for (std::size_t i = 0; i < views.size(); ++i)
-            cuts.emplace_back(static_cast<std::int64_t>(i) / views_each, views[i], colours);
+            cuts.emplace_back(static_cast<std::int64_t>(i) / views_each, views[i], colors);
         cuts_.reserve(std::ssize(cuts));
         bantam::cuda::copy_to_device(model_.execution(), cuts.data(), std::ssize(cuts), cuts_.data());
         pixels_.reserve(batch() * model_.input_elements);

@@ -2,9 +2,9 @@
 // What precompute_logits does with a teacher, on any device.
 #pragma once
 
-#include <bantam/core/error.hpp>
+#include <bantam/base/error.hpp>
+#include <bantam/base/random.hpp>
 #include <bantam/core/network.hpp>
-#include <bantam/core/random.hpp>
 #include <bantam/data/picture_store.hpp>
 #include <bantam/data/teacher_logits.hpp>
 #include <bantam/data/view.hpp>
@@ -14,9 +14,9 @@
 #include <bantam/models/sample_teacher.hpp>
 #include <bantam/train/losses.hpp>
 
-#include "common/command_line.hpp"
-#include "common/homework.hpp"
-#include "common/pictures.hpp"
+#include "shared/command_line.hpp"
+#include "shared/homework.hpp"
+#include "shared/pictures.hpp"
 
 #include <fmt/core.h>
 
@@ -50,7 +50,7 @@ struct Part {
     const char* name;
 };
 
-/// The teacher's answers to view 0 of labelled pictures.
+/// The teacher's answers to view 0 of labeled pictures.
 struct Score {
     double accuracy;
     double top_probability;
@@ -82,11 +82,11 @@ void run(const Options& options, SafetensorsFile& weights, const HomeworkFolders
     Runner runner{weights, options};
 
     const PictureOptions reading{.stored_size = options.stored_size, .threads = options.threads, .hash_files = true};
-    const LabeledPictures training = load_with_report(options.data, folders.training, reading, "labelled");
-    const UnlabeledPictures unlabeled = load_with_report(options.data, folders.unlabeled, reading, "unlabelled");
+    const LabeledPictures training = load_with_report(options.data, folders.training, reading, "labeled");
+    const UnlabeledPictures unlabeled = load_with_report(options.data, folders.unlabeled, reading, "unlabeled");
     const LabeledPictures validation = load_with_report(options.data, folders.validation, reading, "validation");
-    const Part parts[] = {{&training.store, &training.labels, "labelled"},
-                          {&unlabeled.store, nullptr, "unlabelled"},
+    const Part parts[] = {{&training.store, &training.labels, "labeled"},
+                          {&unlabeled.store, nullptr, "unlabeled"},
                           {&validation.store, &validation.labels, "validation"}};
 
     TeacherLogits result;
@@ -115,8 +115,8 @@ void run(const Options& options, SafetensorsFile& weights, const HomeworkFolders
 
     const std::int64_t total = images * options.views;
     result.logits.resize(static_cast<std::size_t>(total * result.class_count()));
-    const ColourTransform colours = compose(byte_colours(), normalise(result.preprocessing.normalisation));
-    runner.look_at(pictures, options.stored_size, result.views, options.views, colours);
+    const ColorTransform colors = compose(byte_colors(), normalize(result.preprocessing.normalization));
+    runner.look_at(pictures, options.stored_size, result.views, options.views, colors);
     WorkProgress progress{"views", total, stderr};
     for (std::int64_t first = 0; first < total; first += runner.batch()) {
         const std::int64_t count = std::min(runner.batch(), total - first);

@@ -33,21 +33,21 @@ cmake --build "$build" -j "$threads" \
 step "Sample data set"
 rm -rf "$run"
 mkdir -p "$run"
-"$build"/tools/draw_sample_food11 --output "$sample" --size "$stored" \
+"$build"/tools/sample_data/draw_sample_food11 --output "$sample" --size "$stored" \
     --threads "$threads"
 
-# The teacher has seen far more labelled pictures than the student's 440, from another seed.
+# The teacher has seen far more labeled pictures than the student's 440, from another seed.
 step "Teacher"
-"$build"/tools/draw_sample_food11 --output "$run/teacher_sample" --seed 2 --size "$stored" \
+"$build"/tools/sample_data/draw_sample_food11 --output "$run/teacher_sample" --seed 2 --size "$stored" \
     --threads "$threads" --labeled-per-class 900 --unlabeled 0 --testing 11
-"$build"/tools/train_sample_teacher --data "$run/teacher_sample" --output "$teacher" \
+"$build"/tools/sample_data/train_sample_teacher --data "$run/teacher_sample" --output "$teacher" \
     --stored-size "$stored" --threads "$threads" --epochs 9
 
 step "Teacher logits"
 "$build"/tools/precompute_logits --data "$sample" --teacher "$teacher" --output "$logits" \
     --views 4 --stored-size "$stored" --threads "$threads" | tee "$run/precompute_logits.log"
 
-# The labelled pictures are a sixth of all; six times the epochs make as many steps.
+# The labeled pictures are a sixth of all; six times the epochs make as many steps.
 step "Student, on the labels alone"
 "$build"/examples/distill_food11 "${student_options[@]}" --output "$run/alone" --epochs "$((6 * epochs))"
 

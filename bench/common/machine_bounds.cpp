@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "machine_bounds.hpp"
 
-#include <bantam/cpu/operation.hpp>
-#include <bantam/cpu/simd.hpp>
+#include <bantam/cpu/runtime/operation.hpp>
+#include <bantam/cpu/runtime/simd.hpp>
 
 #include <algorithm>
 #include <chrono>
@@ -49,10 +49,10 @@ MachineBounds measure_machine(int threads) {
     double compute = 1e9, memory = 1e9;
     for (int i = 0; i < repeats; ++i)
         compute = std::min(compute, seconds_of([&] {
-            cpu::detail::parallel_for(threads, threads, [&](std::int64_t index, int) {
-                results[static_cast<std::size_t>(index)] = multiply_add_rounds(rounds);
-            });
-        }));
+                               cpu::detail::parallel_for(threads, threads, [&](std::int64_t index, int) {
+                                   results[static_cast<std::size_t>(index)] = multiply_add_rounds(rounds);
+                               });
+                           }));
     const double operations = 2.0 * 12 * cpu::lanes<float> * static_cast<double>(rounds) * threads;
 
     constexpr std::int64_t parts = 64;
@@ -60,13 +60,13 @@ MachineBounds measure_machine(int threads) {
     std::vector<float> from(size, 1.0F), to(size);
     for (int i = 0; i < repeats; ++i)
         memory = std::min(memory, seconds_of([&] {
-            cpu::detail::parallel_for(parts, threads, [&](std::int64_t part, int) {
-                const std::size_t count = size / parts;
-                const float* in = from.data() + static_cast<std::size_t>(part) * count;
-                float* out = to.data() + static_cast<std::size_t>(part) * count;
-                for (std::size_t k = 0; k < count; ++k) out[k] = in[k] * 0.5F;
-            });
-        }));
+                              cpu::detail::parallel_for(parts, threads, [&](std::int64_t part, int) {
+                                  const std::size_t count = size / parts;
+                                  const float* in = from.data() + static_cast<std::size_t>(part) * count;
+                                  float* out = to.data() + static_cast<std::size_t>(part) * count;
+                                  for (std::size_t k = 0; k < count; ++k) out[k] = in[k] * 0.5F;
+                              });
+                          }));
     // The array that is written is read first.
     const double bytes = 3.0 * static_cast<double>(size * sizeof(float));
     return {operations / compute / 1e9, bytes / memory / 1e9};

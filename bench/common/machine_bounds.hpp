@@ -5,7 +5,7 @@ namespace bantam::bench {
 
 /// What `threads` cores of this machine can do, measured on the spot.
 struct MachineBounds {
-    double gflops;              ///< fused multiply-adds on registers, counted as two operations
+    double gflops;                ///< fused multiply-adds on registers, counted as two operations
     double gigabytes_per_second;  ///< scaling an array far larger than the caches: two reads, one write
 };
 

@@ -3,8 +3,8 @@
 
 #include "timing.hpp"
 
-#include <bantam/device/stage_clock.hpp>
-#include <bantam/train/trainer.hpp>
+#include <bantam/cpu/trainer.hpp>
+#include <bantam/exec/stage_profiler.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -24,18 +24,18 @@ struct Timing {
     std::int64_t multiply_adds = 0;  ///< of one picture's forward pass
 };
 
-/// Forward and backward alone, with neighbouring layers fused or each on its own. With `timing`, stage by
+/// Forward and backward alone, with neighboring layers fused or each on its own. With `timing`, stage by
 /// stage.
 template <class Net, bool Fused>
 std::vector<double> time_gradients(const TimingOptions& options, const RandomBatch& batch, Timing* timing = nullptr) {
     cpu::Model<Net, float, Fused> model{options.threads};
-    model.initialise(0);
+    model.initialize(0);
     std::vector<float> logits(static_cast<std::size_t>(options.batch * class_count<Net>));
     const std::vector<float> logits_gradient(logits.size(), 0.01F);
     std::vector<float> gradient(model.parameters().size());
-    cpu::StageClock clock;
+    cpu::StageProfiler clock;
     std::vector<std::vector<double>> stages;
-    if (timing) model.set_clock(&clock);
+    if (timing) model.set_profiler(&clock);
     const std::vector<double> times = time_calls(options, [&] {
         clock.clear();
         model.forward(batch.pixels.data(), batch.count, 0, logits.data());
@@ -60,7 +60,7 @@ std::vector<double> time_training(const TimingOptions& options, const RandomBatc
 template <class Net>
 std::vector<double> time_inference(const TimingOptions& options, const RandomBatch& batch) {
     cpu::Model<Net> model{options.threads};
-    model.initialise(0);
+    model.initialize(0);
     std::vector<float> logits(static_cast<std::size_t>(options.batch * class_count<Net>));
     return time_calls(options, [&] { model.infer(batch.pixels.data(), batch.count, logits.data()); });
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/base/random.hpp>
 #include <bantam/core/network.hpp>
-#include <bantam/core/random.hpp>
 #include <bantam/train/options.hpp>
 
 #include <algorithm>

@@ -8,6 +8,7 @@
 #include <bantam/core/network.hpp>
 #include <bantam/core/summary.hpp>
 #include <bantam/cpu/model.hpp>
+#include <bantam/cpu/trainer.hpp>
 #include <bantam/layers/activations.hpp>
 #include <bantam/layers/batch_norm2d.hpp>
 #include <bantam/layers/branches.hpp>
@@ -25,4 +26,3 @@
 #include <bantam/layers/squeeze_excite.hpp>
 #include <bantam/models/ensemble.hpp>
 #include <bantam/models/mobile.hpp>
-#include <bantam/train/trainer.hpp>

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 // A kernel too large in one branch is named itself, not the sum that it spoils.
-// expect: layer_does_not_fit<bantam::Reason::kernel_larger_than_image, bantam::LayerNumber<0>.*PreviousLayer<bantam::detail::NetworkInput.*ShapeOf<4L?, 4L?, 3L?>.*FailingLayer<bantam::Conv2d<3, 5.*ShapeOf<5L?, 5L?, 3L?>
-// expect-cxx26: layer 0 Conv2d does not fit: the kernel is larger than the padded image; its input is 4x4x3, needed is 5x5x3
-// errors: 4
+// expect: layer_does_not_fit<bantam::Reason::kernel_larger_than_image,
+// bantam::LayerNumber<0>.*PreviousLayer<bantam::detail::NetworkInput.*ShapeOf<4L?, 4L?,
+// 3L?>.*FailingLayer<bantam::Conv2d<3, 5.*ShapeOf<5L?, 5L?, 3L?> expect-cxx26: layer 0 Conv2d does not fit: the kernel
+// is larger than the padded image; its input is 4x4x3, needed is 5x5x3 errors: 4
 #include <bantam/core/network.hpp>
 #include <bantam/layers/branches.hpp>
 #include <bantam/layers/conv2d.hpp>
@@ -10,8 +11,13 @@
 using namespace bantam;
 
 #ifdef TWIN
-using Net = Network<Image<5, 5, 3>, Add<Conv2d<3, 3, 1, ConvOptions{.padding = 1}>, Sequence<Conv2d<3, 5, 1, ConvOptions{.padding = 0}>, Conv2d<3, 3, 1, ConvOptions{.padding = 3}>>>>;
+using Net =
+    Network<Image<5, 5, 3>,
+            Add<Conv2d<3, 3, 1, ConvOptions{.padding = 1}>,
+                Sequence<Conv2d<3, 5, 1, ConvOptions{.padding = 0}>, Conv2d<3, 3, 1, ConvOptions{.padding = 3}>>>>;
 #else
-using Net = Network<Image<4, 4, 3>, Add<Identity, Sequence<Conv2d<3, 5, 1, ConvOptions{.padding = 0}>, Conv2d<3, 3, 1, ConvOptions{.padding = 2}>>>>;
+using Net = Network<
+    Image<4, 4, 3>,
+    Add<Identity, Sequence<Conv2d<3, 5, 1, ConvOptions{.padding = 0}>, Conv2d<3, 3, 1, ConvOptions{.padding = 2}>>>>;
 #endif
 static_assert(sizeof(Net) > 0);

@@ -5,11 +5,11 @@
 // expect-cxx26: error: too many arguments to function call, expected 0, have 1
 // without: nvcc
 // errors: 1
+#include <bantam/cpu/trainer.hpp>
 #include <bantam/data/loader.hpp>
 #include <bantam/layers/linear.hpp>
 #include <bantam/layers/pooling.hpp>
 #include <bantam/train/fit.hpp>
-#include <bantam/train/trainer.hpp>
 
 using namespace bantam;
 

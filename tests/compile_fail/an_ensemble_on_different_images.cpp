@@ -2,15 +2,17 @@
 // Members of an ensemble see one picture.
 // expect: an ensemble's members take pictures of one size and number of channels
 // errors: 1
-#include <bantam/models/ensemble.hpp>
 #include <bantam/layers/linear.hpp>
 #include <bantam/layers/pooling.hpp>
+#include <bantam/models/ensemble.hpp>
 
 using namespace bantam;
 
 #ifdef TWIN
-using Net = Ensemble<Network<Image<8, 8, 3>, GlobalAveragePool, Linear<4>>, Network<Image<8, 8, 3>, GlobalAveragePool, Linear<4>>>;
+using Net = Ensemble<Network<Image<8, 8, 3>, GlobalAveragePool, Linear<4>>,
+                     Network<Image<8, 8, 3>, GlobalAveragePool, Linear<4>>>;
 #else
-using Net = Ensemble<Network<Image<8, 8, 3>, GlobalAveragePool, Linear<4>>, Network<Image<8, 9, 3>, GlobalAveragePool, Linear<4>>>;
+using Net = Ensemble<Network<Image<8, 8, 3>, GlobalAveragePool, Linear<4>>,
+                     Network<Image<8, 9, 3>, GlobalAveragePool, Linear<4>>>;
 #endif
 static_assert(sizeof(Net) > 0);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Networks are described without arithmetic: core, layers and models bring in neither Eigen nor CUDA nor
 // streams, so that a program that only counts parameters compiles quickly.
+#include <bantam/base/error.hpp>
 #include <bantam/core/budget.hpp>
-#include <bantam/core/error.hpp>
 #include <bantam/core/layer.hpp>
 #include <bantam/core/network.hpp>
 #include <bantam/core/sequence.hpp>

@@ -63,8 +63,8 @@ struct ActivationArithmetic<SignedSquare> {
 template <Mistake M, Shape Input, class S>
 struct Operation<Square<M>, Input, S> : OperationSizes {
     static constexpr std::int64_t channels = Input.channels;
-    static constexpr std::int64_t partials = channels;
-    static constexpr std::int64_t scratch = 1;
+    static constexpr std::int64_t partial_size = channels;
+    static constexpr std::int64_t scratch_size = 1;
 
     static void forward(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* output, S*) {
         for_each_chunk(pass, [&](Chunk chunk, S* scratch_space) {
@@ -149,7 +149,7 @@ BOOST_AUTO_TEST_CASE(what_is_not_written_is_found) {
 BOOST_AUTO_TEST_CASE(a_changed_input_is_found) { expect<Mistake::changes_input>("the layer changed its input"); }
 
 BOOST_AUTO_TEST_CASE(samples_that_meet_in_inference_are_found) {
-    expect<Mistake::mixes_samples>("inference of sample 0 depends on its neighbours");
+    expect<Mistake::mixes_samples>("inference of sample 0 depends on its neighbors");
 }
 
 BOOST_AUTO_TEST_CASE(float_that_strays_from_double_is_found) {
@@ -159,7 +159,7 @@ BOOST_AUTO_TEST_CASE(float_that_strays_from_double_is_found) {
 BOOST_AUTO_TEST_CASE(a_users_layer_runs_in_a_network) {
     using Net = bantam::Network<bantam::Image<2, 2, 1>, Square<Mistake::none>>;
     bantam::cpu::Model<Net> model;
-    model.initialise(1);
+    model.initialize(1);
     const float input[] = {1, 2, 3, -4};
     float output[4] = {};
     model.infer(input, 1, output);

@@ -3,7 +3,7 @@
 
 #include <boost/test/unit_test.hpp>
 
-#include <bantam/core/random.hpp>
+#include <bantam/base/random.hpp>
 #include <bantam/cpu/model.hpp>
 
 #include <algorithm>
@@ -41,7 +41,7 @@ void unsettle(std::span<S> values, std::uint64_t stream) {
 template <class Net, class S, bool Fused = true>
 Everything<S> run(std::int64_t count, int threads) {
     bantam::cpu::Model<Net, S, Fused> model{threads};
-    model.initialise(11);
+    model.initialize(11);
     unsettle(model.parameters(), 1);
     unsettle(model.statistics(), 2);
     model.prepare();
@@ -53,8 +53,7 @@ Everything<S> run(std::int64_t count, int threads) {
     result.parameter_gradient.resize(model.parameters().size());
     result.input_gradient.resize(input.size());
     model.forward(input.data(), count, 77, result.output.data());
-    model.backward(output_gradient.data(), result.parameter_gradient.data(),
-                   result.input_gradient.data());
+    model.backward(output_gradient.data(), result.parameter_gradient.data(), result.input_gradient.data());
     model.infer(input.data(), count, result.inferred.data());
     result.statistics.assign(model.statistics().begin(), model.statistics().end());
     return result;

@@ -2,7 +2,7 @@
 // Laws of whole networks: fused stages equal single ones, threads and batches change no bit, gradients
 // compose.
 #define BOOST_TEST_MODULE cpu_model
-#include "compare_models.hpp"
+#include "cpu/compare_models.hpp"
 
 #include <bantam/bantam.hpp>
 
@@ -51,8 +51,8 @@ BOOST_AUTO_TEST_CASE(the_number_of_threads_changes_no_bit) {
 
 BOOST_AUTO_TEST_CASE(a_model_that_ran_larger_batches_gives_the_same_bits) {
     cpu::Model<Mixed, float> used{2}, fresh{2};
-    used.initialise(4);
-    fresh.initialise(4);
+    used.initialize(4);
+    fresh.initialize(4);
     const std::vector<float> input = numbers<float>(9 * used.input_elements, 1);
     std::vector<float> many(9 * 5), a(3 * 5), b(3 * 5), gradient(used.parameters().size()), other(gradient.size());
     used.infer(input.data(), 9, many.data());
@@ -69,7 +69,7 @@ BOOST_AUTO_TEST_CASE(a_model_that_ran_larger_batches_gives_the_same_bits) {
 
 BOOST_AUTO_TEST_CASE(inference_of_many_equals_inference_one_by_one_bit_for_bit) {
     cpu::Model<Mixed, float> model{3};
-    model.initialise(8);
+    model.initialize(8);
     const std::int64_t count = 11;
     const std::vector<float> input = numbers<float>(count * model.input_elements, 1);
     std::vector<float> together(static_cast<std::size_t>(count * 5)), single(5);
@@ -82,9 +82,10 @@ BOOST_AUTO_TEST_CASE(inference_of_many_equals_inference_one_by_one_bit_for_bit) 
 
 BOOST_AUTO_TEST_CASE(parameter_gradients_do_not_need_the_inputs) {
     cpu::Model<Mixed, float> model{2};
-    model.initialise(8);
+    model.initialize(8);
     const std::vector<float> input = numbers<float>(4 * model.input_elements, 1);
-    std::vector<float> output(4 * 5), with(model.parameters().size()), without(with.size()), input_gradient(input.size());
+    std::vector<float> output(4 * 5), with(model.parameters().size()), without(with.size()),
+        input_gradient(input.size());
     model.forward(input.data(), 4, 1, output.data());
     model.backward(output.data(), with.data(), input_gradient.data());
     model.backward(output.data(), without.data(), nullptr);
@@ -100,9 +101,9 @@ BOOST_AUTO_TEST_CASE(the_gradient_of_a_composition_is_the_composition_of_gradien
     cpu::Model<First, double> first;
     cpu::Model<Second, double> second;
     cpu::Model<Both, double> both;
-    first.initialise(1);
-    second.initialise(2);
-    both.initialise(3);
+    first.initialize(1);
+    second.initialize(2);
+    both.initialize(3);
     std::copy(first.parameters().begin(), first.parameters().end(), both.parameters().begin());
     std::copy(second.parameters().begin(), second.parameters().end(),
               both.parameters().begin() + trainable_parameters<First>);
@@ -111,7 +112,8 @@ BOOST_AUTO_TEST_CASE(the_gradient_of_a_composition_is_the_composition_of_gradien
     const std::int64_t count = 3;
     const std::vector<double> input = numbers<double>(count * first.input_elements, 1);
     const std::vector<double> output_gradient = numbers<double>(count * 4, 2);
-    std::vector<double> between(static_cast<std::size_t>(count * first.output_elements)), between_gradient(between.size());
+    std::vector<double> between(static_cast<std::size_t>(count * first.output_elements)),
+        between_gradient(between.size());
     std::vector<double> composed(count * 4), whole(count * 4);
     std::vector<double> gradient(both.parameters().size()), whole_gradient(gradient.size());
     std::vector<double> input_gradient(input.size()), whole_input_gradient(input.size());
@@ -128,9 +130,9 @@ BOOST_AUTO_TEST_CASE(the_gradient_of_a_composition_is_the_composition_of_gradien
 
 BOOST_AUTO_TEST_CASE(the_same_seed_gives_the_same_weights_and_another_gives_others) {
     cpu::Model<Mixed, float> a, b, c;
-    a.initialise(1);
-    b.initialise(1);
-    c.initialise(2);
+    a.initialize(1);
+    b.initialize(1);
+    c.initialize(2);
     BOOST_TEST(std::equal(a.parameters().begin(), a.parameters().end(), b.parameters().begin()));
     BOOST_TEST(!std::equal(a.parameters().begin(), a.parameters().end(), c.parameters().begin()));
 }

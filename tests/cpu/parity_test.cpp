@@ -102,9 +102,9 @@ void check_close(const std::string& what, const std::vector<S>& found, const std
         }
     }
     if (found.empty()) return;
-    BOOST_CHECK_MESSAGE(worst_error <= tolerance * largest,
-                        what << ": element " << worst << " is " << found[worst] << ", expected "
-                             << expected[worst] << " (largest " << largest << ")");
+    BOOST_CHECK_MESSAGE(worst_error <= tolerance * largest, what << ": element " << worst << " is " << found[worst]
+                                                                 << ", expected " << expected[worst] << " (largest "
+                                                                 << largest << ")");
 }
 
 /// Each parameter tensor by itself, so that a small gradient is not measured by a large one.
@@ -125,8 +125,7 @@ template <class Net, class S>
 void agree(const std::string& name, bool training, int threads, double tolerance) {
     const Results<S> results = run<Net, S>(name, training, threads, true);
     check_close(name + ".output", results.output, stored(name + ".output"), tolerance);
-    check_close(name + ".statistic_after", results.statistics, stored_flat(name + ".statistic_after."),
-                tolerance);
+    check_close(name + ".statistic_after", results.statistics, stored_flat(name + ".statistic_after."), tolerance);
     if (!training) return;
     check_close(name + ".grad_input", results.input_gradient, stored(name + ".grad_input"), tolerance);
     check_gradients(name, results.parameter_gradient, tolerance);
@@ -159,9 +158,8 @@ using OnePixel = Image<1, 1, Channels>;
 constexpr ConvOptions no_bias{.bias = false};
 
 using Body = Sequence<BatchNorm2d, ReLU, PointwiseConv2d<4, no_bias>>;
-using QuarterMixer = SplitConcatenate<
-    Identity, DepthwiseConv2d<3>, DepthwiseConv2d<7>,
-    Sequence<AvgPool2d<3, 1, 1>, DepthwiseConv2d<7, 1, ConvOptions{.dilation = 3}>>>;
+using QuarterMixer = SplitConcatenate<Identity, DepthwiseConv2d<3>, DepthwiseConv2d<7>,
+                                      Sequence<AvgPool2d<3, 1, 1>, DepthwiseConv2d<7, 1, ConvOptions{.dilation = 3}>>>;
 
 const std::array cases{
     layer<Map<3>, Conv2d<4, 3>>("conv_3x3_bias"),
@@ -202,8 +200,7 @@ const std::array cases{
     layer<OnePixel<7>, Linear<5, Bias::without>>("linear_no_bias"),
     layer<Map<4>, Residual<Body>>("residual_plain"),
     layer<Map<4>, ProjectedResidual<Sequence<Conv2d<6, 1, 2, no_bias>, BatchNorm2d>, Conv2d<6, 3, 2, no_bias>,
-                                    BatchNorm2d, ReLU, Conv2d<6, 3, 1, no_bias>, BatchNorm2d>>(
-        "residual_projection"),
+                                    BatchNorm2d, ReLU, Conv2d<6, 3, 1, no_bias>, BatchNorm2d>>("residual_projection"),
     layer<Map<4>, ScaledResidual<Scale::body, Body>>("residual_scaled_body"),
     layer<Map<4>, ScaledResidual<Scale::shortcut, Body>>("residual_scaled_shortcut"),
     layer<Map<3>, Concatenate<PointwiseConv2d<4>, DepthwiseConv2d<3>>>("branches_concatenate"),
@@ -212,8 +209,8 @@ const std::array cases{
     layer<Map<8>, SqueezeExcite<4>>("squeeze_excite"),
     layer<Map<8>, TiniestBlock<8>>("tiniest_block"),
     layer<Image<32, 32, 3>, Conv2d<8, 3, 2, no_bias>, BatchNorm2d, ReLU6, DepthwiseSeparable<16>,
-          DepthwiseSeparable<24, 2>, DepthwiseSeparable<24>, DepthwiseSeparable<32, 2>, GlobalAveragePool,
-          Linear<11>>("mobile_tiny"),
+          DepthwiseSeparable<24, 2>, DepthwiseSeparable<24>, DepthwiseSeparable<32, 2>, GlobalAveragePool, Linear<11>>(
+        "mobile_tiny"),
 };
 
 }  // namespace

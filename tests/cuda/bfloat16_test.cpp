@@ -2,7 +2,7 @@
 // Activations in bf16 give what floats give as far as 8 bits go; weights, statistics and the gradients of weights
 // are not rounded.
 #define BOOST_TEST_MODULE cuda_bfloat16
-#include "compare_devices.hpp"
+#include "cuda/compare_devices.hpp"
 
 #include <bantam/bantam.hpp>
 #include <bantam/models/mobile.hpp>
@@ -120,10 +120,10 @@ void keeps_weights_in_float() {
 }
 
 /// A student whose activations have no edges.
-using Smooth = Network<Image<32, 32, 3>, Conv2d<16, 3, 2, no_bias>, BatchNorm2d, SiLU,
-                       DepthwiseSeparable<32, 1, 3, SiLU>, DepthwiseSeparable<64, 2, 3, SiLU>,
-                       DepthwiseSeparable<64, 1, 3, SiLU>, DepthwiseSeparable<128, 2, 3, SiLU>, GlobalAveragePool,
-                       Linear<11>>;
+using Smooth =
+    Network<Image<32, 32, 3>, Conv2d<16, 3, 2, no_bias>, BatchNorm2d, SiLU, DepthwiseSeparable<32, 1, 3, SiLU>,
+            DepthwiseSeparable<64, 2, 3, SiLU>, DepthwiseSeparable<64, 1, 3, SiLU>, DepthwiseSeparable<128, 2, 3, SiLU>,
+            GlobalAveragePool, Linear<11>>;
 
 }  // namespace
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "../cpu/compare_models.hpp"
+#include "cpu/compare_models.hpp"
 
 #include <bantam/cuda/model.hpp>
 
@@ -45,7 +45,7 @@ Everything<S> run_batch(Model& model, const std::vector<S>& batch, const std::ve
 /// Gives a model on the device the weights that `run` gives one on the CPU.
 template <class Model>
 void set_weights(Model& model) {
-    model.initialise(11);
+    model.initialize(11);
     auto parameters = model.read_parameters();
     auto statistics = model.read_statistics();
     unsettle(std::span{parameters}, 1);
@@ -57,7 +57,7 @@ void set_weights(Model& model) {
 /// What `run` computes on the CPU, computed on the device with activations of type `Activation`.
 template <class Net, class Activation>
 auto run_on_device(std::int64_t count) {
-    using S = bantam::Arithmetic<Activation>;
+    using S = bantam::Compute<Activation>;
     bantam::cuda::Model<Net, Activation> model;
     set_weights(model);
     return run_batch(model, numbers<S>(count * model.input_elements, 1), numbers<S>(count * model.output_elements, 2));
@@ -66,8 +66,7 @@ auto run_on_device(std::int64_t count) {
 /// The device gives what the CPU gives, layer by layer, and the same bits each time.
 template <class Net>
 void devices_agree(std::initializer_list<std::int64_t> counts = {1, 3, 18}) {
-    for (const std::int64_t count : counts)
-        BOOST_TEST_CONTEXT("batch of " << count) {
+    for (const std::int64_t count : counts) BOOST_TEST_CONTEXT("batch of " << count) {
             const Everything<double> expected = run<Net, double, false>(count, 1);
             const Everything<double> found = run_on_device<Net, double>(count);
             agree(found, expected, 1e-10);

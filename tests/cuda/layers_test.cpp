@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Every layer on the device gives what it gives on the CPU, there and back, in training and inference.
 #define BOOST_TEST_MODULE cuda_layers
-#include "compare_devices.hpp"
+#include "cuda/compare_devices.hpp"
 
 #include <bantam/bantam.hpp>
 
@@ -85,7 +85,7 @@ BOOST_AUTO_TEST_CASE(dense_convolutions_agree) {
 
 BOOST_AUTO_TEST_CASE(pointwise_convolutions_and_linear_layers_agree) {
     layer_agrees<PointwiseConv2d<7>, 3, 5, 4>();
-    layer_agrees<PointwiseConv2d<3, no_bias>, 4, 2, 19>();
+    layer_agrees<Conv2d<3, 1, 1, no_bias>, 4, 2, 19>();
     layer_agrees<Linear<11>, 1, 1, 7>();
     layer_agrees<Linear<3, Bias::without>, 1, 1, 20>();
 }

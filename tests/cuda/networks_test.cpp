@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Whole networks on the device give what the CPU gives, one layer after the other and fused.
 #define BOOST_TEST_MODULE cuda_networks
-#include "compare_devices.hpp"
+#include "cuda/compare_devices.hpp"
 
 #include <bantam/bantam.hpp>
 #include <bantam/models/sample.hpp>
@@ -9,9 +9,7 @@
 
 using namespace bantam;
 
-BOOST_AUTO_TEST_CASE(the_default_student_agrees) {
-    devices_agree<Mobile98k<11, 32>>({2, 5});
-}
+BOOST_AUTO_TEST_CASE(the_default_student_agrees) { devices_agree<Mobile98k<11, 32>>({2, 5}); }
 
 BOOST_AUTO_TEST_CASE(the_default_student_agrees_with_fused_stages) {
     using Net = Mobile98k<11, 32>;

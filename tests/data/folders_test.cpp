@@ -19,19 +19,17 @@ void touch(const TemporaryFolder& folder, std::initializer_list<const char*> fil
 }
 
 std::string refusal(const TemporaryFolder& folder, int classes = 0) {
-    const std::string message =
-        message_of<bantam::Error>([&] { scan_homework(folder.path(), classes); });
+    const std::string message = message_of<bantam::Error>([&] { scan_homework(folder.path(), classes); });
     const std::string start = folder.path().string();
     BOOST_TEST(message.starts_with(start));
     return message.substr(std::min(start.size(), message.size()));
 }
 
 void make_folder_layout(const TemporaryFolder& folder) {
-    touch(folder, {"training/labeled/01/b.jpg", "training/labeled/01/a.jpg",
-                   "training/labeled/00/z.jpg", "training/labeled/00/.hidden",
-                   "training/unlabeled/00/2.jpg", "training/unlabeled/00/10.jpg",
-                   "validation/01/v.jpg", "validation/00/w.jpg", "testing/00/0002.jpg",
-                   "testing/00/0001.jpg", ".DS_Store"});
+    touch(folder,
+          {"training/labeled/01/b.jpg", "training/labeled/01/a.jpg", "training/labeled/00/z.jpg",
+           "training/labeled/00/.hidden", "training/unlabeled/00/2.jpg", "training/unlabeled/00/10.jpg",
+           "validation/01/v.jpg", "validation/00/w.jpg", "testing/00/0002.jpg", "testing/00/0001.jpg", ".DS_Store"});
 }
 
 BOOST_AUTO_TEST_CASE(the_folder_layout_is_listed_in_name_order) {
@@ -39,12 +37,11 @@ BOOST_AUTO_TEST_CASE(the_folder_layout_is_listed_in_name_order) {
     make_folder_layout(folder);
     const auto found = scan_homework(folder.path(), 2);
     BOOST_TEST(found.classes == (Paths{"00", "01"}), boost::test_tools::per_element());
-    BOOST_TEST(found.training.paths == (Paths{"training/labeled/00/z.jpg", "training/labeled/01/a.jpg",
-                                             "training/labeled/01/b.jpg"}),
+    BOOST_TEST(found.training.paths ==
+                   (Paths{"training/labeled/00/z.jpg", "training/labeled/01/a.jpg", "training/labeled/01/b.jpg"}),
                boost::test_tools::per_element());
     BOOST_TEST(found.training.labels == (std::vector<int>{0, 1, 1}), boost::test_tools::per_element());
-    BOOST_TEST(found.unlabeled.paths ==
-                   (Paths{"training/unlabeled/00/10.jpg", "training/unlabeled/00/2.jpg"}),
+    BOOST_TEST(found.unlabeled.paths == (Paths{"training/unlabeled/00/10.jpg", "training/unlabeled/00/2.jpg"}),
                boost::test_tools::per_element());
     BOOST_TEST(found.validation.labels == (std::vector<int>{0, 1}), boost::test_tools::per_element());
     BOOST_TEST(found.testing.paths() == (Paths{"testing/00/0001.jpg", "testing/00/0002.jpg"}),
@@ -54,11 +51,10 @@ BOOST_AUTO_TEST_CASE(the_folder_layout_is_listed_in_name_order) {
 
 BOOST_AUTO_TEST_CASE(the_flat_layout_is_listed_by_label_and_name) {
     const TemporaryFolder folder;
-    touch(folder, {"training/10_0.jpg", "training/2_1.jpg", "training/2_0.jpg", "training/0_7.jpg",
-                   "training/1_0.jpg", "training/notes.txt", "training/unlabeled/x.jpg",
-                   "validation/10_3.jpg", "validation/0_3.jpg", "test/1.jpg", "test/0.jpg"});
-    for (const int label : {3, 4, 5, 6, 7, 8, 9})
-        folder.write("training/" + std::to_string(label) + "_0.jpg", "");
+    touch(folder, {"training/10_0.jpg", "training/2_1.jpg", "training/2_0.jpg", "training/0_7.jpg", "training/1_0.jpg",
+                   "training/notes.txt", "training/unlabeled/x.jpg", "validation/10_3.jpg", "validation/0_3.jpg",
+                   "test/1.jpg", "test/0.jpg"});
+    for (const int label : {3, 4, 5, 6, 7, 8, 9}) folder.write("training/" + std::to_string(label) + "_0.jpg", "");
     const auto found = scan_homework(folder.path(), 11);
     BOOST_TEST(found.classes.size() == 11U);
     BOOST_TEST(found.classes[10] == "10");
@@ -66,30 +62,24 @@ BOOST_AUTO_TEST_CASE(the_flat_layout_is_listed_by_label_and_name) {
     BOOST_TEST(found.training.paths.back() == "training/10_0.jpg");
     BOOST_TEST(found.training.labels.back() == 10);
     BOOST_TEST(found.validation.labels == (std::vector<int>{0, 10}), boost::test_tools::per_element());
-    BOOST_TEST(found.unlabeled.paths == (Paths{"training/unlabeled/x.jpg"}),
-               boost::test_tools::per_element());
-    BOOST_TEST(found.testing.paths() == (Paths{"test/0.jpg", "test/1.jpg"}),
-               boost::test_tools::per_element());
+    BOOST_TEST(found.unlabeled.paths == (Paths{"training/unlabeled/x.jpg"}), boost::test_tools::per_element());
+    BOOST_TEST(found.testing.paths() == (Paths{"test/0.jpg", "test/1.jpg"}), boost::test_tools::per_element());
     BOOST_TEST(found.ignored == (Paths{"training/notes.txt"}), boost::test_tools::per_element());
     BOOST_TEST(scan_homework(folder.path()).classes.size() == 11U);
 }
 
 BOOST_AUTO_TEST_CASE(class_names_may_be_words_and_plain_numbers_count_by_value) {
     const TemporaryFolder words;
-    touch(words, {"training/labeled/soup/a", "training/labeled/bread/a", "validation/soup/a",
-                  "testing/a"});
-    BOOST_TEST(scan_homework(words.path()).classes == (Paths{"bread", "soup"}),
-               boost::test_tools::per_element());
+    touch(words, {"training/labeled/soup/a", "training/labeled/bread/a", "validation/soup/a", "testing/a"});
+    BOOST_TEST(scan_homework(words.path()).classes == (Paths{"bread", "soup"}), boost::test_tools::per_element());
     const TemporaryFolder numbers;
     touch(numbers, {"training/labeled/10/a", "training/labeled/2/a", "validation/2/a", "testing/a"});
-    BOOST_TEST(scan_homework(numbers.path()).classes == (Paths{"2", "10"}),
-               boost::test_tools::per_element());
+    BOOST_TEST(scan_homework(numbers.path()).classes == (Paths{"2", "10"}), boost::test_tools::per_element());
 }
 
 BOOST_AUTO_TEST_CASE(missing_parts_are_named) {
     const TemporaryFolder folder;
-    BOOST_TEST(refusal(folder) ==
-               "/training: no such folder; name the folder that holds training/ and validation/");
+    BOOST_TEST(refusal(folder) == "/training: no such folder; name the folder that holds training/ and validation/");
     make_folder_layout(folder);
     BOOST_TEST(message_of<bantam::Error>([&] { scan_homework(folder.path() / "none"); }) ==
                (folder.path() / "none").string() +
@@ -97,18 +87,16 @@ BOOST_AUTO_TEST_CASE(missing_parts_are_named) {
     std::filesystem::remove_all(folder.path() / "training/unlabeled");
     BOOST_TEST(scan_homework(folder.path()).unlabeled.paths.empty());
     std::filesystem::remove_all(folder.path() / "testing");
-    BOOST_TEST(refusal(folder) ==
-               "/testing: no such folder; the data set is incomplete; unpack it again");
+    BOOST_TEST(refusal(folder) == "/testing: no such folder; the data set is incomplete; unpack it again");
     std::filesystem::remove_all(folder.path() / "validation");
-    BOOST_TEST(refusal(folder) ==
-               "/validation: no such folder; the data set is incomplete; unpack it again");
+    BOOST_TEST(refusal(folder) == "/validation: no such folder; the data set is incomplete; unpack it again");
 }
 
 BOOST_AUTO_TEST_CASE(the_folder_above_the_data_gets_a_hint) {
     const TemporaryFolder folder;
     touch(folder, {"food-11/training/0_0.jpg"});
-    BOOST_TEST(refusal(folder) == "/training: no such folder; did you mean " +
-                                      (folder.path() / "food-11").string() + "?");
+    BOOST_TEST(refusal(folder) ==
+               "/training: no such folder; did you mean " + (folder.path() / "food-11").string() + "?");
 }
 
 BOOST_AUTO_TEST_CASE(another_class_count_than_expected_is_refused) {
@@ -147,18 +135,18 @@ BOOST_AUTO_TEST_CASE(folders_without_any_picture_say_what_was_expected) {
     std::filesystem::create_directories(folder.path() / "training");
     std::filesystem::create_directories(folder.path() / "validation");
     BOOST_TEST(refusal(folder) ==
-               "/training: has no labelled pictures; expected labeled/<class>/<picture> or "
+               "/training: has no labeled pictures; expected labeled/<class>/<picture> or "
                "<label>_<number>.jpg");
     touch(folder, {"training/labeled/00/a.jpg"});
-    BOOST_TEST(refusal(folder) == "/validation: has no labelled pictures; expected "
-                                  "<class>/<picture> or <label>_<number>.jpg");
+    BOOST_TEST(refusal(folder) ==
+               "/validation: has no labeled pictures; expected "
+               "<class>/<picture> or <label>_<number>.jpg");
 }
 
 BOOST_AUTO_TEST_CASE(a_link_back_to_a_folder_above_ends_in_an_error) {
     const TemporaryFolder folder;
     make_folder_layout(folder);
-    std::filesystem::create_directory_symlink(folder.path() / "testing",
-                                              folder.path() / "testing/00/loop");
+    std::filesystem::create_directory_symlink(folder.path() / "testing", folder.path() / "testing/00/loop");
     BOOST_TEST(bantam_test::contains(refusal(folder), "folders are nested too deeply"));
 }
 

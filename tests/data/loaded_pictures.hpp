@@ -3,8 +3,8 @@
 
 #include <bantam/data/loader.hpp>
 
-#include "sample_pictures.hpp"
-#include "../io/temporary_folder.hpp"
+#include "data/sample_pictures.hpp"
+#include "io/temporary_folder.hpp"
 
 #include <cstdint>
 #include <string>
@@ -26,8 +26,8 @@ struct LoadedPictures {
         bantam::UnlabeledSplit unlabeled_split;
         for (int index = 0; index < labeled_count + unlabeled_count; ++index) {
             const std::string name = std::to_string(1000 + index) + ".png";
-            folder.write(name, png_of(smooth_pixels(stored_size, stored_size, 3, std::uint64_t(index)),
-                                      stored_size, stored_size, 3));
+            folder.write(name, png_of(smooth_pixels(stored_size, stored_size, 3, std::uint64_t(index)), stored_size,
+                                      stored_size, 3));
             if (index < labeled_count) {
                 labeled_split.paths.push_back(name);
                 labeled_split.labels.push_back(index);
@@ -46,8 +46,7 @@ struct LoadedPictures {
         for (int image = 0; image < labeled_count + unlabeled_count; ++image) {
             teacher.paths.push_back(std::to_string(1000 + image) + ".png");
             for (int view = 0; view < 4; ++view) {
-                teacher.views.push_back(view == 0 ? bantam::whole_view()
-                                                  : bantam::random_view(random));
+                teacher.views.push_back(view == 0 ? bantam::whole_view() : bantam::random_view(random));
                 // Every view's logits name their image and view.
                 teacher.logits.insert(teacher.logits.end(), {float(image), float(view), 0.5F});
             }

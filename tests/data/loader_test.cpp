@@ -103,7 +103,7 @@ BOOST_AUTO_TEST_CASE(the_student_sees_the_view_whose_logits_it_is_given) {
     TrainingLoader loader{small_options(25)};
     loader.add(pictures.labeled, {&pictures.teacher, 0});
     loader.add(pictures.unlabeled, {&pictures.teacher, 10});
-    const auto plain = compose(bantam::byte_colours(), bantam::normalise({}));
+    const auto plain = compose(bantam::byte_colors(), bantam::normalize({}));
     std::set<std::pair<int, int>> seen;
     for (std::int64_t epoch = 0; epoch < 12; ++epoch) {
         const Batch batch = all_batches(loader, epoch)[0];
@@ -115,8 +115,8 @@ BOOST_AUTO_TEST_CASE(the_student_sees_the_view_whose_logits_it_is_given) {
             const auto* stored = image < 10 ? pictures.labeled.store.pixels(std::size_t(image))
                                             : pictures.unlabeled.store.pixels(std::size_t(image - 10));
             std::vector<float> expected(8 * 10 * 3);
-            bantam::cut_view(stored, stored_size, pictures.teacher.view(image, view), {8, 10, 3},
-                             expected.data(), plain);
+            bantam::cut_view(stored, stored_size, pictures.teacher.view(image, view), {8, 10, 3}, expected.data(),
+                             plain);
             const auto begin = batch.pixels.begin() + std::ptrdiff_t(slot * 240);
             BOOST_REQUIRE(std::equal(expected.begin(), expected.end(), begin));
             seen.insert({image, view});
@@ -126,15 +126,14 @@ BOOST_AUTO_TEST_CASE(the_student_sees_the_view_whose_logits_it_is_given) {
     BOOST_TEST(seen.size() > 85U);
 }
 
-BOOST_AUTO_TEST_CASE(colour_jitter_reaches_teacher_views_only_when_asked_for) {
+BOOST_AUTO_TEST_CASE(color_jitter_reaches_teacher_views_only_when_asked_for) {
     const LoadedPictures pictures{6, 0};
     const auto pixels_with = [&](bool enabled, bool on_teacher_views, bool with_teacher) {
         LoaderOptions options = small_options(6);
-        if (!enabled) options.colour = {};
-        options.colour_on_teacher_views = on_teacher_views;
+        if (!enabled) options.color = {};
+        options.color_on_teacher_views = on_teacher_views;
         TrainingLoader loader{options};
-        loader.add(pictures.labeled,
-                   with_teacher ? bantam::TeacherRows{&pictures.teacher, 0} : bantam::TeacherRows{});
+        loader.add(pictures.labeled, with_teacher ? bantam::TeacherRows{&pictures.teacher, 0} : bantam::TeacherRows{});
         return all_batches(loader, 0)[0].pixels;
     };
     BOOST_TEST(pixels_with(true, false, true) == pixels_with(false, false, true));
@@ -157,21 +156,18 @@ BOOST_AUTO_TEST_CASE(mixed_samples_carry_zeros_where_there_is_no_teacher) {
 
 BOOST_AUTO_TEST_CASE(what_does_not_fit_together_is_refused) {
     const LoadedPictures pictures{5, 5};
-    LoaderOptions grey = small_options(4);
-    grey.input.channels = 1;
-    BOOST_TEST(message_of<bantam::Error>([&] { TrainingLoader{grey}; }) ==
+    LoaderOptions gray = small_options(4);
+    gray.input.channels = 1;
+    BOOST_TEST(message_of<bantam::Error>([&] { TrainingLoader{gray}; }) ==
                "pictures have 3 channels, the network's image has 8×10×1; use Image<height, width, 3>");
-    BOOST_TEST(message_of<bantam::Error>([&] { TrainingLoader{small_options(0)}; }) ==
-               "batch size must be at least 1");
+    BOOST_TEST(message_of<bantam::Error>([&] { TrainingLoader{small_options(0)}; }) == "batch size must be at least 1");
     TrainingLoader loader{small_options(4)};
-    BOOST_TEST(contains(
-        message_of<bantam::Error>([&] { loader.add(pictures.labeled, {&pictures.teacher, 6}); }),
-        "the teacher logits have 10 images, fewer than the pictures need"));
+    BOOST_TEST(contains(message_of<bantam::Error>([&] { loader.add(pictures.labeled, {&pictures.teacher, 6}); }),
+                        "the teacher logits have 10 images, fewer than the pictures need"));
     loader.add(pictures.labeled, {&pictures.teacher, 0});
     const bantam::TeacherLogits second = pictures.teacher;
-    BOOST_TEST(contains(
-        message_of<bantam::Error>([&] { loader.add(pictures.unlabeled, {&second, 5}); }),
-        "logits of two teachers"));
+    BOOST_TEST(contains(message_of<bantam::Error>([&] { loader.add(pictures.unlabeled, {&second, 5}); }),
+                        "logits of two teachers"));
 }
 
 // The testing pictures can be predicted but not trained on: there is no such call.
@@ -180,9 +176,8 @@ constexpr bool can_train_on = requires(TrainingLoader& loader, const Set& set) {
 static_assert(can_train_on<bantam::LabeledPictures>);
 static_assert(can_train_on<bantam::UnlabeledPictures>);
 static_assert(!can_train_on<bantam::TestPictures>);
-static_assert(!std::is_constructible_v<bantam::EvaluationLoader, const bantam::TestPictures&,
-                                       bantam::Shape, std::int64_t, bantam::Normalisation,
-                                       bantam::TeacherRows>);
+static_assert(!std::is_constructible_v<bantam::EvaluationLoader, const bantam::TestPictures&, bantam::Shape,
+                                       std::int64_t, bantam::Normalization, bantam::TeacherRows>);
 
 BOOST_AUTO_TEST_CASE(evaluation_goes_through_whole_pictures_in_order) {
     const LoadedPictures pictures{7, 3};
@@ -197,9 +192,8 @@ BOOST_AUTO_TEST_CASE(evaluation_goes_through_whole_pictures_in_order) {
             BOOST_TEST(batch.teacher_logits[slot * 3 + 1] == 0.0F);
         }
         std::vector<float> expected(240);
-        bantam::cut_view(pictures.labeled.store.pixels(labels.size()), stored_size,
-                         bantam::whole_view(), {8, 10, 3}, expected.data(),
-                         compose(bantam::byte_colours(), bantam::normalise({})));
+        bantam::cut_view(pictures.labeled.store.pixels(labels.size()), stored_size, bantam::whole_view(), {8, 10, 3},
+                         expected.data(), compose(bantam::byte_colors(), bantam::normalize({})));
         BOOST_TEST(std::equal(expected.begin(), expected.end(), batch.pixels.begin()));
         labels.insert(labels.end(), batch.labels.begin(), batch.labels.end());
     }
@@ -214,10 +208,9 @@ BOOST_AUTO_TEST_CASE(evaluation_goes_through_whole_pictures_in_order) {
 
 BOOST_AUTO_TEST_CASE(pictures_are_listed_in_the_order_of_the_logits_file) {
     const LoadedPictures pictures{2, 1};
-    const auto expected =
-        bantam::expected_pictures(pictures.labeled, pictures.unlabeled, pictures.labeled, {"0", "1"});
-    BOOST_TEST(expected.paths == (std::vector<std::string>{"1000.png", "1001.png", "1002.png",
-                                                           "1000.png", "1001.png"}));
+    const auto expected = bantam::expected_pictures(pictures.labeled, pictures.unlabeled, pictures.labeled, {"0", "1"});
+    BOOST_TEST(expected.paths ==
+               (std::vector<std::string>{"1000.png", "1001.png", "1002.png", "1000.png", "1001.png"}));
     BOOST_TEST(expected.hashes[2] == bantam::hash_file(pictures.folder.path() / "1002.png"));
     BOOST_TEST(expected.stored_size == stored_size);
 }
@@ -225,8 +218,7 @@ BOOST_AUTO_TEST_CASE(pictures_are_listed_in_the_order_of_the_logits_file) {
 BOOST_AUTO_TEST_CASE(a_queue_delivers_every_batch_in_order) {
     for (const std::int64_t count : {0, 1, 2, 3, 200})
         for (const std::int64_t first : {0, 1}) {
-            BatchQueue queue{count, [](std::int64_t index, Batch& batch) { batch.count = index; },
-                             first};
+            BatchQueue queue{count, [](std::int64_t index, Batch& batch) { batch.count = index; }, first};
             for (std::int64_t index = first; index < count; ++index) {
                 const Batch* batch = queue.next();
                 BOOST_REQUIRE(batch != nullptr);
@@ -241,8 +233,7 @@ BOOST_AUTO_TEST_CASE(the_next_batch_is_prepared_while_this_one_is_used) {
     std::atomic<std::int64_t> prepared{0};
     BatchQueue queue{10, [&](std::int64_t, Batch&) { ++prepared; }};
     queue.next();
-    for (int wait = 0; wait < 2000 && prepared < 2; ++wait)
-        std::this_thread::sleep_for(std::chrono::milliseconds{1});
+    for (int wait = 0; wait < 2000 && prepared < 2; ++wait) std::this_thread::sleep_for(std::chrono::milliseconds{1});
     BOOST_TEST(prepared == 2);
 }
 

@@ -20,12 +20,15 @@ std::vector<std::string> write_mixture(const TemporaryFolder& folder) {
     for (int index = 0; index < 11; ++index) {
         const std::string name = "p" + std::to_string(100 + index) + ".jpg";
         const int size = 20 + 7 * index;
-        const Bytes png =
-            png_of(smooth_pixels(size, 30, 3, std::uint64_t(index)), size, 30, 3);
-        if (index == 2) folder.write(name, "");
-        else if (index == 5) folder.write(name, first_bytes(png, png.size() - 20));
-        else if (index == 8) folder.write(name, "no picture at all");
-        else folder.write(name, png);
+        const Bytes png = png_of(smooth_pixels(size, 30, 3, std::uint64_t(index)), size, 30, 3);
+        if (index == 2)
+            folder.write(name, "");
+        else if (index == 5)
+            folder.write(name, first_bytes(png, png.size() - 20));
+        else if (index == 8)
+            folder.write(name, "no picture at all");
+        else
+            folder.write(name, png);
         paths.push_back(name);
     }
     return paths;
@@ -54,8 +57,7 @@ BOOST_AUTO_TEST_CASE(the_result_does_not_depend_on_the_number_of_threads) {
     const auto paths = write_mixture(folder);
     const PictureStore one{folder.path(), paths, {.stored_size = 24, .hash_files = true}};
     for (const int threads : {2, 5, 40}) {
-        const PictureStore many{
-            folder.path(), paths, {.stored_size = 24, .threads = threads, .hash_files = true}};
+        const PictureStore many{folder.path(), paths, {.stored_size = 24, .threads = threads, .hash_files = true}};
         BOOST_TEST(many.paths() == one.paths());
         BOOST_TEST(many.hashes() == one.hashes());
         BOOST_TEST(many.report().text() == one.report().text());
@@ -68,10 +70,8 @@ BOOST_AUTO_TEST_CASE(the_result_does_not_depend_on_the_number_of_threads) {
 BOOST_AUTO_TEST_CASE(strict_loading_stops_at_the_first_bad_picture_by_name) {
     const TemporaryFolder folder;
     const auto paths = write_mixture(folder);
-    BOOST_TEST(message_of<bantam::Error>([&] {
-                   PictureStore(folder.path(), paths, {.threads = 3, .strict = true});
-               }) == (folder.path() / "p102.jpg").string() +
-                         ": is empty; replace or remove the file");
+    BOOST_TEST(message_of<bantam::Error>([&] { PictureStore(folder.path(), paths, {.threads = 3, .strict = true}); }) ==
+               (folder.path() / "p102.jpg").string() + ": is empty; replace or remove the file");
 }
 
 BOOST_AUTO_TEST_CASE(progress_ends_with_all_files_and_may_throw) {
@@ -87,8 +87,7 @@ BOOST_AUTO_TEST_CASE(progress_ends_with_all_files_and_may_throw) {
     PictureStore(folder.path(), paths, options);
     BOOST_TEST(last == 11U);
     options.progress = [](std::size_t, std::size_t) { throw bantam::Error{"enough"}; };
-    BOOST_TEST(message_of<bantam::Error>([&] { PictureStore(folder.path(), paths, options); }) ==
-               "enough");
+    BOOST_TEST(message_of<bantam::Error>([&] { PictureStore(folder.path(), paths, options); }) == "enough");
 }
 
 BOOST_AUTO_TEST_CASE(labels_follow_the_pictures_that_remain) {

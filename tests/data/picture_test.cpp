@@ -46,28 +46,26 @@ BOOST_AUTO_TEST_CASE(jpeg_pixels_come_back_nearly) {
     const auto decoded = decode(jpeg_of(pixels, 32, 48, 3));
     BOOST_REQUIRE(decoded.problem == PictureProblem::none);
     BOOST_REQUIRE(decoded.picture.rgb.size() == pixels.size());
-    for (std::size_t i = 0; i < pixels.size(); ++i)
-        BOOST_REQUIRE(std::abs(decoded.picture.rgb[i] - pixels[i]) <= 6);
+    for (std::size_t i = 0; i < pixels.size(); ++i) BOOST_REQUIRE(std::abs(decoded.picture.rgb[i] - pixels[i]) <= 6);
 }
 
-BOOST_AUTO_TEST_CASE(grey_becomes_rgb_and_alpha_is_dropped) {
-    const Bytes grey = smooth_pixels(5, 4, 1);
-    const auto from_grey = decode(png_of(grey, 5, 4, 1)).picture.rgb;
-    BOOST_REQUIRE(from_grey.size() == 60U);
-    for (std::size_t i = 0; i < 60; ++i) BOOST_TEST(from_grey[i] == grey[i / 3]);
+BOOST_AUTO_TEST_CASE(gray_becomes_rgb_and_alpha_is_dropped) {
+    const Bytes gray = smooth_pixels(5, 4, 1);
+    const auto from_gray = decode(png_of(gray, 5, 4, 1)).picture.rgb;
+    BOOST_REQUIRE(from_gray.size() == 60U);
+    for (std::size_t i = 0; i < 60; ++i) BOOST_TEST(from_gray[i] == gray[i / 3]);
     Bytes with_alpha;
-    const Bytes colour = smooth_pixels(5, 4, 3);
-    for (std::size_t i = 0; i < colour.size(); ++i) {
-        with_alpha.push_back(colour[i]);
+    const Bytes color = smooth_pixels(5, 4, 3);
+    for (std::size_t i = 0; i < color.size(); ++i) {
+        with_alpha.push_back(color[i]);
         if (i % 3 == 2) with_alpha.push_back(static_cast<std::uint8_t>(i));
     }
-    BOOST_TEST(decode(png_of(with_alpha, 5, 4, 4)).picture.rgb == colour);
+    BOOST_TEST(decode(png_of(with_alpha, 5, 4, 4)).picture.rgb == color);
 }
 
 BOOST_AUTO_TEST_CASE(every_truncation_of_every_format_is_reported_as_truncated) {
     const Bytes pixels = smooth_pixels(16, 16, 3);
-    for (const Bytes& file : {jpeg_of(pixels, 16, 16, 3), png_of(pixels, 16, 16, 3),
-                              bmp_of(pixels, 16, 16, 3)})
+    for (const Bytes& file : {jpeg_of(pixels, 16, 16, 3), png_of(pixels, 16, 16, 3), bmp_of(pixels, 16, 16, 3)})
         for (std::size_t size = 8; size < file.size(); ++size)
             BOOST_REQUIRE_EQUAL(decode(first_bytes(file, size)).problem, PictureProblem::truncated);
 }
@@ -116,16 +114,13 @@ BOOST_AUTO_TEST_CASE(an_absurd_size_is_refused_from_the_header) {
 BOOST_AUTO_TEST_CASE(files_that_hold_no_picture_are_told_apart) {
     const TemporaryFolder folder;
     BOOST_TEST(decode_picture(folder.write("a.jpg", "")).problem == PictureProblem::empty);
-    BOOST_TEST(decode_picture(folder.write("b.jpg", "just a text")).problem ==
-               PictureProblem::not_a_picture);
-    BOOST_TEST(decode_picture(folder.write("c.jpg", "<html>")).problem ==
-               PictureProblem::not_a_picture);
+    BOOST_TEST(decode_picture(folder.write("b.jpg", "just a text")).problem == PictureProblem::not_a_picture);
+    BOOST_TEST(decode_picture(folder.write("c.jpg", "<html>")).problem == PictureProblem::not_a_picture);
     BOOST_TEST(decode_picture(folder.path() / "missing.jpg").problem == PictureProblem::unreadable);
     BOOST_TEST(decode_picture(folder.path()).problem == PictureProblem::unreadable);
     const Bytes png = png_of(smooth_pixels(4, 4, 3), 4, 4, 3);
     BOOST_TEST(decode_picture(folder.write("named.jpg", png)).problem == PictureProblem::none);
-    BOOST_TEST(decode_picture(folder.path() / "named.jpg", {16, 10}).problem ==
-               PictureProblem::too_large);
+    BOOST_TEST(decode_picture(folder.path() / "named.jpg", {16, 10}).problem == PictureProblem::too_large);
 }
 
 BOOST_AUTO_TEST_CASE(a_damaged_picture_is_not_decoded) {
@@ -156,8 +151,8 @@ BOOST_AUTO_TEST_CASE(every_problem_has_a_text_of_its_own) {
 
 BOOST_AUTO_TEST_CASE(mutated_pictures_never_crash) {
     const Bytes pixels = smooth_pixels(24, 20, 3);
-    const std::vector<Bytes> sound{jpeg_of(pixels, 24, 20, 3), png_of(pixels, 24, 20, 3),
-                                   bmp_of(pixels, 24, 20, 3), png_of(pixels, 24, 60, 1)};
+    const std::vector<Bytes> sound{jpeg_of(pixels, 24, 20, 3), png_of(pixels, 24, 20, 3), bmp_of(pixels, 24, 20, 3),
+                                   png_of(pixels, 24, 60, 1)};
     int decoded = 0;
     constexpr std::uint64_t rounds = 6000;
     for (std::uint64_t round = 0; round < rounds; ++round) {
@@ -166,12 +161,10 @@ BOOST_AUTO_TEST_CASE(mutated_pictures_never_crash) {
         // Headers are where lies matter most, so half of the changes go there.
         const std::size_t reach = random.below(2) == 0 ? std::size_t{64} : file.size();
         for (std::uint64_t change = random.below(6) + 1; change > 0; --change)
-            file[random.below(std::min(reach, file.size()))] =
-                static_cast<std::uint8_t>(random.below(256));
+            file[random.below(std::min(reach, file.size()))] = static_cast<std::uint8_t>(random.below(256));
         const auto result = decode(file, {100'000, 1'000'000});
-        const bool sized = result.picture.rgb.size() ==
-                           static_cast<std::size_t>(result.picture.height) *
-                               static_cast<std::size_t>(result.picture.width) * 3;
+        const bool sized = result.picture.rgb.size() == static_cast<std::size_t>(result.picture.height) *
+                                                            static_cast<std::size_t>(result.picture.width) * 3;
         BOOST_REQUIRE(sized);
         BOOST_REQUIRE((result.problem == PictureProblem::none) == !result.picture.rgb.empty());
         decoded += result.problem == PictureProblem::none;

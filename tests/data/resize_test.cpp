@@ -2,7 +2,7 @@
 #define BOOST_TEST_MODULE data_resize
 #include "bantam/data/resize.hpp"
 
-#include "bantam/core/random.hpp"
+#include "bantam/base/random.hpp"
 
 #include <boost/test/unit_test.hpp>
 #include <cmath>
@@ -11,8 +11,8 @@ namespace {
 
 using Bytes = std::vector<std::uint8_t>;
 
-Bytes resized(const Bytes& source, std::int64_t height, std::int64_t width,
-              std::int64_t target_height, std::int64_t target_width) {
+Bytes resized(const Bytes& source, std::int64_t height, std::int64_t width, std::int64_t target_height,
+              std::int64_t target_width) {
     Bytes target(static_cast<std::size_t>(target_height * target_width * 3));
     bantam::resize_rgb(source.data(), height, width, target.data(), target_height, target_width);
     return target;
@@ -25,7 +25,7 @@ Bytes random_pixels(std::int64_t height, std::int64_t width) {
     return pixels;
 }
 
-Bytes grey(std::initializer_list<int> values) {
+Bytes gray(std::initializer_list<int> values) {
     Bytes pixels;
     for (const int value : values) pixels.insert(pixels.end(), 3, static_cast<std::uint8_t>(value));
     return pixels;
@@ -37,25 +37,25 @@ BOOST_AUTO_TEST_CASE(the_same_size_is_a_copy) {
 }
 
 BOOST_AUTO_TEST_CASE(halving_averages_four_pixels_and_rounds_half_up) {
-    BOOST_TEST(resized(grey({1, 2, 3, 4}), 2, 2, 1, 1) == grey({3}));   // 2.5
-    BOOST_TEST(resized(grey({0, 0, 0, 1}), 2, 2, 1, 1) == grey({0}));   // 0.25
-    BOOST_TEST(resized(grey({10, 20, 30, 40}), 1, 4, 1, 2) == grey({15, 35}));
+    BOOST_TEST(resized(gray({1, 2, 3, 4}), 2, 2, 1, 1) == gray({3}));  // 2.5
+    BOOST_TEST(resized(gray({0, 0, 0, 1}), 2, 2, 1, 1) == gray({0}));  // 0.25
+    BOOST_TEST(resized(gray({10, 20, 30, 40}), 1, 4, 1, 2) == gray({15, 35}));
 }
 
 BOOST_AUTO_TEST_CASE(shrinking_by_a_fraction_weighs_by_overlap) {
     // Three pixels onto two: each output covers one and a half.
-    BOOST_TEST(resized(grey({0, 90, 240}), 1, 3, 1, 2) == grey({30, 190}));
+    BOOST_TEST(resized(gray({0, 90, 240}), 1, 3, 1, 2) == gray({30, 190}));
 }
 
-BOOST_AUTO_TEST_CASE(enlarging_interpolates_between_centres) {
+BOOST_AUTO_TEST_CASE(enlarging_interpolates_between_centers) {
     // Coordinates −0.25, 0.25, 0.75, 1.25: ends are clamped.
-    BOOST_TEST(resized(grey({0, 100}), 1, 2, 1, 4) == grey({0, 25, 75, 100}));
-    BOOST_TEST(resized(grey({0, 100}), 2, 1, 4, 1) == grey({0, 25, 75, 100}));
+    BOOST_TEST(resized(gray({0, 100}), 1, 2, 1, 4) == gray({0, 25, 75, 100}));
+    BOOST_TEST(resized(gray({0, 100}), 2, 1, 4, 1) == gray({0, 25, 75, 100}));
 }
 
 BOOST_AUTO_TEST_CASE(one_axis_may_shrink_while_the_other_grows) {
-    BOOST_TEST(resized(grey({0, 100, 200, 100}), 2, 2, 1, 4) == grey({100, 100, 100, 100}));
-    BOOST_TEST(resized(grey({40}), 1, 1, 3, 5) == Bytes(45, 40));
+    BOOST_TEST(resized(gray({0, 100, 200, 100}), 2, 2, 1, 4) == gray({100, 100, 100, 100}));
+    BOOST_TEST(resized(gray({40}), 1, 1, 3, 5) == Bytes(45, 40));
 }
 
 BOOST_AUTO_TEST_CASE(any_sizes_agree_with_the_definition) {
@@ -72,8 +72,7 @@ BOOST_AUTO_TEST_CASE(any_sizes_agree_with_the_definition) {
                     row[static_cast<std::size_t>(j)] = std::max(0.0, to - from) / scale;
                 }
             } else {
-                const double s =
-                    std::clamp((double(i) + 0.5) * scale - 0.5, 0.0, double(source - 1));
+                const double s = std::clamp((double(i) + 0.5) * scale - 0.5, 0.0, double(source - 1));
                 const auto first = static_cast<std::size_t>(s);
                 row[first] += 1 - (s - double(first));
                 if (first + 1 < row.size()) row[first + 1] += s - double(first);
@@ -93,8 +92,7 @@ BOOST_AUTO_TEST_CASE(any_sizes_agree_with_the_definition) {
                 double sum = 0;
                 for (std::int64_t sy = 0; sy < h; ++sy)
                     for (std::int64_t sx = 0; sx < w; ++sx)
-                        sum += rows[std::size_t(y)][std::size_t(sy)] *
-                               columns[std::size_t(x)][std::size_t(sx)] *
+                        sum += rows[std::size_t(y)][std::size_t(sy)] * columns[std::size_t(x)][std::size_t(sx)] *
                                source[std::size_t((sy * w + sx) * 3 + 1)];
                 const double got = target[std::size_t((y * tw + x) * 3 + 1)];
                 BOOST_REQUIRE(std::abs(got - sum) <= 0.5 + 1e-9);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "bantam/core/random.hpp"
+#include "bantam/base/random.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -35,8 +35,8 @@ inline Bytes smooth_pixels(int height, int width, int channels, std::uint64_t se
     for (int y = 0; y < height; ++y)
         for (int x = 0; x < width; ++x)
             for (int channel = 0; channel < channels; ++channel)
-                pixels.push_back(static_cast<std::uint8_t>(
-                    static_cast<int>(slope_x * x + slope_y * y + 40 * channel) % 200 + 20));
+                pixels.push_back(
+                    static_cast<std::uint8_t>(static_cast<int>(slope_x * x + slope_y * y + 40 * channel) % 200 + 20));
     return pixels;
 }
 
@@ -48,8 +48,7 @@ inline void append_bytes(void* target, void* data, int size) {
 
 inline Bytes png_of(const Bytes& pixels, int height, int width, int channels) {
     Bytes bytes;
-    stbi_write_png_to_func(append_bytes, &bytes, width, height, channels, pixels.data(),
-                           width * channels);
+    stbi_write_png_to_func(append_bytes, &bytes, width, height, channels, pixels.data(), width * channels);
     return bytes;
 }
 

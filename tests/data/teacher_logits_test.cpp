@@ -2,7 +2,7 @@
 #define BOOST_TEST_MODULE data_teacher_logits
 #include "bantam/data/teacher_logits.hpp"
 
-#include "bantam/core/random.hpp"
+#include "bantam/base/random.hpp"
 #include "io/temporary_folder.hpp"
 
 #include <boost/test/unit_test.hpp>
@@ -44,8 +44,7 @@ ExpectedPictures sample_pictures() {
 std::string mismatch(const std::function<void(ExpectedPictures&)>& change) {
     ExpectedPictures expected = sample_pictures();
     change(expected);
-    return message_of<bantam::Error>(
-        [&] { bantam::check_teacher_logits(sample_logits(), "t.safetensors", expected); });
+    return message_of<bantam::Error>([&] { bantam::check_teacher_logits(sample_logits(), "t.safetensors", expected); });
 }
 
 BOOST_AUTO_TEST_CASE(what_is_written_comes_back) {
@@ -63,7 +62,7 @@ BOOST_AUTO_TEST_CASE(what_is_written_comes_back) {
     BOOST_TEST(read.teacher == teacher.teacher);
     BOOST_TEST(read.teacher_name == teacher.teacher_name);
     BOOST_TEST(read.preprocessing.input_height == 96);
-    BOOST_CHECK(read.preprocessing.normalisation == teacher.preprocessing.normalisation);
+    BOOST_CHECK(read.preprocessing.normalization == teacher.preprocessing.normalization);
     BOOST_TEST(*read.view_logits(2, 1) == teacher.logits[10]);
     BOOST_CHECK(read.view(1, 1) == teacher.views[3]);
     bantam::check_teacher_logits(read, path, sample_pictures());
@@ -73,13 +72,17 @@ BOOST_AUTO_TEST_CASE(the_first_mismatch_with_the_pictures_is_named) {
     const std::string start = "t.safetensors: does not match the pictures: ";
     const std::string end = "; create it again with precompute_logits";
     BOOST_TEST(mismatch([](ExpectedPictures& e) { e.hashes[1] = "00000000000000ff"; }) ==
-               start + "image 1 (training/unlabeled/00/b.jpg) has other content: hash "
-                       "0000000000000002, in the data it is 00000000000000ff" + end);
+               start +
+                   "image 1 (training/unlabeled/00/b.jpg) has other content: hash "
+                   "0000000000000002, in the data it is 00000000000000ff" +
+                   end);
     BOOST_TEST(mismatch([](ExpectedPictures& e) {
                    std::swap(e.paths[0], e.paths[1]);
                    std::swap(e.hashes[0], e.hashes[1]);
-               }) == start + "image 0 is 'training/labeled/00/a.jpg', in the data it is "
-                             "'training/unlabeled/00/b.jpg'" + end);
+               }) == start +
+                         "image 0 is 'training/labeled/00/a.jpg', in the data it is "
+                         "'training/unlabeled/00/b.jpg'" +
+                         end);
     BOOST_TEST(mismatch([](ExpectedPictures& e) { e.classes.push_back("02"); }) ==
                start + "it has 2 classes, the data has 3" + end);
     BOOST_TEST(mismatch([](ExpectedPictures& e) { e.classes[1] = "soup"; }) ==
@@ -106,15 +109,13 @@ BOOST_AUTO_TEST_CASE(logits_that_are_not_finite_are_neither_written_nor_read) {
     BOOST_REQUIRE(place != std::string::npos);
     bytes.replace(place, 4, std::string("\0\0\xc0\x7f", 4));
     folder.write("nan.safetensors", bytes);
-    BOOST_TEST(message_of<bantam::Error>(
-                   [&] { bantam::read_teacher_logits(folder.path() / "nan.safetensors"); }) ==
+    BOOST_TEST(message_of<bantam::Error>([&] { bantam::read_teacher_logits(folder.path() / "nan.safetensors"); }) ==
                (folder.path() / "nan.safetensors").string() +
                    ": has a logit that is not finite: image 2 (validation/01/ü.jpg), view 1, class "
                    "'00'; create the file again with precompute_logits");
     teacher.logits[3] = std::numeric_limits<float>::infinity();
-    BOOST_TEST(contains(
-        message_of<bantam::Error>([&] { bantam::write_teacher_logits(path, teacher); }),
-        "image 0 (training/labeled/00/a.jpg), view 1, class '01'"));
+    BOOST_TEST(contains(message_of<bantam::Error>([&] { bantam::write_teacher_logits(path, teacher); }),
+                        "image 0 (training/labeled/00/a.jpg), view 1, class '01'"));
     BOOST_TEST(bantam::read_teacher_logits(path).logits == sample_logits().logits);
 }
 
@@ -123,8 +124,7 @@ BOOST_AUTO_TEST_CASE(views_outside_the_picture_are_refused) {
     const auto message = [&](std::size_t view, const bantam::View& box) {
         TeacherLogits teacher = sample_logits();
         teacher.views[view] = box;
-        return message_of<bantam::Error>(
-            [&] { bantam::write_teacher_logits(folder.path() / "t", teacher); });
+        return message_of<bantam::Error>([&] { bantam::write_teacher_logits(folder.path() / "t", teacher); });
     };
     BOOST_TEST(contains(message(1, {0.6F, 0, 0.5F, 1, false}), "not a box within the picture: image 0"));
     BOOST_TEST(contains(message(3, {0, 0, 0, 1, false}), "not a box within the picture: image 1"));
@@ -146,8 +146,8 @@ BOOST_AUTO_TEST_CASE(a_truncated_file_and_other_formats_are_refused) {
     BOOST_TEST(contains(message_of<bantam::Error>([&] { bantam::read_teacher_logits(path); }),
                         "has format 'bantam-teacher-logits/2', expected 'bantam-teacher-logits/1'"));
     bantam::write_safetensors(path, {}, {});
-    BOOST_TEST(contains(message_of<bantam::Error>([&] { bantam::read_teacher_logits(path); }),
-                        "its metadata lacks 'format'"));
+    BOOST_TEST(
+        contains(message_of<bantam::Error>([&] { bantam::read_teacher_logits(path); }), "its metadata lacks 'format'"));
 }
 
 BOOST_AUTO_TEST_CASE(mutated_files_are_read_or_refused_but_never_crash) {
@@ -163,8 +163,7 @@ BOOST_AUTO_TEST_CASE(mutated_files_are_read_or_refused_but_never_crash) {
             mutated[random.below(mutated.size())] = static_cast<char>(random.below(256));
         folder.write("m", mutated);
         try {
-            bantam::check_teacher_logits(bantam::read_teacher_logits(folder.path() / "m"), "m",
-                                         sample_pictures());
+            bantam::check_teacher_logits(bantam::read_teacher_logits(folder.path() / "m"), "m", sample_pictures());
         } catch (const bantam::Error&) {
             ++refused;
         }

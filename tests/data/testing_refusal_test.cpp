@@ -21,8 +21,8 @@ struct Fixture {
     fs::path data = folder.path() / "food";
 
     Fixture() {
-        for (const char* file : {"training/labeled/0/a.jpg", "training/unlabeled/0/b.jpg", "validation/0/c.jpg",
-                                 "testing/00/d.jpg"})
+        for (const char* file :
+             {"training/labeled/0/a.jpg", "training/unlabeled/0/b.jpg", "validation/0/c.jpg", "testing/00/d.jpg"})
             folder.write(std::string{"food/"} + file, "x");
     }
 
@@ -53,7 +53,8 @@ BOOST_FIXTURE_TEST_CASE(the_testing_folder_is_refused_under_every_name_of_it, Fi
 
 BOOST_FIXTURE_TEST_CASE(a_folder_within_the_testing_folder_is_refused, Fixture) {
     BOOST_TEST(refusal(data / "testing/00") == (data / "testing/00").string() + folder_message);
-    BOOST_TEST(refusal(data / "testing/00/deeper/still") == (data / "testing/00/deeper/still").string() + folder_message);
+    BOOST_TEST(refusal(data / "testing/00/deeper/still") ==
+               (data / "testing/00/deeper/still").string() + folder_message);
 }
 
 BOOST_FIXTURE_TEST_CASE(a_link_to_the_testing_folder_is_refused, Fixture) {
@@ -89,7 +90,7 @@ BOOST_FIXTURE_TEST_CASE(a_linked_testing_picture_is_refused_in_every_split, Fixt
     }
 }
 
-BOOST_FIXTURE_TEST_CASE(a_linked_testing_folder_is_refused_as_unlabelled_pictures, Fixture) {
+BOOST_FIXTURE_TEST_CASE(a_linked_testing_folder_is_refused_as_unlabeled_pictures, Fixture) {
     fs::create_directory_symlink(data / "testing", data / "training/unlabeled/more");
     BOOST_TEST(link_refusal() == (data / "training/unlabeled/more/00/d.jpg").string() + link_message);
 }

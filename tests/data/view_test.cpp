@@ -9,7 +9,7 @@ namespace {
 
 using bantam::View;
 
-constexpr bantam::ColourTransform as_they_are{};
+constexpr bantam::ColorTransform as_they_are{};
 
 std::vector<std::uint8_t> random_picture(std::int64_t size) {
     bantam::Random random{5, static_cast<std::uint64_t>(size)};
@@ -19,10 +19,10 @@ std::vector<std::uint8_t> random_picture(std::int64_t size) {
 }
 
 std::vector<float> cut(const std::vector<std::uint8_t>& stored, std::int64_t size, const View& view,
-                       bantam::Shape target, const bantam::ColourTransform& colours = as_they_are) {
+                       bantam::Shape target, const bantam::ColorTransform& colors = as_they_are) {
     // A guard behind the output shows writes beyond it.
     std::vector<float> output(static_cast<std::size_t>(bantam::element_count(target)) + 1, 12345.0F);
-    bantam::cut_view(stored.data(), size, view, target, output.data(), colours);
+    bantam::cut_view(stored.data(), size, view, target, output.data(), colors);
     BOOST_TEST(output.back() == 12345.0F);
     output.pop_back();
     return output;
@@ -32,12 +32,12 @@ std::vector<float> cut(const std::vector<std::uint8_t>& stored, std::int64_t siz
 double expected_value(const std::vector<std::uint8_t>& stored, std::int64_t size, const View& view,
                       bantam::Shape target, std::int64_t y, std::int64_t x, std::int64_t channel) {
     const auto coordinate = [&](double start, double extent, std::int64_t i, std::int64_t count) {
-        return std::clamp((start + (double(i) + 0.5) * extent / double(count)) * double(size) - 0.5,
-                          0.0, double(size - 1));
+        return std::clamp((start + (double(i) + 0.5) * extent / double(count)) * double(size) - 0.5, 0.0,
+                          double(size - 1));
     };
     const double sy = coordinate(double(view.top), double(view.height), y, target.height);
-    const double sx = coordinate(double(view.left), double(view.width),
-                                 view.flipped ? target.width - 1 - x : x, target.width);
+    const double sx =
+        coordinate(double(view.left), double(view.width), view.flipped ? target.width - 1 - x : x, target.width);
     const auto at = [&](std::int64_t row, std::int64_t column) {
         row = std::min(row, size - 1);
         column = std::min(column, size - 1);
@@ -54,8 +54,7 @@ double expected_value(const std::vector<std::uint8_t>& stored, std::int64_t size
 BOOST_AUTO_TEST_CASE(the_whole_view_at_the_stored_size_is_the_picture) {
     const auto stored = random_picture(24);
     const auto output = cut(stored, 24, bantam::whole_view(), {24, 24, 3});
-    for (std::size_t i = 0; i < stored.size(); ++i)
-        BOOST_REQUIRE(std::abs(output[i] - float(stored[i])) < 1e-3F);
+    for (std::size_t i = 0; i < stored.size(); ++i) BOOST_REQUIRE(std::abs(output[i] - float(stored[i])) < 1e-3F);
 }
 
 BOOST_AUTO_TEST_CASE(every_view_agrees_with_the_definition) {
@@ -63,17 +62,14 @@ BOOST_AUTO_TEST_CASE(every_view_agrees_with_the_definition) {
     for (const std::int64_t size : {1, 2, 19, 48})
         for (int round = 0; round < 20; ++round) {
             const auto stored = random_picture(size);
-            const bantam::Shape target{std::int64_t(random.below(40)) + 1,
-                                       std::int64_t(random.below(40)) + 1, 3};
+            const bantam::Shape target{std::int64_t(random.below(40)) + 1, std::int64_t(random.below(40)) + 1, 3};
             const View view = round == 0 ? bantam::whole_view() : bantam::random_view(random);
             const auto output = cut(stored, size, view, target);
             for (std::int64_t y = 0; y < target.height; ++y)
                 for (std::int64_t x = 0; x < target.width; ++x)
                     for (std::int64_t c = 0; c < 3; ++c) {
-                        const double got =
-                            double(output[std::size_t((y * target.width + x) * 3 + c)]);
-                        BOOST_REQUIRE(std::abs(got - expected_value(stored, size, view, target, y,
-                                                                    x, c)) < 5e-3);
+                        const double got = double(output[std::size_t((y * target.width + x) * 3 + c)]);
+                        BOOST_REQUIRE(std::abs(got - expected_value(stored, size, view, target, y, x, c)) < 5e-3);
                     }
         }
 }
@@ -90,20 +86,19 @@ BOOST_AUTO_TEST_CASE(a_flip_mirrors_the_columns_exactly) {
                 BOOST_REQUIRE(plain[(y * 21 + x) * 3 + c] == flipped[(y * 21 + 20 - x) * 3 + c]);
 }
 
-BOOST_AUTO_TEST_CASE(colours_are_mapped_by_the_whole_matrix) {
+BOOST_AUTO_TEST_CASE(colors_are_mapped_by_the_whole_matrix) {
     const auto stored = random_picture(20);
     bantam::Random random{8, 8};
-    const auto colours =
-        compose(compose(bantam::byte_colours(), bantam::random_colour(random, {0.4F, 0.4F, 0.4F})),
-                bantam::normalise({}));
+    const auto colors = compose(compose(bantam::byte_colors(), bantam::random_color(random, {0.4F, 0.4F, 0.4F})),
+                                bantam::normalize({}));
     const View view{0.0F, 0.3F, 0.8F, 0.6F, true};
     const auto plain = cut(stored, 20, view, {9, 11, 3});
-    const auto mapped = cut(stored, 20, view, {9, 11, 3}, colours);
+    const auto mapped = cut(stored, 20, view, {9, 11, 3}, colors);
     for (std::size_t pixel = 0; pixel < 99; ++pixel)
         for (std::size_t row = 0; row < 3; ++row) {
-            float expected = colours.offset[row];
+            float expected = colors.offset[row];
             for (std::size_t column = 0; column < 3; ++column)
-                expected += colours.matrix[row][column] * plain[pixel * 3 + column];
+                expected += colors.matrix[row][column] * plain[pixel * 3 + column];
             BOOST_REQUIRE(std::abs(mapped[pixel * 3 + row] - expected) < 1e-4F);
         }
 }

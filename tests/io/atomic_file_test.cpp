@@ -8,8 +8,8 @@
 #include <stdexcept>
 
 #if defined(__unix__) || defined(__APPLE__)
-#include <csignal>
 #include <sys/resource.h>
+#include <csignal>
 #endif
 
 namespace {
@@ -55,8 +55,7 @@ BOOST_AUTO_TEST_CASE(a_folder_or_device_is_never_replaced) {
     const TemporaryFolder folder;
     std::filesystem::create_directory(folder.path() / "sub");
     for (const auto& path : {folder.path() / "sub", std::filesystem::path{"/dev/null"}}) {
-        const std::string message =
-            message_of<bantam::Error>([&] { bantam::write_file(path, "x"); });
+        const std::string message = message_of<bantam::Error>([&] { bantam::write_file(path, "x"); });
         BOOST_TEST(contains(message, path.string()));
         BOOST_TEST(contains(message, "is not a regular file"));
     }

@@ -68,7 +68,8 @@ std::vector<Loose> loose_tensors() {
     for (const NamedTensor& entry : tensor_table<Net>) {
         const auto values = bantam::detail::tensor_values(entry, std::span<float>{weights.parameters},
                                                           std::span<float>{weights.statistics});
-        tensors.push_back({std::string{entry.name.view()}, bantam::detail::tensor_shape(entry.tensor),
+        tensors.push_back({std::string{entry.name.view()},
+                           bantam::detail::tensor_shape(entry.tensor),
                            {values.begin(), values.end()}});
     }
     return tensors;
@@ -158,8 +159,9 @@ BOOST_FIXTURE_TEST_CASE(a_student_of_another_class_count_is_named_with_both_shap
     const Weights weights = Weights::random();
     write_network<Net>(path, weights.parameters, weights.statistics);
     BOOST_TEST(message_of<Error>([&] { read<Classifier<7>>(path); }) ==
-               path.string() + ": tensor '4.weight' has shape [5, 4], expected [7, 4]; it is from another network or "
-                               "class count");
+               path.string() +
+                   ": tensor '4.weight' has shape [5, 4], expected [7, 4]; it is from another network or "
+                   "class count");
 }
 
 BOOST_FIXTURE_TEST_CASE(a_student_of_another_network_is_refused_by_its_first_difference, Fixture) {

@@ -24,8 +24,6 @@ BOOST_AUTO_TEST_CASE(a_file_hashed_in_pieces_has_the_hash_of_its_bytes) {
     BOOST_TEST(bantam::hash_file(path) != bantam::hash_bytes(text.data(), text.size()));
 }
 
-BOOST_AUTO_TEST_CASE(leading_zeros_are_kept) {
-    BOOST_TEST(bantam::hash_text(0x0123) == "0000000000000123");
-}
+BOOST_AUTO_TEST_CASE(leading_zeros_are_kept) { BOOST_TEST(bantam::hash_text(0x0123) == "0000000000000123"); }
 
 }  // namespace

@@ -2,7 +2,7 @@
 #define BOOST_TEST_MODULE io_safetensors
 #include "bantam/io/safetensors.hpp"
 
-#include "bantam/core/random.hpp"
+#include "bantam/base/random.hpp"
 #include "io/temporary_folder.hpp"
 
 #include <boost/test/unit_test.hpp>
@@ -38,11 +38,11 @@ BOOST_AUTO_TEST_CASE(what_is_written_comes_back) {
     const std::vector<double> exact{0.1};
     const std::vector<std::int64_t> counts{-1, 1LL << 60};
     const std::vector<std::uint8_t> bytes{0, 127, 255};
-    bantam::write_safetensors(path,
-                              {TensorView{"bytes", {3}, bytes}, TensorView{"w", {2, 3}, weights},
-                               TensorView{"scalar", {}, exact}, TensorView{"n", {2}, counts},
-                               TensorView{"none", {0, 7}, std::vector<float>{}}},
-                              {{"format", "x/1"}, {"names", "[\"é\"]"}});
+    bantam::write_safetensors(
+        path,
+        {TensorView{"bytes", {3}, bytes}, TensorView{"w", {2, 3}, weights}, TensorView{"scalar", {}, exact},
+         TensorView{"n", {2}, counts}, TensorView{"none", {0, 7}, std::vector<float>{}}},
+        {{"format", "x/1"}, {"names", "[\"é\"]"}});
     SafetensorsFile file = SafetensorsFile::open(path);
     BOOST_TEST(file.tensors().size() == 5U);
     BOOST_TEST(file.tensor<float>("w") == weights);
@@ -62,8 +62,7 @@ BOOST_AUTO_TEST_CASE(a_known_file_has_exactly_these_bytes) {
     bantam::write_safetensors(path, {TensorView{"a", {1}, std::vector<float>{1.0F}}});
     const std::string header = R"({"a":{"data_offsets":[0,4],"dtype":"F32","shape":[1]}})";
     BOOST_TEST(contents_of(path) ==
-               file_text(header + std::string((8 - header.size() % 8) % 8, ' '),
-                         std::string("\0\0\x80\x3f", 4)));
+               file_text(header + std::string((8 - header.size() % 8) % 8, ' '), std::string("\0\0\x80\x3f", 4)));
 }
 
 BOOST_AUTO_TEST_CASE(a_wrong_name_type_or_count_is_an_error_that_says_so) {
@@ -76,10 +75,8 @@ BOOST_AUTO_TEST_CASE(a_wrong_name_type_or_count_is_an_error_that_says_so) {
     BOOST_TEST(message_of<bantam::Error>([&] { file.tensor<double>("w"); }) ==
                path.string() + ": tensor 'w' is F32, expected F64; convert the file first");
     std::vector<float> three(3);
-    BOOST_TEST(
-        message_of<bantam::Error>([&] { file.read("w", std::span{three}); }) ==
-        path.string() +
-            ": tensor 'w' has 2 elements, expected 3; is it from another network?");
+    BOOST_TEST(message_of<bantam::Error>([&] { file.read("w", std::span{three}); }) ==
+               path.string() + ": tensor 'w' has 2 elements, expected 3; is it from another network?");
     BOOST_TEST(message_of<bantam::Error>([&] { file.metadata("format"); }) ==
                path.string() + ": its metadata lacks 'format'; is it the right file?");
 }
@@ -87,12 +84,11 @@ BOOST_AUTO_TEST_CASE(a_wrong_name_type_or_count_is_an_error_that_says_so) {
 BOOST_AUTO_TEST_CASE(every_kind_of_unsound_file_is_refused_by_name) {
     const TemporaryFolder folder;
     const auto entry = [](const char* name, const char* shape, const char* offsets) {
-        return "\"" + std::string{name} + "\":{\"dtype\":\"F32\",\"shape\":" + shape +
-               ",\"data_offsets\":" + offsets + "}";
+        return "\"" + std::string{name} + "\":{\"dtype\":\"F32\",\"shape\":" + shape + ",\"data_offsets\":" + offsets +
+               "}";
     };
     const auto one = [&](const char* shape, const char* offsets, std::size_t data) {
-        return refusal(folder, file_text("{" + entry("a", shape, offsets) + "}",
-                                         std::string(data, '\0')));
+        return refusal(folder, file_text("{" + entry("a", shape, offsets) + "}", std::string(data, '\0')));
     };
     BOOST_TEST(contains(refusal(folder, ""), "it has 0 bytes, a header needs at least 8"));
     BOOST_TEST(contains(refusal(folder, std::string("\xff\xff\xff\xff\xff\xff\xff\xff{}", 10)),
@@ -113,16 +109,15 @@ BOOST_AUTO_TEST_CASE(every_kind_of_unsound_file_is_refused_by_name) {
     BOOST_TEST(contains(one("[1e999]", "[0,4]", 4), "a number that is out of range"));
     BOOST_TEST(contains(one("[1]", "[0]", 4), "has no pair of data_offsets"));
     BOOST_TEST(contains(one("7", "[0,4]", 4), "has no shape"));
-    BOOST_TEST(contains(
-        refusal(folder, file_text("{" + entry("a", "[2]", "[0,8]") + "," +
-                                      entry("b", "[2]", "[4,12]") + "}", std::string(12, '\0'))),
-        "tensor 'b' overlaps another tensor"));
-    BOOST_TEST(contains(
-        refusal(folder, file_text("{" + entry("a", "[1]", "[0,4]") + "," +
-                                      entry("a", "[1]", "[0,4]") + "}", std::string(4, '\0'))),
-        "its header names 'a' twice"));
-    BOOST_TEST(contains(refusal(folder, file_text(R"({"a":{"dtype":"F31","shape":[],"data_offsets":[0,4]}})",
-                                                  "1234")),
+    BOOST_TEST(
+        contains(refusal(folder, file_text("{" + entry("a", "[2]", "[0,8]") + "," + entry("b", "[2]", "[4,12]") + "}",
+                                           std::string(12, '\0'))),
+                 "tensor 'b' overlaps another tensor"));
+    BOOST_TEST(
+        contains(refusal(folder, file_text("{" + entry("a", "[1]", "[0,4]") + "," + entry("a", "[1]", "[0,4]") + "}",
+                                           std::string(4, '\0'))),
+                 "its header names 'a' twice"));
+    BOOST_TEST(contains(refusal(folder, file_text(R"({"a":{"dtype":"F31","shape":[],"data_offsets":[0,4]}})", "1234")),
                         "tensor 'a' has an unknown dtype"));
 }
 
@@ -130,14 +125,11 @@ BOOST_AUTO_TEST_CASE(writing_refuses_what_it_could_not_read) {
     const TemporaryFolder folder;
     const auto path = folder.path() / "a.safetensors";
     const std::vector<float> two{1, 2};
-    const auto message = [&](const std::vector<TensorView>& tensors,
-                             const bantam::Metadata& metadata = {}) {
-        return message_of<bantam::Error>(
-            [&] { bantam::write_safetensors(path, tensors, metadata); });
+    const auto message = [&](const std::vector<TensorView>& tensors, const bantam::Metadata& metadata = {}) {
+        return message_of<bantam::Error>([&] { bantam::write_safetensors(path, tensors, metadata); });
     };
     BOOST_TEST(contains(message({TensorView{"w", {3}, two}}), "has 2 elements, its shape needs 3"));
-    BOOST_TEST(contains(message({TensorView{"w", {2}, two}, TensorView{"w", {2}, two}}),
-                        "two tensors are named 'w'"));
+    BOOST_TEST(contains(message({TensorView{"w", {2}, two}, TensorView{"w", {2}, two}}), "two tensors are named 'w'"));
     BOOST_TEST(contains(message({TensorView{"w", {2}, two}}, {{"k", "\xff"}}), "not valid UTF-8"));
     BOOST_TEST(bantam_test::entry_count(folder.path()) == 0U);
 }
@@ -145,10 +137,10 @@ BOOST_AUTO_TEST_CASE(writing_refuses_what_it_could_not_read) {
 BOOST_AUTO_TEST_CASE(mutated_files_are_read_or_refused_but_never_crash) {
     const TemporaryFolder folder;
     const auto path = folder.path() / "a.safetensors";
-    bantam::write_safetensors(path,
-                              {TensorView{"w", {2, 3}, std::vector<float>(6, 1.0F)},
-                               TensorView{"b", {5}, std::vector<std::uint8_t>(5, 7)}},
-                              {{"format", "x/1"}});
+    bantam::write_safetensors(
+        path,
+        {TensorView{"w", {2, 3}, std::vector<float>(6, 1.0F)}, TensorView{"b", {5}, std::vector<std::uint8_t>(5, 7)}},
+        {{"format", "x/1"}});
     const std::string sound = contents_of(path);
     int refused = 0;
     for (std::uint64_t round = 0; round < 4000; ++round) {
@@ -161,8 +153,10 @@ BOOST_AUTO_TEST_CASE(mutated_files_are_read_or_refused_but_never_crash) {
         try {
             SafetensorsFile file = SafetensorsFile::open(folder.path() / "m.safetensors");
             for (const auto& entry : file.tensors())
-                if (entry.type == "F32") file.tensor<float>(entry.name);
-                else if (entry.type == "U8") file.tensor<std::uint8_t>(entry.name);
+                if (entry.type == "F32")
+                    file.tensor<float>(entry.name);
+                else if (entry.type == "U8")
+                    file.tensor<std::uint8_t>(entry.name);
         } catch (const bantam::Error& error) {
             ++refused;
             BOOST_REQUIRE(contains(error.what(), "m.safetensors: "));

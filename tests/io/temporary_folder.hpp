@@ -21,8 +21,7 @@ public:
         static std::atomic<unsigned> counter{0};
         do {
             path_ = std::filesystem::temp_directory_path() /
-                    ("bantam-test-" + std::to_string(std::random_device{}()) + "-" +
-                     std::to_string(counter++));
+                    ("bantam-test-" + std::to_string(std::random_device{}()) + "-" + std::to_string(counter++));
         } while (!std::filesystem::create_directories(path_));
     }
     TemporaryFolder(const TemporaryFolder&) = delete;
@@ -38,15 +37,12 @@ public:
     std::filesystem::path write(const std::string& relative, std::string_view contents) const {
         const std::filesystem::path file = path_ / relative;
         std::filesystem::create_directories(file.parent_path());
-        std::ofstream{file, std::ios::binary}.write(contents.data(),
-                                                    static_cast<std::streamsize>(contents.size()));
+        std::ofstream{file, std::ios::binary}.write(contents.data(), static_cast<std::streamsize>(contents.size()));
         return file;
     }
 
-    std::filesystem::path write(const std::string& relative,
-                                const std::vector<std::uint8_t>& bytes) const {
-        return write(relative, std::string_view{reinterpret_cast<const char*>(bytes.data()),
-                                                bytes.size()});
+    std::filesystem::path write(const std::string& relative, const std::vector<std::uint8_t>& bytes) const {
+        return write(relative, std::string_view{reinterpret_cast<const char*>(bytes.data()), bytes.size()});
     }
 
 private:
@@ -75,8 +71,6 @@ std::string message_of(Action&& action) {
     return "nothing was thrown";
 }
 
-inline bool contains(std::string_view text, std::string_view part) {
-    return text.find(part) != std::string_view::npos;
-}
+inline bool contains(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
 
 }  // namespace bantam_test

@@ -4,13 +4,13 @@
 #include <boost/test/unit_test.hpp>
 
 #include "bantam/bantam.hpp"
+#include "bantam/cpu/trainer.hpp"
 #include "bantam/data/folders.hpp"
 #include "bantam/data/loader.hpp"
 #include "bantam/data/picture_store.hpp"
 #include "bantam/io/checkpoint.hpp"
 #include "bantam/models/mobile.hpp"
 #include "bantam/train/fit.hpp"
-#include "bantam/train/trainer.hpp"
 
 #include <cstdlib>
 #include <filesystem>
@@ -45,9 +45,8 @@ boost::test_tools::assertion_result photos_are_there(boost::unit_test::test_unit
 
 }  // namespace
 
-BOOST_AUTO_TEST_CASE(the_kept_student_scores_what_was_promised,
-                     *boost::unit_test::precondition(student_is_there) *
-                         boost::unit_test::precondition(photos_are_there)) {
+BOOST_AUTO_TEST_CASE(the_kept_student_scores_what_was_promised, *boost::unit_test::precondition(student_is_there) *
+                                                                    boost::unit_test::precondition(photos_are_there)) {
     BOOST_TEST(fs::file_size(student) < 400U * 1024U);
     SafetensorsFile file = SafetensorsFile::open(student);
     BOOST_TEST(file.metadata("format") == checkpoint_format);

@@ -36,7 +36,7 @@ from torch import nn
 from torch.nn import functional
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.join(HERE, "..", "..", "tools"))
+sys.path.insert(0, os.path.join(HERE, "..", "..", "tools", "shared"))
 sys.path.insert(0, HERE)
 
 import safetensors_io  # noqa: E402

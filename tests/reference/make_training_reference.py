@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Writes training_reference.hpp: what PyTorch says about losses, optimisers, clipping and schedules.
+"""Writes training_reference.hpp: what PyTorch says about losses, optimizers, clipping and schedules.
 
 Everything is computed in double. Run it with Debian's python3-torch beside this file:
 
@@ -71,7 +71,7 @@ def losses(generator, emit):
     emit("mixed_gradient", rows(student.grad))
 
 
-def optimisers(generator, emit):
+def optimizers(generator, emit):
     count = DECAYED + PLAIN
     start = torch.randn(count, generator=generator).float().double()
     gradients = torch.randn(STEPS, count, generator=generator).float().double()
@@ -83,16 +83,16 @@ def optimisers(generator, emit):
     def trajectory(name, make):
         decayed = start[:DECAYED].clone().requires_grad_()
         plain = start[DECAYED:].clone().requires_grad_()
-        optimiser = make(decayed, plain)
+        optimizer = make(decayed, plain)
         average = start.clone()
         path, averages = [], []
         for step in range(STEPS):
             decayed.grad = gradients[step, :DECAYED].clone()
             plain.grad = gradients[step, DECAYED:].clone()
             torch.nn.utils.clip_grad_norm_([decayed, plain], CLIP_NORM)
-            for group in optimiser.param_groups:
+            for group in optimizer.param_groups:
                 group["lr"] = RATES[step]
-            optimiser.step()
+            optimizer.step()
             now = torch.cat([decayed, plain]).detach()
             decay = min(AVERAGING_DECAY, (1 + step) / (10 + step))
             average = decay * average + (1 - decay) * now
@@ -115,12 +115,12 @@ def optimisers(generator, emit):
 
 def schedule(emit):
     parameter = torch.zeros(1, requires_grad=True)
-    optimiser = torch.optim.SGD([parameter], lr=0.4)
-    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=20, eta_min=0.4 * 0.05)
+    optimizer = torch.optim.SGD([parameter], lr=0.4)
+    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=20, eta_min=0.4 * 0.05)
     values = []
     for _ in range(20):
-        values.append(optimiser.param_groups[0]["lr"])
-        optimiser.step()
+        values.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
         cosine.step()
     emit("cosine", values)
 
@@ -146,7 +146,7 @@ def main():
         text.append("}};")
 
     losses(generator, emit)
-    optimisers(generator, emit)
+    optimizers(generator, emit)
     schedule(emit)
     text += ["", "}  // namespace training_reference", ""]
     target = pathlib.Path(__file__).with_name("training_reference.hpp")

@@ -16,7 +16,7 @@ from unittest import mock
 
 SKIPPED = 77
 SOURCE = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
-sys.path.insert(0, os.path.join(SOURCE, "tools"))
+sys.path.insert(0, os.path.join(SOURCE, "tools", "shared"))
 
 try:
     import numpy as np
@@ -264,8 +264,8 @@ class Logits(ConvertTeacher):
         self.assertEqual(metadata["format"], "bantam-teacher-logits/1")
         self.assertEqual(metadata["view_seed"], "7")
         self.assertEqual(json.loads(metadata["preprocessing"])["input"], [32, 32])
-        self.assertRegex(output, r"labelled: 6 pictures, teacher accuracy 0\.\d{4} \(\d of 6\)")
-        self.assertRegex(output, r"unlabelled: 1 pictures, mean top probability 0\.\d{3}")
+        self.assertRegex(output, r"labeled: 6 pictures, teacher accuracy 0\.\d{4} \(\d of 6\)")
+        self.assertRegex(output, r"unlabeled: 1 pictures, mean top probability 0\.\d{3}")
         self.assertRegex(output, r"validation: 6 pictures, teacher accuracy 0\.\d{4}")
 
     def test_logits_are_the_teachers_for_the_view_that_is_stored(self):
@@ -371,7 +371,7 @@ class Logits(ConvertTeacher):
                     picture(1).save(os.path.join(data, split, name), format="PNG")
         classes, splits = homework_pictures.list_pictures(data)
         self.assertEqual(classes, ["0", "1", "2"])
-        self.assertEqual(splits["labelled"], [("training/0_0.png", 0), ("training/0_1.png", 0),
+        self.assertEqual(splits["labeled"], [("training/0_0.png", 0), ("training/0_1.png", 0),
                                               ("training/1_0.png", 1), ("training/2_9.png", 2)])
         picture(1).save(os.path.join(data, "training", "10_3.png"))
         with self.assertRaisesRegex(homework_pictures.PictureError, "class '3' has no pictures"):

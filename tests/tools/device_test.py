@@ -16,8 +16,8 @@ from distill_food11_test import EPOCHS, METRICS, Distill
 DISTILL_ON_DEVICE = programs.program("processor_cuda/distill_food11")
 PRECOMPUTE = programs.program("tools/precompute_logits")
 PRECOMPUTE_ON_DEVICE = programs.program("processor_cuda/precompute_logits")
-TRAIN_TEACHER = programs.program("tools/train_sample_teacher")
-DRAW = programs.program("tools/draw_sample_food11")
+TRAIN_TEACHER = programs.program("tools/sample_data/train_sample_teacher")
+DRAW = programs.program("tools/sample_data/draw_sample_food11")
 
 
 def metrics(output):

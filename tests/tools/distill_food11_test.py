@@ -19,7 +19,7 @@ import numpy as np
 import safetensors_io
 
 DISTILL = programs.program("examples/distill_food11")
-DRAW = programs.program("tools/draw_sample_food11")
+DRAW = programs.program("tools/sample_data/draw_sample_food11")
 SIZE = 32
 EPOCHS = 4
 TESTING = 5
@@ -105,7 +105,7 @@ class Results(Distill):
         text = read(self.reference, "summary.txt").decode()
         best = max(float(row["validation_accuracy"]) for row in csv.DictReader(lines(self.reference, "metrics.csv")))
         for line in ("parameters: 98155", "limit: 100000", f"epochs: {EPOCHS}",
-                     "training pictures: 22 labelled, 9 unlabelled", "teacher: drawn",
+                     "training pictures: 22 labeled, 9 unlabeled", "teacher: drawn",
                      f"validation accuracy: {best:.4f}"):
             self.assertIn(f"\n{line}\n", text)
         self.assertIn("Total", text)
@@ -123,7 +123,7 @@ class Results(Distill):
         done = self.run_program(DISTILL, "--data", self.data, "--output", self.path("out"), "--stored-size", SIZE,
                                 "--epochs", 1, "--threads", 1)
         self.assertIn(" agreement -  validation accuracy ", done.stderr)
-        self.assertIn("\ntraining pictures: 22 labelled, 0 unlabelled\nteacher: none\n",
+        self.assertIn("\ntraining pictures: 22 labeled, 0 unlabeled\nteacher: none\n",
                       read(self.path("out"), "summary.txt").decode())
         row = next(csv.DictReader(lines(self.path("out"), "metrics.csv")))
         self.assertEqual((row["training_teacher_agreement"], row["training_distillation_loss"]), ("", ""))
@@ -339,10 +339,10 @@ class BadPictures(Distill):
         write("hello", data, "training", "labeled", "03", "note.txt")
         write(read(self.data, "testing", "00", "00000.jpg")[:300], data, "training", "unlabeled", "00", "zz.jpg")
         done = self.run_program(*self.command(self.path("out"), data=data))
-        self.assertIn("warning: labelled: 2 of 24 pictures left out: ", done.stderr)
+        self.assertIn("warning: labeled: 2 of 24 pictures left out: ", done.stderr)
         self.assertIn("training/labeled/03/empty.jpg is empty", done.stderr)
         self.assertIn("training/labeled/03/note.txt is not a JPEG, PNG or BMP picture", done.stderr)
-        self.assertIn("warning: unlabelled: 1 of 10 pictures left out: ", done.stderr)
+        self.assertIn("warning: unlabeled: 1 of 10 pictures left out: ", done.stderr)
         self.assertIn("training/unlabeled/00/zz.jpg is truncated", done.stderr)
         self.assert_same_run(self.path("out"))
 

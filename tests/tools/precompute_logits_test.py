@@ -139,7 +139,7 @@ class Agreement(Teacher):
             self.assertNotIn("testing", metadata["paths"])
 
     def test_both_report_the_same_figures(self):
-        for split in ("labelled", "validation"):
+        for split in ("labeled", "validation"):
             accuracy = re.search(rf"^{split} accuracy: (\d\.\d{{4}})$", self.our_run.stdout, re.M).group(1)
             certainty = re.search(rf"^{split} mean top probability: (\d\.\d{{4}})$", self.our_run.stdout, re.M).group(1)
             theirs = re.search(rf"^{split}: .*teacher accuracy (\d\.\d{{4}}) .*mean top probability (\d\.\d{{3}})",
@@ -151,7 +151,7 @@ class Agreement(Teacher):
         for run in (self.our_run, self.their_run):
             self.assertIn("training/unlabeled/00/cut.png is truncated", run.stderr)
             self.assertIn("training/unlabeled/00/empty.png is empty", run.stderr)
-        self.assertIn("warning: unlabelled: 2 of 8 pictures left out: ", self.our_run.stderr)
+        self.assertIn("warning: unlabeled: 2 of 8 pictures left out: ", self.our_run.stderr)
 
     def test_the_number_of_threads_changes_no_byte(self):
         call(PRECOMPUTE, "--data", self.data, "--teacher", self.teacher, "--output", self.path("one.safetensors"),
@@ -193,7 +193,7 @@ class TestingFolder(Teacher):
             os.symlink(os.path.join(data, "testing", "00", "0.png"), os.path.join(data, place))
             self.assert_both_refuse(data, f"{os.path.join(data, place)}: leads into the testing folder, ")
 
-    def test_its_folder_is_refused_among_the_unlabelled(self):
+    def test_its_folder_is_refused_among_the_unlabeled(self):
         data = self.path("food")
         shutil.copytree(self.data, data)
         os.symlink(os.path.join(data, "testing"), os.path.join(data, "training", "unlabeled", "more"))
@@ -291,7 +291,7 @@ class RealPhotos(ProgramTest):
         if not os.path.isdir(photos):
             self.skipTest(f"{photos} is absent; set BANTAM_DATA to the folder that holds imagenette-hw13")
         photos = os.path.realpath(photos)
-        # All validation photos, but only one labelled photo a class, so that it takes seconds.
+        # All validation photos, but only one labeled photo a class, so that it takes seconds.
         data = self.path("data")
         for name in sorted(os.listdir(os.path.join(photos, "training", "labeled"))):
             folder = os.path.join(photos, "training", "labeled", name)

@@ -61,9 +61,8 @@ BOOST_AUTO_TEST_CASE(statistics_of_another_network_are_refused) {
     const std::vector<float> values(3, 1.0F);
     WeightAverage<float> average{0.9, values, values};
     BOOST_CHECK_EXCEPTION(
-        average.add_statistics(0.5, std::vector<float>(4)), bantam::Error,
-        [](const bantam::Error& error) {
-            return std::string(error.what()).find(
-                       "the statistics buffer has 4 elements, expected 3") != std::string::npos;
+        average.add_statistics(0.5, std::vector<float>(4)), bantam::Error, [](const bantam::Error& error) {
+            return std::string(error.what()).find("the statistics buffer has 4 elements, expected 3") !=
+                   std::string::npos;
         });
 }

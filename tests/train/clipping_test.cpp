@@ -2,9 +2,9 @@
 #define BOOST_TEST_MODULE clipping
 #include <boost/test/unit_test.hpp>
 
-#include "../reference/training_reference.hpp"
-#include "bantam/core/random.hpp"
+#include "bantam/base/random.hpp"
 #include "bantam/train/clipping.hpp"
+#include "reference/training_reference.hpp"
 
 #include <cmath>
 #include <cstddef>
@@ -18,9 +18,9 @@ BOOST_AUTO_TEST_CASE(the_norm_matches_pytorch) {
     const std::span<const double> gradients{reference::gradients};
     constexpr std::size_t count = reference::decayed + reference::plain;
     for (std::size_t step = 0; step < reference::steps; ++step) {
-        BOOST_TEST(bantam::gradient_norm<double>(gradients.subspan(step * count, count)) ==
-                       reference::gradient_norms[step],
-                   boost::test_tools::tolerance(1e-14));
+        BOOST_TEST(
+            bantam::gradient_norm<double>(gradients.subspan(step * count, count)) == reference::gradient_norms[step],
+            boost::test_tools::tolerance(1e-14));
     }
 }
 
@@ -63,15 +63,13 @@ BOOST_AUTO_TEST_CASE(large_single_precision_gradients_do_not_overflow) {
 
 BOOST_AUTO_TEST_CASE(a_gradient_that_is_not_finite_is_reported) {
     std::vector<float> gradient(100, 1.0F);
-    for (const float bad : {std::numeric_limits<float>::infinity(),
-                            std::numeric_limits<float>::quiet_NaN()}) {
+    for (const float bad : {std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()}) {
         gradient[99] = bad;
         const double norm = bantam::gradient_norm<float>(gradient);
         for (const double limit : {0.0, 1.0}) {
-            BOOST_CHECK_EXCEPTION(
-                bantam::clip_scale(norm, limit), bantam::Error, [](const bantam::Error& error) {
-                    return std::string(error.what()).find("gradient norm is not finite") == 0;
-                });
+            BOOST_CHECK_EXCEPTION(bantam::clip_scale(norm, limit), bantam::Error, [](const bantam::Error& error) {
+                return std::string(error.what()).find("gradient norm is not finite") == 0;
+            });
         }
     }
 }

@@ -2,9 +2,9 @@
 #define BOOST_TEST_MODULE losses
 #include <boost/test/unit_test.hpp>
 
-#include "../reference/training_reference.hpp"
-#include "bantam/core/random.hpp"
+#include "bantam/base/random.hpp"
 #include "bantam/train/losses.hpp"
+#include "reference/training_reference.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -21,9 +21,8 @@ using bantam::Targets;
 
 namespace {
 
-constexpr LossOptions reference_options{.temperature = reference::temperature,
-                                        .alpha = reference::alpha,
-                                        .label_smoothing = reference::smoothing};
+constexpr LossOptions reference_options{
+    .temperature = reference::temperature, .alpha = reference::alpha, .label_smoothing = reference::smoothing};
 
 template <class Scalar, class Table>
 std::vector<Scalar> as(const Table& table) {
@@ -44,8 +43,7 @@ void check_close(const Left& left, const Right& right, double tolerance) {
     BOOST_REQUIRE_EQUAL(left.size(), right.size());
     for (std::size_t index = 0; index < left.size(); ++index) {
         BOOST_TEST_CONTEXT("element " << index) {
-            BOOST_TEST(std::abs(static_cast<double>(left[index]) -
-                                static_cast<double>(right[index])) <= tolerance);
+            BOOST_TEST(std::abs(static_cast<double>(left[index]) - static_cast<double>(right[index])) <= tolerance);
         }
     }
 }
@@ -65,14 +63,11 @@ BOOST_AUTO_TEST_CASE(a_batch_with_labels_and_teacher_matches_pytorch) {
     const auto teacher = as<double>(reference::teacher_logits);
     const std::vector<std::uint8_t> taught(6, 1);
     std::vector<double> gradient(logits.size());
-    const LossSums sums = bantam::loss_and_gradient(
-        reference_options, reference::classes, logits,
-        Targets<double>{reference::all_labels, teacher, taught}, gradient);
+    const LossSums sums = bantam::loss_and_gradient(reference_options, reference::classes, logits,
+                                                    Targets<double>{reference::all_labels, teacher, taught}, gradient);
     BOOST_TEST(sums.loss / 6 == reference::full_loss[0], boost::test_tools::tolerance(1e-13));
-    BOOST_TEST(sums.cross_entropy / 6 == reference::full_loss[1],
-               boost::test_tools::tolerance(1e-13));
-    BOOST_TEST(sums.distillation / 6 == reference::full_loss[2],
-               boost::test_tools::tolerance(1e-13));
+    BOOST_TEST(sums.cross_entropy / 6 == reference::full_loss[1], boost::test_tools::tolerance(1e-13));
+    BOOST_TEST(sums.distillation / 6 == reference::full_loss[2], boost::test_tools::tolerance(1e-13));
     check_close(gradient, reference::full_gradient, 1e-14);
 }
 
@@ -80,16 +75,15 @@ BOOST_AUTO_TEST_CASE(a_batch_of_mixed_supervision_matches_pytorch) {
     const auto logits = as<double>(reference::logits);
     const auto teacher = as<double>(reference::teacher_logits);
     std::vector<double> gradient(logits.size());
-    const LossSums sums = bantam::loss_and_gradient(
-        reference_options, reference::classes, logits,
-        Targets<double>{reference::labels, teacher, reference::has_teacher}, gradient);
+    const LossSums sums =
+        bantam::loss_and_gradient(reference_options, reference::classes, logits,
+                                  Targets<double>{reference::labels, teacher, reference::has_teacher}, gradient);
     BOOST_TEST(sums.loss == reference::mixed_sums[0], boost::test_tools::tolerance(1e-13));
-    BOOST_TEST(sums.cross_entropy == reference::mixed_sums[1],
-               boost::test_tools::tolerance(1e-13));
+    BOOST_TEST(sums.cross_entropy == reference::mixed_sums[1], boost::test_tools::tolerance(1e-13));
     BOOST_TEST(sums.distillation == reference::mixed_sums[2], boost::test_tools::tolerance(1e-13));
     check_close(gradient, reference::mixed_gradient, 1e-14);
     BOOST_TEST(sums.count == 6);
-    BOOST_TEST(sums.labelled == 4);
+    BOOST_TEST(sums.labeled == 4);
     BOOST_TEST(sums.with_teacher == 4);
 }
 
@@ -97,9 +91,9 @@ BOOST_AUTO_TEST_CASE(single_precision_differs_from_double_by_rounding_alone) {
     const auto logits = as<float>(reference::logits);
     const auto teacher = as<float>(reference::teacher_logits);
     std::vector<float> gradient(logits.size());
-    const LossSums sums = bantam::loss_and_gradient(
-        reference_options, reference::classes, logits,
-        Targets<float>{reference::labels, teacher, reference::has_teacher}, gradient);
+    const LossSums sums =
+        bantam::loss_and_gradient(reference_options, reference::classes, logits,
+                                  Targets<float>{reference::labels, teacher, reference::has_teacher}, gradient);
     BOOST_TEST(sums.loss == reference::mixed_sums[0], boost::test_tools::tolerance(1e-13));
     check_close(gradient, reference::mixed_gradient, 1e-7);
 }
@@ -111,8 +105,7 @@ BOOST_AUTO_TEST_CASE(the_gradient_is_the_slope_of_the_mean_loss) {
     const auto teacher = random_logits(4 * classes, 4.0, 1);
     for (const double temperature : {0.5, 1.0, 6.0}) {
         for (const double smoothing : {0.0, 0.2}) {
-            const LossOptions options{
-                .temperature = temperature, .alpha = 0.35, .label_smoothing = smoothing};
+            const LossOptions options{.temperature = temperature, .alpha = 0.35, .label_smoothing = smoothing};
             const Targets<double> targets{labels, teacher, taught};
             auto logits = random_logits(4 * classes, 2.0, 2);
             std::vector<double> gradient(logits.size());
@@ -122,11 +115,9 @@ BOOST_AUTO_TEST_CASE(the_gradient_is_the_slope_of_the_mean_loss) {
                 constexpr double step = 1e-5;
                 const double kept = logits[index];
                 logits[index] = kept + step;
-                const double above =
-                    bantam::loss_and_gradient(options, classes, logits, targets, {}).loss;
+                const double above = bantam::loss_and_gradient(options, classes, logits, targets, {}).loss;
                 logits[index] = kept - step;
-                const double below =
-                    bantam::loss_and_gradient(options, classes, logits, targets, {}).loss;
+                const double below = bantam::loss_and_gradient(options, classes, logits, targets, {}).loss;
                 logits[index] = kept;
                 slope[index] = (above - below) / (2 * step) / 4;
             }
@@ -143,8 +134,8 @@ BOOST_AUTO_TEST_CASE(a_student_equal_to_its_teacher_has_nothing_to_learn_from_it
     const std::vector<std::int32_t> labels(3, -1);
     const std::vector<std::uint8_t> taught(3, 1);
     std::vector<double> gradient(student.size(), 1.0);
-    const LossSums sums = bantam::loss_and_gradient(
-        {.temperature = 4.0}, 11, student, Targets<double>{labels, teacher, taught}, gradient);
+    const LossSums sums = bantam::loss_and_gradient({.temperature = 4.0}, 11, student,
+                                                    Targets<double>{labels, teacher, taught}, gradient);
     BOOST_TEST(std::abs(sums.distillation) < 1e-13);
     BOOST_TEST(sums.agree == 3);
     check_close(gradient, std::vector<double>(gradient.size()), 1e-15);
@@ -156,8 +147,8 @@ BOOST_AUTO_TEST_CASE(the_divergence_is_taken_from_teacher_to_student) {
     const std::vector<double> student{0.0, 0.0};
     const std::vector<std::int32_t> labels{-1};
     const std::vector<std::uint8_t> taught{1};
-    const LossSums sums = bantam::loss_and_gradient(
-        {.temperature = 1.0}, 2, student, Targets<double>{labels, teacher, taught}, {});
+    const LossSums sums =
+        bantam::loss_and_gradient({.temperature = 1.0}, 2, student, Targets<double>{labels, teacher, taught}, {});
     const double forward = 0.9 * std::log(0.9 / 0.5) + 0.1 * std::log(0.1 / 0.5);
     const double backward = 0.5 * std::log(0.5 / 0.9) + 0.5 * std::log(0.5 / 0.1);
     BOOST_TEST(std::abs(forward - backward) > 0.1);
@@ -182,10 +173,9 @@ BOOST_AUTO_TEST_CASE(the_mean_does_not_depend_on_how_often_a_batch_is_repeated) 
     labels.insert(labels.end(), reference::labels.begin(), reference::labels.end());
     std::vector<std::uint8_t> taught(reference::has_teacher.begin(), reference::has_teacher.end());
     taught.insert(taught.end(), reference::has_teacher.begin(), reference::has_teacher.end());
-    const LossSums sums = bantam::loss_and_gradient(
-        reference_options, 5, twice, Targets<double>{labels, teacher_twice, taught}, {});
-    BOOST_TEST(sums.loss / 12 == reference::mixed_sums[0] / 6,
-               boost::test_tools::tolerance(1e-13));
+    const LossSums sums =
+        bantam::loss_and_gradient(reference_options, 5, twice, Targets<double>{labels, teacher_twice, taught}, {});
+    BOOST_TEST(sums.loss / 12 == reference::mixed_sums[0] / 6, boost::test_tools::tolerance(1e-13));
 }
 
 BOOST_AUTO_TEST_CASE(a_batch_in_chunks_gives_the_bits_of_the_whole_batch) {
@@ -196,15 +186,13 @@ BOOST_AUTO_TEST_CASE(a_batch_in_chunks_gives_the_bits_of_the_whole_batch) {
     const std::span<const std::int32_t> labels{reference::labels};
     const std::span<const std::uint8_t> taught{reference::has_teacher};
     std::vector<float> whole(logits.size());
-    bantam::loss_and_gradient(reference_options, 5, all, Targets<float>{labels, all_teacher, taught},
-                              whole);
+    bantam::loss_and_gradient(reference_options, 5, all, Targets<float>{labels, all_teacher, taught}, whole);
     std::vector<float> chunked(logits.size());
     LossSums sums;
     for (std::size_t first = 0; first < 6; first += 2) {
         sums += bantam::loss_and_gradient(
             reference_options, 5, all.subspan(first * 5, 10),
-            Targets<float>{labels.subspan(first, 2), all_teacher.subspan(first * 5, 10),
-                           taught.subspan(first, 2)},
+            Targets<float>{labels.subspan(first, 2), all_teacher.subspan(first * 5, 10), taught.subspan(first, 2)},
             std::span<float>{chunked}.subspan(first * 5, 10), 6);
     }
     BOOST_TEST(whole == chunked, boost::test_tools::per_element());
@@ -230,15 +218,13 @@ BOOST_AUTO_TEST_CASE(enormous_logits_neither_overflow_nor_vanish) {
     const std::vector<std::int32_t> labels{0, 0};
     const std::vector<std::uint8_t> taught{1, 1};
     std::vector<float> gradient(6);
-    const LossSums sums = bantam::loss_and_gradient(
-        {.temperature = 1.0, .alpha = 0.5, .label_smoothing = 0.1}, 3, logits,
-        Targets<float>{labels, teacher, taught}, gradient);
+    const LossSums sums = bantam::loss_and_gradient({.temperature = 1.0, .alpha = 0.5, .label_smoothing = 0.1}, 3,
+                                                    logits, Targets<float>{labels, teacher, taught}, gradient);
     BOOST_TEST(std::isfinite(sums.loss));
-    BOOST_TEST(std::all_of(gradient.begin(), gradient.end(),
-                           [](float value) { return std::isfinite(value); }));
+    BOOST_TEST(std::all_of(gradient.begin(), gradient.end(), [](float value) { return std::isfinite(value); }));
     // The second sample alone: -log softmax is 2000 for the label.
-    const LossSums second = bantam::loss_and_gradient(
-        {}, 3, std::span<const float>{logits}.subspan(3), Targets<float>{{labels.data(), 1}}, {});
+    const LossSums second = bantam::loss_and_gradient({}, 3, std::span<const float>{logits}.subspan(3),
+                                                      Targets<float>{{labels.data(), 1}}, {});
     BOOST_TEST(second.cross_entropy == 2000.0);
 }
 
@@ -247,9 +233,8 @@ BOOST_AUTO_TEST_CASE(correct_and_agreeing_samples_are_counted_separately) {
     const std::vector<float> teacher{2, 1, 0, /**/ 9, 1, 2, /**/ 1, 3, 0, /**/ 0, 0, 0};
     const std::vector<std::int32_t> labels{0, 2, -1, 1};
     const std::vector<std::uint8_t> taught{1, 1, 1, 0};
-    const LossSums sums =
-        bantam::loss_and_gradient({}, 3, logits, Targets<float>{labels, teacher, taught}, {});
-    BOOST_TEST(sums.labelled == 3);
+    const LossSums sums = bantam::loss_and_gradient({}, 3, logits, Targets<float>{labels, teacher, taught}, {});
+    BOOST_TEST(sums.labeled == 3);
     BOOST_TEST(sums.correct == 2);  // of equal logits the first counts: the last sample is wrong
     BOOST_TEST(sums.with_teacher == 3);
     BOOST_TEST(sums.agree == 2);
@@ -260,9 +245,7 @@ BOOST_AUTO_TEST_CASE(a_logit_that_is_not_finite_is_reported_with_sample_and_clas
     const std::vector<float> teacher(6, 0.5F);
     const std::vector<std::int32_t> labels{0, 1};
     const std::vector<std::uint8_t> taught{1, 1};
-    const auto run = [&] {
-        bantam::loss_and_gradient({}, 3, logits, Targets<float>{labels, teacher, taught}, {});
-    };
+    const auto run = [&] { bantam::loss_and_gradient({}, 3, logits, Targets<float>{labels, teacher, taught}, {}); };
     BOOST_CHECK_NO_THROW(run());
     logits[4] = std::numeric_limits<float>::quiet_NaN();
     check_error(run, "loss is not finite: a logit of sample 1 of the batch, class 1, is NaN; lower");
@@ -276,14 +259,11 @@ BOOST_AUTO_TEST_CASE(a_teacher_logit_that_is_not_finite_is_blamed_on_the_teacher
     teacher[2] = std::numeric_limits<float>::infinity();
     const std::vector<std::int32_t> labels{0, 1};
     const std::vector<std::uint8_t> taught{1, 1};
-    check_error(
-        [&] {
-            bantam::loss_and_gradient({}, 3, logits, Targets<float>{labels, teacher, taught}, {});
-        },
-        "teacher logit of sample 0 of the batch, class 2, is inf; write the teacher logits anew");
+    check_error([&] { bantam::loss_and_gradient({}, 3, logits, Targets<float>{labels, teacher, taught}, {}); },
+                "teacher logit of sample 0 of the batch, class 2, is inf; write the teacher logits anew");
 }
 
-BOOST_AUTO_TEST_CASE(targets_that_cannot_be_learnt_are_refused) {
+BOOST_AUTO_TEST_CASE(targets_that_cannot_be_learned_are_refused) {
     const std::vector<float> logits(6, 0.5F);
     const auto run = [&](std::vector<std::int32_t> labels) {
         bantam::loss_and_gradient({}, 3, logits, Targets<float>{labels}, {});

@@ -10,12 +10,12 @@ BOOST_AUTO_TEST_CASE(each_figure_is_a_mean_over_the_samples_it_was_measured_on) 
              .cross_entropy = 4.0,
              .distillation = 3.0,
              .count = 8,
-             .labelled = 4,
+             .labeled = 4,
              .correct = 3,
              .with_teacher = 5,
              .agree = 4};
     sums += {.loss = 4.0, .distillation = 3.0, .count = 2, .with_teacher = 1, .agree = 1};
-    const bantam::Metrics metrics = bantam::summarise(sums);
+    const bantam::Metrics metrics = bantam::summarize(sums);
     BOOST_TEST(metrics.count == 10);
     BOOST_TEST(metrics.loss.value() == 1.0);
     BOOST_TEST(metrics.accuracy.value() == 0.75);
@@ -25,14 +25,14 @@ BOOST_AUTO_TEST_CASE(each_figure_is_a_mean_over_the_samples_it_was_measured_on) 
 }
 
 BOOST_AUTO_TEST_CASE(what_was_not_measured_is_absent_rather_than_zero) {
-    const bantam::Metrics labels_alone = bantam::summarise(
-        {.loss = 1.0, .cross_entropy = 1.0, .count = 2, .labelled = 2, .correct = 0});
+    const bantam::Metrics labels_alone =
+        bantam::summarize({.loss = 1.0, .cross_entropy = 1.0, .count = 2, .labeled = 2, .correct = 0});
     BOOST_TEST(labels_alone.accuracy.value() == 0.0);
     BOOST_TEST(!labels_alone.teacher_agreement.has_value());
     BOOST_TEST(!labels_alone.distillation.has_value());
     const bantam::Metrics teacher_alone =
-        bantam::summarise({.loss = 1.0, .distillation = 1.0, .count = 1, .with_teacher = 1});
+        bantam::summarize({.loss = 1.0, .distillation = 1.0, .count = 1, .with_teacher = 1});
     BOOST_TEST(!teacher_alone.accuracy.has_value());
     BOOST_TEST(!teacher_alone.cross_entropy.has_value());
-    BOOST_TEST(!bantam::summarise({}).loss.has_value());
+    BOOST_TEST(!bantam::summarize({}).loss.has_value());
 }

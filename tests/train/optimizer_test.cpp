@@ -2,11 +2,11 @@
 #define BOOST_TEST_MODULE optimizer
 #include <boost/test/unit_test.hpp>
 
-#include "../reference/training_reference.hpp"
-#include "bantam/core/random.hpp"
+#include "bantam/base/random.hpp"
 #include "bantam/train/averaging.hpp"
 #include "bantam/train/clipping.hpp"
 #include "bantam/train/optimizer.hpp"
+#include "reference/training_reference.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -23,9 +23,8 @@ namespace {
 
 constexpr std::size_t count = reference::decayed + reference::plain;
 
-const std::vector<ParameterRange> ranges{{0, 3, true},
-                                         {3, reference::decayed, true},
-                                         {reference::decayed, count, false}};
+const std::vector<ParameterRange> ranges{
+    {0, 3, true}, {3, reference::decayed, true}, {reference::decayed, count, false}};
 
 template <class Scalar, class Table>
 std::vector<Scalar> as(const Table& table) {
@@ -49,8 +48,7 @@ void check_trajectory(Rule optimizer, const Path& path, const Path& averages, do
                        gradient, parameters, average.parameters());
         for (std::size_t index = 0; index < count; ++index) {
             BOOST_TEST_CONTEXT("step " << step << ", parameter " << index) {
-                BOOST_TEST(std::abs(static_cast<double>(parameters[index]) -
-                                    path[step * count + index]) <= tolerance);
+                BOOST_TEST(std::abs(static_cast<double>(parameters[index]) - path[step * count + index]) <= tolerance);
                 BOOST_TEST(std::abs(static_cast<double>(average.parameters()[index]) -
                                     averages[step * count + index]) <= tolerance);
             }
@@ -63,18 +61,13 @@ void check_trajectory(Rule optimizer, const Path& path, const Path& averages, do
 template <class Scalar>
 void check_all_rules(double tolerance) {
     check_trajectory<Scalar>(
-        bantam::Sgd<Scalar>{{.momentum = 0.9, .weight_decay = 0.03, .nesterov = true},
-                            ranges,
-                            count},
+        bantam::Sgd<Scalar>{{.momentum = 0.9, .weight_decay = 0.03, .nesterov = true}, ranges, count},
         reference::nesterov_path, reference::nesterov_averages, tolerance);
     check_trajectory<Scalar>(
-        bantam::Sgd<Scalar>{{.momentum = 0.8, .weight_decay = 0.03, .nesterov = false},
-                            ranges,
-                            count},
+        bantam::Sgd<Scalar>{{.momentum = 0.8, .weight_decay = 0.03, .nesterov = false}, ranges, count},
         reference::momentum_path, reference::momentum_averages, tolerance);
     check_trajectory<Scalar>(
-        bantam::AdamW<Scalar>{
-            {.beta1 = 0.85, .beta2 = 0.97, .epsilon = 1e-6, .weight_decay = 0.2}, ranges, count},
+        bantam::AdamW<Scalar>{{.beta1 = 0.85, .beta2 = 0.97, .epsilon = 1e-6, .weight_decay = 0.2}, ranges, count},
         reference::adamw_path, reference::adamw_averages, tolerance);
 }
 
@@ -95,28 +88,24 @@ void check_error(const Call& call, const std::string& part) {
 
 }  // namespace
 
-BOOST_AUTO_TEST_CASE(clipped_steps_and_averages_match_pytorch_in_double) {
-    check_all_rules<double>(1e-13);
-}
+BOOST_AUTO_TEST_CASE(clipped_steps_and_averages_match_pytorch_in_double) { check_all_rules<double>(1e-13); }
 
-BOOST_AUTO_TEST_CASE(clipped_steps_and_averages_match_pytorch_in_single_precision) {
-    check_all_rules<float>(5e-6);
-}
+BOOST_AUTO_TEST_CASE(clipped_steps_and_averages_match_pytorch_in_single_precision) { check_all_rules<float>(5e-6); }
 
 BOOST_AUTO_TEST_CASE(training_options_choose_the_rule_and_its_numbers) {
     bantam::TrainingOptions options;
     options.optimizer = OptimizerKind::sgd;
     options.momentum = 0.9;
     options.weight_decay = 0.03;
-    check_trajectory<double>(bantam::Optimizer<double>{options, ranges, count},
-                             reference::nesterov_path, reference::nesterov_averages, 1e-13);
+    check_trajectory<double>(bantam::Optimizer<double>{options, ranges, count}, reference::nesterov_path,
+                             reference::nesterov_averages, 1e-13);
     options.optimizer = OptimizerKind::adamw;
     options.beta1 = 0.85;
     options.beta2 = 0.97;
     options.epsilon = 1e-6;
     options.weight_decay = 0.2;
-    check_trajectory<double>(bantam::Optimizer<double>{options, ranges, count},
-                             reference::adamw_path, reference::adamw_averages, 1e-13);
+    check_trajectory<double>(bantam::Optimizer<double>{options, ranges, count}, reference::adamw_path,
+                             reference::adamw_averages, 1e-13);
 }
 
 BOOST_AUTO_TEST_CASE(only_decayed_ranges_shrink_when_there_is_no_gradient) {
@@ -152,8 +141,7 @@ BOOST_AUTO_TEST_CASE(an_optimizer_restored_from_its_state_goes_on_bit_for_bit) {
         BOOST_REQUIRE_EQUAL(from.size(), kind == OptimizerKind::sgd ? 1 : 2);
         for (std::size_t index = 0; index < from.size(); ++index) {
             BOOST_TEST(from[index].name == to[index].name);
-            std::copy(from[index].values.begin(), from[index].values.end(),
-                      to[index].values.begin());
+            std::copy(from[index].values.begin(), from[index].values.end(), to[index].values.begin());
         }
         auto copy = parameters;
         const auto next = random_values(size, 4);
@@ -168,8 +156,7 @@ BOOST_AUTO_TEST_CASE(an_optimizer_restored_from_its_state_goes_on_bit_for_bit) {
 BOOST_AUTO_TEST_CASE(neither_threads_nor_the_cutting_into_tensors_change_a_bit) {
     constexpr std::size_t size = 100'003;
     const std::vector<ParameterRange> one{{0, size, true}};
-    const std::vector<ParameterRange> many{{0, 5, true}, {5, 5, false}, {5, 77, true},
-                                           {77, size, true}};
+    const std::vector<ParameterRange> many{{0, 5, true}, {5, 5, false}, {5, 77, true}, {77, size, true}};
     for (const OptimizerKind kind : {OptimizerKind::sgd, OptimizerKind::adamw}) {
         bantam::TrainingOptions options;
         options.optimizer = kind;
@@ -181,10 +168,8 @@ BOOST_AUTO_TEST_CASE(neither_threads_nor_the_cutting_into_tensors_change_a_bit) 
         auto right_average = left;
         for (std::uint64_t step = 1; step <= 2; ++step) {
             const auto gradient = random_values(size, step);
-            first.step({.learning_rate = 0.1, .averaging_decay = 0.9, .threads = 1}, gradient, left,
-                       left_average);
-            second.step({.learning_rate = 0.1, .averaging_decay = 0.9, .threads = 3}, gradient,
-                        right, right_average);
+            first.step({.learning_rate = 0.1, .averaging_decay = 0.9, .threads = 1}, gradient, left, left_average);
+            second.step({.learning_rate = 0.1, .averaging_decay = 0.9, .threads = 3}, gradient, right, right_average);
         }
         BOOST_TEST((left == right));
         BOOST_TEST((left_average == right_average));
@@ -192,20 +177,15 @@ BOOST_AUTO_TEST_CASE(neither_threads_nor_the_cutting_into_tensors_change_a_bit) 
 }
 
 BOOST_AUTO_TEST_CASE(ranges_with_gaps_or_overlaps_are_refused) {
-    const auto make = [](std::vector<ParameterRange> wrong) {
-        bantam::Sgd<float>{{}, wrong, 10};
-    };
+    const auto make = [](std::vector<ParameterRange> wrong) { bantam::Sgd<float>{{}, wrong, 10}; };
     BOOST_CHECK_NO_THROW(make({{0, 4, true}, {4, 10, false}}));
-    check_error([&] { make({{0, 4, true}, {5, 10, false}}); },
-                "parameter range 5..10 does not follow 4");
-    check_error([&] { make({{0, 4, true}, {3, 10, false}}); },
-                "parameter range 3..10 does not follow 4");
+    check_error([&] { make({{0, 4, true}, {5, 10, false}}); }, "parameter range 5..10 does not follow 4");
+    check_error([&] { make({{0, 4, true}, {3, 10, false}}); }, "parameter range 3..10 does not follow 4");
     check_error([&] { make({{0, 4, true}}); }, "parameter ranges end at 4, expected 10");
 }
 
-BOOST_AUTO_TEST_CASE(neighbouring_ranges_of_one_kind_are_joined) {
-    const std::vector<ParameterRange> given{
-        {0, 4, true}, {4, 6, true}, {6, 6, false}, {6, 9, true}, {9, 10, false}};
+BOOST_AUTO_TEST_CASE(neighboring_ranges_of_one_kind_are_joined) {
+    const std::vector<ParameterRange> given{{0, 4, true}, {4, 6, true}, {6, 6, false}, {6, 9, true}, {9, 10, false}};
     const std::vector<ParameterRange> expected{{0, 9, true}, {9, 10, false}};
     BOOST_TEST((bantam::joined_ranges(given, 10) == expected));
 }
@@ -216,8 +196,7 @@ BOOST_AUTO_TEST_CASE(buffers_of_another_network_are_refused) {
     std::vector<float> wrong(count + 1);
     check_error([&] { optimizer.step({.learning_rate = 1.0}, wrong, right); },
                 "the gradient buffer has 13 elements, expected 12");
-    check_error([&] { optimizer.step({.learning_rate = 1.0}, right, wrong); },
-                "the parameter buffer has 13 elements");
+    check_error([&] { optimizer.step({.learning_rate = 1.0}, right, wrong); }, "the parameter buffer has 13 elements");
     check_error([&] { optimizer.step({.learning_rate = 1.0}, right, right, wrong); },
                 "the average buffer has 13 elements");
 }

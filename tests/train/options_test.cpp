@@ -26,32 +26,23 @@ std::string complaint(const std::function<void(TrainingOptions&)>& change) {
 
 }  // namespace
 
-BOOST_AUTO_TEST_CASE(the_defaults_are_accepted) {
-    BOOST_CHECK_NO_THROW(bantam::check(TrainingOptions{}));
-}
+BOOST_AUTO_TEST_CASE(the_defaults_are_accepted) { BOOST_CHECK_NO_THROW(bantam::check(TrainingOptions{})); }
 
 BOOST_AUTO_TEST_CASE(each_option_out_of_range_is_named_with_its_value_and_range) {
     BOOST_TEST(complaint([](auto& o) { o.epochs = 0; }) == "epochs is 0; it must be in 1..1000000");
-    BOOST_TEST(complaint([](auto& o) { o.batch_size = -4; }) ==
-               "batch_size is -4; it must be in 1..65536");
+    BOOST_TEST(complaint([](auto& o) { o.batch_size = -4; }) == "batch_size is -4; it must be in 1..65536");
     BOOST_TEST(complaint([](auto& o) { o.learning_rate = 0.0; }) ==
                "learning_rate is 0; it must be above 0 and at most 100");
-    BOOST_TEST(complaint([](auto& o) { o.momentum = 1.0; }) ==
-               "momentum is 1; it must be at least 0 and below 1");
-    BOOST_TEST(complaint([](auto& o) { o.weight_decay = -0.5; }) ==
-               "weight_decay is -0.5; it must be in 0..10");
-    BOOST_TEST(complaint([](auto& o) { o.beta1 = 1.0; }) ==
-               "beta1 is 1; it must be at least 0 and below 1");
-    BOOST_TEST(complaint([](auto& o) { o.beta2 = -0.1; }) ==
-               "beta2 is -0.1; it must be at least 0 and below 1");
-    BOOST_TEST(complaint([](auto& o) { o.epsilon = 0.0; }) ==
-               "epsilon is 0; it must be above 0 and at most 1");
+    BOOST_TEST(complaint([](auto& o) { o.momentum = 1.0; }) == "momentum is 1; it must be at least 0 and below 1");
+    BOOST_TEST(complaint([](auto& o) { o.weight_decay = -0.5; }) == "weight_decay is -0.5; it must be in 0..10");
+    BOOST_TEST(complaint([](auto& o) { o.beta1 = 1.0; }) == "beta1 is 1; it must be at least 0 and below 1");
+    BOOST_TEST(complaint([](auto& o) { o.beta2 = -0.1; }) == "beta2 is -0.1; it must be at least 0 and below 1");
+    BOOST_TEST(complaint([](auto& o) { o.epsilon = 0.0; }) == "epsilon is 0; it must be above 0 and at most 1");
     BOOST_TEST(complaint([](auto& o) { o.warmup_epochs = 101.0; }) ==
                "warmup_epochs is 101; it must be at least 0 and at most epochs");
     BOOST_TEST(complaint([](auto& o) { o.final_learning_rate_fraction = 1.5; }) ==
                "final_learning_rate_fraction is 1.5; it must be in 0..1");
-    BOOST_TEST(complaint([](auto& o) { o.temperature = 0.0; }) ==
-               "temperature is 0; it must be in 0.01..1000");
+    BOOST_TEST(complaint([](auto& o) { o.temperature = 0.0; }) == "temperature is 0; it must be in 0.01..1000");
     BOOST_TEST(complaint([](auto& o) { o.alpha = 1.01; }) == "alpha is 1.01; it must be in 0..1");
     BOOST_TEST(complaint([](auto& o) { o.label_smoothing = 1.0; }) ==
                "label_smoothing is 1; it must be at least 0 and below 1");
@@ -86,12 +77,10 @@ BOOST_AUTO_TEST_CASE(not_a_number_is_never_in_range) {
         &TrainingOptions::label_smoothing, &TrainingOptions::clip_norm,
         &TrainingOptions::averaging_decay};
     for (const auto number : numbers) {
-        BOOST_TEST(complaint([=](auto& o) {
-                       o.*number = std::numeric_limits<double>::quiet_NaN();
-                   }).find("nan") != std::string::npos);
-        BOOST_TEST(complaint([=](auto& o) {
-                       o.*number = std::numeric_limits<double>::infinity();
-                   }).find("inf") != std::string::npos);
+        BOOST_TEST(complaint([=](auto& o) { o.*number = std::numeric_limits<double>::quiet_NaN(); }).find("nan") !=
+                   std::string::npos);
+        BOOST_TEST(complaint([=](auto& o) { o.*number = std::numeric_limits<double>::infinity(); }).find("inf") !=
+                   std::string::npos);
     }
 }
 
@@ -99,11 +88,9 @@ BOOST_AUTO_TEST_CASE(optimizers_are_chosen_by_name) {
     for (const auto kind : {bantam::OptimizerKind::sgd, bantam::OptimizerKind::adamw}) {
         BOOST_TEST((bantam::optimizer_kind(bantam::name(kind)) == kind));
     }
-    BOOST_CHECK_EXCEPTION(bantam::optimizer_kind("adam"), bantam::Error,
-                          [](const bantam::Error& error) {
-                              return std::string(error.what()) ==
-                                     "optimizer is \"adam\"; it must be sgd or adamw";
-                          });
+    BOOST_CHECK_EXCEPTION(bantam::optimizer_kind("adam"), bantam::Error, [](const bantam::Error& error) {
+        return std::string(error.what()) == "optimizer is \"adam\"; it must be sgd or adamw";
+    });
 }
 
 BOOST_AUTO_TEST_CASE(the_schedule_follows_from_epochs_and_their_steps) {

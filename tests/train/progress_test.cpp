@@ -64,8 +64,7 @@ BOOST_AUTO_TEST_CASE(the_line_gives_place_rate_remaining_time_and_figures) {
     Progress progress{{.epochs = 4, .batches_per_epoch = 10}, screen.file, false, screen.clock()};
     screen.now += 2.0;
     progress.update(0, 0, 64, 2.5, std::nullopt);
-    BOOST_TEST(screen.text() ==
-               "epoch 1/4  batch 1/10  loss 2.5000  32 images/s  ETA 1:18\n");
+    BOOST_TEST(screen.text() == "epoch 1/4  batch 1/10  loss 2.5000  32 images/s  ETA 1:18\n");
     screen.now += 18.0;
     progress.update(0, 9, 576, 1.25, 0.375);
     BOOST_TEST(screen.text().find("epoch 1/4  batch 10/10  loss 1.2500  accuracy 37.5 %  "
@@ -75,8 +74,7 @@ BOOST_AUTO_TEST_CASE(the_line_gives_place_rate_remaining_time_and_figures) {
 BOOST_AUTO_TEST_CASE(a_log_gets_a_line_every_ten_seconds_and_no_control_characters) {
     Screen screen;
     {
-        Progress progress{
-            {.epochs = 1, .batches_per_epoch = 1000}, screen.file, false, screen.clock()};
+        Progress progress{{.epochs = 1, .batches_per_epoch = 1000}, screen.file, false, screen.clock()};
         for (std::int64_t batch = 0; batch < 1000; ++batch) {
             screen.now += 0.05;
             progress.update(0, batch, 1, 1.0, 0.5);
@@ -92,8 +90,7 @@ BOOST_AUTO_TEST_CASE(a_log_gets_a_line_every_ten_seconds_and_no_control_characte
 BOOST_AUTO_TEST_CASE(a_terminal_line_is_rewritten_in_place_and_wiped_at_the_end) {
     Screen screen;
     {
-        Progress progress{{.epochs = 1, .batches_per_epoch = 100}, screen.file, true,
-                          screen.clock()};
+        Progress progress{{.epochs = 1, .batches_per_epoch = 100}, screen.file, true, screen.clock()};
         for (std::int64_t batch = 0; batch < 100; ++batch) {
             screen.now += 0.01;
             progress.update(0, batch, 1, 1.0, 0.5);
@@ -109,8 +106,7 @@ BOOST_AUTO_TEST_CASE(a_terminal_line_is_rewritten_in_place_and_wiped_at_the_end)
 
 BOOST_AUTO_TEST_CASE(a_terminal_line_never_wraps) {
     Screen screen;
-    Progress progress{{.epochs = 1'000'000, .batches_per_epoch = 1'000'000'000}, screen.file, true,
-                      screen.clock()};
+    Progress progress{{.epochs = 1'000'000, .batches_per_epoch = 1'000'000'000}, screen.file, true, screen.clock()};
     screen.now += 1.0;
     progress.update(999'998, 999'999'998, 64, 123456.0, 0.5);
     // Carriage return, 79 columns, and the sequence that wipes the rest of the line.
@@ -129,14 +125,11 @@ BOOST_AUTO_TEST_CASE(a_summary_replaces_the_running_line) {
 
 BOOST_AUTO_TEST_CASE(a_resumed_run_judges_the_remaining_time_by_its_own_speed) {
     Screen screen;
-    Progress progress{{.epochs = 10, .batches_per_epoch = 10, .finished_epochs = 8},
-                      screen.file,
-                      false,
-                      screen.clock()};
+    Progress progress{
+        {.epochs = 10, .batches_per_epoch = 10, .finished_epochs = 8}, screen.file, false, screen.clock()};
     screen.now += 10.0;
     progress.update(8, 9, 640, 1.0, 0.5);
-    BOOST_TEST(screen.text() ==
-               "epoch 9/10  batch 10/10  loss 1.0000  accuracy 50.0 %  64 images/s  ETA 0:10\n");
+    BOOST_TEST(screen.text() == "epoch 9/10  batch 10/10  loss 1.0000  accuracy 50.0 %  64 images/s  ETA 0:10\n");
 }
 
 BOOST_AUTO_TEST_CASE(validation_time_counts_for_the_remaining_time_but_not_for_the_rate) {
@@ -149,8 +142,7 @@ BOOST_AUTO_TEST_CASE(validation_time_counts_for_the_remaining_time_but_not_for_t
     progress.resume();
     screen.now += 10.0;
     progress.update(0, 1, 100, 1.0, std::nullopt);
-    BOOST_TEST(screen.text().find("batch 2/2  loss 1.0000  10 images/s  ETA 0:30") !=
-               std::string::npos);
+    BOOST_TEST(screen.text().find("batch 2/2  loss 1.0000  10 images/s  ETA 0:30") != std::string::npos);
 }
 
 BOOST_AUTO_TEST_CASE(a_file_is_not_a_terminal) {

@@ -159,8 +159,8 @@ BOOST_FIXTURE_TEST_CASE(a_run_killed_between_two_files_of_an_epoch_ends_the_same
         const fs::path after = temporary.path() / ("after" + std::to_string(epoch));
         run(before, tiny_options(), false, epoch);
         run(after, tiny_options(), false, epoch + 1);
-        const std::vector<std::vector<const char*>> written_before_the_kill{
-            {"student.safetensors"}, {"student.safetensors", "metrics.csv"}};
+        const std::vector<std::vector<const char*>> written_before_the_kill{{"student.safetensors"},
+                                                                            {"student.safetensors", "metrics.csv"}};
         for (const auto& written : written_before_the_kill) {
             fs::remove_all(folder);
             fs::copy(before, folder);
@@ -271,7 +271,8 @@ BOOST_FIXTURE_TEST_CASE(the_student_is_kept_when_it_is_better_and_only_then, Fix
     TinyTrainer trainer{tiny_options()};
     RunFolder run_folder{folder, identity};
     const SyntheticBatch batch = training_pictures().first_batch();
-    const std::vector<std::pair<double, bool>> epochs{{0.5, true}, {0.4, false}, {0.5, false}, {0.6, true}, {0.1, false}};
+    const std::vector<std::pair<double, bool>> epochs{
+        {0.5, true}, {0.4, false}, {0.5, false}, {0.6, true}, {0.1, false}};
     std::string kept;
     std::int64_t epoch = 0;
     for (const auto& [accuracy, best] : epochs) {
@@ -318,8 +319,8 @@ BOOST_FIXTURE_TEST_CASE(a_file_that_cannot_be_written_leaves_the_old_student, Fi
     TinyTrainer trainer{tiny_options()};
     RunFolder run_folder{folder, identity};
     fs::create_directory(folder / "student.safetensors.partial");
-    const std::string message = message_of<Error>(
-        [&] { run_folder.finish_epoch<TinyNet>(trainer, report_of(1, 0.9), student_metadata); });
+    const std::string message =
+        message_of<Error>([&] { run_folder.finish_epoch<TinyNet>(trainer, report_of(1, 0.9), student_metadata); });
     BOOST_TEST(message.starts_with((folder / "student.safetensors").string() + ": cannot be created: "), message);
     BOOST_TEST(contents_of(folder / "student.safetensors") == kept);
 }
@@ -336,8 +337,10 @@ BOOST_FIXTURE_TEST_CASE(an_output_folder_is_made_and_a_bad_one_is_named, Fixture
     const RunFolder made{temporary.path() / "a/b/c", identity};
     BOOST_TEST(fs::is_directory(temporary.path() / "a/b/c"));
     const fs::path file = temporary.write("file", "x");
-    BOOST_TEST(message_of<Error>([&] { RunFolder{file, identity}; })
-                   .starts_with(file.string() + ": cannot be used as an output folder: "));
-    BOOST_TEST(message_of<Error>([&] { RunFolder{file / "below", identity}; })
-                   .starts_with((file / "below").string() + ": cannot be used as an output folder: "));
+    BOOST_TEST(message_of<Error>([&] {
+                   RunFolder{file, identity};
+               }).starts_with(file.string() + ": cannot be used as an output folder: "));
+    BOOST_TEST(message_of<Error>([&] {
+                   RunFolder{file / "below", identity};
+               }).starts_with((file / "below").string() + ": cannot be used as an output folder: "));
 }

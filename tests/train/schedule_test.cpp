@@ -2,8 +2,8 @@
 #define BOOST_TEST_MODULE schedule
 #include <boost/test/unit_test.hpp>
 
-#include "../reference/training_reference.hpp"
 #include "bantam/train/schedule.hpp"
+#include "reference/training_reference.hpp"
 
 #include <cmath>
 #include <cstdint>
@@ -32,8 +32,7 @@ BOOST_AUTO_TEST_CASE(the_warm_up_is_a_line_that_starts_above_zero_and_ends_at_th
 }
 
 BOOST_AUTO_TEST_CASE(the_rate_never_rises_after_the_peak_and_stays_at_its_final_value) {
-    const Schedule schedule{
-        .peak = 1.0, .warmup_steps = 3, .total_steps = 50, .final_fraction = 0.1};
+    const Schedule schedule{.peak = 1.0, .warmup_steps = 3, .total_steps = 50, .final_fraction = 0.1};
     for (std::int64_t step = 3; step < 60; ++step) BOOST_TEST(schedule(step + 1) <= schedule(step));
     BOOST_TEST(schedule(49) > 0.1);
     BOOST_TEST(schedule(50) == 0.1);
@@ -41,8 +40,7 @@ BOOST_AUTO_TEST_CASE(the_rate_never_rises_after_the_peak_and_stays_at_its_final_
 }
 
 BOOST_AUTO_TEST_CASE(a_final_fraction_of_one_keeps_the_rate_constant) {
-    const Schedule schedule{
-        .peak = 0.3, .warmup_steps = 0, .total_steps = 10, .final_fraction = 1.0};
+    const Schedule schedule{.peak = 0.3, .warmup_steps = 0, .total_steps = 10, .final_fraction = 1.0};
     for (std::int64_t step = 0; step < 12; ++step) {
         BOOST_TEST(schedule(step) == 0.3, boost::test_tools::tolerance(1e-15));
     }

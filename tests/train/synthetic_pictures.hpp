@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <bantam/core/random.hpp>
+#include <bantam/base/random.hpp>
 #include <bantam/core/shape.hpp>
+#include <bantam/cpu/trainer.hpp>
 #include <bantam/layers/batch_norm2d.hpp>
 #include <bantam/layers/conv2d.hpp>
 #include <bantam/layers/depthwise_separable.hpp>
 #include <bantam/layers/dropout.hpp>
 #include <bantam/layers/linear.hpp>
 #include <bantam/layers/pooling.hpp>
-#include <bantam/train/trainer.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -35,12 +35,12 @@ struct SyntheticBatch {
     std::vector<std::uint8_t> has_teacher;
 };
 
-/// Noise in a colour that tells the class. Every third sample has a label alone, every third a teacher
+/// Noise in a color that tells the class. Every third sample has a label alone, every third a teacher
 /// alone, the others both. An epoch is a permutation that depends on the epoch's number alone.
 class SyntheticPictures {
 public:
-    SyntheticPictures(std::int64_t samples, std::int64_t batch_size, bool all_labelled = false)
-        : samples_{samples}, batch_size_{batch_size}, all_labelled_{all_labelled} {}
+    SyntheticPictures(std::int64_t samples, std::int64_t batch_size, bool all_labeled = false)
+        : samples_{samples}, batch_size_{batch_size}, all_labeled_{all_labeled} {}
 
     std::int64_t sample_count() const { return samples_; }
     std::int64_t batch_count() const { return (samples_ + batch_size_ - 1) / batch_size_; }
@@ -85,14 +85,15 @@ private:
         for (std::int64_t slot = index * batch_size_; slot < std::min(samples_, (index + 1) * batch_size_); ++slot) {
             const std::int64_t sample = order[static_cast<std::size_t>(slot)];
             const std::int64_t label = sample % 3;
-            const std::int64_t kind = all_labelled_ ? 2 : sample / 3 % 3;
+            const std::int64_t kind = all_labeled_ ? 2 : sample / 3 % 3;
             bantam::Random random{9, static_cast<std::uint64_t>(sample)};
             for (std::int64_t i = 0; i < bantam::element_count(shape); ++i)
                 batch.pixels.push_back(static_cast<float>(random.uniform(-1, 1) + (i % 3 == label ? 0.7 : 0.0)));
             batch.labels.push_back(kind == 1 ? -1 : static_cast<int>(label));
             batch.has_teacher.push_back(kind == 0 ? 0 : 1);
             for (std::int64_t i = 0; i < 3; ++i)
-                batch.teacher_logits.push_back(kind == 0 ? 0.0F : static_cast<float>(random.uniform() + (i == label ? 4 : 0)));
+                batch.teacher_logits.push_back(kind == 0 ? 0.0F
+                                                         : static_cast<float>(random.uniform() + (i == label ? 4 : 0)));
             ++batch.count;
         }
         return batch;
@@ -100,7 +101,7 @@ private:
 
     std::int64_t samples_;
     std::int64_t batch_size_;
-    bool all_labelled_;
+    bool all_labeled_;
 };
 
 inline bantam::TrainingOptions tiny_options() {

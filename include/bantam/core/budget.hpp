@@ -1,24 +1,23 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/base/index.hpp>
 #include <bantam/core/network.hpp>
 #include <bantam/core/summary.hpp>
-
-#include <cstdint>
 
 namespace bantam {
 
 /// The parameters a homework student may have, statistics included.
-inline constexpr std::int64_t default_parameter_limit = 100'000;
+inline constexpr Index default_parameter_limit = 100'000;
 
 /// Never defined: its appearance in a compiler's output is the error message. The numbers are the
 /// network's parameters (trainable and not), the limit, and how many are too many.
-template <std::int64_t Parameters, std::int64_t Limit, std::int64_t Excess>
+template <Index Parameters, Index Limit, Index Excess>
 struct network_exceeds_parameter_budget;
 
 namespace detail {
 
-template <class Net, std::int64_t Limit>
+template <class Net, Index Limit>
 constexpr auto budget_message() {
     // The layers that hold a tenth of the parameters or more are where to save.
     Text<(layer_table<Net>.size() + 8) * (summary_width + 8)> text;
@@ -34,7 +33,7 @@ constexpr auto budget_message() {
 // an undefined template, and from C++26 on the message may be computed. clang reads a class no further
 // than its first failed assertion, hence two of them.
 
-template <class Net, std::int64_t Limit>
+template <class Net, Index Limit>
 struct BudgetSentence {
 #if defined(__cpp_static_assert) && __cpp_static_assert >= 202306L
     static_assert(parameter_count<Net> <= Limit, (budget_message<Net, Limit>()));
@@ -43,11 +42,11 @@ struct BudgetSentence {
 #endif
 };
 
-template <std::int64_t Parameters, std::int64_t Limit>
+template <Index Parameters, Index Limit>
 struct BudgetNumbers {
     static_assert(sizeof(network_exceeds_parameter_budget<Parameters, Limit, Parameters - Limit>) > 0);
 };
-template <std::int64_t Parameters, std::int64_t Limit>
+template <Index Parameters, Index Limit>
     requires(Parameters <= Limit)
 struct BudgetNumbers<Parameters, Limit> {};
 
@@ -55,9 +54,11 @@ struct BudgetNumbers<Parameters, Limit> {};
 
 /// A network that is held to a parameter budget: it does not compile with more than `Limit`
 /// parameters, batch-norm statistics included; an Ensemble counts as the sum of its members.
-template <class Net, std::int64_t Limit = default_parameter_limit>
-struct Student : Net, private detail::BudgetSentence<Net, Limit>, private detail::BudgetNumbers<parameter_count<Net>, Limit> {
-    static constexpr std::int64_t parameter_limit = Limit;
+template <class Net, Index Limit = default_parameter_limit>
+struct Student : Net,
+                 private detail::BudgetSentence<Net, Limit>,
+                 private detail::BudgetNumbers<parameter_count<Net>, Limit> {
+    static constexpr Index parameter_limit = Limit;
 };
 
 }  // namespace bantam

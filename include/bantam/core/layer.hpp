@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/base/index.hpp>
 #include <bantam/core/shape.hpp>
 #include <bantam/core/tensor.hpp>
 
-#include <cstdint>
 #include <type_traits>
 
 namespace bantam {
@@ -45,7 +45,7 @@ struct Layer {
     static constexpr Shape output_shape(Shape input) { return input; }
     static constexpr TensorList tensors(Shape) { return {}; }
     /// Multiply-accumulates of one sample's forward pass.
-    static constexpr std::int64_t multiply_adds(Shape) { return 0; }
+    static constexpr Index multiply_adds(Shape) { return 0; }
     static constexpr Misfit misfit(Shape) { return {}; }
 };
 

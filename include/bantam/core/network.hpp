@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/base/index.hpp>
 #include <bantam/core/sequence.hpp>
 
 #include <array>
-#include <cstdint>
 #include <string_view>
 
 namespace bantam {
@@ -46,9 +46,9 @@ struct LayerEntry {
     detail::Path path;
     Shape input;
     Shape output;
-    std::int64_t trainable;
-    std::int64_t non_trainable;
-    std::int64_t multiply_adds;
+    Index trainable;
+    Index non_trainable;
+    Index multiply_adds;
 };
 
 /// One row of a network's tensor table: its name in checkpoints and where its elements begin in the
@@ -56,7 +56,7 @@ struct LayerEntry {
 struct NamedTensor {
     detail::Path name;
     Tensor tensor;
-    std::int64_t offset;
+    Index offset;
 };
 
 namespace detail {
@@ -82,8 +82,8 @@ template <std::size_t Layers, std::size_t Tensors>
 struct Tables {
     std::array<LayerEntry, Layers> layers{};
     std::array<NamedTensor, Tensors> tensors{};
-    std::int64_t trainable = 0;
-    std::int64_t non_trainable = 0;
+    Index trainable = 0;
+    Index non_trainable = 0;
     std::size_t layer = 0;
     std::size_t tensor = 0;
 
@@ -98,7 +98,7 @@ struct Tables {
                            bantam::element_count(list, false),
                            L::multiply_adds(Input)};
         for (const Tensor& item : list) {
-            std::int64_t& offset = item.trainable ? trainable : non_trainable;
+            Index& offset = item.trainable ? trainable : non_trainable;
             tensors[tensor++] = {joined(path, item.name), item, offset};
             offset += item.element_count();
         }
@@ -131,31 +131,31 @@ inline constexpr Shape output_shape = Net::Layers::output_shape(Net::input);
 
 /// Number of classes: the elements of one sample's output.
 template <class Net>
-inline constexpr std::int64_t class_count = element_count(output_shape<Net>);
+inline constexpr Index class_count = element_count(output_shape<Net>);
 
 template <class Net>
-inline constexpr std::int64_t trainable_parameters = detail::tables<Net>.trainable;
+inline constexpr Index trainable_parameters = detail::tables<Net>.trainable;
 
 /// Batch-norm running statistics and whatever else is stored but not trained.
 template <class Net>
-inline constexpr std::int64_t non_trainable_parameters = detail::tables<Net>.non_trainable;
+inline constexpr Index non_trainable_parameters = detail::tables<Net>.non_trainable;
 
 /// All parameters, trainable or not: what a budget counts.
 template <class Net>
-inline constexpr std::int64_t parameter_count = trainable_parameters<Net> + non_trainable_parameters<Net>;
+inline constexpr Index parameter_count = trainable_parameters<Net> + non_trainable_parameters<Net>;
 
 /// Multiply-accumulates of one sample's forward pass.
 template <class Net>
-inline constexpr std::int64_t multiply_adds = [] {
-    std::int64_t sum = 0;
+inline constexpr Index multiply_adds = [] {
+    Index sum = 0;
     for (const LayerEntry& layer : layer_table<Net>) sum += layer.multiply_adds;
     return sum;
 }();
 
 /// Bytes of every layer's output of one sample in float32.
 template <class Net>
-inline constexpr std::int64_t activation_bytes = [] {
-    std::int64_t sum = 0;
+inline constexpr Index activation_bytes = [] {
+    Index sum = 0;
     for (const LayerEntry& layer : layer_table<Net>) sum += element_count(layer.output);
     return sum * 4;
 }();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/base/index.hpp>
 #include <bantam/core/layer.hpp>
 #include <bantam/core/shape.hpp>
 #include <bantam/core/text.hpp>
@@ -72,9 +73,9 @@ inline constexpr std::array<Shape, sizeof...(Ls) + 1> sequence_shapes = [] {
 }();
 
 // What a compiler prints of a misfit: the name of an undefined template with the facts in it.
-template <int Index>
+template <int At>
 struct LayerNumber;  // position in the sequence that holds it, from 0
-template <std::int64_t Height, std::int64_t Width, std::int64_t Channels>
+template <Index Height, Index Width, Index Channels>
 struct ShapeOf;
 template <class L, class Given>
 struct PreviousLayer;
@@ -102,16 +103,15 @@ template <Shape Input, class... Ls>
 constexpr int first_misfit() {
     int found = -1;
     int index = 0;
-    ((found = found < 0 && misfit_of<Ls>(sequence_shapes<Input, Ls...>[static_cast<std::size_t>(index)])
-                  ? index
-                  : found,
+    ((found =
+          found < 0 && misfit_of<Ls>(sequence_shapes<Input, Ls...>[static_cast<std::size_t>(index)]) ? index : found,
       ++index),
      ...);
     return found;
 }
 
-template <std::size_t Index, class First, class... Rest>
-struct LayerAt : LayerAt<Index - 1, Rest...> {};
+template <std::size_t At, class First, class... Rest>
+struct LayerAt : LayerAt<At - 1, Rest...> {};
 template <class First, class... Rest>
 struct LayerAt<0, First, Rest...> {
     using type = First;
@@ -128,17 +128,28 @@ struct Unwrap<L> {
 
 constexpr std::string_view reason_text(Reason reason) {
     switch (reason) {
-        case Reason::none: return "fits";
-        case Reason::kernel_larger_than_image: return "the kernel is larger than the padded image";
-        case Reason::groups_do_not_divide_channels: return "the groups do not divide the channels";
-        case Reason::groups_do_not_divide_output: return "the groups do not divide the output channels";
-        case Reason::map_was_not_pooled: return "a classifier on a map that was not pooled or flattened";
-        case Reason::residual_paths_differ: return "the residual's body and shortcut give different shapes";
-        case Reason::branches_differ: return "the branches give shapes that cannot be joined";
-        case Reason::split_does_not_divide_channels: return "the split does not divide the channels";
-        case Reason::channels_must_be_even: return "the channels must be even";
-        case Reason::gate_must_be_one_pixel_of_all_channels: return "a gate must give one pixel with all channels";
-        case Reason::ensemble_members_differ: return "the ensemble's members give different shapes";
+        case Reason::none:
+            return "fits";
+        case Reason::kernel_larger_than_image:
+            return "the kernel is larger than the padded image";
+        case Reason::groups_do_not_divide_channels:
+            return "the groups do not divide the channels";
+        case Reason::groups_do_not_divide_output:
+            return "the groups do not divide the output channels";
+        case Reason::map_was_not_pooled:
+            return "a classifier on a map that was not pooled or flattened";
+        case Reason::residual_paths_differ:
+            return "the residual's body and shortcut give different shapes";
+        case Reason::branches_differ:
+            return "the branches give shapes that cannot be joined";
+        case Reason::split_does_not_divide_channels:
+            return "the split does not divide the channels";
+        case Reason::channels_must_be_even:
+            return "the channels must be even";
+        case Reason::gate_must_be_one_pixel_of_all_channels:
+            return "a gate must give one pixel with all channels";
+        case Reason::ensemble_members_differ:
+            return "the ensemble's members give different shapes";
     }
     return "";
 }
@@ -152,24 +163,23 @@ constexpr std::string_view layer_name() {
 }
 
 constexpr void append_shape(auto& text, Shape shape) {
-    text.append_number(shape.height).append('x').append_number(shape.width).append('x').append_number(
-        shape.channels);
+    text.append_number(shape.height).append('x').append_number(shape.width).append('x').append_number(shape.channels);
 }
 
 /// The sentence for compilers that print a computed static_assert message (C++26).
-template <int Index, class Previous, class Failing, Misfit Facts>
+template <int At, class Previous, class Failing, Misfit Facts>
 constexpr auto misfit_sentence() {
     Text<320> text;
-    text.append("layer ").append_number(Index).append(' ').append(layer_name<Failing>());
+    text.append("layer ").append_number(At).append(' ').append(layer_name<Failing>());
     text.append(" does not fit: ").append(reason_text(Facts.reason)).append("; ");
     if (Facts.path >= 0)
         text.append("path ").append_number(Facts.path).append(" gives ");
     else if (Facts.reason == Reason::groups_do_not_divide_output)
         text.append("it gives ");
-    else if (Index == 0)
+    else if (At == 0)
         text.append("its input is ");
     else
-        text.append("layer ").append_number(Index - 1).append(' ').append(layer_name<Previous>()).append(" gives ");
+        text.append("layer ").append_number(At - 1).append(' ').append(layer_name<Previous>()).append(" gives ");
     append_shape(text, Facts.given);
     if (Facts.other_path >= 0)
         text.append(", path ").append_number(Facts.other_path).append(" gives ");
@@ -179,25 +189,25 @@ constexpr auto misfit_sentence() {
     return text;
 }
 
-template <class L, int Index>
+template <class L, int At>
 struct PathAt {
     template <class... Cs>
-    static auto select(ChildList<Cs...>) -> LayerAt<static_cast<std::size_t>(Index), Cs...>;
+    static auto select(ChildList<Cs...>) -> LayerAt<static_cast<std::size_t>(At), Cs...>;
     using type = typename decltype(select(typename L::Children{}))::type;
 };
 
-template <class L, int Index, class ItsShape>
+template <class L, int At, class ItsShape>
 struct PathParty {
-    using type = PathThatGives<typename PathAt<L, Index>::type, ItsShape>;
+    using type = PathThatGives<typename PathAt<L, At>::type, ItsShape>;
 };
 
 // Classes and not functions: a failed assertion in a class causes no further errors where it is used.
 // Two of them, since clang reads a class no further than its first failed assertion.
 
-template <int Index, class Previous, class Failing, Misfit Facts>
+template <int At, class Previous, class Failing, Misfit Facts>
 struct MisfitSentence {
 #if defined(__cpp_static_assert) && __cpp_static_assert >= 202306L
-    static_assert(Facts.reason == Reason::none, (misfit_sentence<Index, Previous, Failing, Facts>()));
+    static_assert(Facts.reason == Reason::none, (misfit_sentence<At, Previous, Failing, Facts>()));
 #else
     static_assert(Facts.reason == Reason::none,
                   "a layer does not fit: see layer_does_not_fit<reason, position in its sequence, what is "
@@ -229,20 +239,20 @@ struct MisfitParties<Facts, Previous, Failing> {
 template <class L, Shape Input>
 struct Flatten;
 
-/// Reports layer `Index` of a sequence, after whatever does not fit inside it.
-template <int Index, Shape Input, class... Ls>
+/// Reports layer `At` of a sequence, after whatever does not fit inside it.
+template <int At, Shape Input, class... Ls>
 constexpr void report_misfit() {
-    constexpr auto index = static_cast<std::size_t>(Index);
+    constexpr auto index = static_cast<std::size_t>(At);
     using Failing = typename Unwrap<typename LayerAt<index, Ls...>::type>::type;
     using Previous = typename Unwrap<typename LayerAt<index, NetworkInput, Ls...>::type>::type;
     constexpr Shape shape = sequence_shapes<Input, Ls...>[index];
     constexpr Misfit facts = misfit_of<Failing>(shape);
     if constexpr (CompositeLayer<Failing> && facts.path >= 0)
         static_cast<void>(sizeof(typename Flatten<Failing, shape>::type));
-    static_cast<void>(sizeof(MisfitSentence<Index, Previous, Failing, facts>));
+    static_cast<void>(sizeof(MisfitSentence<At, Previous, Failing, facts>));
     using Parties = MisfitParties<facts, Previous, Failing>;
     static_cast<void>(
-        sizeof(MisfitFacts<facts.reason, LayerNumber<Index>, typename Parties::Given, typename Parties::Needed>));
+        sizeof(MisfitFacts<facts.reason, LayerNumber<At>, typename Parties::Given, typename Parties::Needed>));
 }
 
 template <class L, Shape Input>
@@ -281,7 +291,7 @@ struct Flatten<L, Input> {
         static_assert(sizeof...(Ls) > 0, "a sequence has at least one layer");
         constexpr int misfit = first_misfit<Input, Ls...>();
         if constexpr (misfit < 0) {
-            return (NodeList<>{} + ... + flatten_t<Ls, sequence_shapes<Input, Ls...>[Is]>{});
+            return (NodeList<>{} + ... + flatten_t<Ls, sequence_shapes<Input, Ls...>[Is]> {});
         } else {
             report_misfit<misfit, Input, Ls...>();
             return NodeList<>{};
@@ -307,7 +317,7 @@ constexpr Path joined(Path path, std::string_view part) {
 
 constexpr Path joined(Path path, std::size_t index) {
     if (path.length > 0) path.append('.');
-    return path.append_number(static_cast<std::int64_t>(index));
+    return path.append_number(static_cast<Index>(index));
 }
 
 /// The path of a layer that stands at `position` under `path`: its own name where it has one.

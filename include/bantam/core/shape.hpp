@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cstdint>
+#include <bantam/base/index.hpp>
 
 namespace bantam {
 
 /// The extent of one sample between two layers. In memory a batch is [sample][height][width][channels].
 struct Shape {
-    std::int64_t height;
-    std::int64_t width;
-    std::int64_t channels;
+    Index height;
+    Index width;
+    Index channels;
 
     constexpr bool operator==(const Shape&) const = default;
 };
 
 /// Number of positions of a map (height · width).
-constexpr std::int64_t pixel_count(Shape shape) { return shape.height * shape.width; }
+constexpr Index pixel_count(Shape shape) { return shape.height * shape.width; }
 
 /// Number of scalars of one sample.
-constexpr std::int64_t element_count(Shape shape) { return pixel_count(shape) * shape.channels; }
+constexpr Index element_count(Shape shape) { return pixel_count(shape) * shape.channels; }
 
 }  // namespace bantam

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/base/index.hpp>
 #include <bantam/core/network.hpp>
 
 #include <cstddef>
@@ -13,14 +14,14 @@ namespace detail {
 inline constexpr std::size_t summary_width = 80;
 
 /// Megabytes (2²⁰ bytes) with two decimals, rounded.
-constexpr auto megabytes(std::int64_t bytes) {
+constexpr auto megabytes(Index bytes) {
     Text<32> text;
-    const std::int64_t hundredths = (bytes * 100 + (std::int64_t{1} << 19)) >> 20;
+    const Index hundredths = (bytes * 100 + (Index{1} << 19)) >> 20;
     text.append_number(hundredths / 100).append('.');
     return text.append(hundredths % 100 < 10 ? "0" : "").append_number(hundredths % 100);
 }
 
-constexpr auto with_commas(std::int64_t number) {
+constexpr auto with_commas(Index number) {
     Text<32> text;
     return text.append_number(number, true);
 }
@@ -30,12 +31,12 @@ constexpr void append_rule(auto& text, char c) { text.append(summary_width, c).a
 /// One line a layer: name and position, [-1, channels, height, width], parameters. A mark stands
 /// beside the layers that hold at least `marked` parameters.
 template <class Net>
-constexpr void append_layers(auto& text, std::int64_t marked) {
+constexpr void append_layers(auto& text, Index marked) {
     append_rule(text, '-');
     text.append_right("Layer (type)", 26).append_right("Output Shape", 28).append_right("Param #", 20);
     text.append('\n');
     append_rule(text, '=');
-    std::int64_t position = 0;
+    Index position = 0;
     for (const LayerEntry& layer : layer_table<Net>) {
         Text<64> label;
         label.append(layer.name).append('-').append_number(++position);
@@ -43,7 +44,7 @@ constexpr void append_layers(auto& text, std::int64_t marked) {
         shape.append("[-1, ").append_number(layer.output.channels);
         shape.append(", ").append_number(layer.output.height);
         shape.append(", ").append_number(layer.output.width).append(']');
-        const std::int64_t parameters = layer.trainable + layer.non_trainable;
+        const Index parameters = layer.trainable + layer.non_trainable;
         text.append_right(label.view(), 26).append_right(shape.view(), 28);
         text.append_right(with_commas(parameters).view(), 20);
         if (parameters >= marked) text.append(" <<<");
@@ -57,9 +58,9 @@ inline constexpr auto summary_text = [] {
     // A line of at most 88 characters a layer and 16 lines around them.
     Text<(layer_table<Net>.size() + 16) * (summary_width + 8)> text;
     append_layers<Net>(text, INT64_MAX);
-    constexpr std::int64_t input_bytes = element_count(input_shape<Net>) * 4;
-    constexpr std::int64_t pass_bytes = 2 * activation_bytes<Net>;
-    constexpr std::int64_t parameter_bytes = parameter_count<Net> * 4;
+    constexpr Index input_bytes = element_count(input_shape<Net>) * 4;
+    constexpr Index pass_bytes = 2 * activation_bytes<Net>;
+    constexpr Index parameter_bytes = parameter_count<Net> * 4;
     text.append("Total params: ").append_number(parameter_count<Net>, true);
     text.append("\nTrainable params: ").append_number(trainable_parameters<Net>, true);
     text.append("\nNon-trainable params: ").append_number(non_trainable_parameters<Net>, true);
@@ -68,8 +69,7 @@ inline constexpr auto summary_text = [] {
     text.append("Input size (MB): ").append(megabytes(input_bytes).view());
     text.append("\nForward/backward pass size (MB): ").append(megabytes(pass_bytes).view());
     text.append("\nParams size (MB): ").append(megabytes(parameter_bytes).view());
-    text.append("\nEstimated Total Size (MB): ")
-        .append(megabytes(input_bytes + pass_bytes + parameter_bytes).view());
+    text.append("\nEstimated Total Size (MB): ").append(megabytes(input_bytes + pass_bytes + parameter_bytes).view());
     text.append('\n');
     append_rule(text, '-');
     return text;

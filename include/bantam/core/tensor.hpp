@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/base/index.hpp>
+
 #include <array>
 #include <cstddef>
-#include <cstdint>
 #include <string_view>
 
 namespace bantam {
@@ -28,25 +29,25 @@ constexpr double constant_sqrt(double value) {
 }
 
 /// Normal with variance 2 / fan (He et al., "Delving Deep into Rectifiers", 2015).
-constexpr Initializer kaiming_normal(std::int64_t fan) {
+constexpr Initializer kaiming_normal(Index fan) {
     return {Initializer::Kind::normal, constant_sqrt(2.0 / static_cast<double>(fan))};
 }
 
 /// Uniform within ±1/√fan_in, what PyTorch gives its linear layers and biases.
-constexpr Initializer uniform_fan_in(std::int64_t fan_in) {
+constexpr Initializer uniform_fan_in(Index fan_in) {
     return {Initializer::Kind::uniform, 1.0 / constant_sqrt(static_cast<double>(fan_in))};
 }
 
 /// One named tensor of a layer. Elements lie in memory as PyTorch lays them out (row-major).
 struct Tensor {
     std::string_view name;
-    std::array<std::int64_t, 4> extents;  ///< unused trailing extents are 0
+    std::array<Index, 4> extents;  ///< unused trailing extents are 0
     int rank;
     bool trainable;  ///< statistics such as a running mean are not
     bool decayed;    ///< weights decay; biases, norms and learned scales do not
     Initializer initializer;
-    constexpr std::int64_t element_count() const {
-        std::int64_t count = 1;
+    constexpr Index element_count() const {
+        Index count = 1;
         for (int i = 0; i < rank; ++i) count *= extents[static_cast<std::size_t>(i)];
         return count;
     }
@@ -66,26 +67,23 @@ struct TensorList {
 };
 
 /// Trainable and decayed: [outputs, inputs, kernel, kernel] or [outputs, inputs].
-constexpr Tensor weight_tensor(std::string_view name, std::array<std::int64_t, 4> extents, int rank,
-                               Initializer initializer) {
+constexpr Tensor weight_tensor(std::string_view name, std::array<Index, 4> extents, int rank, Initializer initializer) {
     return {name, extents, rank, true, true, initializer};
 }
 
 /// Trainable, not decayed, one element a channel.
-constexpr Tensor channel_tensor(std::string_view name, std::int64_t channels,
-                                Initializer initializer) {
+constexpr Tensor channel_tensor(std::string_view name, Index channels, Initializer initializer) {
     return {name, {channels, 0, 0, 0}, 1, true, false, initializer};
 }
 
 /// Not trainable, one element a channel.
-constexpr Tensor statistic_tensor(std::string_view name, std::int64_t channels,
-                                  Initializer initializer) {
+constexpr Tensor statistic_tensor(std::string_view name, Index channels, Initializer initializer) {
     return {name, {channels, 0, 0, 0}, 1, false, false, initializer};
 }
 
 /// Elements of the tensors that are (`trainable` true) or are not (`false`) trained.
-constexpr std::int64_t element_count(const TensorList& list, bool trainable) {
-    std::int64_t count = 0;
+constexpr Index element_count(const TensorList& list, bool trainable) {
+    Index count = 0;
     for (const Tensor& tensor : list)
         if (tensor.trainable == trainable) count += tensor.element_count();
     return count;

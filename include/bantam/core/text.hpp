@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/base/index.hpp>
+
 #include <cstddef>
-#include <cstdint>
 #include <string_view>
 
 namespace bantam {
@@ -43,7 +44,7 @@ struct Text {
         return *this;
     }
     /// Decimal digits of a whole number that is not negative, optionally with commas in groups of three.
-    constexpr Text& append_number(std::int64_t number, bool commas = false) {
+    constexpr Text& append_number(Index number, bool commas = false) {
         char digits[27] = {};
         int count = 0;
         int written = 0;

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/base/index.hpp>
+#include <bantam/base/random.hpp>
 #include <bantam/core/network.hpp>
-#include <bantam/core/random.hpp>
 #include <bantam/cpu/chain.hpp>
-#include <bantam/cpu/operation.hpp>
+#include <bantam/cpu/runtime/operation.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -19,10 +20,10 @@ namespace bantam::cpu {
 
 /// How `check_layer` looks at a layer.
 struct LayerCheckOptions {
-    std::int64_t count = 3;         ///< samples in the batch
+    Index count = 3;                ///< samples in the batch
     std::uint64_t seed = 1;         ///< of input, parameters and the functional
     double step = 1e-5;             ///< of the finite differences, both ways
-    std::int64_t probes = 64;       ///< elements of each tensor that are moved; all where there are fewer
+    Index probes = 64;              ///< elements of each tensor that are moved; all where there are fewer
     double tolerance = 1e-6;        ///< of gradients in double, relative to the tensor's largest
     double float_tolerance = 1e-3;  ///< of float against double, likewise
 };
@@ -49,15 +50,15 @@ namespace detail {
 template <class S>
 class GuardedBuffer {
 public:
-    GuardedBuffer(std::string_view name, std::int64_t size, S fill)
+    GuardedBuffer(std::string_view name, Index size, S fill)
         : name_{name}, values_(static_cast<std::size_t>(size + 2 * strip), mark), size_{size} {
         std::fill(data(), data() + size, fill);
     }
     S* data() { return values_.data() + strip; }
     const S* data() const { return values_.data() + strip; }
-    S& operator[](std::int64_t i) { return data()[i]; }
-    S operator[](std::int64_t i) const { return data()[i]; }
-    std::int64_t size() const { return size_; }
+    S& operator[](Index i) { return data()[i]; }
+    S operator[](Index i) const { return data()[i]; }
+    Index size() const { return size_; }
     void assign(const std::vector<double>& from) {
         std::transform(from.begin(), from.end(), data(), [](double value) { return static_cast<S>(value); });
     }
@@ -67,23 +68,23 @@ public:
     }
 
     void check_strips(LayerCheck& report) const {
-        for (std::int64_t i = 0; i < strip; ++i)
+        for (Index i = 0; i < strip; ++i)
             if (data()[-1 - i] != mark || data()[size_ + i] != mark)
                 return report.fail("wrote outside the " + std::to_string(size_) + " elements of " + name_);
     }
     void check_written(LayerCheck& report, const char* by) const {
-        for (std::int64_t i = 0; i < size_; ++i)
+        for (Index i = 0; i < size_; ++i)
             if (!std::isfinite(static_cast<double>(data()[i])))
                 return report.fail(std::string(by) + " left element " + std::to_string(i) + " of " + name_ +
                                    " unwritten, or made it of memory never written");
     }
 
 private:
-    static constexpr std::int64_t strip = 64;
+    static constexpr Index strip = 64;
     static constexpr S mark = S(-12345.5);
     std::string name_;
     std::vector<S> values_;
-    std::int64_t size_;
+    Index size_;
 };
 
 /// One layer with exactly the memory that it states, every scalar of it NaN before the pass.
@@ -93,11 +94,11 @@ struct LayerRun {
     using Net = Part<L, Input>;
     static constexpr S unset = std::numeric_limits<S>::quiet_NaN();
 
-    std::int64_t count;
+    Index count;
     std::uint64_t seed;
     GuardedBuffer<S> input, output, output_gradient, input_gradient, parameters, parameter_gradient, statistics;
 
-    LayerRun(std::int64_t samples, std::uint64_t pass_seed)
+    LayerRun(Index samples, std::uint64_t pass_seed)
         : count{samples},
           seed{pass_seed},
           input{"the input", samples * element_count(Input), unset},
@@ -112,10 +113,10 @@ struct LayerRun {
 
     void run(Mode mode, int threads, LayerCheck& report) {
         const bool training = mode != Mode::infer;
-        GuardedBuffer<S> packed{"the packed parameters (packed)", Program::packed, unset};
-        GuardedBuffer<S> scratch{"the scratch of all threads (scratch)", Program::scratch * threads, unset};
-        GuardedBuffer<S> partials{"the partial sums (partials)", Program::partials * chunk_count(count), unset};
-        GuardedBuffer<double> sums{"the sums", Program::sums * chunk_count(count),
+        GuardedBuffer<S> packed{"the packed parameters (packed)", Program::packed_size, unset};
+        GuardedBuffer<S> scratch{"the scratch of all threads (scratch)", Program::scratch_size * threads, unset};
+        GuardedBuffer<S> partials{"the partial sums (partials)", Program::partial_size * chunk_count(count), unset};
+        GuardedBuffer<double> sums{"the sums", Program::sum_count * chunk_count(count),
                                    std::numeric_limits<double>::quiet_NaN()};
         GuardedBuffer<S> saved{"what forward saves (saved_per_sample, saved_fixed)",
                                Program::saved_per_sample(training) * count + Program::saved_fixed(training), unset};
@@ -125,7 +126,7 @@ struct LayerRun {
         pass.training = training;
         pass.seed = seed;
         pass.scratch = scratch.data();
-        pass.scratch_stride = Program::scratch;
+        pass.scratch_stride = Program::scratch_size;
         pass.partials = partials.data();
         pass.sums = sums.data();
         const Weights<S> weights{parameters.data(), statistics.data(), packed.data()};
@@ -138,15 +139,15 @@ struct LayerRun {
             Program::backward(pass, weights, input.data(), saved.data(), output_gradient.data(),
                               mode == Mode::backward ? input_gradient.data() : nullptr, parameter_gradient.data());
         }
-        for (const auto* buffer : {&input, &output, &output_gradient, &input_gradient, &parameters,
-                                   &parameter_gradient, &statistics, &packed, &scratch, &partials, &saved})
+        for (const auto* buffer : {&input, &output, &output_gradient, &input_gradient, &parameters, &parameter_gradient,
+                                   &statistics, &packed, &scratch, &partials, &saved})
             buffer->check_strips(report);
         sums.check_strips(report);
     }
 };
 
-inline std::vector<double> random_numbers(std::uint64_t seed, std::uint64_t stream, std::int64_t size,
-                                          double low, double high) {
+inline std::vector<double> random_numbers(std::uint64_t seed, std::uint64_t stream, Index size, double low,
+                                          double high) {
     Random random{seed, stream};
     std::vector<double> numbers(static_cast<std::size_t>(size));
     for (double& number : numbers) number = random.uniform(low, high);
@@ -155,10 +156,10 @@ inline std::vector<double> random_numbers(std::uint64_t seed, std::uint64_t stre
 
 /// The larger difference of [first, first + size) relative to the largest number there.
 template <class A, class B>
-double relative_error(const A& found, const B& expected, std::int64_t first, std::int64_t size) {
+double relative_error(const A& found, const B& expected, Index first, Index size) {
     double largest = 0.01;
     double error = 0;
-    for (std::int64_t i = first; i < first + size; ++i) {
+    for (Index i = first; i < first + size; ++i) {
         const auto a = static_cast<double>(found[i]);
         const auto b = static_cast<double>(expected[i]);
         largest = std::max(largest, std::abs(b));
@@ -185,7 +186,7 @@ LayerCheck check_layer(const LayerCheckOptions& options = {}) {
     using Net = Part<L, Input>;
     LayerCheck report;
     const std::uint64_t seed = options.seed;
-    const std::int64_t count = options.count;
+    const Index count = options.count;
 
     Run run{count, seed};
     const auto inputs = detail::random_numbers(seed, 1, run.input.size(), -2, 2);
@@ -219,18 +220,17 @@ LayerCheck check_layer(const LayerCheckOptions& options = {}) {
         run.statistics.assign(statistics);
         run.run(Mode::forward, 1, report);
         double sum = 0;
-        for (std::int64_t i = 0; i < run.output.size(); ++i)
-            sum += run.output[i] * functional[static_cast<std::size_t>(i)];
+        for (Index i = 0; i < run.output.size(); ++i) sum += run.output[i] * functional[static_cast<std::size_t>(i)];
         return sum;
     };
     // Moves some of the elements [first, first + size) of `values` and compares with `gradient`.
     const auto worst_error = [&](detail::GuardedBuffer<double>& values, const detail::GuardedBuffer<double>& gradient,
-                                 std::int64_t first, std::int64_t size) {
-        const std::int64_t probes = std::min(size, options.probes);
+                                 Index first, Index size) {
+        const Index probes = std::min(size, options.probes);
         double error = 0;
         double largest = 0.01;
-        for (std::int64_t probe = 0; probe < probes; ++probe) {
-            const std::int64_t i = first + probe * size / probes;
+        for (Index probe = 0; probe < probes; ++probe) {
+            const Index i = first + probe * size / probes;
             const double before = values[i];
             values[i] = before + options.step;
             const double above = value();
@@ -266,8 +266,7 @@ LayerCheck check_layer(const LayerCheckOptions& options = {}) {
         fill(threads);
         threads.run(Mode::backward, 3, report);
         value();
-        if (!threads.output.same_bits(run.output))
-            report.fail("three threads give another output than one");
+        if (!threads.output.same_bits(run.output)) report.fail("three threads give another output than one");
         if (!threads.input_gradient.same_bits(run.input_gradient) ||
             !threads.parameter_gradient.same_bits(run.parameter_gradient))
             report.fail("three threads give other gradients than one");
@@ -282,7 +281,7 @@ LayerCheck check_layer(const LayerCheckOptions& options = {}) {
         fill(batch);
         batch.run(Mode::infer, 1, report);
         batch.output.check_written(report, "inference");
-        for (std::int64_t n = 0; n < count; ++n) {
+        for (Index n = 0; n < count; ++n) {
             Run single{1, seed};
             single.parameters.assign(parameters);
             single.statistics.assign(statistics);
@@ -290,7 +289,7 @@ LayerCheck check_layer(const LayerCheckOptions& options = {}) {
             single.run(Mode::infer, 1, report);
             if (!std::equal(single.output.data(), single.output.data() + single.output.size(),
                             batch.output.data() + n * single.output.size()))
-                report.fail("inference of sample " + std::to_string(n) + " depends on its neighbours");
+                report.fail("inference of sample " + std::to_string(n) + " depends on its neighbors");
         }
     }
 
@@ -298,15 +297,14 @@ LayerCheck check_layer(const LayerCheckOptions& options = {}) {
         detail::LayerRun<L, Input, float> narrow{count, seed};
         fill(narrow);
         narrow.run(detail::LayerRun<L, Input, float>::Mode::backward, 1, report);
-        report.float_error = std::max(
-            detail::relative_error(narrow.output, run.output, 0, run.output.size()),
-            detail::relative_error(narrow.input_gradient, run.input_gradient, 0, run.input_gradient.size()));
+        report.float_error =
+            std::max(detail::relative_error(narrow.output, run.output, 0, run.output.size()),
+                     detail::relative_error(narrow.input_gradient, run.input_gradient, 0, run.input_gradient.size()));
         for (const NamedTensor& tensor : tensor_table<Net>)
             if (tensor.tensor.trainable)
-                report.float_error =
-                    std::max(report.float_error,
-                             detail::relative_error(narrow.parameter_gradient, run.parameter_gradient, tensor.offset,
-                                                    tensor.tensor.element_count()));
+                report.float_error = std::max(report.float_error,
+                                              detail::relative_error(narrow.parameter_gradient, run.parameter_gradient,
+                                                                     tensor.offset, tensor.tensor.element_count()));
         judge("float against double", report.float_error, options.float_tolerance);
     }
     return report;

@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <bantam/core/initialise.hpp>
+#include <bantam/base/index.hpp>
 #include <bantam/core/network.hpp>
-#include <bantam/cpu/branches.hpp>
-#include <bantam/cpu/buffer.hpp>
 #include <bantam/cpu/chain.hpp>
-#include <bantam/cpu/conv2d.hpp>
-#include <bantam/cpu/copy.hpp>
-#include <bantam/cpu/depthwise_conv2d.hpp>
-#include <bantam/cpu/dropout.hpp>
-#include <bantam/cpu/layer_norm.hpp>
-#include <bantam/cpu/linear.hpp>
-#include <bantam/cpu/pooling.hpp>
-#include <bantam/cpu/residual.hpp>
-#include <bantam/cpu/squeeze_excite.hpp>
+#include <bantam/cpu/layers/branches.hpp>
+#include <bantam/cpu/layers/conv2d.hpp>
+#include <bantam/cpu/layers/depthwise_conv2d.hpp>
+#include <bantam/cpu/layers/dropout.hpp>
+#include <bantam/cpu/layers/flatten.hpp>
+#include <bantam/cpu/layers/layer_norm.hpp>
+#include <bantam/cpu/layers/linear.hpp>
+#include <bantam/cpu/layers/pooling.hpp>
+#include <bantam/cpu/layers/residual.hpp>
+#include <bantam/cpu/layers/squeeze_excite.hpp>
+#include <bantam/cpu/runtime/buffer.hpp>
+#include <bantam/exec/initialize.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -31,14 +32,14 @@ class Model {
 public:
     using Scalar = S;
     using Program = Chain<typename Net::Layers, Net::input, S, Fused>;
-    static constexpr std::int64_t input_elements = element_count(input_shape<Net>);
-    static constexpr std::int64_t output_elements = element_count(output_shape<Net>);
+    static constexpr Index input_elements = element_count(input_shape<Net>);
+    static constexpr Index output_elements = element_count(output_shape<Net>);
 
     explicit Model(int threads = 1)
         : parameters_(static_cast<std::size_t>(trainable_parameters<Net>)),
           statistics_(static_cast<std::size_t>(non_trainable_parameters<Net>)),
           threads_{std::max(1, threads)} {
-        packed_.reserve(Program::packed);
+        packed_.reserve(Program::packed_size);
     }
 
     /// Trainable parameters in the order of `tensor_table`. After writing here call `prepare()`.
@@ -48,12 +49,12 @@ public:
     std::span<S> statistics() { return statistics_; }
     std::span<const S> statistics() const { return statistics_; }
     int threads() const { return threads_; }
-    /// Lets `clock` keep the time of every stage of `forward` and `backward` from now on; null: no more.
-    void set_clock(StageClock* clock) { clock_ = clock; }
+    /// Lets `profiler` keep the time of every stage of `forward` and `backward` from now on; null: no more.
+    void set_profiler(StageProfiler* profiler) { profiler_ = profiler; }
 
     /// Fresh random weights; the same seed gives the same bits on every machine.
-    void initialise(std::uint64_t seed) {
-        initialise_tensors<Net, S>(seed, parameters_, statistics_);
+    void initialize(std::uint64_t seed) {
+        initialize_tensors<Net, S>(seed, parameters_, statistics_);
         prepare();
     }
 
@@ -62,10 +63,10 @@ public:
 
     /// Forward pass in training mode: batch statistics, dropout drawn from `seed`, running statistics
     /// moved. `logits` receives count × classes. The input must stay until `backward`.
-    void forward(const S* input, std::int64_t count, std::uint64_t seed, S* logits) {
+    void forward(const S* input, Index count, std::uint64_t seed, S* logits) {
         pass_ = reserve(workspace_, count, true, threads_);
         pass_.seed = seed;
-        pass_.clock = clock_;
+        pass_.profiler = profiler_;
         input_ = input;
         Program::forward(pass_, weights(), input, logits, workspace_.saved.data());
     }
@@ -78,13 +79,13 @@ public:
 
     /// Forward pass in inference mode: running statistics, no dropout. Samples are independent, so each
     /// thread takes a few of them through the whole network while they are in its cache.
-    void infer(const S* input, std::int64_t count, S* logits) {
-        constexpr std::int64_t group = 4;
-        const std::int64_t groups = (count + group - 1) / group;
+    void infer(const S* input, Index count, S* logits) {
+        constexpr Index group = 4;
+        const Index groups = (count + group - 1) / group;
         inference_.resize(static_cast<std::size_t>(threads_));
         for (Workspace& workspace : inference_) reserve(workspace, std::min(group, count), false, 1);
-        detail::parallel_for(groups, threads_, [&](std::int64_t index, int thread) {
-            const std::int64_t first = index * group;
+        detail::parallel_for(groups, threads_, [&](Index index, int thread) {
+            const Index first = index * group;
             Workspace& workspace = inference_[static_cast<std::size_t>(thread)];
             const Pass<S> pass = reserve(workspace, std::min(group, count - first), false, 1);
             Program::forward(pass, weights(), input + first * input_elements, logits + first * output_elements,
@@ -98,19 +99,19 @@ private:
         Buffer<double> sums;
     };
 
-    static Pass<S> reserve(Workspace& workspace, std::int64_t count, bool training, int threads) {
+    static Pass<S> reserve(Workspace& workspace, Index count, bool training, int threads) {
         workspace.saved.reserve(Program::saved_per_sample(training) * count + Program::saved_fixed(training));
-        workspace.scratch.reserve(Program::scratch * threads);
+        workspace.scratch.reserve(Program::scratch_size * threads);
         if (training) {
-            workspace.partials.reserve(Program::partials * chunk_count(count));
-            workspace.sums.reserve(Program::sums * chunk_count(count));
+            workspace.partials.reserve(Program::partial_size * chunk_count(count));
+            workspace.sums.reserve(Program::sum_count * chunk_count(count));
         }
         Pass<S> pass;
         pass.count = count;
         pass.threads = threads;
         pass.training = training;
         pass.scratch = workspace.scratch.data();
-        pass.scratch_stride = Program::scratch;
+        pass.scratch_stride = Program::scratch_size;
         pass.partials = workspace.partials.data();
         pass.sums = workspace.sums.data();
         return pass;
@@ -124,7 +125,7 @@ private:
     std::vector<Workspace> inference_;
     Pass<S> pass_;
     const S* input_ = nullptr;
-    StageClock* clock_ = nullptr;
+    StageProfiler* profiler_ = nullptr;
     int threads_;
 };
 

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <bantam/core/error.hpp>
-#include <bantam/cuda/operation.hpp>
-#include <bantam/cuda/sample_sums.hpp>
-#include <bantam/cuda/split_index.hpp>
-#include <bantam/device/stage_clock.hpp>
+#include <bantam/base/error.hpp>
+#include <bantam/base/index.hpp>
+#include <bantam/cuda/kernels/sample_reduction.hpp>
+#include <bantam/cuda/runtime/operation.hpp>
+#include <bantam/cuda/runtime/split_index.hpp>
+#include <bantam/exec/stage_profiler.hpp>
 
-#include <cstdint>
 #include <string>
 
 namespace bantam::cuda {
@@ -15,32 +15,32 @@ namespace bantam::cuda {
 template <class L, Shape Input, class S>
 struct ChainOf;
 template <class S, bool Pooled, class... Stages>
-struct FusedRun;
+struct FusedConvBlocks;
 template <class Act, Shape Input, class S>
 struct BatchNormOperation;
 
 namespace detail {
 
 /// to = base + from · scale[channel]; base and scale may be null.
-template <std::int64_t Channels, class S>
+template <Index Channels, class S>
 struct AddScaled {
     const S *base, *from;
-    const Arithmetic<S>* scale;
+    const Compute<S>* scale;
     S* to;
-    BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
-        Arithmetic<S> value = from[i];
+    BANTAM_HOST_DEVICE void operator()(Index i) const {
+        Compute<S> value = from[i];
         if (scale) value *= scale[SplitIndex<Channels>{i}.rest];
         if (base) value += base[i];
         to[i] = S(value);
     }
 };
-template <std::int64_t Channels, class S>
+template <Index Channels, class S>
 struct CopyChannels {
     const S* from;
-    std::int64_t from_stride;
+    Index from_stride;
     S* to;
-    std::int64_t to_stride;
-    BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
+    Index to_stride;
+    BANTAM_HOST_DEVICE void operator()(Index i) const {
         const SplitIndex<Channels> at{i};
         to[at.whole * to_stride + at.rest] = from[at.whole * from_stride + at.rest];
     }
@@ -48,35 +48,35 @@ struct CopyChannels {
 template <class S>
 struct Accumulate {
     const S* from;
-    Arithmetic<S> factor;
+    Compute<S> factor;
     bool first;
     S* to;
-    BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
+    BANTAM_HOST_DEVICE void operator()(Index i) const {
         to[i] = S(first ? from[i] * factor : to[i] + from[i] * factor);
     }
 };
 template <Shape Map, class S>
 struct MultiplyGate {
-    static constexpr std::int64_t elements = element_count(Map);
+    static constexpr Index elements = element_count(Map);
     const S *from, *gate, *base;
     S* to;
-    BANTAM_HOST_DEVICE void operator()(std::int64_t i) const {
+    BANTAM_HOST_DEVICE void operator()(Index i) const {
         const SplitIndex<elements> in_batch{i};
         const SplitIndex<Map.channels> in_sample{in_batch.rest};
-        const Arithmetic<S> value = from[i] * gate[in_batch.whole * Map.channels + in_sample.rest];
+        const Compute<S> value = from[i] * gate[in_batch.whole * Map.channels + in_sample.rest];
         to[i] = S(base ? value + base[i] : value);
     }
 };
 
 }  // namespace detail
 
-/// The GPU as what runs composite layers (see device/stage_chain.hpp); the passes are those of
+/// The GPU as what runs composite layers (see exec/chain.hpp); the passes are those of
 /// `cpu::Backend`.
 struct Backend {
     template <class L, Shape Input, class S>
     using Operation = cuda::Operation<L, Input, S>;
     template <class S, bool Pooled, class... Stages>
-    using Run = FusedRun<S, Pooled, Stages...>;
+    using Run = FusedConvBlocks<S, Pooled, Stages...>;
     template <class Act, Shape Input, class S>
     using Norm = BatchNormOperation<Act, Input, S>;
     template <class L, Shape Input, class S>
@@ -87,7 +87,7 @@ struct Backend {
     /// A failure of the device tells the layer, too. The device works on while the host goes ahead, so what
     /// fails there may be reported at a later layer; CUDA_LAUNCH_BLOCKING=1 makes it tell at once.
     template <class Step>
-    static void run_stage(const device::StageLabel& label, Step&& step) {
+    static void run_stage(const exec::StageLabel& label, Step&& step) {
         try {
             step();
         } catch (const Error& error) {
@@ -97,25 +97,23 @@ struct Backend {
         }
     }
 
-    template <std::int64_t Channels, class S>
-    static void add_scaled(const Pass<S>& pass, std::int64_t pixels, const S* base, const S* from,
-                           const Arithmetic<S>* scale, S* to) {
+    template <Index Channels, class S>
+    static void add_scaled(const Pass<S>& pass, Index pixels, const S* base, const S* from, const Compute<S>* scale,
+                           S* to) {
         for_each_index(pass, pass.count * pixels * Channels, detail::AddScaled<Channels, S>{base, from, scale, to});
     }
-    template <std::int64_t Channels, class S>
-    static void sum_of_products(const Pass<S>& pass, std::int64_t pixels, const S* a, const S* b,
-                                Arithmetic<S>* sums) {
+    template <Index Channels, class S>
+    static void sum_of_products(const Pass<S>& pass, Index pixels, const S* a, const S* b, Compute<S>* sums) {
         sum_over_rows(pass, pass.count * pixels, Channels, detail::MapProduct<Channels, S>{a, b}, pass.partials, sums);
     }
-    template <std::int64_t Channels, class S>
-    static void copy_channels(const Pass<S>& pass, std::int64_t pixels, const S* from, std::int64_t from_stride,
-                              S* to, std::int64_t to_stride) {
+    template <Index Channels, class S>
+    static void copy_channels(const Pass<S>& pass, Index pixels, const S* from, Index from_stride, S* to,
+                              Index to_stride) {
         for_each_index(pass, pass.count * pixels * Channels,
                        detail::CopyChannels<Channels, S>{from, from_stride, to, to_stride});
     }
     template <class S>
-    static void accumulate(const Pass<S>& pass, bool first, Arithmetic<S> factor, std::int64_t elements, const S* from,
-                           S* to) {
+    static void accumulate(const Pass<S>& pass, bool first, Compute<S> factor, Index elements, const S* from, S* to) {
         for_each_index(pass, pass.count * elements, detail::Accumulate<S>{from, factor, first, to});
     }
     template <Shape Map, class S>
@@ -124,7 +122,7 @@ struct Backend {
     }
     template <Shape Map, class S>
     static void gate_gradient(const Pass<S>& pass, const S* output_gradient, const S* input, S* gradient) {
-        sum_samples<Map>(pass, detail::MapProduct<Map.channels, S>{output_gradient, input}, Arithmetic<S>(1), gradient);
+        sum_samples<Map>(pass, detail::MapProduct<Map.channels, S>{output_gradient, input}, Compute<S>(1), gradient);
     }
 };
 

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <bantam/core/initialise.hpp>
+#include <bantam/base/index.hpp>
 #include <bantam/core/network.hpp>
 #include <bantam/cuda/chain.hpp>
-#include <bantam/cuda/execution.hpp>
+#include <bantam/cuda/runtime/execution.hpp>
+#include <bantam/exec/initialize.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -26,10 +27,10 @@ template <class Net, class S = float>
 class Model {
 public:
     using Scalar = S;
-    using Number = Arithmetic<S>;
+    using Number = Compute<S>;
     using Program = Chain<typename Net::Layers, Net::input, S>;
-    static constexpr std::int64_t input_elements = element_count(input_shape<Net>);
-    static constexpr std::int64_t output_elements = element_count(output_shape<Net>);
+    static constexpr Index input_elements = element_count(input_shape<Net>);
+    static constexpr Index output_elements = element_count(output_shape<Net>);
 
     /// Models that share an execution do their work in the order in which it was asked for.
     explicit Model(std::shared_ptr<const Execution> execution = std::make_shared<Execution>())
@@ -54,22 +55,22 @@ public:
     }
 
     /// Fresh random weights: the bits that `cpu::Model` gets of the same seed.
-    void initialise(std::uint64_t seed) {
+    void initialize(std::uint64_t seed) {
         std::vector<Number> parameters(static_cast<std::size_t>(trainable_parameters<Net>));
         std::vector<Number> statistics(static_cast<std::size_t>(non_trainable_parameters<Net>));
-        initialise_tensors<Net, Number>(seed, parameters, statistics);
+        initialize_tensors<Net, Number>(seed, parameters, statistics);
         write_parameters(parameters.data());
         write_statistics(statistics.data());
     }
 
     /// Memory for batches of `count`; true where what there was has moved. Passes ask for it themselves, but
     /// not while they are being recorded. Throws Error where the device's memory is too small.
-    bool reserve(std::int64_t count, bool training) {
+    bool reserve(Index count, bool training) {
         try {
             bool moved = saved_.reserve(saved_size(count, training));
-            moved |= scratch_.reserve(Program::scratch);
-            moved |= partials_.reserve(Program::partials * max_parts);
-            moved |= sums_.reserve(Program::sums * max_parts);
+            moved |= scratch_.reserve(Program::scratch_size);
+            moved |= partials_.reserve(Program::partial_size * max_slices);
+            moved |= sums_.reserve(Program::sum_count * max_slices);
             moves_ += moved;
             return moved;
         } catch (const std::bad_alloc&) {
@@ -77,11 +78,11 @@ public:
         }
     }
     /// How often the memory of passes has moved: recorded passes hold while this stays.
-    std::int64_t moves() const { return moves_; }
+    Index moves() const { return moves_; }
 
     /// Forward pass in training mode: batch statistics, dropout drawn from `*seed` on the device, running
     /// statistics moved. The input must stay until `backward`.
-    void forward(const Number* input, std::int64_t count, const std::uint64_t* seed, Number* logits) {
+    void forward(const Number* input, Index count, const std::uint64_t* seed, Number* logits) {
         pass_ = prepared(count, true);
         pass_.seed = seed;
         input_ = run(pass_, input, logits);
@@ -102,23 +103,21 @@ public:
     }
 
     /// Forward pass in inference mode: running statistics, no dropout.
-    void infer(const Number* input, std::int64_t count, Number* logits) { run(prepared(count, false), input, logits); }
+    void infer(const Number* input, Index count, Number* logits) { run(prepared(count, false), input, logits); }
 
 private:
     static constexpr bool rounds = !std::is_same_v<S, Number>;
 
     // What the operations save, and behind it what is rounded of a batch.
-    static std::int64_t saved_size(std::int64_t count, bool training) {
+    static Index saved_size(Index count, bool training) {
         return saved_by_operations(count, training) +
                (rounds ? (training ? 2 : 1) * (edge(count, input_elements) + edge(count, output_elements)) : 0);
     }
-    static std::int64_t saved_by_operations(std::int64_t count, bool training) {
+    static Index saved_by_operations(Index count, bool training) {
         return Program::saved_per_sample(training) * count + Program::saved_fixed(training);
     }
 
-    static std::int64_t edge(std::int64_t count, std::int64_t elements) {
-        return device::whole_numbers<S>(count * elements);
-    }
+    static Index edge(Index count, Index elements) { return exec::align_up<S>(count * elements); }
 
     /// A batch as `S`: the last two in training only.
     struct Edges {
@@ -131,7 +130,7 @@ private:
         return {input, logits, logits_gradient, logits_gradient + edge(pass.count, output_elements)};
     }
     template <class From, class To>
-    void convert(std::int64_t size, const From* from, To* to) {
+    void convert(Index size, const From* from, To* to) {
         for_each_index(*execution_, size, Convert<From, To>{from, to});
     }
 
@@ -149,7 +148,7 @@ private:
         }
     }
 
-    Pass<S> prepared(std::int64_t count, bool training) {
+    Pass<S> prepared(Index count, bool training) {
         reserve(count, training);
         Pass<S> pass;
         pass.count = count;
@@ -161,18 +160,17 @@ private:
         return pass;
     }
 
-    static Error out_of_memory(std::int64_t count, [[maybe_unused]] bool training) {
+    static Error out_of_memory(Index count, [[maybe_unused]] bool training) {
         std::string fits;
 #ifdef __CUDACC__
         static_cast<void>(cudaGetLastError());
         std::size_t free = 0, total = 0;
         BANTAM_CUDA_CHECK(cudaMemGetInfo(&free, &total));
-        const std::int64_t fixed = (saved_size(0, training) + Program::scratch) * static_cast<std::int64_t>(sizeof(S)) +
-                                   Program::partials * max_parts * static_cast<std::int64_t>(sizeof(Number)) +
-                                   Program::sums * max_parts * static_cast<std::int64_t>(sizeof(double));
-        const std::int64_t a_sample =
-            (saved_size(1, training) - saved_size(0, training)) * static_cast<std::int64_t>(sizeof(S));
-        const std::int64_t most = (static_cast<std::int64_t>(free) - fixed) / (a_sample > 0 ? a_sample : 1);
+        const Index fixed = (saved_size(0, training) + Program::scratch_size) * static_cast<Index>(sizeof(S)) +
+                            Program::partial_size * max_slices * static_cast<Index>(sizeof(Number)) +
+                            Program::sum_count * max_slices * static_cast<Index>(sizeof(double));
+        const Index per_sample = (saved_size(1, training) - saved_size(0, training)) * static_cast<Index>(sizeof(S));
+        const Index most = (static_cast<Index>(free) - fixed) / (per_sample > 0 ? per_sample : 1);
         fits = most > 0 ? "; a batch of about " + std::to_string(most) + " fits" : "; not even one sample fits";
 #endif
         return Error("the device's memory is too small for a batch of " + std::to_string(count) + fits);
@@ -180,7 +178,7 @@ private:
 
     Weights<S> weights() { return {parameters_.data(), statistics_.data(), nullptr}; }
 
-    std::vector<Number> read(const DeviceBuffer<Number>& from, std::int64_t count) const {
+    std::vector<Number> read(const DeviceBuffer<Number>& from, Index count) const {
         std::vector<Number> values(static_cast<std::size_t>(count));
         copy_to_host(*execution_, from.data(), count, values.data());
         return values;
@@ -192,7 +190,7 @@ private:
     DeviceBuffer<double> sums_;
     Pass<S> pass_;
     const S* input_ = nullptr;
-    std::int64_t moves_ = 0;
+    Index moves_ = 0;
 };
 
 }  // namespace bantam::cuda

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <bantam/core/error.hpp>
+#include <bantam/base/error.hpp>
 
 #include <algorithm>
 #include <cctype>
@@ -45,7 +45,7 @@ private:
 ///   training/labeled/<class>/*  training/unlabeled/<any>/*  validation/<class>/*  testing/<any>/*
 ///   training/<label>_<n>.jpg    training/unlabeled/*        validation/<label>_<n>.jpg  testing/*
 ///
-/// The testing folder may also be called `test` or `evaluation`; the unlabelled one may be absent.
+/// The testing folder may also be called `test` or `evaluation`; the unlabeled one may be absent.
 struct HomeworkFolders {
     std::filesystem::path root;
     std::vector<std::string> classes;  ///< name of each label
@@ -76,8 +76,7 @@ struct FolderContents {
 inline FolderContents list_folder(const fs::path& folder) {
     FolderContents contents;
     std::error_code cause;
-    for (fs::directory_iterator entry{folder, cause}, end; !cause && entry != end;
-         entry.increment(cause)) {
+    for (fs::directory_iterator entry{folder, cause}, end; !cause && entry != end; entry.increment(cause)) {
         const std::string name = entry->path().filename().string();
         if (name.starts_with('.')) continue;
         std::error_code ignored;
@@ -96,15 +95,14 @@ inline bool is_folder(const fs::path& path) {
     return fs::is_directory(path, ignored);
 }
 
-inline void collect_files(const fs::path& root, const std::string& relative,
-                          std::vector<std::string>& paths, int depth = 0) {
+inline void collect_files(const fs::path& root, const std::string& relative, std::vector<std::string>& paths,
+                          int depth = 0) {
     if (depth > deepest_folder)
         throw Error{(root / relative).string() +
                     ": folders are nested too deeply; does a link lead back to a folder above?"};
     const FolderContents contents = list_folder(root / relative);
     for (const std::string& name : contents.files) paths.push_back(relative + '/' + name);
-    for (const std::string& name : contents.folders)
-        collect_files(root, relative + '/' + name, paths, depth + 1);
+    for (const std::string& name : contents.folders) collect_files(root, relative + '/' + name, paths, depth + 1);
 }
 
 inline std::vector<std::string> collect_sorted(const fs::path& root, const std::string& relative) {
@@ -120,14 +118,14 @@ inline void sort_classes(std::vector<std::string>& names) {
         std::sort(names.begin(), names.end(), [](const auto& left, const auto& right) {
             return std::pair{std::stoi(left), left} < std::pair{std::stoi(right), right};
         });
-    else std::sort(names.begin(), names.end());
+    else
+        std::sort(names.begin(), names.end());
 }
 
 inline void require_class_count(const fs::path& place, std::size_t found, int expected) {
     if (expected > 0 && found != static_cast<std::size_t>(expected))
         throw Error{place.string() + ": has " + std::to_string(found) + " classes, expected " +
-                    std::to_string(expected) +
-                    "; choose the data folder this program was built for, or build it for " +
+                    std::to_string(expected) + "; choose the data folder this program was built for, or build it for " +
                     std::to_string(found)};
 }
 
@@ -136,8 +134,7 @@ inline LabeledSplit scan_class_folders(HomeworkFolders& folders, const std::stri
     const FolderContents contents = list_folder(folders.root / relative);
     for (const std::string& name : contents.files) folders.ignored.push_back(relative + '/' + name);
     for (const std::string& name : contents.folders)
-        if (std::find(folders.classes.begin(), folders.classes.end(), name) ==
-            folders.classes.end())
+        if (std::find(folders.classes.begin(), folders.classes.end(), name) == folders.classes.end())
             throw Error{(folders.root / relative / name).string() +
                         ": there is no such class among the training folders; rename or remove it"};
     for (std::size_t label = 0; label < folders.classes.size(); ++label) {
@@ -164,8 +161,10 @@ inline LabeledSplit scan_flat_folder(HomeworkFolders& folders, const std::string
     for (const std::string& name : list_folder(folders.root / relative).files) {
         std::string path = relative + '/' + name;
         const int label = label_of_name(name);
-        if (label >= 0) labeled.emplace_back(label, std::move(path));
-        else folders.ignored.push_back(std::move(path));
+        if (label >= 0)
+            labeled.emplace_back(label, std::move(path));
+        else
+            folders.ignored.push_back(std::move(path));
     }
     std::sort(labeled.begin(), labeled.end());
     LabeledSplit split;
@@ -176,8 +175,7 @@ inline LabeledSplit scan_flat_folder(HomeworkFolders& folders, const std::string
     return split;
 }
 
-inline void require_labels_below(const HomeworkFolders& folders, const LabeledSplit& split,
-                                 std::size_t limit) {
+inline void require_labels_below(const HomeworkFolders& folders, const LabeledSplit& split, std::size_t limit) {
     for (std::size_t index = 0; index < split.labels.size(); ++index)
         if (static_cast<std::size_t>(split.labels[index]) >= limit)
             throw Error{(folders.root / split.paths[index]).string() + ": its label " +
@@ -198,26 +196,21 @@ inline void scan_flat_layout(HomeworkFolders& folders, int expected_classes) {
     folders.training = scan_flat_folder(folders, "training");
     folders.validation = scan_flat_folder(folders, "validation");
     const auto& labels = folders.training.labels;
-    const std::size_t found =
-        labels.empty() ? 0 : static_cast<std::size_t>(labels.back()) + 1;
-    const std::size_t count =
-        expected_classes > 0 ? static_cast<std::size_t>(expected_classes) : found;
+    const std::size_t found = labels.empty() ? 0 : static_cast<std::size_t>(labels.back()) + 1;
+    const std::size_t count = expected_classes > 0 ? static_cast<std::size_t>(expected_classes) : found;
     require_labels_below(folders, folders.training, count);
     require_labels_below(folders, folders.validation, count);
     // A stray large label must not become a class list of its own size.
     const std::set<int> distinct(labels.begin(), labels.end());
-    if (!labels.empty()) require_class_count(folders.root / "training", distinct.size(),
-                                             static_cast<int>(count));
-    for (std::size_t label = 0; label < count; ++label)
-        folders.classes.push_back(std::to_string(label));
+    if (!labels.empty()) require_class_count(folders.root / "training", distinct.size(), static_cast<int>(count));
+    for (std::size_t label = 0; label < count; ++label) folders.classes.push_back(std::to_string(label));
 }
 
 inline void require_every_class(const HomeworkFolders& folders) {
     const std::set<int> present(folders.training.labels.begin(), folders.training.labels.end());
     for (std::size_t label = 0; label < folders.classes.size(); ++label)
         if (!present.contains(static_cast<int>(label)))
-            throw Error{(folders.root / "training").string() + ": class '" +
-                        folders.classes[label] +
+            throw Error{(folders.root / "training").string() + ": class '" + folders.classes[label] +
                         "' has no pictures; is the data set complete?"};
 }
 
@@ -245,23 +238,23 @@ inline HomeworkFolders scan_homework(const std::filesystem::path& root, int expe
 
     if (detail::is_folder(root / "training" / "labeled"))
         detail::scan_class_layout(folders, expected_classes);
-    else detail::scan_flat_layout(folders, expected_classes);
+    else
+        detail::scan_flat_layout(folders, expected_classes);
     if (folders.training.paths.empty())
         throw Error{(root / "training").string() +
-                    ": has no labelled pictures; expected labeled/<class>/<picture> or "
+                    ": has no labeled pictures; expected labeled/<class>/<picture> or "
                     "<label>_<number>.jpg"};
     detail::require_every_class(folders);
     if (folders.validation.paths.empty())
         throw Error{(root / "validation").string() +
-                    ": has no labelled pictures; expected <class>/<picture> or <label>_<number>.jpg"};
+                    ": has no labeled pictures; expected <class>/<picture> or <label>_<number>.jpg"};
 
     if (detail::is_folder(root / "training" / "unlabeled"))
         folders.unlabeled.paths = detail::collect_sorted(root, "training/unlabeled");
     std::string testing;
     for (const char* name : {"testing", "test", "evaluation"})
         if (testing.empty() && detail::is_folder(root / name)) testing = name;
-    if (testing.empty())
-        missing(root / "testing", "the data set is incomplete; unpack it again");
+    if (testing.empty()) missing(root / "testing", "the data set is incomplete; unpack it again");
     folders.testing = TestSplit{detail::collect_sorted(root, testing)};
     return folders;
 }

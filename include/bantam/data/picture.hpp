@@ -3,7 +3,8 @@
 // that includes this header, so include it where pictures are read and nowhere else.
 #pragma once
 
-#include <bantam/core/error.hpp>
+#include <bantam/base/error.hpp>
+#include <bantam/base/index.hpp>
 #include <bantam/io/read_file.hpp>
 
 #include <array>
@@ -25,9 +26,7 @@ namespace bantam::detail {
 // single block of more than this.
 inline constexpr std::size_t largest_picture_block = std::size_t{1} << 30;
 
-inline void* picture_malloc(std::size_t bytes) {
-    return bytes > largest_picture_block ? nullptr : std::malloc(bytes);
-}
+inline void* picture_malloc(std::size_t bytes) { return bytes > largest_picture_block ? nullptr : std::malloc(bytes); }
 
 inline void* picture_realloc(void* block, std::size_t bytes) {
     return bytes > largest_picture_block ? nullptr : std::realloc(block, bytes);
@@ -153,7 +152,7 @@ inline bool huffman_tables_are_sound(Bytes segment) {
     return true;
 }
 
-// The decoder fills what is missing with grey, so the walk to the end marker is ours (ITU-T T.81, B.1).
+// The decoder fills what is missing with gray, so the walk to the end marker is ours (ITU-T T.81, B.1).
 inline PictureHeader inspect_jpeg(Bytes bytes) {
     PictureHeader header;
     bool frame_seen = false;
@@ -173,8 +172,7 @@ inline PictureHeader inspect_jpeg(Bytes bytes) {
         const std::size_t length = big_endian(bytes, position, 2);
         if (length < 2) return {PictureProblem::damaged};
         if (position + length > bytes.size()) return {PictureProblem::truncated};
-        const bool frame = marker >= 0xc0 && marker <= 0xcf && marker != 0xc4 && marker != 0xc8 &&
-                           marker != 0xcc;
+        const bool frame = marker >= 0xc0 && marker <= 0xcf && marker != 0xc4 && marker != 0xc8 && marker != 0xcc;
         if (frame && !frame_seen) {
             if (length < 8) return {PictureProblem::damaged};
             frame_seen = true;
@@ -214,7 +212,7 @@ inline PictureHeader inspect_bmp(Bytes bytes) {
     const auto extent = [&](std::size_t position) {
         // A negative height means rows from top to bottom.
         const auto stored = static_cast<std::int32_t>(little_endian(bytes, position, 4));
-        return static_cast<std::uint64_t>(std::abs(static_cast<std::int64_t>(stored)));
+        return static_cast<std::uint64_t>(std::abs(static_cast<Index>(stored)));
     };
     PictureHeader header;
     header.width = old_header ? little_endian(bytes, 18, 2) : extent(18);
@@ -239,17 +237,15 @@ inline PictureHeader inspect_picture(Bytes bytes) {
 
 }  // namespace detail
 
-/// Decodes a JPEG, PNG or BMP file's bytes to RGB. Grey pictures become RGB, alpha is dropped, an
+/// Decodes a JPEG, PNG or BMP file's bytes to RGB. Gray pictures become RGB, alpha is dropped, an
 /// EXIF orientation is not applied (PyTorch's ImageFolder does the same three things). Bad input
 /// is an outcome, not an exception; its picture is empty.
-inline DecodedPicture decode_picture(std::span<const std::uint8_t> bytes,
-                                     const PictureLimits& limits = {}) {
+inline DecodedPicture decode_picture(std::span<const std::uint8_t> bytes, const PictureLimits& limits = {}) {
     const auto refused = [](PictureProblem problem) { return DecodedPicture{{}, problem}; };
     if (bytes.size() > limits.bytes) return refused(PictureProblem::too_large);
     const detail::PictureHeader header = detail::inspect_picture(bytes);
     const bool has_size = header.width != 0 && header.height != 0;
-    if (has_size && header.width > limits.pixels / header.height)
-        return refused(PictureProblem::too_large);
+    if (has_size && header.width > limits.pixels / header.height) return refused(PictureProblem::too_large);
     if (header.problem != PictureProblem::none) return refused(header.problem);
 
     // The decoder's own reading of the header counts, should it ever differ from ours.
@@ -257,8 +253,8 @@ inline DecodedPicture decode_picture(std::span<const std::uint8_t> bytes,
     int width = 0;
     int height = 0;
     int channels = 0;
-    if (!has_size || stbi_info_from_memory(bytes.data(), size, &width, &height, &channels) == 0 ||
-        width <= 0 || height <= 0)
+    if (!has_size || stbi_info_from_memory(bytes.data(), size, &width, &height, &channels) == 0 || width <= 0 ||
+        height <= 0)
         return refused(PictureProblem::damaged);
     if (static_cast<std::uint64_t>(width) > limits.pixels / static_cast<std::uint64_t>(height))
         return refused(PictureProblem::too_large);
@@ -269,16 +265,14 @@ inline DecodedPicture decode_picture(std::span<const std::uint8_t> bytes,
     DecodedPicture decoded;
     decoded.picture.height = height;
     decoded.picture.width = width;
-    decoded.picture.rgb.assign(pixels.get(), pixels.get() + std::size_t{3} *
-                                                              static_cast<std::size_t>(width) *
-                                                              static_cast<std::size_t>(height));
+    decoded.picture.rgb.assign(pixels.get(), pixels.get() + std::size_t{3} * static_cast<std::size_t>(width) *
+                                                                static_cast<std::size_t>(height));
     return decoded;
 }
 
 /// The bytes of a picture file, unless it cannot be read, is empty or larger than the limit; then
 /// `bytes` is emptied and the problem returned.
-inline PictureProblem read_picture_file(const std::filesystem::path& path,
-                                        std::vector<std::uint8_t>& bytes,
+inline PictureProblem read_picture_file(const std::filesystem::path& path, std::vector<std::uint8_t>& bytes,
                                         const PictureLimits& limits = {}) {
     bytes.clear();
     try {
@@ -295,8 +289,7 @@ inline PictureProblem read_picture_file(const std::filesystem::path& path,
 }
 
 /// Reads and decodes a picture file; see the overload above.
-inline DecodedPicture decode_picture(const std::filesystem::path& path,
-                                     const PictureLimits& limits = {}) {
+inline DecodedPicture decode_picture(const std::filesystem::path& path, const PictureLimits& limits = {}) {
     std::vector<std::uint8_t> bytes;
     const PictureProblem problem = read_picture_file(path, bytes, limits);
     if (problem != PictureProblem::none) return {{}, problem};

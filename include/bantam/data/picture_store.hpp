@@ -2,7 +2,7 @@
 // Needs stb_image and xxhash (through data/picture.hpp and io/hash.hpp) and threads.
 #pragma once
 
-#include <bantam/core/error.hpp>
+#include <bantam/base/error.hpp>
 #include <bantam/data/folders.hpp>
 #include <bantam/data/picture.hpp>
 #include <bantam/data/resize.hpp>
@@ -54,8 +54,7 @@ struct PictureReport {
     /// (training/0_1.jpg is empty; training/0_7.jpg is truncated)".
     std::string text() const {
         if (bad() == 0) return {};
-        std::string text = std::to_string(bad()) + " of " + std::to_string(files) +
-                           " pictures left out: ";
+        std::string text = std::to_string(bad()) + " of " + std::to_string(files) + " pictures left out: ";
         const char* separator = "";
         for (std::size_t problem = 1; problem < counts.size(); ++problem) {
             if (counts[problem] == 0) continue;
@@ -87,12 +86,9 @@ public:
     std::size_t size() const { return paths_.size(); }
     int stored_size() const { return stored_size_; }
     std::size_t picture_bytes() const {
-        return std::size_t{3} * static_cast<std::size_t>(stored_size_) *
-               static_cast<std::size_t>(stored_size_);
+        return std::size_t{3} * static_cast<std::size_t>(stored_size_) * static_cast<std::size_t>(stored_size_);
     }
-    const std::uint8_t* pixels(std::size_t index) const {
-        return pixels_.get() + index * picture_bytes();
-    }
+    const std::uint8_t* pixels(std::size_t index) const { return pixels_.get() + index * picture_bytes(); }
     const std::vector<std::string>& paths() const { return paths_; }
     /// One for each picture, or none if they were not asked for.
     const std::vector<std::string>& hashes() const { return hashes_; }
@@ -132,8 +128,8 @@ inline LabeledPictures load_pictures(const std::filesystem::path& root, const La
     return pictures;
 }
 
-inline UnlabeledPictures load_pictures(const std::filesystem::path& root,
-                                       const UnlabeledSplit& split, const PictureOptions& options) {
+inline UnlabeledPictures load_pictures(const std::filesystem::path& root, const UnlabeledSplit& split,
+                                       const PictureOptions& options) {
     return {PictureStore{root, split.paths, options}};
 }
 
@@ -142,19 +138,17 @@ inline TestPictures load_pictures(const std::filesystem::path& root, const TestS
     return {PictureStore{root, split.paths(), options}};
 }
 
-inline PictureStore::PictureStore(const std::filesystem::path& root,
-                                  const std::vector<std::string>& paths,
+inline PictureStore::PictureStore(const std::filesystem::path& root, const std::vector<std::string>& paths,
                                   const PictureOptions& options)
     : stored_size_{options.stored_size} {
     if (stored_size_ < 1 || stored_size_ > 4096)
-        throw Error{"stored picture size " + std::to_string(stored_size_) +
-                    " is out of range; choose 1 to 4096"};
+        throw Error{"stored picture size " + std::to_string(stored_size_) + " is out of range; choose 1 to 4096"};
     const std::size_t count = paths.size();
     try {
         pixels_ = std::make_unique_for_overwrite<std::uint8_t[]>(count * picture_bytes());
     } catch (const std::bad_alloc&) {
-        throw Error{root.string() + ": " + std::to_string(count) + " pictures of " +
-                    std::to_string(stored_size_) + "×" + std::to_string(stored_size_) +
+        throw Error{root.string() + ": " + std::to_string(count) + " pictures of " + std::to_string(stored_size_) +
+                    "×" + std::to_string(stored_size_) +
                     " pixels do not fit into memory; choose a smaller stored size"};
     }
     std::vector<PictureProblem> problems(count);
@@ -164,8 +158,7 @@ inline PictureStore::PictureStore(const std::filesystem::path& root,
         problems[index] = read_picture_file(root / paths[index], bytes, options.limits);
         if (problems[index] != PictureProblem::none) return;
         if (options.hash_files) hashes_[index] = hash_bytes(bytes.data(), bytes.size());
-        const DecodedPicture decoded =
-            decode_picture(std::span<const std::uint8_t>{bytes}, options.limits);
+        const DecodedPicture decoded = decode_picture(std::span<const std::uint8_t>{bytes}, options.limits);
         problems[index] = decoded.problem;
         if (decoded.problem == PictureProblem::none)
             resize_rgb(decoded.picture.rgb.data(), decoded.picture.height, decoded.picture.width,
@@ -192,8 +185,8 @@ inline PictureStore::PictureStore(const std::filesystem::path& root,
     };
     {
         std::vector<std::thread> helpers;
-        const auto wanted = std::min<std::size_t>(
-            static_cast<std::size_t>(std::max(options.threads, 1)), std::max<std::size_t>(count, 1));
+        const auto wanted = std::min<std::size_t>(static_cast<std::size_t>(std::max(options.threads, 1)),
+                                                  std::max<std::size_t>(count, 1));
         try {
             while (helpers.size() + 1 < wanted) helpers.emplace_back(work, false);
         } catch (const std::system_error&) {
@@ -212,16 +205,14 @@ inline PictureStore::PictureStore(const std::filesystem::path& root,
         ++report_.counts[static_cast<std::size_t>(problem)];
         if (problem != PictureProblem::none) {
             if (options.strict)
-                throw Error{(root / paths[index]).string() + ": " +
-                            std::string{picture_problem_text(problem)} +
+                throw Error{(root / paths[index]).string() + ": " + std::string{picture_problem_text(problem)} +
                             "; replace or remove the file"};
-            if (report_.named.size() < PictureReport::named_limit)
-                report_.named.emplace_back(paths[index], problem);
+            if (report_.named.size() < PictureReport::named_limit) report_.named.emplace_back(paths[index], problem);
             continue;
         }
         if (kept != index) {
-            std::memcpy(pixels_.get() + kept * picture_bytes(),
-                        pixels_.get() + index * picture_bytes(), picture_bytes());
+            std::memcpy(pixels_.get() + kept * picture_bytes(), pixels_.get() + index * picture_bytes(),
+                        picture_bytes());
             if (options.hash_files) hashes_[kept] = std::move(hashes_[index]);
         }
         paths_.push_back(paths[index]);

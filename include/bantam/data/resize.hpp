@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/base/index.hpp>
+
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -15,7 +17,7 @@ namespace detail {
 /// result does not depend on the order of the two axes or of the additions.
 struct ResizeAxis {
     struct Output {
-        std::int64_t first_source;
+        Index first_source;
         std::size_t first_weight;
         std::size_t taps;
     };
@@ -24,13 +26,11 @@ struct ResizeAxis {
     double total = 1;
 };
 
-inline ResizeAxis resize_axis(std::int64_t source, std::int64_t target) {
+inline ResizeAxis resize_axis(Index source, Index target) {
     ResizeAxis axis;
     axis.outputs.reserve(static_cast<std::size_t>(target));
-    const auto begin_output = [&](std::int64_t first) {
-        axis.outputs.push_back({first, axis.weights.size(), 0});
-    };
-    const auto add_tap = [&](std::int64_t weight) {
+    const auto begin_output = [&](Index first) { axis.outputs.push_back({first, axis.weights.size(), 0}); };
+    const auto add_tap = [&](Index weight) {
         axis.weights.push_back(static_cast<double>(weight));
         ++axis.outputs.back().taps;
     };
@@ -38,21 +38,20 @@ inline ResizeAxis resize_axis(std::int64_t source, std::int64_t target) {
         // In units of 1/target of a source pixel, source j covers [j·target, (j+1)·target) and
         // output i covers [i·source, (i+1)·source): the overlap is the weight.
         axis.total = static_cast<double>(source);
-        for (std::int64_t output = 0; output < target; ++output) {
-            const std::int64_t begin = output * source;
-            const std::int64_t end = begin + source;
+        for (Index output = 0; output < target; ++output) {
+            const Index begin = output * source;
+            const Index end = begin + source;
             begin_output(begin / target);
-            for (std::int64_t pixel = begin / target; pixel * target < end; ++pixel)
+            for (Index pixel = begin / target; pixel * target < end; ++pixel)
                 add_tap(std::min(end, (pixel + 1) * target) - std::max(begin, pixel * target));
         }
     } else {
         // Source coordinate (i + 1/2)·source/target − 1/2, in units of 1/(2·target), clamped.
-        const std::int64_t unit = 2 * target;
+        const Index unit = 2 * target;
         axis.total = static_cast<double>(unit);
-        for (std::int64_t output = 0; output < target; ++output) {
-            const std::int64_t coordinate = std::clamp<std::int64_t>(
-                (2 * output + 1) * source - target, 0, (source - 1) * unit);
-            const std::int64_t weight = coordinate % unit;
+        for (Index output = 0; output < target; ++output) {
+            const Index coordinate = std::clamp<Index>((2 * output + 1) * source - target, 0, (source - 1) * unit);
+            const Index weight = coordinate % unit;
             begin_output(coordinate / unit);
             add_tap(unit - weight);
             if (weight != 0) add_tap(weight);
@@ -66,9 +65,8 @@ inline ResizeAxis resize_axis(std::int64_t source, std::int64_t target) {
 /// Squashes an RGB picture [height][width][3] to [target_height][target_width][3]. Per axis: exact
 /// area averaging when shrinking, bilinear interpolation (align_corners = false) when enlarging;
 /// rounded half up. Sums are exact, so every implementation of this text gives the same bytes.
-inline void resize_rgb(const std::uint8_t* source, std::int64_t height, std::int64_t width,
-                       std::uint8_t* target, std::int64_t target_height,
-                       std::int64_t target_width) {
+inline void resize_rgb(const std::uint8_t* source, Index height, Index width, std::uint8_t* target, Index target_height,
+                       Index target_width) {
     if (height == target_height && width == target_width) {
         std::copy_n(source, height * width * 3, target);
         return;
@@ -78,11 +76,11 @@ inline void resize_rgb(const std::uint8_t* source, std::int64_t height, std::int
     const auto row_values = static_cast<std::size_t>(target_width * 3);
     const double divisor = rows.total * columns.total;
 
-    // Neighbouring output rows share at most one source row; it is kept from one to the next.
+    // Neighboring output rows share at most one source row; it is kept from one to the next.
     std::vector<double> resampled(row_values);
     std::vector<double> sums(row_values);
-    std::int64_t resampled_row = -1;
-    const auto resample_columns = [&](std::int64_t row) {
+    Index resampled_row = -1;
+    const auto resample_columns = [&](Index row) {
         if (row == resampled_row) return;
         resampled_row = row;
         const std::uint8_t* const pixels = source + row * width * 3;
@@ -108,16 +106,15 @@ inline void resize_rgb(const std::uint8_t* source, std::int64_t height, std::int
         const auto& output = rows.outputs[row];
         std::fill(sums.begin(), sums.end(), 0.0);
         for (std::size_t tap = 0; tap < output.taps; ++tap) {
-            resample_columns(output.first_source + static_cast<std::int64_t>(tap));
+            resample_columns(output.first_source + static_cast<Index>(tap));
             const double weight = rows.weights[output.first_weight + tap];
-            for (std::size_t value = 0; value < row_values; ++value)
-                sums[value] += weight * resampled[value];
+            for (std::size_t value = 0; value < row_values; ++value) sums[value] += weight * resampled[value];
         }
         for (std::size_t value = 0; value < row_values; ++value)
             // floor(sum / divisor + 1/2) in whole numbers: a rounded quotient could miss a tie.
-            target[row * row_values + value] = static_cast<std::uint8_t>(
-                (2 * static_cast<std::int64_t>(sums[value]) + static_cast<std::int64_t>(divisor)) /
-                (2 * static_cast<std::int64_t>(divisor)));
+            target[row * row_values + value] =
+                static_cast<std::uint8_t>((2 * static_cast<Index>(sums[value]) + static_cast<Index>(divisor)) /
+                                          (2 * static_cast<Index>(divisor)));
     }
 }
 

@@ -2,8 +2,9 @@
 // Needs nlohmann/json (Debian: nlohmann-json3-dev).
 #pragma once
 
-#include <bantam/core/error.hpp>
-#include <bantam/data/colour.hpp>
+#include <bantam/base/error.hpp>
+#include <bantam/base/index.hpp>
+#include <bantam/data/color.hpp>
 #include <bantam/data/view.hpp>
 #include <bantam/io/safetensors.hpp>
 
@@ -24,7 +25,7 @@ struct Preprocessing {
     int stored_size = 144;
     int input_height = 128;
     int input_width = 128;
-    Normalisation normalisation{};
+    Normalization normalization{};
     std::string resize = "bilinear";
 };
 
@@ -38,7 +39,7 @@ struct TeacherLogits {
     std::vector<std::string> paths;   ///< of the images, relative to the data folder, with '/'
     std::vector<std::string> hashes;  ///< XXH64 of each image file's bytes, 16 hexadecimal digits
     std::vector<std::string> classes;
-    std::int64_t view_count = 0;
+    Index view_count = 0;
     std::vector<View> views;    ///< [image][view]
     std::vector<float> logits;  ///< [image][view][class]
     Preprocessing preprocessing;
@@ -46,20 +47,20 @@ struct TeacherLogits {
     std::string teacher_name;  ///< its file name
     std::uint64_t view_seed = 0;
 
-    std::int64_t image_count() const { return static_cast<std::int64_t>(paths.size()); }
-    std::int64_t class_count() const { return static_cast<std::int64_t>(classes.size()); }
+    Index image_count() const { return static_cast<Index>(paths.size()); }
+    Index class_count() const { return static_cast<Index>(classes.size()); }
 
-    const View& view(std::int64_t image, std::int64_t view_index) const {
+    const View& view(Index image, Index view_index) const {
         return views[static_cast<std::size_t>(image * view_count + view_index)];
     }
     /// The `class_count()` logits of one view.
-    const float* view_logits(std::int64_t image, std::int64_t view_index) const {
+    const float* view_logits(Index image, Index view_index) const {
         return logits.data() + (image * view_count + view_index) * class_count();
     }
 };
 
-/// The pictures at hand, in the order the logits file must have them: labelled training pictures,
-/// unlabelled ones, validation ones.
+/// The pictures at hand, in the order the logits file must have them: labeled training pictures,
+/// unlabeled ones, validation ones.
 struct ExpectedPictures {
     std::vector<std::string> paths;
     std::vector<std::string> hashes;
@@ -79,18 +80,15 @@ inline std::string find_logits_problem(const TeacherLogits& teacher) {
     if (teacher.classes.empty()) return "has no classes";
     if (images == 0) return "has no images";
     if (teacher.hashes.size() != images)
-        return "has " + std::to_string(teacher.hashes.size()) + " hashes for " +
-               std::to_string(images) + " images";
+        return "has " + std::to_string(teacher.hashes.size()) + " hashes for " + std::to_string(images) + " images";
     if (teacher.views.size() != view_total) return "has the wrong number of views";
-    if (teacher.logits.size() != view_total * teacher.classes.size())
-        return "has the wrong number of logits";
+    if (teacher.logits.size() != view_total * teacher.classes.size()) return "has the wrong number of logits";
     for (std::size_t index = 0; index < teacher.logits.size(); ++index)
         if (!std::isfinite(teacher.logits[index])) {
             const std::size_t view = index / teacher.classes.size();
             const auto view_count = static_cast<std::size_t>(teacher.view_count);
-            return "has a logit that is not finite: image " + std::to_string(view / view_count) +
-                   " (" + teacher.paths[view / view_count] + "), view " +
-                   std::to_string(view % view_count) + ", class '" +
+            return "has a logit that is not finite: image " + std::to_string(view / view_count) + " (" +
+                   teacher.paths[view / view_count] + "), view " + std::to_string(view % view_count) + ", class '" +
                    teacher.classes[index % teacher.classes.size()] + "'";
         }
     constexpr float slack = 1e-5F;
@@ -98,11 +96,9 @@ inline std::string find_logits_problem(const TeacherLogits& teacher) {
         const View& view = teacher.views[index];
         const auto view_count = static_cast<std::size_t>(teacher.view_count);
         const std::string place = "image " + std::to_string(index / view_count) + " (" +
-                                  teacher.paths[index / view_count] + "), view " +
-                                  std::to_string(index % view_count);
-        const bool inside = view.top >= -slack && view.left >= -slack && view.height > 0 &&
-                            view.width > 0 && view.top + view.height <= 1 + slack &&
-                            view.left + view.width <= 1 + slack;
+                                  teacher.paths[index / view_count] + "), view " + std::to_string(index % view_count);
+        const bool inside = view.top >= -slack && view.left >= -slack && view.height > 0 && view.width > 0 &&
+                            view.top + view.height <= 1 + slack && view.left + view.width <= 1 + slack;
         if (!inside) return "has a view that is not a box within the picture: " + place;
         if (index % view_count == 0 && view != whole_view())
             return "has a first view that is not the whole picture: " + place;
@@ -113,8 +109,7 @@ inline std::string find_logits_problem(const TeacherLogits& teacher) {
 inline nlohmann::json parse_metadata(const SafetensorsFile& file, const std::string& key) {
     nlohmann::json value = nlohmann::json::parse(file.metadata(key), nullptr, false);
     if (value.is_discarded())
-        throw Error{file.path().string() + ": its metadata '" + key +
-                    "' is not JSON; create the file again"};
+        throw Error{file.path().string() + ": its metadata '" + key + "' is not JSON; create the file again"};
     return value;
 }
 
@@ -123,8 +118,7 @@ T metadata_value(const SafetensorsFile& file, const std::string& key, const nloh
     try {
         return value.get<T>();
     } catch (const nlohmann::json::exception&) {
-        throw Error{file.path().string() + ": its metadata '" + key +
-                    "' is not as expected; create the file again"};
+        throw Error{file.path().string() + ": its metadata '" + key + "' is not as expected; create the file again"};
     }
 }
 
@@ -140,8 +134,8 @@ inline Preprocessing read_preprocessing(const SafetensorsFile& file) {
     const auto extent = [&](const nlohmann::json& number) {
         const auto size = number.is_number_unsigned() ? number.get<std::uint64_t>() : 0;
         if (size < 1 || size > 65535)
-            throw Error{file.path().string() + ": its metadata 'preprocessing' has the size " +
-                        number.dump() + ", expected 1 to 65535; create the file again"};
+            throw Error{file.path().string() + ": its metadata 'preprocessing' has the size " + number.dump() +
+                        ", expected 1 to 65535; create the file again"};
         return static_cast<int>(size);
     };
     Preprocessing preprocessing;
@@ -149,10 +143,8 @@ inline Preprocessing read_preprocessing(const SafetensorsFile& file) {
     const auto input = metadata_value<std::array<nlohmann::json, 2>>(file, key, field("input"));
     preprocessing.input_height = extent(input[0]);
     preprocessing.input_width = extent(input[1]);
-    preprocessing.normalisation.mean =
-        metadata_value<std::array<float, 3>>(file, key, field("mean"));
-    preprocessing.normalisation.deviation =
-        metadata_value<std::array<float, 3>>(file, key, field("std"));
+    preprocessing.normalization.mean = metadata_value<std::array<float, 3>>(file, key, field("mean"));
+    preprocessing.normalization.deviation = metadata_value<std::array<float, 3>>(file, key, field("std"));
     preprocessing.resize = metadata_value<std::string>(file, key, field("resize"));
     return preprocessing;
 }
@@ -170,8 +162,7 @@ inline TeacherLogits read_teacher_logits(const std::filesystem::path& path) {
         refuse("has format '" + found + "', expected '" + TeacherLogits::format + "'");
     TeacherLogits teacher;
     const auto strings = [&](const std::string& key) {
-        return detail::metadata_value<std::vector<std::string>>(file, key,
-                                                                detail::parse_metadata(file, key));
+        return detail::metadata_value<std::vector<std::string>>(file, key, detail::parse_metadata(file, key));
     };
     teacher.paths = strings("paths");
     teacher.hashes = strings("hashes");
@@ -180,40 +171,32 @@ inline TeacherLogits read_teacher_logits(const std::filesystem::path& path) {
     teacher.teacher = file.metadata("teacher");
     teacher.teacher_name = file.metadata("teacher_name");
     const std::string& seed = file.metadata("view_seed");
-    if (const auto parsed =
-            std::from_chars(seed.data(), seed.data() + seed.size(), teacher.view_seed);
+    if (const auto parsed = std::from_chars(seed.data(), seed.data() + seed.size(), teacher.view_seed);
         parsed.ec != std::errc{} || parsed.ptr != seed.data() + seed.size())
         refuse("its metadata 'view_seed' is not a whole number");
 
-    const std::vector<std::int64_t>& shape = file.entry("logits").shape;
-    const std::vector<std::int64_t>& views_shape = file.entry("views").shape;
-    const auto shape_text = [](const std::vector<std::int64_t>& extents) {
+    const std::vector<Index>& shape = file.entry("logits").shape;
+    const std::vector<Index>& views_shape = file.entry("views").shape;
+    const auto shape_text = [](const std::vector<Index>& extents) {
         std::string text = "[";
-        for (const std::int64_t extent : extents)
-            text += (text.size() > 1 ? ", " : "") + std::to_string(extent);
+        for (const Index extent : extents) text += (text.size() > 1 ? ", " : "") + std::to_string(extent);
         return text + "]";
     };
     if (shape.size() != 3 || shape[0] != teacher.image_count() || shape[2] != teacher.class_count())
         refuse("tensor 'logits' has shape " + shape_text(shape) + ", expected [" +
-               std::to_string(teacher.image_count()) + ", views, " +
-               std::to_string(teacher.class_count()) + "]");
+               std::to_string(teacher.image_count()) + ", views, " + std::to_string(teacher.class_count()) + "]");
     teacher.view_count = shape[1];
-    const std::vector<std::int64_t> expected_views{shape[0], shape[1],
-                                                   std::int64_t{detail::view_values}};
+    const std::vector<Index> expected_views{shape[0], shape[1], Index{detail::view_values}};
     if (views_shape != expected_views)
-        refuse("tensor 'views' has shape " + shape_text(views_shape) + ", expected " +
-               shape_text(expected_views));
+        refuse("tensor 'views' has shape " + shape_text(views_shape) + ", expected " + shape_text(expected_views));
     teacher.logits = file.tensor<float>("logits");
     const std::vector<float> boxes = file.tensor<float>("views");
-    for (std::size_t index = 0; index + detail::view_values <= boxes.size();
-         index += detail::view_values) {
+    for (std::size_t index = 0; index + detail::view_values <= boxes.size(); index += detail::view_values) {
         const float flip = boxes[index + 4];
         if (flip != 0 && flip != 1) refuse("has a view whose flip is neither 0 nor 1");
-        teacher.views.push_back(
-            {boxes[index], boxes[index + 1], boxes[index + 2], boxes[index + 3], flip == 1});
+        teacher.views.push_back({boxes[index], boxes[index + 1], boxes[index + 2], boxes[index + 3], flip == 1});
     }
-    if (const std::string problem = detail::find_logits_problem(teacher); !problem.empty())
-        refuse(problem);
+    if (const std::string problem = detail::find_logits_problem(teacher); !problem.empty()) refuse(problem);
     return teacher;
 }
 
@@ -226,8 +209,7 @@ inline void write_teacher_logits(const std::filesystem::path& path, const Teache
     std::vector<float> boxes;
     boxes.reserve(teacher.views.size() * detail::view_values);
     for (const View& view : teacher.views)
-        boxes.insert(boxes.end(), {view.top, view.left, view.height, view.width,
-                                   view.flipped ? 1.0F : 0.0F});
+        boxes.insert(boxes.end(), {view.top, view.left, view.height, view.width, view.flipped ? 1.0F : 0.0F});
     const Preprocessing& preprocessing = teacher.preprocessing;
     // A float printed as a double would show digits that nobody chose.
     const auto decimals = [](const std::array<float, 3>& values) {
@@ -241,26 +223,24 @@ inline void write_teacher_logits(const std::filesystem::path& path, const Teache
         metadata["hashes"] = Json(teacher.hashes).dump();
         metadata["classes"] = Json(teacher.classes).dump();
     } catch (const Json::type_error&) {
-        throw Error{path.string() +
-                    ": cannot be written: a picture's name is not valid UTF-8; rename the picture"};
+        throw Error{path.string() + ": cannot be written: a picture's name is not valid UTF-8; rename the picture"};
     }
     metadata["format"] = TeacherLogits::format;
-    metadata["preprocessing"] =
-        Json{{"stored_size", preprocessing.stored_size},
-             {"input", {preprocessing.input_height, preprocessing.input_width}},
-             {"mean", decimals(preprocessing.normalisation.mean)},
-             {"std", decimals(preprocessing.normalisation.deviation)},
-             {"resize", preprocessing.resize}}
-            .dump();
+    metadata["preprocessing"] = Json{
+        {"stored_size", preprocessing.stored_size},
+        {"input", {preprocessing.input_height, preprocessing.input_width}},
+        {"mean", decimals(preprocessing.normalization.mean)},
+        {"std", decimals(preprocessing.normalization.deviation)},
+        {"resize",
+         preprocessing.resize}}.dump();
     metadata["teacher"] = teacher.teacher;
     metadata["teacher_name"] = teacher.teacher_name;
     metadata["view_seed"] = std::to_string(teacher.view_seed);
-    const std::int64_t images = teacher.image_count();
-    write_safetensors(
-        path,
-        {TensorView{"logits", {images, teacher.view_count, teacher.class_count()}, teacher.logits},
-         TensorView{"views", {images, teacher.view_count, std::int64_t{detail::view_values}}, boxes}},
-        metadata);
+    const Index images = teacher.image_count();
+    write_safetensors(path,
+                      {TensorView{"logits", {images, teacher.view_count, teacher.class_count()}, teacher.logits},
+                       TensorView{"views", {images, teacher.view_count, Index{detail::view_values}}, boxes}},
+                      metadata);
 }
 
 /// Throws Error naming `file` and the first mismatch unless the logits belong to exactly these
@@ -271,33 +251,29 @@ inline void check_teacher_logits(const TeacherLogits& teacher, const std::filesy
         throw Error{file.string() + ": does not match the pictures: " + what +
                     "; create it again with precompute_logits"};
     };
-    if (teacher.class_count() != static_cast<std::int64_t>(expected.classes.size()))
+    if (teacher.class_count() != static_cast<Index>(expected.classes.size()))
         refuse("it has " + std::to_string(teacher.class_count()) + " classes, the data has " +
                std::to_string(expected.classes.size()));
     for (std::size_t label = 0; label < expected.classes.size(); ++label)
         if (teacher.classes[label] != expected.classes[label])
-            refuse("its class " + std::to_string(label) + " is '" + teacher.classes[label] +
-                   "', in the data it is '" + expected.classes[label] + "'");
+            refuse("its class " + std::to_string(label) + " is '" + teacher.classes[label] + "', in the data it is '" +
+                   expected.classes[label] + "'");
     if (teacher.preprocessing.stored_size != expected.stored_size)
-        refuse("its pictures were stored at size " +
-               std::to_string(teacher.preprocessing.stored_size) + ", here it is " +
-               std::to_string(expected.stored_size));
+        refuse("its pictures were stored at size " + std::to_string(teacher.preprocessing.stored_size) +
+               ", here it is " + std::to_string(expected.stored_size));
     if (teacher.preprocessing.resize != "bilinear")
-        refuse("its views were resized by '" + teacher.preprocessing.resize +
-               "', expected 'bilinear'");
+        refuse("its views were resized by '" + teacher.preprocessing.resize + "', expected 'bilinear'");
     const std::size_t common = std::min(teacher.paths.size(), expected.paths.size());
     for (std::size_t index = 0; index < common; ++index) {
         if (teacher.paths[index] != expected.paths[index])
-            refuse("image " + std::to_string(index) + " is '" + teacher.paths[index] +
-                   "', in the data it is '" + expected.paths[index] + "'");
+            refuse("image " + std::to_string(index) + " is '" + teacher.paths[index] + "', in the data it is '" +
+                   expected.paths[index] + "'");
         if (teacher.hashes[index] != expected.hashes[index])
-            refuse("image " + std::to_string(index) + " (" + teacher.paths[index] +
-                   ") has other content: hash " + teacher.hashes[index] + ", in the data it is " +
-                   expected.hashes[index]);
+            refuse("image " + std::to_string(index) + " (" + teacher.paths[index] + ") has other content: hash " +
+                   teacher.hashes[index] + ", in the data it is " + expected.hashes[index]);
     }
     if (teacher.paths.size() > common)
-        refuse("image " + std::to_string(common) + " (" + teacher.paths[common] +
-               ") is not in the data");
+        refuse("image " + std::to_string(common) + " (" + teacher.paths[common] + ") is not in the data");
     if (expected.paths.size() > common)
         refuse("picture " + std::to_string(common) + " of the data (" + expected.paths[common] +
                ") is missing from it");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <bantam/core/error.hpp>
+#include <bantam/base/error.hpp>
 #include <bantam/data/folders.hpp>
 
 #include <algorithm>
@@ -22,12 +22,12 @@ inline void refuse_testing_folder(const std::filesystem::path& data) {
     if (path.filename().empty()) path = path.parent_path();
     for (; path.has_relative_path(); path = path.parent_path(), innermost = false) {
         std::string name = path.filename().string();
-        std::ranges::transform(name, name.begin(),
-                               [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+        std::ranges::transform(name, name.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
         const bool testing = name == "testing" || name == "test" || name == "evaluation";
         if (testing && (innermost || std::filesystem::is_directory(path.parent_path() / "training", ignored)))
-            throw Error{data.string() + ": this is the testing folder; testing pictures get no teacher logits. "
-                                        "Name the folder that holds training/ and validation/"};
+            throw Error{data.string() +
+                        ": this is the testing folder; testing pictures get no teacher logits. "
+                        "Name the folder that holds training/ and validation/"};
     }
 }
 

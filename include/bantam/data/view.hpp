@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <bantam/core/host_device.hpp>
-#include <bantam/core/random.hpp>
+#include <bantam/base/host_device.hpp>
+#include <bantam/base/index.hpp>
+#include <bantam/base/random.hpp>
 #include <bantam/core/shape.hpp>
-#include <bantam/data/colour.hpp>
+#include <bantam/data/color.hpp>
 
 #include <algorithm>
 #include <array>
@@ -45,11 +46,10 @@ struct ViewOptions {
 inline View random_view(Random& random, const ViewOptions& options = {}) {
     View view;
     for (int attempt = 0; attempt < 10; ++attempt) {
-        const double area = random.uniform(static_cast<double>(options.min_area),
-                                           static_cast<double>(options.max_area));
-        const double aspect =
-            std::exp(random.uniform(std::log(static_cast<double>(options.min_aspect)),
-                                    std::log(static_cast<double>(options.max_aspect))));
+        const double area =
+            random.uniform(static_cast<double>(options.min_area), static_cast<double>(options.max_area));
+        const double aspect = std::exp(random.uniform(std::log(static_cast<double>(options.min_aspect)),
+                                                      std::log(static_cast<double>(options.max_aspect))));
         const double height = std::sqrt(area / aspect);
         const double width = std::sqrt(area * aspect);
         if (height > 1 || width > 1) continue;
@@ -72,12 +72,12 @@ struct InterpolationPoint {
 
 /// Output pixel i of `outputs` lies at source coordinate (start + (i + 1/2) · extent / outputs) ·
 /// stored_size − 1/2, clamped to the picture.
-BANTAM_HOST_DEVICE inline InterpolationPoint interpolation_point(float start, float extent, std::int64_t output,
-                                                                 std::int64_t outputs, std::int64_t stored_size) {
+BANTAM_HOST_DEVICE inline InterpolationPoint interpolation_point(float start, float extent, Index output, Index outputs,
+                                                                 Index stored_size) {
     const auto stored = static_cast<double>(stored_size);
     const double step = static_cast<double>(extent) / static_cast<double>(outputs);
-    const double centre = static_cast<double>(output) + 0.5;
-    const double unclamped = (static_cast<double>(start) + centre * step) * stored - 0.5;
+    const double center = static_cast<double>(output) + 0.5;
+    const double unclamped = (static_cast<double>(start) + center * step) * stored - 0.5;
     const double coordinate = unclamped < 0.0 ? 0.0 : unclamped > stored - 1 ? stored - 1 : unclamped;
     const auto first = static_cast<std::int32_t>(coordinate);
     const auto last = static_cast<std::int32_t>(stored_size - 1);
@@ -103,14 +103,14 @@ struct InterpolationAxis {
     std::vector<float> weight;
 };
 
-inline InterpolationAxis interpolation_axis(float start, float extent, std::int64_t outputs,
-                                            std::int64_t stored_size, bool mirrored) {
+inline InterpolationAxis interpolation_axis(float start, float extent, Index outputs, Index stored_size,
+                                            bool mirrored) {
     const auto count = static_cast<std::size_t>(outputs);
     InterpolationAxis axis{std::vector<std::int32_t>(count), std::vector<std::int32_t>(count),
                            std::vector<float>(count)};
     for (std::size_t output = 0; output < count; ++output) {
         const InterpolationPoint point =
-            interpolation_point(start, extent, static_cast<std::int64_t>(output), outputs, stored_size);
+            interpolation_point(start, extent, static_cast<Index>(output), outputs, stored_size);
         const std::size_t place = mirrored ? count - 1 - output : output;
         axis.first[place] = point.first;
         axis.second[place] = point.second;
@@ -125,14 +125,14 @@ inline InterpolationAxis interpolation_axis(float start, float extent, std::int6
 /// to `target` (3 channels): output pixel i lies at source coordinate
 /// (top + (i + 1/2) · height / target) · stored_size − 1/2, clamped to the picture (PyTorch's
 /// interpolate with align_corners = false, antialias = false); a flip mirrors the output's columns.
-/// `colours` maps bytes 0 … 255 to what the network expects, e.g.
-/// compose(byte_colours(), normalise(normalisation)). Writes target.height · target.width · 3 floats.
-inline void cut_view(const std::uint8_t* stored, std::int64_t stored_size, const View& view,
-                     Shape target, float* output, const ColourTransform& colours) {
+/// `colors` maps bytes 0 … 255 to what the network expects, e.g.
+/// compose(byte_colors(), normalize(normalization)). Writes target.height · target.width · 3 floats.
+inline void cut_view(const std::uint8_t* stored, Index stored_size, const View& view, Shape target, float* output,
+                     const ColorTransform& colors) {
     const detail::InterpolationAxis rows =
         detail::interpolation_axis(view.top, view.height, target.height, stored_size, false);
-    const detail::InterpolationAxis columns = detail::interpolation_axis(
-        view.left, view.width, target.width, stored_size, view.flipped);
+    const detail::InterpolationAxis columns =
+        detail::interpolation_axis(view.left, view.width, target.width, stored_size, view.flipped);
     const auto width = static_cast<std::size_t>(target.width);
     const auto stored_width = static_cast<std::size_t>(stored_size);
     const std::size_t row_values = width * 3;
@@ -145,21 +145,20 @@ inline void cut_view(const std::uint8_t* stored, std::int64_t stored_size, const
     std::vector<float> scratch(2 * (row_values + 1));
     float* upper = scratch.data();
     float* lower = upper + row_values + 1;
-    // What each byte of each channel contributes to a mapped colour.
+    // What each byte of each channel contributes to a mapped color.
     std::array<std::array<detail::Float4, 256>, 3> contributions;
     for (std::size_t channel = 0; channel < 3; ++channel) {
-        const auto& matrix = colours.matrix;
+        const auto& matrix = colors.matrix;
         const detail::Float4 slope{matrix[0][channel], matrix[1][channel], matrix[2][channel], 0};
         detail::Float4 start{};
-        if (channel == 0)
-            start = detail::Float4{colours.offset[0], colours.offset[1], colours.offset[2], 0};
+        if (channel == 0) start = detail::Float4{colors.offset[0], colors.offset[1], colors.offset[2], 0};
         for (std::size_t byte = 0; byte < 256; ++byte)
             contributions[channel][byte] = slope * static_cast<float>(byte) + start;
     }
 
     const auto resample_columns = [&](std::int32_t row, float* resampled) {
         const std::uint8_t* const bytes = stored + static_cast<std::size_t>(row) * stored_width * 3;
-        // Interpolation weights add to one, so colours may be mapped before it.
+        // Interpolation weights add to one, so colors may be mapped before it.
         for (std::size_t column = first_column; column < end_column; ++column)
             detail::store_float4(source.data() + column * 4, contributions[0][bytes[column * 3]] +
                                                                  contributions[1][bytes[column * 3 + 1]] +

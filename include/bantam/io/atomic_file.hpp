@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <bantam/core/error.hpp>
+#include <bantam/base/error.hpp>
 
 #include <cerrno>
 #include <cstddef>
@@ -29,12 +29,12 @@ public:
         std::error_code ignored;
         const auto status = std::filesystem::status(path_, ignored);
         if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status))
-            throw Error{path_.string() + ": cannot be written: it exists and is not a regular file; "
-                                         "choose another name"};
+            throw Error{path_.string() +
+                        ": cannot be written: it exists and is not a regular file; "
+                        "choose another name"};
         file_ = std::fopen(partial_.c_str(), "wb");
         if (file_ == nullptr)
-            fail("cannot be created", errno,
-                 "check that the folder exists and that you may write to it");
+            fail("cannot be created", errno, "check that the folder exists and that you may write to it");
     }
 
     AtomicFile(const AtomicFile&) = delete;
@@ -52,7 +52,7 @@ public:
     void commit() {
         if (std::fflush(file_) != 0) fail_writing();
 #if defined(__unix__) || defined(__APPLE__)
-        // Some file systems and devices cannot synchronise (EINVAL); a full disk they do report.
+        // Some file systems and devices cannot synchronize (EINVAL); a full disk they do report.
         if (::fsync(::fileno(file_)) != 0 && errno != EINVAL && errno != ENOTSUP) fail_writing();
 #endif
         std::FILE* const file = std::exchange(file_, nullptr);
@@ -73,8 +73,7 @@ private:
     static constexpr const char* writing_advice = "free some disk space or choose another folder";
 
     [[noreturn]] void fail(const char* what, int cause, const char* advice) const {
-        throw Error{path_.string() + ": " + what + ": " + std::generic_category().message(cause) +
-                    "; " + advice};
+        throw Error{path_.string() + ": " + what + ": " + std::generic_category().message(cause) + "; " + advice};
     }
 
     [[noreturn]] void fail_writing() {

@@ -2,13 +2,13 @@
 // Needs nlohmann/json (Debian: nlohmann-json3-dev).
 #pragma once
 
-#include <bantam/core/error.hpp>
+#include <bantam/base/error.hpp>
+#include <bantam/base/index.hpp>
 #include <bantam/core/network.hpp>
 #include <bantam/io/safetensors.hpp>
 
 #include <cmath>
 #include <cstddef>
-#include <cstdint>
 #include <filesystem>
 #include <span>
 #include <string>
@@ -21,7 +21,7 @@ inline constexpr const char* checkpoint_format = "bantam-checkpoint/1";
 
 namespace detail {
 
-inline std::vector<std::int64_t> tensor_shape(const Tensor& tensor) {
+inline std::vector<Index> tensor_shape(const Tensor& tensor) {
     return {tensor.extents.begin(), tensor.extents.begin() + tensor.rank};
 }
 
@@ -54,18 +54,16 @@ void read_network(SafetensorsFile& file, std::span<float> parameters, std::span<
     const std::string where = file.path().string();
     for (const NamedTensor& entry : tensor_table<Net>) {
         const std::string name{entry.name.view()};
-        const std::vector<std::int64_t> expected = detail::tensor_shape(entry.tensor);
-        if (!file.contains(name))
-            throw Error{where + ": has no tensor '" + name + "'; it is from another network"};
+        const std::vector<Index> expected = detail::tensor_shape(entry.tensor);
+        if (!file.contains(name)) throw Error{where + ": has no tensor '" + name + "'; it is from another network"};
         if (file.entry(name).shape != expected) {
-            const auto text = [](const std::vector<std::int64_t>& shape) {
+            const auto text = [](const std::vector<Index>& shape) {
                 std::string result = "[";
-                for (const std::int64_t extent : shape)
-                    result += (result.size() > 1 ? ", " : "") + std::to_string(extent);
+                for (const Index extent : shape) result += (result.size() > 1 ? ", " : "") + std::to_string(extent);
                 return result + "]";
             };
-            throw Error{where + ": tensor '" + name + "' has shape " + text(file.entry(name).shape) +
-                        ", expected " + text(expected) + "; it is from another network or class count"};
+            throw Error{where + ": tensor '" + name + "' has shape " + text(file.entry(name).shape) + ", expected " +
+                        text(expected) + "; it is from another network or class count"};
         }
         const std::span<float> values = detail::tensor_values(entry, parameters, statistics);
         file.read(name, values);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <bantam/core/error.hpp>
+#include <bantam/base/error.hpp>
 
 #include <cerrno>
 #include <cstddef>
@@ -21,8 +21,7 @@ public:
     explicit InputFile(std::filesystem::path path) : path_{std::move(path)} {
         std::error_code cause;
         const auto status = std::filesystem::status(path_, cause);
-        if (!std::filesystem::exists(status))
-            throw Error{path_.string() + ": no such file; check the path"};
+        if (!std::filesystem::exists(status)) throw Error{path_.string() + ": no such file; check the path"};
         // Opening a pipe would wait for ever, and a folder opens but cannot be read.
         if (!std::filesystem::is_regular_file(status))
             throw Error{path_.string() + ": is not a regular file; name a file"};
@@ -33,8 +32,7 @@ public:
     }
 
     InputFile(InputFile&& other) noexcept
-        : path_{std::move(other.path_)}, size_{other.size_},
-          file_{std::exchange(other.file_, nullptr)} {}
+        : path_{std::move(other.path_)}, size_{other.size_}, file_{std::exchange(other.file_, nullptr)} {}
 
     InputFile& operator=(InputFile&& other) noexcept {
         std::swap(path_, other.path_);

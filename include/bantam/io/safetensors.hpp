@@ -2,7 +2,8 @@
 // Needs nlohmann/json (Debian: nlohmann-json3-dev).
 #pragma once
 
-#include <bantam/core/error.hpp>
+#include <bantam/base/error.hpp>
+#include <bantam/base/index.hpp>
 #include <bantam/io/atomic_file.hpp>
 #include <bantam/io/read_file.hpp>
 
@@ -32,9 +33,12 @@ static_assert(std::endian::native == std::endian::little,
 /// The safetensors name of an element type we read and write.
 template <class T>
 constexpr std::string_view safetensors_type() {
-    if constexpr (std::same_as<T, float>) return "F32";
-    else if constexpr (std::same_as<T, double>) return "F64";
-    else if constexpr (std::same_as<T, std::int64_t>) return "I64";
+    if constexpr (std::same_as<T, float>)
+        return "F32";
+    else if constexpr (std::same_as<T, double>)
+        return "F64";
+    else if constexpr (std::same_as<T, Index>)
+        return "I64";
     else {
         static_assert(std::same_as<T, std::uint8_t>, "use float, double, int64_t or uint8_t");
         return "U8";
@@ -46,8 +50,7 @@ constexpr std::size_t safetensors_type_size(std::string_view type) {
     if (type == "F64" || type == "I64" || type == "U64") return 8;
     if (type == "F32" || type == "I32" || type == "U32") return 4;
     if (type == "F16" || type == "BF16" || type == "I16" || type == "U16") return 2;
-    if (type == "U8" || type == "I8" || type == "BOOL" || type == "F8_E4M3" || type == "F8_E5M2")
-        return 1;
+    if (type == "U8" || type == "I8" || type == "BOOL" || type == "F8_E4M3" || type == "F8_E5M2") return 1;
     return 0;
 }
 
@@ -56,9 +59,9 @@ using Metadata = std::map<std::string, std::string>;
 /// A tensor of an open file: where it lies and what it is.
 struct TensorEntry {
     std::string name;
-    std::string type;                 ///< as in the file: "F32", "I64", "BF16", …
-    std::vector<std::int64_t> shape;  ///< empty for a scalar
-    std::uint64_t position = 0;       ///< of its first byte, from the start of the file
+    std::string type;            ///< as in the file: "F32", "I64", "BF16", …
+    std::vector<Index> shape;    ///< empty for a scalar
+    std::uint64_t position = 0;  ///< of its first byte, from the start of the file
     std::uint64_t bytes = 0;
 };
 
@@ -92,8 +95,7 @@ public:
     const std::string& metadata(const std::string& key) const {
         const auto found = metadata_.find(key);
         if (found == metadata_.end())
-            throw Error{path().string() + ": its metadata lacks '" + key +
-                        "'; is it the right file?"};
+            throw Error{path().string() + ": its metadata lacks '" + key + "'; is it the right file?"};
         return found->second;
     }
 
@@ -128,8 +130,10 @@ private:
         const Json header = parse_header(text);
         const std::uint64_t data_start = 8 + text.size();
         for (const auto& [name, value] : header.items()) {
-            if (name == "__metadata__") read_metadata(value);
-            else tensors_.push_back(read_entry(name, value, data_start));
+            if (name == "__metadata__")
+                read_metadata(value);
+            else
+                tensors_.push_back(read_entry(name, value, data_start));
         }
         std::sort(tensors_.begin(), tensors_.end(), [](const auto& left, const auto& right) {
             return std::pair{left.position, left.bytes} < std::pair{right.position, right.bytes};
@@ -143,13 +147,11 @@ private:
         if (end != file_.size())
             refuse("its tensors end at byte " + std::to_string(end) + ", the file at byte " +
                    std::to_string(file_.size()));
-        for (std::size_t index = 0; index < tensors_.size(); ++index)
-            index_of_.emplace(tensors_[index].name, index);
+        for (std::size_t index = 0; index < tensors_.size(); ++index) index_of_.emplace(tensors_[index].name, index);
     }
 
     [[noreturn]] void refuse(const std::string& what) const {
-        throw Error{path().string() + ": is not a sound safetensors file: " + what +
-                    "; copy or create it again"};
+        throw Error{path().string() + ": is not a sound safetensors file: " + what + "; copy or create it again"};
     }
 
     std::string read_header_text() {
@@ -173,8 +175,7 @@ private:
         std::set<std::string> names;
         const auto watch = [&](int depth, Json::parse_event_t event, Json& parsed) {
             if (depth > deepest_nesting) refuse("its header is nested too deeply");
-            if (depth == 1 && event == Json::parse_event_t::key &&
-                !names.insert(parsed.get<std::string>()).second)
+            if (depth == 1 && event == Json::parse_event_t::key && !names.insert(parsed.get<std::string>()).second)
                 refuse("its header names '" + parsed.get<std::string>() + "' twice");
             return true;
         };
@@ -197,8 +198,7 @@ private:
         }
     }
 
-    TensorEntry read_entry(const std::string& name, const Json& value,
-                           std::uint64_t data_start) const {
+    TensorEntry read_entry(const std::string& name, const Json& value, std::uint64_t data_start) const {
         const auto bad = [&](const char* what) { refuse("tensor '" + name + "' " + what); };
         if (!value.is_object()) bad("is not described by a JSON object");
         const auto type = value.find("dtype");
@@ -221,13 +221,15 @@ private:
         for (const Json& extent : *shape) {
             if (!extent.is_number_unsigned()) bad("has a shape that is not made of whole numbers");
             const auto count = extent.template get<std::uint64_t>();
-            if (count > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()))
+            if (count > static_cast<std::uint64_t>(std::numeric_limits<Index>::max()))
                 bad("has a shape larger than the file");
-            entry.shape.push_back(static_cast<std::int64_t>(count));
-            if (count == 0) empty = true;
+            entry.shape.push_back(static_cast<Index>(count));
+            if (count == 0)
+                empty = true;
             else if (bytes > std::numeric_limits<std::uint64_t>::max() / count)
                 bad("has a shape larger than the file");
-            else bytes *= count;
+            else
+                bytes *= count;
         }
         entry.bytes = empty ? 0 : bytes;
 
@@ -235,11 +237,11 @@ private:
         const auto end = (*offsets)[1].template get<std::uint64_t>();
         if (begin > end) bad("ends before it begins");
         if (end > available)
-            refuse("tensor '" + name + "' ends at byte " + std::to_string(end) +
-                   " of the data, which has " + std::to_string(available) + " (truncated?)");
+            refuse("tensor '" + name + "' ends at byte " + std::to_string(end) + " of the data, which has " +
+                   std::to_string(available) + " (truncated?)");
         if (end - begin != entry.bytes)
-            refuse("tensor '" + name + "' occupies " + std::to_string(end - begin) +
-                   " bytes, its shape needs " + std::to_string(entry.bytes));
+            refuse("tensor '" + name + "' occupies " + std::to_string(end - begin) + " bytes, its shape needs " +
+                   std::to_string(entry.bytes));
         entry.position = data_start + begin;
         return entry;
     }
@@ -253,9 +255,8 @@ private:
     const TensorEntry& checked_entry(std::string_view name) const {
         const TensorEntry& wanted = entry(name);
         if (wanted.type != safetensors_type<T>())
-            throw Error{path().string() + ": tensor '" + wanted.name + "' is " + wanted.type +
-                        ", expected " + std::string{safetensors_type<T>()} +
-                        "; convert the file first"};
+            throw Error{path().string() + ": tensor '" + wanted.name + "' is " + wanted.type + ", expected " +
+                        std::string{safetensors_type<T>()} + "; convert the file first"};
         return wanted;
     }
 
@@ -269,33 +270,30 @@ private:
 struct TensorView {
     std::string name;
     std::string_view type;
-    std::vector<std::int64_t> shape;
+    std::vector<Index> shape;
     const void* data;
     std::size_t count;
 
     template <class T>
-    TensorView(std::string tensor_name, std::vector<std::int64_t> tensor_shape,
-               std::span<const T> elements)
-        : name{std::move(tensor_name)}, type{safetensors_type<T>()},
-          shape{std::move(tensor_shape)}, data{elements.data()}, count{elements.size()} {}
+    TensorView(std::string tensor_name, std::vector<Index> tensor_shape, std::span<const T> elements)
+        : name{std::move(tensor_name)},
+          type{safetensors_type<T>()},
+          shape{std::move(tensor_shape)},
+          data{elements.data()},
+          count{elements.size()} {}
 
     template <class T>
-    TensorView(std::string tensor_name, std::vector<std::int64_t> tensor_shape,
-               const std::vector<T>& elements)
-        : TensorView{std::move(tensor_name), std::move(tensor_shape),
-                     std::span<const T>{elements}} {}
+    TensorView(std::string tensor_name, std::vector<Index> tensor_shape, const std::vector<T>& elements)
+        : TensorView{std::move(tensor_name), std::move(tensor_shape), std::span<const T>{elements}} {}
 };
 
 /// Writes a safetensors file in one step (see AtomicFile). The data starts at a multiple of eight
 /// bytes and wide types come first, so that every tensor lies at a multiple of its element size
 /// without the gaps that the format forbids. Throws Error naming the file.
-inline void write_safetensors(const std::filesystem::path& path,
-                              const std::vector<TensorView>& tensors,
+inline void write_safetensors(const std::filesystem::path& path, const std::vector<TensorView>& tensors,
                               const Metadata& metadata = {}) {
     using Json = nlohmann::json;
-    const auto refuse = [&](const std::string& what) {
-        throw Error{path.string() + ": cannot be written: " + what};
-    };
+    const auto refuse = [&](const std::string& what) { throw Error{path.string() + ": cannot be written: " + what}; };
     std::vector<const TensorView*> order;
     for (const TensorView& tensor : tensors) order.push_back(&tensor);
     std::sort(order.begin(), order.end(), [](const TensorView* left, const TensorView* right) {
@@ -309,14 +307,13 @@ inline void write_safetensors(const std::filesystem::path& path,
     std::size_t offset = 0;
     for (const TensorView* tensor : order) {
         std::size_t expected = 1;
-        for (const std::int64_t extent : tensor->shape) expected *= static_cast<std::size_t>(extent);
+        for (const Index extent : tensor->shape) expected *= static_cast<std::size_t>(extent);
         if (expected != tensor->count)
             refuse("tensor '" + tensor->name + "' has " + std::to_string(tensor->count) +
                    " elements, its shape needs " + std::to_string(expected));
         if (header.contains(tensor->name)) refuse("two tensors are named '" + tensor->name + "'");
         const std::size_t end = offset + tensor->count * safetensors_type_size(tensor->type);
-        header[tensor->name] = {
-            {"dtype", tensor->type}, {"shape", tensor->shape}, {"data_offsets", {offset, end}}};
+        header[tensor->name] = {{"dtype", tensor->type}, {"shape", tensor->shape}, {"data_offsets", {offset, end}}};
         offset = end;
     }
     std::string text;

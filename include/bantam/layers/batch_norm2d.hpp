@@ -7,7 +7,7 @@
 
 namespace bantam {
 
-/// Normalises every channel over batch and positions (Ioffe & Szegedy, 2015):
+/// Normalizes every channel over batch and positions (Ioffe & Szegedy, 2015):
 /// y = (x − mean) / √(variance + ε) · weight + bias. Training uses the batch's statistics and moves
 /// the running ones by `momentum` (with the unbiased variance, as PyTorch does); inference uses the
 /// running ones. Tensors: weight, bias, running_mean, running_var, all [C].

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/base/index.hpp>
 #include <bantam/core/layer.hpp>
 
-#include <cstdint>
 #include <string_view>
 
 namespace bantam {
@@ -20,19 +20,18 @@ struct ConvOptions {
 };
 
 /// Extent after sliding a window: ⌊(extent + 2·padding − dilation·(kernel − 1) − 1) / stride⌋ + 1.
-constexpr std::int64_t window_output(std::int64_t extent, int kernel, int stride, int padding,
-                                     int dilation) {
-    const std::int64_t room = extent + 2 * padding - dilation * (kernel - 1) - 1;
+constexpr Index window_output(Index extent, int kernel, int stride, int padding, int dilation) {
+    const Index room = extent + 2 * padding - dilation * (kernel - 1) - 1;
     return room < 0 ? 1 : room / stride + 1;
 }
 
 /// Whether the dilated kernel fits into the padded map; if not, the smallest shape that would fit.
 constexpr Misfit window_misfit(Shape input, int kernel, int padding, int dilation) {
-    const std::int64_t least = dilation * (kernel - 1) + 1 - 2 * padding;
+    const Index least = dilation * (kernel - 1) + 1 - 2 * padding;
     if (input.height >= least && input.width >= least) return {};
-    return {Reason::kernel_larger_than_image, input,
-            {input.height < least ? least : input.height, input.width < least ? least : input.width,
-             input.channels}};
+    return {Reason::kernel_larger_than_image,
+            input,
+            {input.height < least ? least : input.height, input.width < least ? least : input.width, input.channels}};
 }
 
 /// Two-dimensional convolution (cross-correlation, as in PyTorch) with square kernel, stride, zero
@@ -50,8 +49,7 @@ struct Conv2d : Layer {
     static constexpr int dilation = Options.dilation;
     static constexpr int groups = Options.groups;
     static constexpr bool bias = Options.bias;
-    static constexpr int padding =
-        Options.padding == same_padding ? dilation * (Kernel - 1) / 2 : Options.padding;
+    static constexpr int padding = Options.padding == same_padding ? dilation * (Kernel - 1) / 2 : Options.padding;
 
     static constexpr Shape output_shape(Shape input) {
         return {window_output(input.height, kernel, stride, padding, dilation),
@@ -59,7 +57,8 @@ struct Conv2d : Layer {
     }
     static constexpr Misfit misfit(Shape input) {
         if (input.channels % groups != 0)
-            return {Reason::groups_do_not_divide_channels, input,
+            return {Reason::groups_do_not_divide_channels,
+                    input,
                     {input.height, input.width, (input.channels / groups + 1) * groups}};
         if (OutChannels % groups != 0)
             return {Reason::groups_do_not_divide_output,
@@ -68,15 +67,15 @@ struct Conv2d : Layer {
         return window_misfit(input, kernel, padding, dilation);
     }
     static constexpr TensorList tensors(Shape input) {
-        const std::int64_t inputs = input.channels / groups;
+        const Index inputs = input.channels / groups;
         TensorList list;
         // Fan-out keeps the size of gradients on the way back, the usual choice in front of a norm.
         list.add(weight_tensor("weight", {OutChannels, inputs, kernel, kernel}, 4,
-                               kaiming_normal(std::int64_t{OutChannels} * kernel * kernel / groups)));
+                               kaiming_normal(Index{OutChannels} * kernel * kernel / groups)));
         if (bias) list.add(channel_tensor("bias", OutChannels, constant(0)));
         return list;
     }
-    static constexpr std::int64_t multiply_adds(Shape input) {
+    static constexpr Index multiply_adds(Shape input) {
         return pixel_count(output_shape(input)) * OutChannels * (input.channels / groups) * kernel * kernel;
     }
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/base/index.hpp>
 #include <bantam/layers/conv2d.hpp>
 
 namespace bantam {
@@ -17,8 +18,7 @@ struct DepthwiseConv2d : Layer {
     static constexpr int stride = Stride;
     static constexpr int dilation = Options.dilation;
     static constexpr bool bias = Options.bias;
-    static constexpr int padding =
-        Options.padding == same_padding ? dilation * (Kernel - 1) / 2 : Options.padding;
+    static constexpr int padding = Options.padding == same_padding ? dilation * (Kernel - 1) / 2 : Options.padding;
 
     static constexpr Shape output_shape(Shape input) {
         return {window_output(input.height, kernel, stride, padding, dilation),
@@ -27,14 +27,12 @@ struct DepthwiseConv2d : Layer {
     static constexpr Misfit misfit(Shape input) { return window_misfit(input, kernel, padding, dilation); }
     static constexpr TensorList tensors(Shape input) {
         TensorList list;
-        list.add(weight_tensor("weight", {input.channels, 1, kernel, kernel}, 4,
-                               kaiming_normal(std::int64_t{kernel} * kernel)));
+        list.add(
+            weight_tensor("weight", {input.channels, 1, kernel, kernel}, 4, kaiming_normal(Index{kernel} * kernel)));
         if (bias) list.add(channel_tensor("bias", input.channels, constant(0)));
         return list;
     }
-    static constexpr std::int64_t multiply_adds(Shape input) {
-        return element_count(output_shape(input)) * kernel * kernel;
-    }
+    static constexpr Index multiply_adds(Shape input) { return element_count(output_shape(input)) * kernel * kernel; }
 };
 
 }  // namespace bantam

@@ -12,9 +12,8 @@ namespace bantam {
 /// a pointwise convolution, each followed by batch norm and `Act`, without biases. N·K² + N·M weights
 /// in place of N·M·K².
 template <int OutChannels, int Stride = 1, int Kernel = 3, ActivationLayer Act = ReLU6>
-struct DepthwiseSeparable
-    : Sequence<DepthwiseConv2d<Kernel, Stride, ConvOptions{.bias = false}>, BatchNorm2d, Act,
-               PointwiseConv2d<OutChannels, ConvOptions{.bias = false}>, BatchNorm2d, Act> {
+struct DepthwiseSeparable : Sequence<DepthwiseConv2d<Kernel, Stride, ConvOptions{.bias = false}>, BatchNorm2d, Act,
+                                     PointwiseConv2d<OutChannels, ConvOptions{.bias = false}>, BatchNorm2d, Act> {
     static constexpr std::string_view name = "DepthwiseSeparable";
 };
 

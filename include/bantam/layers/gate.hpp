@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/base/index.hpp>
 #include <bantam/layers/activations.hpp>
 
 namespace bantam {
@@ -11,14 +12,12 @@ template <ActivationLayer Act>
 struct Gate : Layer {
     static constexpr std::string_view name = "Gate";
 
-    static constexpr Shape output_shape(Shape input) {
-        return {input.height, input.width, input.channels / 2};
-    }
+    static constexpr Shape output_shape(Shape input) { return {input.height, input.width, input.channels / 2}; }
     static constexpr Misfit misfit(Shape input) {
         if (input.channels % 2 == 0) return {};
         return {Reason::channels_must_be_even, input, {input.height, input.width, input.channels + 1}};
     }
-    static constexpr std::int64_t multiply_adds(Shape input) { return element_count(output_shape(input)); }
+    static constexpr Index multiply_adds(Shape input) { return element_count(output_shape(input)); }
 };
 
 /// First half through x·tanh(eˣ), times the second half.

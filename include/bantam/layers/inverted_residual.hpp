@@ -25,8 +25,8 @@ struct InvertedResidual {
     template <Shape Input>
     using Body = std::conditional_t<Expand == 1, Narrow<Input>, Wide<Input>>;
     template <Shape Input>
-    using Expansion = std::conditional_t<Stride == 1 && Input.channels == OutChannels,
-                                         Sequence<Residual<Body<Input>>>, Body<Input>>;
+    using Expansion =
+        std::conditional_t<Stride == 1 && Input.channels == OutChannels, Sequence<Residual<Body<Input>>>, Body<Input>>;
 
     static constexpr Shape output_shape(Shape input) {
         constexpr int padding = (Kernel - 1) / 2;

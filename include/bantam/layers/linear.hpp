@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/base/index.hpp>
 #include <bantam/core/layer.hpp>
 
 #include <string_view>
@@ -25,12 +26,11 @@ struct Linear : Layer {
     }
     static constexpr TensorList tensors(Shape input) {
         TensorList list;
-        list.add(weight_tensor("weight", {OutFeatures, input.channels, 0, 0}, 2,
-                               uniform_fan_in(input.channels)));
+        list.add(weight_tensor("weight", {OutFeatures, input.channels, 0, 0}, 2, uniform_fan_in(input.channels)));
         if (bias) list.add(channel_tensor("bias", OutFeatures, uniform_fan_in(input.channels)));
         return list;
     }
-    static constexpr std::int64_t multiply_adds(Shape input) { return input.channels * OutFeatures; }
+    static constexpr Index multiply_adds(Shape input) { return input.channels * OutFeatures; }
 };
 
 }  // namespace bantam

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/base/index.hpp>
 #include <bantam/core/sequence.hpp>
 
 #include <string_view>
@@ -35,11 +36,10 @@ struct ResidualBlock : Layer {
     }
     static constexpr TensorList tensors(Shape input) {
         TensorList list;
-        if (Scaled != Scale::none)
-            list.add(channel_tensor("scale", output_shape(input).channels, constant(1)));
+        if (Scaled != Scale::none) list.add(channel_tensor("scale", output_shape(input).channels, constant(1)));
         return list;
     }
-    static constexpr std::int64_t multiply_adds(Shape input) {
+    static constexpr Index multiply_adds(Shape input) {
         return Scaled == Scale::none ? 0 : element_count(output_shape(input));
     }
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/base/index.hpp>
 #include <bantam/core/sequence.hpp>
 #include <bantam/layers/activations.hpp>
 #include <bantam/layers/conv2d.hpp>
@@ -23,7 +24,7 @@ struct ChannelGate : Layer {
         if (Body::output_shape(input) == needed) return {};
         return {Reason::gate_must_be_one_pixel_of_all_channels, Body::output_shape(input), needed, 0};
     }
-    static constexpr std::int64_t multiply_adds(Shape input) { return element_count(input); }
+    static constexpr Index multiply_adds(Shape input) { return element_count(input); }
 };
 
 /// Squeeze and excitation (Hu et al., 2018): global average pool, pointwise to C / Reduction, `Act`,
@@ -32,7 +33,7 @@ template <int Reduction = 4, ActivationLayer Act = ReLU, ActivationLayer Final =
 struct SqueezeExcite {
     static constexpr std::string_view name = "SqueezeExcite";
     static constexpr int squeezed(Shape input) {
-        const std::int64_t channels = input.channels / Reduction;
+        const Index channels = input.channels / Reduction;
         return static_cast<int>(channels > 0 ? channels : 1);
     }
     template <Shape Input>

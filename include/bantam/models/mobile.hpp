@@ -11,10 +11,9 @@ namespace bantam {
 /// The default student: a dense 3×3/2 stem and seven depthwise-separable blocks. With 11 classes it
 /// has 95,371 trainable parameters and 2,784 statistics: 98,155. `Size` is the picture's side.
 template <int Classes, int Size = 128>
-using Mobile98k =
-    Network<Image<Size, Size, 3>, Conv2d<16, 3, 2, ConvOptions{.bias = false}>, BatchNorm2d, ReLU6,
-            DepthwiseSeparable<32>, DepthwiseSeparable<64, 2>, DepthwiseSeparable<64>,
-            DepthwiseSeparable<128, 2>, DepthwiseSeparable<128>, DepthwiseSeparable<176, 2>,
-            DepthwiseSeparable<176>, GlobalAveragePool, Linear<Classes>>;
+using Mobile98k = Network<Image<Size, Size, 3>, Conv2d<16, 3, 2, ConvOptions{.bias = false}>, BatchNorm2d, ReLU6,
+                          DepthwiseSeparable<32>, DepthwiseSeparable<64, 2>, DepthwiseSeparable<64>,
+                          DepthwiseSeparable<128, 2>, DepthwiseSeparable<128>, DepthwiseSeparable<176, 2>,
+                          DepthwiseSeparable<176>, GlobalAveragePool, Linear<Classes>>;
 
 }  // namespace bantam

@@ -33,16 +33,12 @@ using DownsamplingBlock =
 /// load as they are. With 10 classes 11,181,642 trainable parameters.
 template <int Classes, int Size = 128>
 using ResNet18 =
-    Network<Image<Size, Size, 3>, Named<"conv1", detail::ResNetConv<64, 7, 2>>, Named<"bn1", BatchNorm2d>,
-            ReLU, MaxPool2d<3, 2, 1>,  //
-            Named<"layer1.0", detail::BasicBlock<64>>, ReLU,
-            Named<"layer1.1", detail::BasicBlock<64>>, ReLU,
-            Named<"layer2.0", detail::DownsamplingBlock<128>>, ReLU,
-            Named<"layer2.1", detail::BasicBlock<128>>, ReLU,
-            Named<"layer3.0", detail::DownsamplingBlock<256>>, ReLU,
-            Named<"layer3.1", detail::BasicBlock<256>>, ReLU,
-            Named<"layer4.0", detail::DownsamplingBlock<512>>, ReLU,
-            Named<"layer4.1", detail::BasicBlock<512>>, ReLU,
+    Network<Image<Size, Size, 3>, Named<"conv1", detail::ResNetConv<64, 7, 2>>, Named<"bn1", BatchNorm2d>, ReLU,
+            MaxPool2d<3, 2, 1>,  //
+            Named<"layer1.0", detail::BasicBlock<64>>, ReLU, Named<"layer1.1", detail::BasicBlock<64>>, ReLU,
+            Named<"layer2.0", detail::DownsamplingBlock<128>>, ReLU, Named<"layer2.1", detail::BasicBlock<128>>, ReLU,
+            Named<"layer3.0", detail::DownsamplingBlock<256>>, ReLU, Named<"layer3.1", detail::BasicBlock<256>>, ReLU,
+            Named<"layer4.0", detail::DownsamplingBlock<512>>, ReLU, Named<"layer4.1", detail::BasicBlock<512>>, ReLU,
             GlobalAveragePool, Named<"fc", Linear<Classes>>>;
 
 }  // namespace bantam

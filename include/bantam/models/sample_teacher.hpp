@@ -10,10 +10,9 @@ namespace bantam {
 
 /// The quickstart's teacher, small enough to be trained on the spot: the student's plan, wider.
 template <int Classes, int Size = 48>
-using SampleTeacher =
-    Network<Image<Size, Size, 3>, Conv2d<24, 3, 2, ConvOptions{.bias = false}>, BatchNorm2d, ReLU6,
-            DepthwiseSeparable<48>, DepthwiseSeparable<96, 2>, DepthwiseSeparable<96>,
-            DepthwiseSeparable<192, 2>, DepthwiseSeparable<192>, DepthwiseSeparable<320, 2>,
-            DepthwiseSeparable<320>, GlobalAveragePool, Linear<Classes>>;
+using SampleTeacher = Network<Image<Size, Size, 3>, Conv2d<24, 3, 2, ConvOptions{.bias = false}>, BatchNorm2d, ReLU6,
+                              DepthwiseSeparable<48>, DepthwiseSeparable<96, 2>, DepthwiseSeparable<96>,
+                              DepthwiseSeparable<192, 2>, DepthwiseSeparable<192>, DepthwiseSeparable<320, 2>,
+                              DepthwiseSeparable<320>, GlobalAveragePool, Linear<Classes>>;
 
 }  // namespace bantam

@@ -16,17 +16,16 @@ namespace bantam {
 /// each through nothing, a depthwise 3×3, a depthwise 7×7, and a 3×3 average followed by a depthwise
 /// 7×7 of dilation 3; layer norm, a gated pointwise pair, and the scaled input added.
 template <int Width>
-using TiniestBlock = ScaledResidual<
-    Scale::shortcut,
-    SplitConcatenate<Identity, DepthwiseConv2d<3>, DepthwiseConv2d<7>,
-                     Sequence<AvgPool2d<3, 1, 1>, DepthwiseConv2d<7, 1, ConvOptions{.dilation = 3}>>>,
-    LayerNorm, PointwiseConv2d<2 * Width>, TanhExpGate, PointwiseConv2d<Width>>;
+using TiniestBlock =
+    ScaledResidual<Scale::shortcut,
+                   SplitConcatenate<Identity, DepthwiseConv2d<3>, DepthwiseConv2d<7>,
+                                    Sequence<AvgPool2d<3, 1, 1>, DepthwiseConv2d<7, 1, ConvOptions{.dilation = 3}>>>,
+                   LayerNorm, PointwiseConv2d<2 * Width>, TanhExpGate, PointwiseConv2d<Width>>;
 
 /// The cifar10-tiniest network: 97,530 parameters at 32×32 with 10 classes, all of them trainable.
 template <int Classes, int Size = 32>
-using Tiniest97k =
-    Network<Image<Size, Size, 3>, Conv2d<48, 3>, LayerNorm, TiniestBlock<48>, TiniestBlock<48>, TiniestBlock<48>,
-            Conv2d<80, 4, 2, ConvOptions{.padding = 1, .groups = 16}>, LayerNorm, TiniestBlock<80>,
-            TiniestBlock<80>, TiniestBlock<80>, GlobalAveragePool, Linear<Classes>>;
+using Tiniest97k = Network<Image<Size, Size, 3>, Conv2d<48, 3>, LayerNorm, TiniestBlock<48>, TiniestBlock<48>,
+                           TiniestBlock<48>, Conv2d<80, 4, 2, ConvOptions{.padding = 1, .groups = 16}>, LayerNorm,
+                           TiniestBlock<80>, TiniestBlock<80>, TiniestBlock<80>, GlobalAveragePool, Linear<Classes>>;
 
 }  // namespace bantam

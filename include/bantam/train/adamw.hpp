@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <bantam/core/host_device.hpp>
+#include <bantam/base/host_device.hpp>
+#include <bantam/base/index.hpp>
 #include <bantam/train/update.hpp>
 
 #include <array>
 #include <cmath>
 #include <cstddef>
-#include <cstdint>
 #include <span>
 #include <vector>
 
@@ -26,7 +26,7 @@ struct AdamWRule {
     Scalar scale, shrink, keep1, fresh1, keep2, fresh2, rate, root_correction, epsilon;
 
     AdamWRule() = default;
-    AdamWRule(const AdamWOptions& options, const Update& update, bool decayed, std::int64_t step)
+    AdamWRule(const AdamWOptions& options, const Update& update, bool decayed, Index step)
         : scale{static_cast<Scalar>(update.gradient_scale)},
           shrink{static_cast<Scalar>(decayed ? 1.0 - update.learning_rate * options.weight_decay : 1.0)},
           keep1{static_cast<Scalar>(options.beta1)},
@@ -48,7 +48,7 @@ struct AdamWRule {
     }
 
 private:
-    static double correction(double beta, std::int64_t step) { return 1.0 - std::pow(beta, static_cast<double>(step)); }
+    static double correction(double beta, Index step) { return 1.0 - std::pow(beta, static_cast<double>(step)); }
 };
 
 /// Adam with decoupled weight decay, the rule of torch.optim.AdamW without amsgrad. With t counted
@@ -63,8 +63,7 @@ template <class Scalar>
 class AdamW {
 public:
     /// `ranges` cover the parameter buffer [parameter_count]; throws Error where they do not.
-    AdamW(const AdamWOptions& options, std::span<const ParameterRange> ranges,
-          std::int64_t parameter_count)
+    AdamW(const AdamWOptions& options, std::span<const ParameterRange> ranges, Index parameter_count)
         : options_{options},
           ranges_{joined_ranges(ranges, parameter_count)},
           first_moment_(static_cast<std::size_t>(parameter_count)),
@@ -80,16 +79,15 @@ public:
             detail::require_same_size("average", average.size(), first_moment_.size());
         }
         ++steps_;
-        detail::for_each_block(
-            ranges_, update.threads, [&](std::int64_t begin, std::int64_t end, bool decayed) {
-                run(update, decayed, end - begin, gradient.data() + begin,
-                    first_moment_.data() + begin, second_moment_.data() + begin,
-                    parameters.data() + begin, average.empty() ? nullptr : average.data() + begin);
-            });
+        detail::for_each_block(ranges_, update.threads, [&](Index begin, Index end, bool decayed) {
+            run(update, decayed, end - begin, gradient.data() + begin, first_moment_.data() + begin,
+                second_moment_.data() + begin, parameters.data() + begin,
+                average.empty() ? nullptr : average.data() + begin);
+        });
     }
 
-    std::int64_t steps() const { return steps_; }
-    void set_steps(std::int64_t steps) { steps_ = steps; }
+    Index steps() const { return steps_; }
+    void set_steps(Index steps) { steps_ = steps; }
 
     /// The memory a checkpoint keeps, besides steps().
     std::array<OptimizerState<Scalar>, 2> state() {
@@ -97,20 +95,19 @@ public:
     }
 
 private:
-    void run(const Update& update, bool decayed, std::int64_t count,
-             const Scalar* __restrict gradient, Scalar* __restrict first_moment,
-             Scalar* __restrict second_moment, Scalar* __restrict parameters,
+    void run(const Update& update, bool decayed, Index count, const Scalar* __restrict gradient,
+             Scalar* __restrict first_moment, Scalar* __restrict second_moment, Scalar* __restrict parameters,
              Scalar* __restrict average) const {
         const auto toward = static_cast<Scalar>(1.0 - update.averaging_decay);
         const AdamWRule<Scalar> rule{options_, update, decayed, steps_};
-        const auto one = [=](std::int64_t index) {
+        const auto one = [=](Index index) {
             return parameters[index] =
                        rule(gradient[index], parameters[index], first_moment[index], second_moment[index]);
         };
         if (average == nullptr) {
-            for (std::int64_t index = 0; index < count; ++index) one(index);
+            for (Index index = 0; index < count; ++index) one(index);
         } else {
-            for (std::int64_t index = 0; index < count; ++index) {
+            for (Index index = 0; index < count; ++index) {
                 average[index] += toward * (one(index) - average[index]);
             }
         }
@@ -120,7 +117,7 @@ private:
     std::vector<ParameterRange> ranges_;
     std::vector<Scalar> first_moment_;
     std::vector<Scalar> second_moment_;
-    std::int64_t steps_ = 0;
+    Index steps_ = 0;
 };
 
 }  // namespace bantam

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <bantam/core/error.hpp>
+#include <bantam/base/error.hpp>
+#include <bantam/base/index.hpp>
 
 #include <algorithm>
 #include <cstddef>
-#include <cstdint>
 #include <span>
 #include <string>
 #include <vector>
@@ -14,13 +14,13 @@ namespace bantam {
 
 /// The decay after `updates` earlier updates: min(decay, (1 + updates) / (10 + updates)), so that a
 /// young average does not cling to the random start.
-constexpr double warmed_decay(double decay, std::int64_t updates) {
+constexpr double warmed_decay(double decay, Index updates) {
     const auto count = static_cast<double>(updates);
     return std::min(decay, (1.0 + count) / (10.0 + count));
 }
 
 /// Exponential moving average of a network's parameters and statistics (running means and variances
-/// of batch normalisation), whose weights are usually better than the last ones (Polyak & Juditsky,
+/// of batch normalization), whose weights are usually better than the last ones (Polyak & Juditsky,
 /// "Acceleration of stochastic approximation by averaging", 1992).
 ///
 ///     const double decay = average.advance();
@@ -31,8 +31,7 @@ template <class Scalar>
 class WeightAverage {
 public:
     /// Starts at the given values. A decay of 0 turns averaging off: both buffers stay empty.
-    WeightAverage(double decay, std::span<const Scalar> parameters,
-                  std::span<const Scalar> statistics)
+    WeightAverage(double decay, std::span<const Scalar> parameters, std::span<const Scalar> statistics)
         : decay_{decay} {
         if (!active()) return;
         parameters_.assign(parameters.begin(), parameters.end());
@@ -49,8 +48,7 @@ public:
         if (!active()) return;
         if (statistics.size() != statistics_.size()) {
             throw Error("averaging: the statistics buffer has " + std::to_string(statistics.size()) +
-                        " elements, expected " + std::to_string(statistics_.size()) +
-                        "; average one network only");
+                        " elements, expected " + std::to_string(statistics_.size()) + "; average one network only");
         }
         const auto toward = static_cast<Scalar>(1.0 - decay);
         for (std::size_t index = 0; index < statistics.size(); ++index) {
@@ -58,20 +56,20 @@ public:
         }
     }
 
-    /// The averaged buffers, writable so that optimisers update and checkpoints restore them.
+    /// The averaged buffers, writable so that optimizers update and checkpoints restore them.
     std::span<Scalar> parameters() { return parameters_; }
     std::span<const Scalar> parameters() const { return parameters_; }
     std::span<Scalar> statistics() { return statistics_; }
     std::span<const Scalar> statistics() const { return statistics_; }
 
-    std::int64_t updates() const { return updates_; }
-    void set_updates(std::int64_t updates) { updates_ = updates; }
+    Index updates() const { return updates_; }
+    void set_updates(Index updates) { updates_ = updates; }
 
 private:
     double decay_;
     std::vector<Scalar> parameters_;
     std::vector<Scalar> statistics_;
-    std::int64_t updates_ = 0;
+    Index updates_ = 0;
 };
 
 }  // namespace bantam

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/base/index.hpp>
 #include <bantam/train/losses.hpp>
 
-#include <cstdint>
 #include <span>
 
 namespace bantam {
@@ -24,8 +24,7 @@ inline LossOptions plain(LossOptions options) {
 
 /// The sums of an evaluation.
 template <class Batch>
-LossSums plain_loss(const LossOptions& options, std::int64_t classes, std::span<const float> logits,
-                    const Batch& batch) {
+LossSums plain_loss(const LossOptions& options, Index classes, std::span<const float> logits, const Batch& batch) {
     return loss_and_gradient<float>(plain(options), classes, logits, targets_of(batch), std::span<float>{});
 }
 

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <bantam/core/error.hpp>
+#include <bantam/base/error.hpp>
+#include <bantam/base/index.hpp>
 
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstddef>
-#include <cstdint>
 #include <span>
 #include <type_traits>
 #include <vector>
@@ -17,19 +17,18 @@ namespace bantam {
 /// Euclidean norm of the whole gradient, in double. Fixed blocks are summed apart and added in order,
 /// so the bits are the same for any thread count. Call it as gradient_norm<float>(buffer).
 template <class Scalar>
-double gradient_norm(std::span<const std::type_identity_t<Scalar>> gradient,
-                     [[maybe_unused]] int threads = 1) {
+double gradient_norm(std::span<const std::type_identity_t<Scalar>> gradient, [[maybe_unused]] int threads = 1) {
     constexpr std::size_t block = 16384;
     constexpr std::size_t lanes = 8;
-    const auto blocks = static_cast<std::int64_t>((gradient.size() + block - 1) / block);
+    const auto blocks = static_cast<Index>((gradient.size() + block - 1) / block);
     std::vector<double> sums(static_cast<std::size_t>(blocks));
 #ifdef _OPENMP
 #pragma omp parallel for num_threads(threads) if (threads > 1 && blocks > 16) schedule(static)
 #endif
-    for (std::int64_t index = 0; index < blocks; ++index) {
+    for (Index index = 0; index < blocks; ++index) {
         const std::size_t begin = static_cast<std::size_t>(index) * block;
         const std::size_t end = std::min(begin + block, gradient.size());
-        // Separate lanes let the compiler vectorise without reordering a sum.
+        // Separate lanes let the compiler vectorize without reordering a sum.
         std::array<double, lanes> partial{};
         std::size_t position = begin;
         for (; position + lanes <= end; position += lanes) {

@@ -11,7 +11,8 @@ struct CudaBfloat16 {};
 
 /// Trains a network on a device. It knows batches, not pictures: a batch has `count`, `pixels`
 /// [count][H][W][C], `labels` [count] (−1: none), `teacher_logits` [count][classes] and `has_teacher`
-/// [count]. It does not know which layers it trains. train/trainer.hpp has the CPU's, cuda/trainer.hpp the GPU's.
+/// [count]. It does not know which layers it trains. cpu/trainer.hpp has the CPU's, cuda/training/trainer.hpp the
+/// GPU's.
 template <class Net, class Device = Cpu>
 class Trainer;
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/base/index.hpp>
 #include <bantam/train/losses.hpp>
 #include <bantam/train/metrics.hpp>
 #include <bantam/train/progress.hpp>
 
 #include <chrono>
-#include <cstdint>
 #include <cstdio>
 #include <optional>
 
@@ -14,9 +14,9 @@ namespace bantam {
 
 /// What one epoch of training came to.
 struct EpochReport {
-    std::int64_t epoch = 0;  ///< finished epochs, this one included
-    Metrics training;        ///< of the weights as they moved, on augmented pictures
-    Metrics validation;      ///< of the weights to keep, on whole pictures
+    Index epoch = 0;     ///< finished epochs, this one included
+    Metrics training;    ///< of the weights as they moved, on augmented pictures
+    Metrics validation;  ///< of the weights to keep, on whole pictures
     double learning_rate = 0;
     double images_per_second = 0;  ///< training alone
     double seconds = 0;            ///< training and validation
@@ -34,14 +34,13 @@ concept OnDeviceOf = requires(Trainer& trainer, const Data& data) {
 /// One epoch of training; calls `on_step(index, count, sums)` after each batch, without sums where they stay on
 /// the device until the epoch's end.
 template <class Trainer, class Training, class OnStep>
-LossSums train_epoch(Trainer& trainer, const Training& training, std::int64_t epoch, OnStep&& on_step) {
+LossSums train_epoch(Trainer& trainer, const Training& training, Index epoch, OnStep&& on_step) {
     LossSums sums;
     if constexpr (OnDeviceOf<Trainer, Training>) {
-        sums = trainer.train_epoch(training, epoch, [&](std::int64_t index, std::int64_t count) {
-            on_step(index, count, LossSums{});
-        });
+        sums =
+            trainer.train_epoch(training, epoch, [&](Index index, Index count) { on_step(index, count, LossSums{}); });
     } else {
-        std::int64_t index = 0;
+        Index index = 0;
         auto batches = training.batches(epoch);
         while (const auto* batch = batches.next()) {
             sums += trainer.step(*batch, training.batch_count());
@@ -64,7 +63,7 @@ Metrics evaluate(Trainer& trainer, const Data& data) {
         auto batches = data.batches();
         while (const auto* batch = batches.next()) sums += trainer.evaluate(*batch);
     }
-    return summarise(sums);
+    return summarize(sums);
 }
 
 /// What the weights to keep say to every picture of a data set: calls `on_logits([count][classes])` for one batch
@@ -72,7 +71,7 @@ Metrics evaluate(Trainer& trainer, const Data& data) {
 template <class Trainer, class Data, class OnLogits>
 void infer(Trainer& trainer, const Data& data, OnLogits&& on_logits) {
     if constexpr (detail::OnDeviceOf<Trainer, Data>) {
-        for (std::int64_t index = 0; index < data.batch_count(); ++index) on_logits(trainer.infer(data, index));
+        for (Index index = 0; index < data.batch_count(); ++index) on_logits(trainer.infer(data, index));
     } else {
         auto batches = data.batches();
         while (const auto* batch = batches.next()) on_logits(trainer.infer(batch->pixels.data(), batch->count));
@@ -84,26 +83,26 @@ void infer(Trainer& trainer, const Data& data, OnLogits&& on_logits) {
 /// without labels or logits has no `batches(epoch)` and does not compile here. Either may lie on the
 /// trainer's device (cuda::TrainingData).
 template <class Trainer, class Training, class Validation, class OnEpoch>
-void fit(Trainer& trainer, const Training& training, const Validation& validation, std::int64_t first_epoch,
-         std::FILE* stream, OnEpoch&& on_epoch) {
+void fit(Trainer& trainer, const Training& training, const Validation& validation, Index first_epoch, std::FILE* stream,
+         OnEpoch&& on_epoch) {
     const auto seconds = [] {
         return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
     };
-    const std::int64_t steps = training.batch_count();
+    const Index steps = training.batch_count();
     Progress progress{{trainer.options().epochs, steps, first_epoch}, stream};
-    for (std::int64_t epoch = first_epoch; epoch < trainer.options().epochs; ++epoch) {
+    for (Index epoch = first_epoch; epoch < trainer.options().epochs; ++epoch) {
         EpochReport report;
         report.epoch = epoch + 1;
         report.learning_rate = trainer.options().schedule(steps)(trainer.steps());
         const double start = seconds();
-        const LossSums sums = detail::train_epoch(
-            trainer, training, epoch, [&](std::int64_t index, std::int64_t count, const LossSums& sums_so_far) {
-                const Metrics so_far = summarise(sums_so_far);
+        const LossSums sums =
+            detail::train_epoch(trainer, training, epoch, [&](Index index, Index count, const LossSums& sums_so_far) {
+                const Metrics so_far = summarize(sums_so_far);
                 progress.update(epoch, index, count, so_far.loss, so_far.accuracy);
             });
         const double trained = seconds();
         progress.pause();
-        report.training = summarise(sums);
+        report.training = summarize(sums);
         report.validation = evaluate(trainer, validation);
         report.images_per_second = static_cast<double>(sums.count) / (trained - start);
         report.seconds = seconds() - start;

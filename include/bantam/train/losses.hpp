@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <bantam/core/error.hpp>
-#include <bantam/core/host_device.hpp>
+#include <bantam/base/error.hpp>
+#include <bantam/base/host_device.hpp>
+#include <bantam/base/index.hpp>
 
 #include <cmath>
 #include <cstddef>
@@ -31,21 +32,21 @@ struct Targets {
 
 /// Sums over samples (not means), so that batches can be added; metrics.hpp turns them into means.
 struct LossSums {
-    double loss = 0.0;           ///< what is minimised
-    double cross_entropy = 0.0;  ///< over the labelled samples, with the label smoothing in use
+    double loss = 0.0;           ///< what is minimized
+    double cross_entropy = 0.0;  ///< over the labeled samples, with the label smoothing in use
     double distillation = 0.0;   ///< T² · KL(teacher/T ‖ student/T) over the samples with a teacher
-    std::int64_t count = 0;
-    std::int64_t labelled = 0;
-    std::int64_t correct = 0;  ///< labelled samples whose most likely class is the label
-    std::int64_t with_teacher = 0;
-    std::int64_t agree = 0;  ///< samples whose most likely class is the teacher's
+    Index count = 0;
+    Index labeled = 0;
+    Index correct = 0;  ///< labeled samples whose most likely class is the label
+    Index with_teacher = 0;
+    Index agree = 0;  ///< samples whose most likely class is the teacher's
 
     constexpr LossSums& operator+=(const LossSums& other) {
         loss += other.loss;
         cross_entropy += other.cross_entropy;
         distillation += other.distillation;
         count += other.count;
-        labelled += other.labelled;
+        labeled += other.labeled;
         correct += other.correct;
         with_teacher += other.with_teacher;
         agree += other.agree;
@@ -55,50 +56,50 @@ struct LossSums {
 
 /// Index of the largest of `classes` logits, one at least; the first one of equals.
 template <class Scalar>
-BANTAM_HOST_DEVICE constexpr std::int64_t most_likely_class(std::int64_t classes, const Scalar* logits) {
-    std::int64_t best = 0;
-    for (std::int64_t index = 1; index < classes; ++index)
+BANTAM_HOST_DEVICE constexpr Index most_likely_class(Index classes, const Scalar* logits) {
+    Index best = 0;
+    for (Index index = 1; index < classes; ++index)
         if (logits[index] > logits[best]) best = index;
     return best;
 }
 template <class Scalar>
-constexpr std::int64_t most_likely_class(std::span<const Scalar> logits) {
-    return most_likely_class(static_cast<std::int64_t>(logits.size()), logits.data());
+constexpr Index most_likely_class(std::span<const Scalar> logits) {
+    return most_likely_class(static_cast<Index>(logits.size()), logits.data());
 }
 
 /// log softmax(logits / temperature) of one sample. `logits` and `log_probabilities` are [classes].
 /// The largest logit is subtracted first, so no finite float logit overflows.
 template <class Scalar>
-BANTAM_HOST_DEVICE void log_softmax(double temperature, std::int64_t classes, const Scalar* logits,
+BANTAM_HOST_DEVICE void log_softmax(double temperature, Index classes, const Scalar* logits,
                                     double* log_probabilities) {
     const auto largest = static_cast<double>(logits[most_likely_class(classes, logits)]);
     double total = 0.0;
-    for (std::int64_t index = 0; index < classes; ++index) {
+    for (Index index = 0; index < classes; ++index) {
         const double shifted = (static_cast<double>(logits[index]) - largest) / temperature;
         log_probabilities[index] = shifted;
         total += std::exp(shifted);
     }
     const double log_total = std::log(total);
-    for (std::int64_t index = 0; index < classes; ++index) log_probabilities[index] -= log_total;
+    for (Index index = 0; index < classes; ++index) log_probabilities[index] -= log_total;
 }
 
 /// Cross-entropy of one sample against the target (1 − s)·onehot(label) + s/classes, where s is the
 /// label smoothing (Szegedy et al., "Rethinking the Inception architecture", 2016; PyTorch's
 /// `cross_entropy(label_smoothing=s)`).
-BANTAM_HOST_DEVICE inline double cross_entropy(double label_smoothing, std::int64_t classes,
-                                               const double* log_probabilities, std::int64_t label) {
+BANTAM_HOST_DEVICE inline double cross_entropy(double label_smoothing, Index classes, const double* log_probabilities,
+                                               Index label) {
     const double target_share = -(1.0 - label_smoothing) * log_probabilities[label];
     if (label_smoothing == 0.0) return target_share;
     double total = 0.0;
-    for (std::int64_t index = 0; index < classes; ++index) total += log_probabilities[index];
+    for (Index index = 0; index < classes; ++index) total += log_probabilities[index];
     return target_share - label_smoothing / static_cast<double>(classes) * total;
 }
 
 /// KL(teacher ‖ student) = Σ p_teacher · (log p_teacher − log p_student) of one sample, summed over the
 /// classes. Both arguments are [classes] log probabilities.
-BANTAM_HOST_DEVICE inline double kl_divergence(std::int64_t classes, const double* teacher, const double* student) {
+BANTAM_HOST_DEVICE inline double kl_divergence(Index classes, const double* teacher, const double* student) {
     double total = 0.0;
-    for (std::int64_t index = 0; index < classes; ++index) {
+    for (Index index = 0; index < classes; ++index) {
         const double probability = std::exp(teacher[index]);
         // A class the teacher rules out adds nothing, however far the student's logarithm is off.
         if (probability > 0.0) total += probability * (teacher[index] - student[index]);
@@ -119,21 +120,20 @@ struct SampleLoss {
 /// and `teacher` null where there is none, but not both; `gradient` may be null. `scratch` holds three
 /// doubles a class.
 template <class Scalar>
-BANTAM_HOST_DEVICE SampleLoss sample_loss(const LossOptions& options, std::int64_t classes, const Scalar* logits,
-                                          std::int64_t label, const Scalar* teacher, double share, double* scratch,
-                                          Scalar* gradient) {
-    const bool labelled = label >= 0;
+BANTAM_HOST_DEVICE SampleLoss sample_loss(const LossOptions& options, Index classes, const Scalar* logits, Index label,
+                                          const Scalar* teacher, double share, double* scratch, Scalar* gradient) {
+    const bool labeled = label >= 0;
     const bool taught = teacher != nullptr;
     const double temperature = options.temperature;
-    const double teacher_weight = !taught ? 0.0 : (labelled ? options.alpha : 1.0);
-    const double label_weight = labelled ? 1.0 - teacher_weight : 0.0;
-    const std::int64_t guess = most_likely_class(classes, logits);
+    const double teacher_weight = !taught ? 0.0 : (labeled ? options.alpha : 1.0);
+    const double label_weight = labeled ? 1.0 - teacher_weight : 0.0;
+    const Index guess = most_likely_class(classes, logits);
     double* student = scratch;
     double* soft_student = scratch + classes;
     double* soft_teacher = scratch + 2 * classes;
 
     SampleLoss sample;
-    if (labelled) {
+    if (labeled) {
         log_softmax(1.0, classes, logits, student);
         sample.cross_entropy = cross_entropy(options.label_smoothing, classes, student, label);
         sample.loss += label_weight * sample.cross_entropy;
@@ -148,9 +148,9 @@ BANTAM_HOST_DEVICE SampleLoss sample_loss(const LossOptions& options, std::int64
     }
     if (!gradient) return sample;
     const double even_share = options.label_smoothing / static_cast<double>(classes);
-    for (std::int64_t index = 0; index < classes; ++index) {
+    for (Index index = 0; index < classes; ++index) {
         double value = 0.0;
-        if (labelled) {
+        if (labeled) {
             double target = even_share;
             if (index == label) target += 1.0 - options.label_smoothing;
             value += label_weight * (std::exp(student[index]) - target);
@@ -166,8 +166,7 @@ BANTAM_HOST_DEVICE SampleLoss sample_loss(const LossOptions& options, std::int64
 
 namespace detail {
 
-[[noreturn]] inline void throw_non_finite(const char* what, std::size_t sample, std::size_t index,
-                                          double value) {
+[[noreturn]] inline void throw_non_finite(const char* what, std::size_t sample, std::size_t index, double value) {
     const char* shown = std::isnan(value) ? "NaN" : (value > 0 ? "inf" : "-inf");
     throw Error(std::string("loss is not finite: ") + what + " of sample " + std::to_string(sample) +
                 " of the batch, class " + std::to_string(index) + ", is " + shown +
@@ -186,8 +185,8 @@ void require_finite(const char* what, std::size_t sample, std::span<const Scalar
 
 inline void require_size(const char* what, std::size_t found, std::size_t expected) {
     if (found != expected) {
-        throw Error(std::string("loss: ") + what + " has " + std::to_string(found) +
-                    " elements, expected " + std::to_string(expected) + " for this batch");
+        throw Error(std::string("loss: ") + what + " has " + std::to_string(found) + " elements, expected " +
+                    std::to_string(expected) + " for this batch");
     }
 }
 
@@ -208,11 +207,9 @@ inline void require_size(const char* what, std::size_t found, std::size_t expect
 /// Sums run in sample order in double. Throws Error on a NaN or infinite logit, a label outside the
 /// classes, a sample with neither label nor teacher, and sizes that do not fit each other.
 template <class Scalar>
-LossSums loss_and_gradient(const LossOptions& options, std::int64_t classes,
-                           std::span<const std::type_identity_t<Scalar>> logits,
-                           const Targets<Scalar>& targets,
-                           std::span<std::type_identity_t<Scalar>> gradient,
-                           std::int64_t mean_over = 0) {
+LossSums loss_and_gradient(const LossOptions& options, Index classes,
+                           std::span<const std::type_identity_t<Scalar>> logits, const Targets<Scalar>& targets,
+                           std::span<std::type_identity_t<Scalar>> gradient, Index mean_over = 0) {
     const auto width = static_cast<std::size_t>(classes);
     const std::size_t count = targets.labels.size();
     detail::require_size("logits", logits.size(), count * width);
@@ -222,8 +219,7 @@ LossSums loss_and_gradient(const LossOptions& options, std::int64_t classes,
         detail::require_size("teacher logits", targets.teacher_logits.size(), logits.size());
     }
 
-    const double share = 1.0 / static_cast<double>(mean_over > 0 ? mean_over
-                                                                  : static_cast<std::int64_t>(count));
+    const double share = 1.0 / static_cast<double>(mean_over > 0 ? mean_over : static_cast<Index>(count));
     std::vector<double> scratch(3 * width);
 
     LossSums sums;
@@ -231,14 +227,14 @@ LossSums loss_and_gradient(const LossOptions& options, std::int64_t classes,
         const std::span<const Scalar> own = logits.subspan(sample * width, width);
         detail::require_finite("a logit", sample, own);
         const std::int32_t label = targets.labels[sample];
-        const bool labelled = label != -1;
+        const bool labeled = label != -1;
         const bool taught = !targets.has_teacher.empty() && targets.has_teacher[sample] != 0;
-        if (labelled && (label < 0 || label >= classes)) {
-            throw Error("loss: label " + std::to_string(label) + " of sample " +
-                        std::to_string(sample) + " of the batch is outside 0.." +
-                        std::to_string(classes - 1) + "; check the class count of the network");
+        if (labeled && (label < 0 || label >= classes)) {
+            throw Error("loss: label " + std::to_string(label) + " of sample " + std::to_string(sample) +
+                        " of the batch is outside 0.." + std::to_string(classes - 1) +
+                        "; check the class count of the network");
         }
-        if (!labelled && !taught) {
+        if (!labeled && !taught) {
             throw Error("loss: sample " + std::to_string(sample) +
                         " of the batch has neither a label nor teacher logits; leave it out");
         }
@@ -249,7 +245,7 @@ LossSums loss_and_gradient(const LossOptions& options, std::int64_t classes,
         sums.loss += here.loss;
         sums.cross_entropy += here.cross_entropy;
         sums.distillation += here.distillation;
-        sums.labelled += labelled;
+        sums.labeled += labeled;
         sums.correct += here.correct;
         sums.with_teacher += taught;
         sums.agree += here.agrees;

@@ -1,24 +1,23 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/base/index.hpp>
 #include <bantam/train/adamw.hpp>
 #include <bantam/train/options.hpp>
 #include <bantam/train/sgd.hpp>
 
-#include <cstdint>
 #include <span>
 #include <variant>
 #include <vector>
 
 namespace bantam {
 
-/// The optimiser that TrainingOptions ask for, chosen at run time.
+/// The optimizer that TrainingOptions ask for, chosen at run time.
 template <class Scalar>
 class Optimizer {
 public:
     /// `ranges` cover the parameter buffer [parameter_count]; throws Error where they do not.
-    Optimizer(const TrainingOptions& options, std::span<const ParameterRange> ranges,
-              std::int64_t parameter_count)
+    Optimizer(const TrainingOptions& options, std::span<const ParameterRange> ranges, Index parameter_count)
         : rule_{make(options, ranges, parameter_count)} {}
 
     /// One step, in one pass over memory. `gradient`, `parameters` and `average` are
@@ -29,10 +28,10 @@ public:
     }
 
     /// Steps taken so far; a checkpoint keeps it with state().
-    std::int64_t steps() const {
+    Index steps() const {
         return std::visit([](const auto& rule) { return rule.steps(); }, rule_);
     }
-    void set_steps(std::int64_t steps) {
+    void set_steps(Index steps) {
         std::visit([=](auto& rule) { rule.set_steps(steps); }, rule_);
     }
 
@@ -49,8 +48,7 @@ public:
 private:
     using Rule = std::variant<Sgd<Scalar>, AdamW<Scalar>>;
 
-    static Rule make(const TrainingOptions& options, std::span<const ParameterRange> ranges,
-                     std::int64_t parameter_count) {
+    static Rule make(const TrainingOptions& options, std::span<const ParameterRange> ranges, Index parameter_count) {
         if (options.optimizer == OptimizerKind::sgd) {
             return Sgd<Scalar>{{.momentum = options.momentum,
                                 .weight_decay = options.weight_decay,

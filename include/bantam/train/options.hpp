@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <bantam/core/error.hpp>
+#include <bantam/base/error.hpp>
+#include <bantam/base/index.hpp>
 #include <bantam/train/losses.hpp>
 #include <bantam/train/schedule.hpp>
 
@@ -18,9 +19,7 @@ namespace bantam {
 
 enum class OptimizerKind { sgd, adamw };
 
-constexpr const char* name(OptimizerKind kind) {
-    return kind == OptimizerKind::sgd ? "sgd" : "adamw";
-}
+constexpr const char* name(OptimizerKind kind) { return kind == OptimizerKind::sgd ? "sgd" : "adamw"; }
 
 /// "sgd" or "adamw"; throws Error on anything else.
 inline OptimizerKind optimizer_kind(std::string_view text) {
@@ -31,8 +30,8 @@ inline OptimizerKind optimizer_kind(std::string_view text) {
 
 /// Everything that shapes a training run. `check` says which values are allowed.
 struct TrainingOptions {
-    std::int64_t epochs = 100;
-    std::int64_t batch_size = 64;
+    Index epochs = 100;
+    Index batch_size = 64;
     OptimizerKind optimizer = OptimizerKind::sgd;
     double learning_rate = 0.1;  ///< at its peak, after warm-up
     double momentum = 0.9;       ///< sgd; Nesterov's where above 0
@@ -45,7 +44,7 @@ struct TrainingOptions {
     double temperature = 4.0;
     double alpha = 0.7;
     double label_smoothing = 0.0;
-    double clip_norm = 5.0;         ///< largest gradient norm; 0 turns clipping off
+    double clip_norm = 5.0;          ///< largest gradient norm; 0 turns clipping off
     double averaging_decay = 0.999;  ///< of the moving average of weights; 0 turns it off
     std::uint64_t seed = 1;
     bool allow_tf32 = false;  ///< on a GPU: products in TensorFloat-32, with 10 bits of mantissa
@@ -55,10 +54,9 @@ struct TrainingOptions {
         return {.temperature = temperature, .alpha = alpha, .label_smoothing = label_smoothing};
     }
 
-    Schedule schedule(std::int64_t steps_per_epoch) const {
+    Schedule schedule(Index steps_per_epoch) const {
         return {.peak = learning_rate,
-                .warmup_steps = static_cast<std::int64_t>(
-                    std::llround(warmup_epochs * static_cast<double>(steps_per_epoch))),
+                .warmup_steps = static_cast<Index>(std::llround(warmup_epochs * static_cast<double>(steps_per_epoch))),
                 .total_steps = epochs * steps_per_epoch,
                 .final_fraction = final_learning_rate_fraction};
     }
@@ -81,7 +79,7 @@ inline void require(bool allowed, const char* option, double value, const char* 
     require(allowed, option, shown(value), range);
 }
 
-inline void require(bool allowed, const char* option, std::int64_t value, const char* range) {
+inline void require(bool allowed, const char* option, Index value, const char* range) {
     require(allowed, option, std::to_string(value), range);
 }
 
@@ -98,26 +96,23 @@ inline void check(const TrainingOptions& options) {
     require(o.learning_rate > 0.0 && o.learning_rate <= 100.0, "learning_rate", o.learning_rate,
             "above 0 and at most 100");
     require(o.momentum >= 0.0 && o.momentum < 1.0, "momentum", o.momentum, "at least 0 and below 1");
-    require(o.weight_decay >= 0.0 && o.weight_decay <= 10.0, "weight_decay", o.weight_decay,
-            "in 0..10");
+    require(o.weight_decay >= 0.0 && o.weight_decay <= 10.0, "weight_decay", o.weight_decay, "in 0..10");
     require(o.beta1 >= 0.0 && o.beta1 < 1.0, "beta1", o.beta1, "at least 0 and below 1");
     require(o.beta2 >= 0.0 && o.beta2 < 1.0, "beta2", o.beta2, "at least 0 and below 1");
     require(o.epsilon > 0.0 && o.epsilon <= 1.0, "epsilon", o.epsilon, "above 0 and at most 1");
-    require(o.warmup_epochs >= 0.0 && o.warmup_epochs <= static_cast<double>(o.epochs),
-            "warmup_epochs", o.warmup_epochs, "at least 0 and at most epochs");
+    require(o.warmup_epochs >= 0.0 && o.warmup_epochs <= static_cast<double>(o.epochs), "warmup_epochs",
+            o.warmup_epochs, "at least 0 and at most epochs");
     require(o.final_learning_rate_fraction >= 0.0 && o.final_learning_rate_fraction <= 1.0,
             "final_learning_rate_fraction", o.final_learning_rate_fraction, "in 0..1");
-    require(o.temperature >= 0.01 && o.temperature <= 1000.0, "temperature", o.temperature,
-            "in 0.01..1000");
+    require(o.temperature >= 0.01 && o.temperature <= 1000.0, "temperature", o.temperature, "in 0.01..1000");
     require(o.alpha >= 0.0 && o.alpha <= 1.0, "alpha", o.alpha, "in 0..1");
-    require(o.label_smoothing >= 0.0 && o.label_smoothing < 1.0, "label_smoothing",
-            o.label_smoothing, "at least 0 and below 1");
+    require(o.label_smoothing >= 0.0 && o.label_smoothing < 1.0, "label_smoothing", o.label_smoothing,
+            "at least 0 and below 1");
     require(o.clip_norm >= 0.0 && std::isfinite(o.clip_norm), "clip_norm", o.clip_norm,
             "a finite number, at least 0 (0 turns clipping off)");
-    require(o.averaging_decay >= 0.0 && o.averaging_decay < 1.0, "averaging_decay",
-            o.averaging_decay, "at least 0 and below 1 (0 turns averaging off)");
-    require(o.threads >= 1 && o.threads <= 1024, "threads", static_cast<std::int64_t>(o.threads),
-            "in 1..1024");
+    require(o.averaging_decay >= 0.0 && o.averaging_decay < 1.0, "averaging_decay", o.averaging_decay,
+            "at least 0 and below 1 (0 turns averaging off)");
+    require(o.threads >= 1 && o.threads <= 1024, "threads", static_cast<Index>(o.threads), "in 1..1024");
 }
 
 /// Every option that the weights depend on, by name, as the shortest text that tells values apart. The

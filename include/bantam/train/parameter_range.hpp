@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <bantam/core/error.hpp>
+#include <bantam/base/error.hpp>
+#include <bantam/base/index.hpp>
 #include <bantam/core/network.hpp>
 
-#include <cstdint>
 #include <span>
 #include <string>
 #include <vector>
@@ -12,26 +12,24 @@
 namespace bantam {
 
 /// A stretch [begin, end) of the flat parameter buffer. Weights are decayed; biases and the scales
-/// and shifts of normalisation are not.
+/// and shifts of normalization are not.
 struct ParameterRange {
-    std::int64_t begin;
-    std::int64_t end;
+    Index begin;
+    Index end;
     bool decayed;
 
     constexpr bool operator==(const ParameterRange&) const = default;
 };
 
-/// Joins neighbours treated alike, so that an optimiser runs few long loops. The ranges must follow
+/// Joins neighbors treated alike, so that an optimizer runs few long loops. The ranges must follow
 /// each other without gap or overlap from 0 to `parameter_count`; throws Error otherwise.
-inline std::vector<ParameterRange> joined_ranges(std::span<const ParameterRange> ranges,
-                                                 std::int64_t parameter_count) {
+inline std::vector<ParameterRange> joined_ranges(std::span<const ParameterRange> ranges, Index parameter_count) {
     std::vector<ParameterRange> joined;
-    std::int64_t expected = 0;
+    Index expected = 0;
     for (const ParameterRange& range : ranges) {
         if (range.begin != expected || range.end < range.begin) {
-            throw Error("parameter range " + std::to_string(range.begin) + ".." +
-                        std::to_string(range.end) + " does not follow " + std::to_string(expected) +
-                        "; give every tensor once, in buffer order");
+            throw Error("parameter range " + std::to_string(range.begin) + ".." + std::to_string(range.end) +
+                        " does not follow " + std::to_string(expected) + "; give every tensor once, in buffer order");
         }
         expected = range.end;
         if (range.begin == range.end) continue;

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/base/index.hpp>
+
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <cstdint>
 #include <cstdio>
 #include <functional>
 #include <optional>
@@ -22,7 +23,7 @@ namespace bantam {
 /// Seconds as people read them: 0:07, 12:34, 1:02:34.
 inline std::string readable_duration(double seconds) {
     // The limit keeps the conversion defined; 10,000 hours are as good as never.
-    const auto whole = static_cast<std::int64_t>(std::llround(std::clamp(seconds, 0.0, 3.6e7)));
+    const auto whole = static_cast<Index>(std::llround(std::clamp(seconds, 0.0, 3.6e7)));
     char text[32];
     const long long hours = whole / 3600;
     const int minutes = static_cast<int>(whole / 60 % 60);
@@ -46,9 +47,9 @@ inline bool is_terminal(std::FILE* stream) {
 
 /// The length of a run, and how much of it an earlier, interrupted run has done.
 struct ProgressPlan {
-    std::int64_t epochs;
-    std::int64_t batches_per_epoch;
-    std::int64_t finished_epochs = 0;
+    Index epochs;
+    Index batches_per_epoch;
+    Index finished_epochs = 0;
 };
 
 /// One line about the running epoch: rewritten in place on a terminal, a plain line now and then
@@ -65,11 +66,7 @@ public:
 
     /// For tests and for callers that know better: `in_place` rewrites, `clock` tells the time.
     Progress(const ProgressPlan& plan, std::FILE* stream, bool in_place, Clock clock)
-        : plan_{plan},
-          stream_{stream},
-          in_place_{in_place},
-          clock_{std::move(clock)},
-          started_{clock_()} {}
+        : plan_{plan}, stream_{stream}, in_place_{in_place}, clock_{std::move(clock)}, started_{clock_()} {}
 
     Progress(const Progress&) = delete;
     Progress& operator=(const Progress&) = delete;
@@ -79,8 +76,7 @@ public:
     /// Call after each batch; `epoch` and `batch` count from 0. `images` are those of this batch;
     /// `loss` and `accuracy` (0..1) are the epoch's means so far, where they are known. Shows the line
     /// when it is due.
-    void update(std::int64_t epoch, std::int64_t batch, std::int64_t images, std::optional<double> loss,
-                std::optional<double> accuracy) {
+    void update(Index epoch, Index batch, Index images, std::optional<double> loss, std::optional<double> accuracy) {
         images_ += images;
         const double now = clock_();
         if (shown_ && now - *shown_ < interval()) return;
@@ -108,23 +104,18 @@ private:
     // A terminal is refreshed ten times a second; a log gets a line in ten seconds.
     double interval() const { return in_place_ ? 0.1 : 10.0; }
 
-    std::string line(std::int64_t epoch, std::int64_t batch, std::optional<double> loss,
-                     std::optional<double> accuracy, double now) const {
+    std::string line(Index epoch, Index batch, std::optional<double> loss, std::optional<double> accuracy,
+                     double now) const {
         const double elapsed = std::max(now - started_, 1e-9);
-        const auto done = static_cast<double>((epoch - plan_.finished_epochs) *
-                                                  plan_.batches_per_epoch +
-                                              batch + 1);
-        const auto total = static_cast<double>((plan_.epochs - plan_.finished_epochs) *
-                                               plan_.batches_per_epoch);
+        const auto done = static_cast<double>((epoch - plan_.finished_epochs) * plan_.batches_per_epoch + batch + 1);
+        const auto total = static_cast<double>((plan_.epochs - plan_.finished_epochs) * plan_.batches_per_epoch);
         char height[40] = "", score[40] = "";
         if (loss) std::snprintf(height, sizeof height, "loss %.4f  ", *loss);
         if (accuracy) std::snprintf(score, sizeof score, "accuracy %.1f %%  ", 100.0 * *accuracy);
         char text[256];
-        std::snprintf(text, sizeof text,
-                      "epoch %lld/%lld  batch %lld/%lld  %s%s%.0f images/s  ETA %s",
+        std::snprintf(text, sizeof text, "epoch %lld/%lld  batch %lld/%lld  %s%s%.0f images/s  ETA %s",
                       static_cast<long long>(epoch + 1), static_cast<long long>(plan_.epochs),
-                      static_cast<long long>(batch + 1),
-                      static_cast<long long>(plan_.batches_per_epoch), height, score,
+                      static_cast<long long>(batch + 1), static_cast<long long>(plan_.batches_per_epoch), height, score,
                       static_cast<double>(images_) / std::max(elapsed - paused_, 1e-9),
                       readable_duration(elapsed / done * (total - done)).c_str());
         return text;
@@ -157,7 +148,7 @@ private:
     std::optional<double> shown_;
     double paused_at_ = 0.0;
     double paused_ = 0.0;
-    std::int64_t images_ = 0;
+    Index images_ = 0;
     bool open_ = false;
 };
 

@@ -2,7 +2,8 @@
 // Needs nlohmann/json (Debian: nlohmann-json3-dev).
 #pragma once
 
-#include <bantam/core/error.hpp>
+#include <bantam/base/error.hpp>
+#include <bantam/base/index.hpp>
 #include <bantam/core/network.hpp>
 #include <bantam/io/atomic_file.hpp>
 #include <bantam/io/checkpoint.hpp>
@@ -12,7 +13,6 @@
 
 #include <charconv>
 #include <cstddef>
-#include <cstdint>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -46,7 +46,7 @@ public:
     std::filesystem::path metrics() const { return folder_ / "metrics.csv"; }
     std::filesystem::path predictions() const { return folder_ / "predict.csv"; }
 
-    std::int64_t finished_epochs() const { return finished_epochs_; }
+    Index finished_epochs() const { return finished_epochs_; }
     std::optional<double> best_accuracy() const { return best_accuracy_; }
 
     /// Notes a finished epoch: keeps the student if it is the best so far on validation, then the
@@ -54,7 +54,8 @@ public:
     template <class Net, class Trainer>
     bool finish_epoch(Trainer& trainer, const EpochReport& report, const Metadata& student_metadata) {
         finished_epochs_ = report.epoch;
-        const bool best = report.validation.accuracy && (!best_accuracy_ || *report.validation.accuracy > *best_accuracy_);
+        const bool best =
+            report.validation.accuracy && (!best_accuracy_ || *report.validation.accuracy > *best_accuracy_);
         if (best) {
             best_accuracy_ = report.validation.accuracy;
             write_network<Net>(student(), trainer.parameters(), trainer.statistics(), student_metadata);
@@ -73,8 +74,8 @@ public:
             throw Error{last().string() + ": no such file, so there is no run to resume; leave out --resume"};
         SafetensorsFile file = SafetensorsFile::open(last());
         if (file.metadata("format") != resume_format)
-            throw Error{last().string() + ": has format '" + file.metadata("format") + "', expected '" +
-                        resume_format + "'; start the run anew"};
+            throw Error{last().string() + ": has format '" + file.metadata("format") + "', expected '" + resume_format +
+                        "'; start the run anew"};
         for (const auto& [key, value] : run_identity(trainer))
             if (file.metadata(key) != value)
                 throw Error{last().string() + ": the interrupted run had " + key + " " + file.metadata(key) +
@@ -82,7 +83,8 @@ public:
         for (const auto& state : trainer.state()) file.read(state.name, state.values);
         trainer.restored(whole_number(file, "steps"));
         finished_epochs_ = whole_number(file, "epoch");
-        if (const std::string& best = file.metadata("best_accuracy"); !best.empty()) best_accuracy_ = number(file, best);
+        if (const std::string& best = file.metadata("best_accuracy"); !best.empty())
+            best_accuracy_ = number(file, best);
         read_metrics();
     }
 
@@ -137,9 +139,8 @@ private:
         std::string line;
         std::getline(stream, line);
         rows_.clear();
-        while (static_cast<std::int64_t>(rows_.size()) < finished_epochs_ && std::getline(stream, line))
-            rows_.push_back(line);
-        if (static_cast<std::int64_t>(rows_.size()) != finished_epochs_)
+        while (static_cast<Index>(rows_.size()) < finished_epochs_ && std::getline(stream, line)) rows_.push_back(line);
+        if (static_cast<Index>(rows_.size()) != finished_epochs_)
             throw Error{metrics().string() + ": has " + std::to_string(rows_.size()) + " epochs, expected " +
                         std::to_string(finished_epochs_) + " as in last.safetensors; start the run anew"};
     }
@@ -160,7 +161,7 @@ private:
         metadata["best_accuracy"] = shown(best_accuracy_, "%.17g");
         std::vector<TensorView> tensors;
         for (const auto& state : trainer.state())
-            tensors.emplace_back(state.name, std::vector<std::int64_t>{static_cast<std::int64_t>(state.values.size())},
+            tensors.emplace_back(state.name, std::vector<Index>{static_cast<Index>(state.values.size())},
                                  std::span<const float>{state.values});
         write_safetensors(last(), tensors, metadata);
     }
@@ -173,13 +174,13 @@ private:
                         "' where a number belongs; start the run anew"};
         return value;
     }
-    static std::int64_t whole_number(const SafetensorsFile& file, const char* key) {
-        return static_cast<std::int64_t>(number(file, file.metadata(key)));
+    static Index whole_number(const SafetensorsFile& file, const char* key) {
+        return static_cast<Index>(number(file, file.metadata(key)));
     }
 
     std::filesystem::path folder_;
     Metadata identity_;
-    std::int64_t finished_epochs_ = 0;
+    Index finished_epochs_ = 0;
     std::optional<double> best_accuracy_;
     std::vector<std::string> rows_;
 };

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/base/index.hpp>
+
 #include <cmath>
-#include <cstdint>
 
 namespace bantam {
 
@@ -12,18 +13,18 @@ namespace bantam {
 /// descent with warm restarts", 2017, without restarts).
 struct Schedule {
     double peak;
-    std::int64_t warmup_steps;
-    std::int64_t total_steps;
+    Index warmup_steps;
+    Index total_steps;
     double final_fraction = 0.0;
 
     /// `step` counts from 0 over the whole run, so a resumed run carries on where it stopped.
-    double operator()(std::int64_t step) const {
+    double operator()(Index step) const {
         if (step < warmup_steps) {
             return peak * static_cast<double>(step + 1) / static_cast<double>(warmup_steps);
         }
         if (step >= total_steps) return peak * final_fraction;
-        const double progress = static_cast<double>(step - warmup_steps) /
-                                static_cast<double>(total_steps - warmup_steps);
+        const double progress =
+            static_cast<double>(step - warmup_steps) / static_cast<double>(total_steps - warmup_steps);
         const double height = 0.5 * (1.0 + std::cos(3.14159265358979323846 * progress));
         return peak * (final_fraction + (1.0 - final_fraction) * height);
     }

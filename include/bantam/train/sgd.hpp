@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <bantam/core/host_device.hpp>
+#include <bantam/base/host_device.hpp>
+#include <bantam/base/index.hpp>
 #include <bantam/train/update.hpp>
 
 #include <array>
 #include <cstddef>
-#include <cstdint>
 #include <span>
 #include <vector>
 
@@ -53,8 +53,7 @@ template <class Scalar>
 class Sgd {
 public:
     /// `ranges` cover the parameter buffer [parameter_count]; throws Error where they do not.
-    Sgd(const SgdOptions& options, std::span<const ParameterRange> ranges,
-        std::int64_t parameter_count)
+    Sgd(const SgdOptions& options, std::span<const ParameterRange> ranges, Index parameter_count)
         : options_{options},
           ranges_{joined_ranges(ranges, parameter_count)},
           momentum_(static_cast<std::size_t>(parameter_count)) {}
@@ -69,32 +68,30 @@ public:
             detail::require_same_size("average", average.size(), momentum_.size());
         }
         ++steps_;
-        detail::for_each_block(
-            ranges_, update.threads, [&](std::int64_t begin, std::int64_t end, bool decayed) {
-                run(update, decayed, end - begin, gradient.data() + begin, momentum_.data() + begin,
-                    parameters.data() + begin, average.empty() ? nullptr : average.data() + begin);
-            });
+        detail::for_each_block(ranges_, update.threads, [&](Index begin, Index end, bool decayed) {
+            run(update, decayed, end - begin, gradient.data() + begin, momentum_.data() + begin,
+                parameters.data() + begin, average.empty() ? nullptr : average.data() + begin);
+        });
     }
 
-    std::int64_t steps() const { return steps_; }
-    void set_steps(std::int64_t steps) { steps_ = steps; }
+    Index steps() const { return steps_; }
+    void set_steps(Index steps) { steps_ = steps; }
 
     /// The memory a checkpoint keeps, besides steps().
     std::array<OptimizerState<Scalar>, 1> state() { return {{{"momentum", momentum_}}}; }
 
 private:
-    void run(const Update& update, bool decayed, std::int64_t count,
-             const Scalar* __restrict gradient, Scalar* __restrict momentum,
-             Scalar* __restrict parameters, Scalar* __restrict average) const {
+    void run(const Update& update, bool decayed, Index count, const Scalar* __restrict gradient,
+             Scalar* __restrict momentum, Scalar* __restrict parameters, Scalar* __restrict average) const {
         const auto toward = static_cast<Scalar>(1.0 - update.averaging_decay);
         const SgdRule<Scalar> rule{options_, update, decayed};
-        const auto one = [=](std::int64_t index) {
+        const auto one = [=](Index index) {
             return parameters[index] = rule(gradient[index], parameters[index], momentum[index]);
         };
         if (average == nullptr) {
-            for (std::int64_t index = 0; index < count; ++index) one(index);
+            for (Index index = 0; index < count; ++index) one(index);
         } else {
-            for (std::int64_t index = 0; index < count; ++index) {
+            for (Index index = 0; index < count; ++index) {
                 average[index] += toward * (one(index) - average[index]);
             }
         }
@@ -103,7 +100,7 @@ private:
     SgdOptions options_;
     std::vector<ParameterRange> ranges_;
     std::vector<Scalar> momentum_;
-    std::int64_t steps_ = 0;
+    Index steps_ = 0;
 };
 
 }  // namespace bantam

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <bantam/core/error.hpp>
+#include <bantam/base/error.hpp>
+#include <bantam/base/index.hpp>
 #include <bantam/train/parameter_range.hpp>
 
 #include <algorithm>
 #include <cstddef>
-#include <cstdint>
 #include <span>
 #include <string>
 
 namespace bantam {
 
-/// What changes from one optimiser step to the next.
+/// What changes from one optimizer step to the next.
 struct Update {
     double learning_rate;
     double gradient_scale = 1.0;   ///< the gradient is multiplied by it first (see clip_scale)
@@ -20,7 +20,7 @@ struct Update {
     int threads = 1;
 };
 
-/// One named buffer of an optimiser's memory, to be saved and restored.
+/// One named buffer of an optimizer's memory, to be saved and restored.
 template <class Scalar>
 struct OptimizerState {
     const char* name;
@@ -32,16 +32,15 @@ namespace detail {
 /// Calls `body(begin, end, decayed)` for fixed blocks of each range. Blocks do not depend on the thread
 /// count, so neither do the bits, whatever the compiler does with the ends of a vector loop.
 template <class Body>
-void for_each_block(std::span<const ParameterRange> ranges, [[maybe_unused]] int threads,
-                    const Body& body) {
-    constexpr std::int64_t block = 16384;
+void for_each_block(std::span<const ParameterRange> ranges, [[maybe_unused]] int threads, const Body& body) {
+    constexpr Index block = 16384;
     for (const ParameterRange& range : ranges) {
-        const std::int64_t blocks = (range.end - range.begin + block - 1) / block;
+        const Index blocks = (range.end - range.begin + block - 1) / block;
 #ifdef _OPENMP
 #pragma omp parallel for num_threads(threads) if (threads > 1 && blocks > 1) schedule(static)
 #endif
-        for (std::int64_t index = 0; index < blocks; ++index) {
-            const std::int64_t begin = range.begin + index * block;
+        for (Index index = 0; index < blocks; ++index) {
+            const Index begin = range.begin + index * block;
             body(begin, std::min(begin + block, range.end), range.decayed);
         }
     }
@@ -49,9 +48,9 @@ void for_each_block(std::span<const ParameterRange> ranges, [[maybe_unused]] int
 
 inline void require_same_size(const char* what, std::size_t found, std::size_t expected) {
     if (found != expected) {
-        throw Error(std::string("optimiser: the ") + what + " buffer has " + std::to_string(found) +
+        throw Error(std::string("optimizer: the ") + what + " buffer has " + std::to_string(found) +
                     " elements, expected " + std::to_string(expected) +
-                    "; make optimiser and network from the same type");
+                    "; make optimizer and network from the same type");
     }
 }
 

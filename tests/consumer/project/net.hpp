@@ -5,9 +5,9 @@
 
 #include <vector>
 
-using Net = bantam::Student<bantam::Network<
-    bantam::Image<16, 16, 3>, bantam::Conv2d<8, 3, 2>, bantam::BatchNorm2d, bantam::ReLU6,
-    bantam::Residual<bantam::DepthwiseSeparable<8>>, bantam::GlobalAveragePool, bantam::Linear<5>>>;
+using Net = bantam::Student<
+    bantam::Network<bantam::Image<16, 16, 3>, bantam::Conv2d<8, 3, 2>, bantam::BatchNorm2d, bantam::ReLU6,
+                    bantam::Residual<bantam::DepthwiseSeparable<8>>, bantam::GlobalAveragePool, bantam::Linear<5>>>;
 
 /// The logits of one fixed picture under one fixed seed, computed in the other translation unit.
 std::vector<float> logits_computed_elsewhere();
@@ -15,7 +15,7 @@ std::vector<float> logits_computed_elsewhere();
 /// The same, computed where this is called.
 inline std::vector<float> compute_logits() {
     bantam::cpu::Model<Net> model;
-    model.initialise(1);
+    model.initialize(1);
     std::vector<float> picture(model.input_elements, 0.5F);
     std::vector<float> logits(model.output_elements);
     model.infer(picture.data(), 1, logits.data());

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <bantam/cpu/kernels/pointwise_conv.hpp>
+#include <bantam/layers/linear.hpp>
+
+namespace bantam::cpu {
+
+template <int Out, Bias WithBias, Shape Input, class S>
+struct Operation<Linear<Out, WithBias>, Input, S>
+    : PointwiseOperation<1, Input.channels, Out, WithBias == Bias::with, S> {};
+
+}  // namespace bantam::cpu

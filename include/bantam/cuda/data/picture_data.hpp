@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: MIT
+// Needs what data/loader.hpp needs.
+#pragma once
+
+#include <bantam/base/index.hpp>
+#include <bantam/cuda/data/pictures.hpp>
+#include <bantam/cuda/runtime/execution.hpp>
+#include <bantam/cuda/training/batch_memory.hpp>
+#include <bantam/data/loader.hpp>
+#include <bantam/train/device.hpp>
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+namespace bantam::cuda {
+
+template <class Net, class Activation>
+class GpuTrainer;
+
+namespace detail {
+
+/// What a planned sample is taught.
+struct PlannedTarget {
+    std::int32_t label = -1;
+    Index teacher_view = -1;
+};
+
+/// Labels, teacher logits [count][classes] and who has them, of a batch.
+struct FillTargets {
+    const PlannedTarget* targets;
+    const Index* first;       // null: 0
+    const float* all_logits;  // [image · view][class]; null without a teacher
+    Index classes;
+    std::int32_t* labels;
+    float* logits;
+    std::uint8_t* has_teacher;
+    BANTAM_HOST_DEVICE void operator()(Index slot) const {
+        const PlannedTarget& target = targets[slot + (first ? *first : 0)];
+        labels[slot] = target.label;
+        if (!all_logits) return;
+        has_teacher[slot] = target.teacher_view >= 0;
+        for (Index c = 0; c < classes; ++c)
+            logits[slot * classes + c] = target.teacher_view >= 0 ? all_logits[target.teacher_view * classes + c] : 0;
+    }
+};
+
+/// A loader's pictures, targets and teacher logits on the device, and a plan of how its samples are shown.
+class PictureData {
+public:
+    template <class Loader>
+    PictureData(const Execution& execution, const Loader& loader)
+        : input_{loader.input()}, pictures_{execution, pixels_of(loader), loader.stored_size()} {
+        cuts_.reserve(loader.sample_count());
+        targets_.reserve(loader.sample_count());
+        if (const TeacherLogits* teacher = loader.teacher()) {
+            classes_ = teacher->class_count();
+            const auto size = static_cast<Index>(teacher->logits.size());
+            logits_.reserve(size);
+            copy_to_device(execution, teacher->logits.data(), size, logits_.data());
+        }
+    }
+
+    /// Classes of the teacher, 0 without one.
+    Index teacher_classes() const { return classes_; }
+
+    void set_plan(const Execution& execution, const std::vector<SamplePlan>& plan) {
+        std::vector<Cut> cuts;
+        std::vector<PlannedTarget> targets;
+        for (const SamplePlan& sample : plan) {
+            cuts.emplace_back(sample.sample, sample.view, sample.colors);
+            targets.push_back({sample.label, sample.teacher_view});
+        }
+        copy_to_device(execution, cuts.data(), std::ssize(cuts), cuts_.data());
+        copy_to_device(execution, targets.data(), std::ssize(targets), targets_.data());
+    }
+
+    /// Cuts planned samples [offset + *first, … + count) into `batch`; a null `first` stands for 0.
+    void fill(const Execution& execution, Index offset, const Index* first, Index count, BatchMemory& batch) const {
+        pictures_.cut(execution, cuts_.data() + offset, first, count, input_, batch.pixels.data());
+        for_each_index(execution, count,
+                       FillTargets{targets_.data() + offset, first, classes_ > 0 ? logits_.data() : nullptr, classes_,
+                                   batch.labels.data(), batch.teacher_logits.data(), batch.has_teacher.data()});
+    }
+
+private:
+    template <class Loader>
+    static std::vector<const std::uint8_t*> pixels_of(const Loader& loader) {
+        std::vector<const std::uint8_t*> pixels;
+        for (Index sample = 0; sample < loader.sample_count(); ++sample) pixels.push_back(loader.pixels(sample));
+        return pixels;
+    }
+
+    Shape input_;
+    PictureSet pictures_;
+    DeviceBuffer<Cut> cuts_;
+    DeviceBuffer<PlannedTarget> targets_;
+    DeviceBuffer<float> logits_;
+    Index classes_ = 0;
+};
+
+}  // namespace detail
+
+/// What a TrainingLoader gives, kept on the device: pictures, labels and teacher logits go there once, the
+/// order, views and colors of an epoch at its beginning, and batches are cut there. They are those of the
+/// loader, which must outlive it.
+class TrainingData {
+public:
+    using Device = Cuda;
+
+    TrainingData(const Execution& execution, const TrainingLoader& loader)
+        : loader_{&loader}, data_{std::make_unique<detail::PictureData>(execution, loader)} {}
+
+    Index batch_count() const { return loader_->batch_count(); }
+    Index largest_batch() const { return loader_->largest_batch(); }
+    BatchRange batch_range(Index index) const { return loader_->batch_range(index); }
+    Index teacher_classes() const { return data_->teacher_classes(); }
+
+    /// Sends what becomes of every sample in `epoch`.
+    void begin_epoch(const Execution& execution, Index epoch) const {
+        std::vector<SamplePlan> plan;
+        for (const Index sample : loader_->epoch_order(epoch)) plan.push_back(loader_->plan(epoch, sample));
+        data_->set_plan(execution, plan);
+    }
+
+    /// Cuts `count` samples of the epoch, from `*first` on the device.
+    void fill(const Execution& execution, const Index* first, Index count, BatchMemory& batch) const {
+        data_->fill(execution, 0, first, count, batch);
+    }
+
+    /// Tells this data set's memory from that of any other, as long as it is held.
+    std::shared_ptr<const void> identity() const { return identity_; }
+
+private:
+    const TrainingLoader* loader_;
+    std::unique_ptr<detail::PictureData> data_;
+    std::shared_ptr<const char> identity_ = std::make_shared<const char>();
+};
+
+/// What an EvaluationLoader gives, kept on the device. The loader must outlive it.
+class EvaluationData {
+public:
+    using Device = Cuda;
+
+    EvaluationData(const Execution& execution, const EvaluationLoader& loader)
+        : loader_{&loader}, data_{std::make_unique<detail::PictureData>(execution, loader)} {
+        std::vector<SamplePlan> plan;
+        for (Index sample = 0; sample < loader.sample_count(); ++sample) plan.push_back(loader.plan(sample));
+        data_->set_plan(execution, plan);
+    }
+
+    Index batch_count() const { return loader_->batch_count(); }
+    Index largest_batch() const { return loader_->batch_count() == 0 ? 0 : loader_->batch_range(0).count(); }
+    BatchRange batch_range(Index index) const { return loader_->batch_range(index); }
+    Index teacher_classes() const { return data_->teacher_classes(); }
+
+    void fill(const Execution& execution, const BatchRange& range, BatchMemory& batch) const {
+        data_->fill(execution, range.begin, nullptr, range.count(), batch);
+    }
+
+private:
+    const EvaluationLoader* loader_;
+    std::unique_ptr<detail::PictureData> data_;
+};
+
+}  // namespace bantam::cuda
+
+namespace bantam {
+
+/// A loader as the trainer takes it best, for `fit`, `evaluate` and `infer`: its pictures go to the GPU and stay there.
+template <class Net, class Activation>
+cuda::TrainingData on_device(const cuda::GpuTrainer<Net, Activation>& trainer, const TrainingLoader& loader) {
+    return {trainer.execution(), loader};
+}
+template <class Net, class Activation>
+cuda::EvaluationData on_device(const cuda::GpuTrainer<Net, Activation>& trainer, const EvaluationLoader& loader) {
+    return {trainer.execution(), loader};
+}
+
+}  // namespace bantam

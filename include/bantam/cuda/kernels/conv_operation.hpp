@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <bantam/base/index.hpp>
+#include <bantam/core/shape.hpp>
+#include <bantam/cuda/kernels/epilogue.hpp>
+#include <bantam/cuda/kernels/row_reduction.hpp>
+#include <bantam/cuda/runtime/operation.hpp>
+
+namespace bantam::cuda {
+
+// A convolution's kernel states `input`, `output`, `bias`, `weight_count`, its `scratch` and `partials`, and
+//
+// - `forward(pass, weights, source, sink)`
+// - `backward(pass, weights, output gradient's source, input's source, sink of the input's gradient, weight gradient)`
+//
+// which give the number of parts that the sink's sums lie in at pass.sums, [part][sum][channel].
+
+/// gradient[c] = Σ over rows of what `source` gives; takes pass.sums.
+template <class S, class Source>
+void bias_gradient(const Pass<S>& pass, Index rows, const Source& source, Compute<S>* gradient) {
+    sum_over_rows(pass, rows, Source::channels, SourceTerm<Source>{source}, pass.sums, gradient);
+}
+
+/// A convolution on its own, from memory to memory.
+template <class Kernel_, class S>
+struct ConvOperation : OperationSizes {
+    using Kernel = Kernel_;
+    static constexpr Index in = Kernel::input.channels, out = Kernel::output.channels;
+    static constexpr Index scratch_size = Kernel::scratch_size, partials = Kernel::partial_size;
+    static constexpr Index sum_count = Kernel::bias ? out : 0;
+
+    static void forward(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* output, S*) {
+        Kernel::forward(pass, weights.parameters, MemorySource<in, S>{input},
+                        PlainSink<Kernel::bias, out, S>{output, weights.parameters + Kernel::weight_count});
+    }
+    static void backward(const Pass<S>& pass, const Weights<S>& weights, const S* input, const S*,
+                         const S* output_gradient, S* input_gradient, Compute<S>* parameter_gradient) {
+        const MemorySource<out, S> gradient{output_gradient};
+        const MemorySource<in, S> source{input};
+        if constexpr (Kernel::bias)
+            bias_gradient(pass, pass.count * pixel_count(Kernel::output), gradient,
+                          parameter_gradient + Kernel::weight_count);
+        if (input_gradient)
+            Kernel::backward(pass, weights.parameters, gradient, source, PlainSink<false, in, S>{input_gradient},
+                             parameter_gradient);
+        else
+            Kernel::backward(pass, weights.parameters, gradient, source, NullSink<in, S>{}, parameter_gradient);
+    }
+};
+
+}  // namespace bantam::cuda

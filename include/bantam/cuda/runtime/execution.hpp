@@ -1,0 +1,351 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// Without nvcc the same arithmetic runs on the processor's threads, which is how it is tested where there
+// is no GPU: Thrust's device is then OpenMP, or plain C++ where that is off.
+#if !defined(__CUDACC__) && !defined(THRUST_DEVICE_SYSTEM)
+#ifdef _OPENMP
+#define THRUST_DEVICE_SYSTEM 2
+#else
+#define THRUST_DEVICE_SYSTEM 4
+#endif
+#endif
+
+#include <bantam/base/error.hpp>
+#include <bantam/base/host_device.hpp>
+#include <bantam/base/index.hpp>
+
+#include <thrust/device_ptr.h>
+#include <thrust/device_vector.h>
+#include <thrust/execution_policy.h>
+#include <thrust/for_each.h>
+#include <thrust/iterator/counting_iterator.h>
+#include <thrust/system_error.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdlib>
+#include <functional>
+#include <memory>
+#include <new>
+#include <source_location>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#ifdef __CUDACC__
+#include <cublas_v2.h>
+#include <cuda_runtime.h>
+#endif
+
+namespace bantam::cuda {
+
+namespace detail {
+
+/// Does `task`. Thrust's failures, which know no place, become Errors of `where`; std::bad_alloc stays what it is,
+/// for who asked for memory knows what to do without.
+template <class Task>
+void at_place(const std::source_location& where, const Task& task) {
+    try {
+        task();
+    } catch (const thrust::system_error& error) {
+        throw Error(std::string(where.file_name()) + ":" + std::to_string(where.line()) + ": Thrust: " + error.what());
+    }
+}
+
+}  // namespace detail
+
+#ifdef __CUDACC__
+
+namespace detail {
+
+inline void check(cudaError_t status, const char* call, const char* file, int line) {
+    if (status != cudaSuccess)
+        throw Error(std::string(file) + ":" + std::to_string(line) + ": " + call + ": " + cudaGetErrorString(status));
+}
+inline void check(cublasStatus_t status, const char* call, const char* file, int line) {
+    if (status != CUBLAS_STATUS_SUCCESS)
+        throw Error(std::string(file) + ":" + std::to_string(line) + ": " + call + ": " +
+                    cublasGetStatusString(status));
+}
+
+}  // namespace detail
+
+/// Throws Error with the call and its place where CUDA or cuBLAS reports a failure.
+#define BANTAM_CUDA_CHECK(call) ::bantam::cuda::detail::check((call), #call, __FILE__, __LINE__)
+
+namespace detail {
+
+/// A CUDA handle that is destroyed with its owner.
+template <class Handle, auto Destroy>
+struct Destroyer {
+    void operator()(Handle handle) const { Destroy(handle); }
+};
+template <class Handle, auto Destroy>
+using Owned = std::unique_ptr<std::remove_pointer_t<Handle>, Destroyer<Handle, Destroy>>;
+
+}  // namespace detail
+
+/// The queue that a model's work goes through, and cuBLAS on it.
+class Execution {
+public:
+    /// Throws Error where there is no GPU to work on.
+    Execution() {
+        int gpus = 0;
+        if (const cudaError_t found = cudaGetDeviceCount(&gpus); found != cudaSuccess || gpus == 0)
+            throw Error(std::string("no GPU can be used: ") +
+                        cudaGetErrorString(found == cudaSuccess ? cudaErrorNoDevice : found) +
+                        "; look at nvidia-smi, or work on the CPU");
+        cudaStream_t stream{};
+        BANTAM_CUDA_CHECK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+        stream_.reset(stream);
+        cublasHandle_t blas{};
+        BANTAM_CUDA_CHECK(cublasCreate(&blas));
+        blas_.reset(blas);
+        BANTAM_CUDA_CHECK(cublasSetStream(blas, stream));
+        // Memory of our own, so that a recorded product finds it there when it is replayed.
+        void* workspace{};
+        BANTAM_CUDA_CHECK(cudaMalloc(&workspace, workspace_bytes));
+        workspace_.reset(workspace);
+        BANTAM_CUDA_CHECK(cublasSetWorkspace(blas, workspace, workspace_bytes));
+        allow_tf32(false);
+    }
+
+    auto policy() const { return thrust::cuda::par_nosync.on(stream()); }
+    cudaStream_t stream() const { return stream_.get(); }
+    cublasHandle_t blas() const { return blas_.get(); }
+    /// Waits until all that was asked for is done; a failure on the way there is reported here.
+    void wait() const { BANTAM_CUDA_CHECK(cudaStreamSynchronize(stream())); }
+
+    /// Does `task`, which asks for work; where work is being recorded, CUDA writes it down. Throws Error with the
+    /// caller's place where Thrust fails.
+    template <class Task>
+    void perform(const Task& task, const std::source_location& where = std::source_location::current()) const {
+        detail::at_place(where, task);
+    }
+
+    /// TensorFloat-32 in products: faster, with 10 bits of mantissa in place of 23. Off at first.
+    void allow_tf32(bool allowed) const {
+        allows_tf32_ = allowed;
+        // Parts of a sum of bf16 products are joined in float32, too.
+        BANTAM_CUDA_CHECK(cublasSetMathMode(
+            blas(), static_cast<cublasMath_t>((allowed ? CUBLAS_TF32_TENSOR_OP_MATH : CUBLAS_DEFAULT_MATH) |
+                                              CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION)));
+    }
+
+    bool allows_tf32() const { return allows_tf32_; }
+
+private:
+    // What cuBLAS's manual advises for its hungriest GPUs.
+    static constexpr std::size_t workspace_bytes = std::size_t{32} << 20;
+
+    detail::Owned<void*, cudaFree> workspace_;
+    detail::Owned<cudaStream_t, cudaStreamDestroy> stream_;
+    detail::Owned<cublasHandle_t, cublasDestroy> blas_;
+    mutable bool allows_tf32_ = false;
+};
+
+/// Work that is recorded once and then done again at the price of one call: a CUDA graph. What is recorded
+/// are calls with their arguments, so that whatever changes from one time to the next must lie in the
+/// device's memory.
+class RecordedWork {
+public:
+    /// Records what `work()` asks of the device; nothing of it is done yet.
+    template <class Work>
+    RecordedWork(const Execution& execution, Work&& work) {
+        // Other threads may go on allocating.
+        BANTAM_CUDA_CHECK(cudaStreamBeginCapture(execution.stream(), cudaStreamCaptureModeThreadLocal));
+        cudaGraph_t graph{};
+        try {
+            work();
+        } catch (...) {
+            // The first failure is the one to tell; the capture it broke ends with another.
+            if (cudaStreamEndCapture(execution.stream(), &graph) == cudaSuccess) cudaGraphDestroy(graph);
+            static_cast<void>(cudaGetLastError());
+            throw;
+        }
+        BANTAM_CUDA_CHECK(cudaStreamEndCapture(execution.stream(), &graph));
+        const detail::Owned<cudaGraph_t, cudaGraphDestroy> owned{graph};
+        cudaGraphExec_t ready{};
+        BANTAM_CUDA_CHECK(cudaGraphInstantiate(&ready, graph, 0));
+        ready_.reset(ready);
+    }
+
+    void replay(const Execution& execution) const {
+        BANTAM_CUDA_CHECK(cudaGraphLaunch(ready_.get(), execution.stream()));
+    }
+
+private:
+    detail::Owned<cudaGraphExec_t, cudaGraphExecDestroy> ready_;
+};
+
+#else
+
+class RecordedWork;
+
+class Execution {
+public:
+    Execution() = default;
+    Execution(const Execution&) = delete;
+    Execution& operator=(const Execution&) = delete;
+    auto policy() const { return thrust::device; }
+    /// As on a GPU, work that is being recorded can neither be waited for nor fetched.
+    void wait() const {
+        if (recording_) throw Error("recorded work cannot be waited for");
+    }
+    /// Whether products in blocks round their factors to TensorFloat-32; others are exact here.
+    void allow_tf32(bool allowed) const { allows_tf32_ = allowed; }
+    bool allows_tf32() const { return allows_tf32_; }
+
+    /// Does `task`, or writes it down where work is being recorded. Throws Error with the caller's place where
+    /// Thrust fails.
+    template <class Task>
+    void perform(Task task, const std::source_location& where = std::source_location::current()) const {
+        if (recording_)
+            recording_->emplace_back([task = std::move(task), where] { detail::at_place(where, task); });
+        else
+            detail::at_place(where, task);
+    }
+
+private:
+    friend RecordedWork;
+    mutable std::vector<std::function<void()>>* recording_ = nullptr;
+    mutable bool allows_tf32_ = false;
+};
+
+/// Work that is recorded once and done again; without a GPU a list of the calls with their arguments, as a
+/// CUDA graph is.
+class RecordedWork {
+public:
+    template <class Work>
+    RecordedWork(const Execution& execution, Work&& work) {
+        execution.recording_ = &tasks_;
+        try {
+            work();
+        } catch (...) {
+            execution.recording_ = nullptr;
+            throw;
+        }
+        execution.recording_ = nullptr;
+    }
+    void replay(const Execution&) const {
+        for (const auto& task : tasks_) task();
+    }
+
+private:
+    std::vector<std::function<void()>> tasks_;
+};
+
+#endif
+
+/// Calls `functor(i)` for every i below `count`, in no order.
+template <class Functor>
+void for_each_index(const Execution& execution, Index count, Functor functor,
+                    const std::source_location& where = std::source_location::current()) {
+    const auto task = [count, functor, policy = execution.policy()] {
+        thrust::for_each_n(policy, thrust::counting_iterator<Index>(0), count, functor);
+    };
+    execution.perform(task, where);
+}
+
+#ifndef __CUDACC__
+namespace detail {
+
+/// Zeros that cost nothing until they are touched: a pass's memory is mostly larger than what a test needs of it.
+template <class T>
+class HostMemory {
+    static_assert(std::is_trivially_copyable_v<T> && std::is_trivially_destructible_v<T>);
+
+public:
+    T* data() { return values_.get(); }
+    const T* data() const { return values_.get(); }
+    std::size_t size() const { return size_; }
+    void clear() {
+        values_.reset();
+        size_ = 0;
+    }
+    void shrink_to_fit() {}
+    void resize(std::size_t size) {
+        values_.reset(static_cast<T*>(std::calloc(size, sizeof(T))));
+        if (!values_) throw std::bad_alloc{};
+        size_ = size;
+    }
+
+private:
+    struct Free {
+        void operator()(T* values) const { std::free(values); }
+    };
+    std::unique_ptr<T[], Free> values_;
+    std::size_t size_ = 0;
+};
+
+}  // namespace detail
+#endif
+
+/// Memory on the device. What it holds is lost when it grows.
+template <class T>
+class DeviceBuffer {
+public:
+    T* data() { return thrust::raw_pointer_cast(values_.data()); }
+    const T* data() const { return thrust::raw_pointer_cast(values_.data()); }
+    Index size() const { return static_cast<Index>(values_.size()); }
+
+    /// Room for `size` values; true where that moved them. Throws std::bad_alloc where there is none.
+    bool reserve(Index size, const std::source_location& where = std::source_location::current()) {
+        if (size <= this->size()) return false;
+        detail::at_place(where, [&] {
+            values_.clear();
+            values_.shrink_to_fit();
+            values_.resize(static_cast<std::size_t>(size));
+        });
+        return true;
+    }
+
+private:
+#ifdef __CUDACC__
+    thrust::device_vector<T> values_;
+#else
+    detail::HostMemory<T> values_;
+#endif
+};
+
+/// Copies `count` values within the device.
+template <class T>
+void copy_on_device(const Execution& execution, const T* from, Index count, T* to) {
+    if (count == 0) return;
+#ifdef __CUDACC__
+    BANTAM_CUDA_CHECK(cudaMemcpyAsync(to, from, static_cast<std::size_t>(count) * sizeof(T), cudaMemcpyDeviceToDevice,
+                                      execution.stream()));
+#else
+    execution.perform([=] { std::copy_n(from, count, to); });
+#endif
+}
+
+/// Copies from the host's memory; the source may be changed afterwards.
+template <class T>
+void copy_to_device(const Execution& execution, const T* from, Index count, T* to) {
+    if (count == 0) return;
+#ifdef __CUDACC__
+    BANTAM_CUDA_CHECK(cudaMemcpyAsync(to, from, static_cast<std::size_t>(count) * sizeof(T), cudaMemcpyHostToDevice,
+                                      execution.stream()));
+#else
+    std::copy_n(from, count, to);
+#endif
+    execution.wait();
+}
+
+/// Copies to the host's memory, and waits for it.
+template <class T>
+void copy_to_host(const Execution& execution, const T* from, Index count, T* to) {
+    if (count == 0) return;
+#ifdef __CUDACC__
+    BANTAM_CUDA_CHECK(cudaMemcpyAsync(to, from, static_cast<std::size_t>(count) * sizeof(T), cudaMemcpyDeviceToHost,
+                                      execution.stream()));
+#else
+    std::copy_n(from, count, to);
+#endif
+    execution.wait();
+}
+
+}  // namespace bantam::cuda

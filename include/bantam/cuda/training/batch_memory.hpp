@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <bantam/base/index.hpp>
+#include <bantam/cuda/runtime/execution.hpp>
+#include <bantam/cuda/training/loss.hpp>
+
+#include <cstdint>
+
+namespace bantam::cuda {
+
+/// A batch on the device, with what its loss needs.
+struct BatchMemory {
+    DeviceBuffer<float> pixels;                   ///< [count][height][width][channels]
+    DeviceBuffer<std::int32_t> labels;            ///< [count], −1 where there is none
+    DeviceBuffer<float> teacher_logits;           ///< [count][classes]
+    DeviceBuffer<std::uint8_t> has_teacher;       ///< [count], 0 or 1
+    DeviceBuffer<float> logits, logits_gradient;  ///< [count][classes]
+    DeviceBuffer<double> loss_scratch;
+
+    /// Room for `count` samples of `elements` numbers; true where that moved any of it.
+    bool reserve(Index count, Index elements, Index classes) {
+        bool moved = pixels.reserve(count * elements);
+        moved |= labels.reserve(count);
+        moved |= teacher_logits.reserve(count * classes);
+        moved |= has_teacher.reserve(count);
+        moved |= logits.reserve(count * classes);
+        moved |= logits_gradient.reserve(count * classes);
+        moved |= loss_scratch.reserve(cuda::loss_scratch(count, classes));
+        return moved;
+    }
+
+    /// Loss and hits of the logits against the targets, and the loss's gradient, summed into `figures`.
+    void find_loss(const Execution& execution, const LossOptions& options, Index count, Index classes, bool taught,
+                   StepFigures* figures) {
+        loss_and_gradient<float>(
+            execution, options, count, classes, logits.data(),
+            {labels.data(), taught ? teacher_logits.data() : nullptr, taught ? has_teacher.data() : nullptr},
+            loss_scratch.data(), logits_gradient.data(), figures);
+    }
+};
+
+}  // namespace bantam::cuda

@@ -1,0 +1,397 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <bantam/base/error.hpp>
+#include <bantam/base/index.hpp>
+#include <bantam/base/random.hpp>
+#include <bantam/core/network.hpp>
+#include <bantam/cuda/model.hpp>
+#include <bantam/cuda/training/batch_memory.hpp>
+#include <bantam/cuda/training/loss.hpp>
+#include <bantam/cuda/training/optimizer.hpp>
+#include <bantam/cuda/training/step_state.hpp>
+#include <bantam/train/averaging.hpp>
+#include <bantam/train/batch_loss.hpp>
+#include <bantam/train/clipping.hpp>
+#include <bantam/train/device.hpp>
+#include <bantam/train/losses.hpp>
+#include <bantam/train/options.hpp>
+
+#include <cmath>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace bantam {
+
+/// Data that lie on a GPU.
+template <class Data>
+concept OnGpu = std::same_as<typename Data::Device, Cuda>;
+/// Data on a GPU that have epochs to learn from, as cuda::TrainingData do. cuda::EvaluationData, which testing
+/// pictures may lie in, have none.
+template <class Data>
+concept TrainsOnGpu = OnGpu<Data> && requires(const Data& data, const cuda::Execution& execution) {
+    data.begin_epoch(execution, Index{});
+};
+
+namespace cuda {
+
+/// Trainer on a GPU: the same steps, options and states as on the CPU. Of data on the GPU an epoch is one
+/// recorded step that is replayed for every batch, and its figures are all that comes back. A batch in the
+/// host's memory is sent there, and its figures come back at once.
+template <class Net, class Activation>
+class GpuTrainer {
+public:
+    static constexpr Index classes = class_count<Net>;
+
+    /// Random weights from `options.seed`. Throws Error naming an option that is out of range.
+    explicit GpuTrainer(const TrainingOptions& options)
+        : options_{checked(options)}, optimizer_{model_.execution(), options} {
+        execution().allow_tf32(options_.allow_tf32);
+        model_.initialize(options_.seed);
+        gradient_.reserve(parameter_size);
+        state_.reserve(1);
+        if (averages()) {
+            average_parameters_.reserve(parameter_size);
+            average_statistics_.reserve(statistic_size);
+            start_averages();
+        }
+    }
+
+    /// Where data that lie on the GPU are to be sent through.
+    const Execution& execution() const { return model_.execution(); }
+
+    const TrainingOptions& options() const { return options_; }
+    /// Optimizer steps taken.
+    Index steps() const { return optimizer_.steps(); }
+
+    /// One optimizer step on one batch of an epoch of `steps_per_epoch`. Throws Error when the loss or
+    /// the gradient is not finite; the weights are then those of before the step.
+    template <class Batch>
+    LossSums step(const Batch& batch, Index steps_per_epoch) {
+        prepare_training(batch.count);
+        send(batch);
+        begin({settings_of(optimizer_.steps(), steps_per_epoch, 0)});
+        take_step(batch.count, !batch.teacher_logits.empty(), [] {});
+        const StepState<float> state = fetch_state();
+        if (state.refused > 0) refuse(batch, state.figures);
+        optimizer_.set_steps(optimizer_.steps() + 1);
+        return loss_sums(state.totals, batch.count);
+    }
+
+    /// One step on each batch of `epoch`; calls `on_step(index, count)` when one has been asked for, which is
+    /// before it is done. Throws Error when the loss or the gradient of a step is not finite; the weights are
+    /// then those of before that step.
+    template <TrainsOnGpu Data, class OnStep>
+    LossSums train_epoch(const Data& data, Index epoch, OnStep&& on_step) {
+        require_teacher(data.teacher_classes());
+        const Index steps = data.batch_count();
+        prepare_training(data.largest_batch());
+        data.begin_epoch(execution(), epoch);
+        std::vector<StepSettings<float>> settings;
+        for (Index index = 0; index < steps; ++index)
+            settings.push_back(settings_of(optimizer_.steps() + index, steps, data.batch_range(index).begin));
+        begin(settings);
+        Index samples = 0;
+        for (Index index = 0; index < steps; ++index) {
+            const Index count = data.batch_range(index).count();
+            replay_step(data, count);
+            samples += count;
+            on_step(index, count);
+        }
+        const StepState<float> state = fetch_state();
+        if (state.refused > 0) {
+            optimizer_.set_steps(optimizer_.steps() + state.refused - 1);
+            throw Error("step " + std::to_string(state.refused) + " of epoch " + std::to_string(epoch + 1) +
+                        " gave a loss or gradient that is not finite: training has diverged, or the teacher's logits "
+                        "are broken; lower the learning rate or the clip norm, or warm up longer");
+        }
+        optimizer_.set_steps(optimizer_.steps() + steps);
+        return loss_sums(state.totals, samples);
+    }
+
+    /// Loss and hits of a batch with the averaged weights, in inference mode; nothing is trained.
+    template <class Batch>
+    LossSums evaluate(const Batch& batch) {
+        return bantam::detail::plain_loss(options_.loss(), classes, infer(batch.pixels.data(), batch.count), batch);
+    }
+
+    /// The same of all data on the GPU.
+    template <OnGpu Data>
+    LossSums evaluate(const Data& data) {
+        require_teacher(data.teacher_classes());
+        Model<Net, Activation>& model = averaged();
+        prepare(data.largest_batch());
+        begin({});
+        StepState<float>* state = state_.data();
+        Index samples = 0;
+        for (Index index = 0; index < data.batch_count(); ++index) {
+            const auto range = data.batch_range(index);
+            data.fill(execution(), range, batch_);
+            model.infer(batch_.pixels.data(), range.count(), batch_.logits.data());
+            batch_.find_loss(execution(), bantam::detail::plain(options_.loss()), range.count(), classes,
+                             data.teacher_classes() > 0, &state->figures);
+            for_each_index(execution(), 1, detail::AddFigures<float>{state});
+            samples += range.count();
+        }
+        const StepState<float> found = fetch_state();
+        if (found.totals[broken] > 0)
+            throw Error(
+                std::to_string(static_cast<Index>(found.totals[broken])) +
+                " pictures have logits that are not finite, or neither label nor teacher; training has diverged, "
+                "lower the learning rate");
+        return loss_sums(found.totals, samples);
+    }
+
+    /// The logits [count][classes] of pictures [count][H][W][C] in the host's memory, with the averaged
+    /// weights.
+    std::span<const float> infer(const float* pixels, Index count) {
+        Model<Net, Activation>& model = averaged();
+        prepare(count);
+        copy_to_device(execution(), pixels, count * sample_size, batch_.pixels.data());
+        return answers(model, count);
+    }
+
+    /// The same of batch `index` of data on the GPU: the logits are all that comes back.
+    template <OnGpu Data>
+    std::span<const float> infer(const Data& data, Index index) {
+        Model<Net, Activation>& model = averaged();
+        prepare(data.largest_batch());
+        const auto range = data.batch_range(index);
+        data.fill(execution(), range, batch_);
+        return answers(model, range.count());
+    }
+
+    /// The weights to keep, in the host's memory: averaged where averaging is on.
+    std::span<const float> parameters() { return host_parameters_ = averaged().read_parameters(); }
+    std::span<const float> statistics() { return host_statistics_ = averaged().read_statistics(); }
+
+    /// Starts from given weights in place of random ones, as for inference with a stored student.
+    void set_weights(std::span<const float> parameters, std::span<const float> statistics) {
+        model_.write_parameters(parameters.data());
+        model_.write_statistics(statistics.data());
+        if (averages()) start_averages();
+        optimizer_.set_steps(0);
+        averaged_is_current_ = false;
+    }
+
+    /// A named copy of everything that the next step depends on; `restored` takes what is written there.
+    struct State {
+        std::string name;
+        std::span<float> values;
+    };
+    std::vector<State> state() {
+        mirrors_.clear();
+        mirror("model.parameters", model_.parameters(), parameter_size);
+        mirror("model.statistics", model_.statistics(), statistic_size);
+        for (const auto& buffer : optimizer_.state())
+            mirror(std::string{"optimizer."} + buffer.name, buffer.values, parameter_size);
+        if (averages()) {
+            mirror("average.parameters", average_parameters_.data(), parameter_size);
+            mirror("average.statistics", average_statistics_.data(), statistic_size);
+        }
+        std::vector<State> states;
+        for (Mirror& own : mirrors_) states.push_back({own.name, own.values});
+        return states;
+    }
+    /// Call after writing to what `state()` gave: brings it to the device, with the counter that goes with it.
+    void restored(Index steps) {
+        for (const Mirror& own : mirrors_)
+            copy_to_device(execution(), own.values.data(), std::ssize(own.values), own.on_device);
+        mirrors_.clear();
+        optimizer_.set_steps(steps);
+        averaged_is_current_ = false;
+    }
+
+private:
+    static constexpr std::uint64_t dropout_stream = 0xD20;
+    static constexpr Index sample_size = Model<Net, Activation>::input_elements;
+    static constexpr Index parameter_size = trainable_parameters<Net>;
+    static constexpr Index statistic_size = non_trainable_parameters<Net>;
+
+    struct Mirror {
+        std::string name;
+        float* on_device;
+        std::vector<float> values;
+    };
+
+    static const TrainingOptions& checked(const TrainingOptions& options) {
+        check(options);
+        return options;
+    }
+    bool averages() const { return options_.averaging_decay > 0.0; }
+
+    /// Memory for batches of `count`; what was recorded holds no longer where it moves.
+    void prepare(Index count) {
+        if (batch_.reserve(count, sample_size, classes)) recorded_.clear();
+    }
+    void prepare_training(Index count) {
+        prepare(count);
+        model_.reserve(count, true);
+        if (std::exchange(recorded_moves_, model_.moves()) != model_.moves()) recorded_.clear();
+    }
+
+    template <class Batch>
+    void send(const Batch& batch) {
+        const auto to = [&](const char* what, const auto& from, Index size, auto& buffer) {
+            bantam::detail::require_size(what, from.size(), static_cast<std::size_t>(size));
+            copy_to_device(execution(), from.data(), size, buffer.data());
+        };
+        to("pixels", batch.pixels, batch.count * sample_size, batch_.pixels);
+        to("labels", batch.labels, batch.count, batch_.labels);
+        if (batch.teacher_logits.empty()) return;
+        to("teacher logits", batch.teacher_logits, batch.count * classes, batch_.teacher_logits);
+        to("teacher mask", batch.has_teacher, batch.count, batch_.has_teacher);
+    }
+
+    StepSettings<float> settings_of(Index step, Index steps_per_epoch, Index first_sample) const {
+        StepSettings<float> settings{};
+        settings.first_sample = first_sample;
+        settings.dropout_seed = random_bits(options_.seed, dropout_stream, static_cast<std::uint64_t>(step));
+        const double decay = averages() ? warmed_decay(options_.averaging_decay, step) : 0.0;
+        optimizer_.set_rules({.learning_rate = options_.schedule(steps_per_epoch)(step), .averaging_decay = decay},
+                             step + 1, settings);
+        return settings;
+    }
+
+    /// Sends the settings of the steps to come, and starts their figures at 0.
+    void begin(const std::vector<StepSettings<float>>& settings) {
+        if (settings_.reserve(std::ssize(settings))) recorded_.clear();
+        copy_to_device(execution(), settings.data(), std::ssize(settings), settings_.data());
+        const StepState<float> start{};
+        copy_to_device(execution(), &start, 1, state_.data());
+    }
+    StepState<float> fetch_state() const {
+        StepState<float> state;
+        copy_to_host(execution(), state_.data(), 1, &state);
+        return state;
+    }
+
+    /// A step on the batch in memory, by the next settings. All that changes from step to step is read from the
+    /// device's memory, so that a recorded step can be replayed. `fill` fills the batch, once the settings are there.
+    template <class Fill>
+    void take_step(Index count, bool taught, const Fill& fill) {
+        StepState<float>* state = state_.data();
+        for_each_index(execution(), 1, detail::BeginStep<float>{settings_.data(), state});
+        fill();
+        model_.forward(batch_.pixels.data(), count, &state->settings.dropout_seed, batch_.logits.data());
+        batch_.find_loss(execution(), options_.loss(), count, classes, taught, &state->figures);
+        model_.backward(batch_.logits_gradient.data(), gradient_.data());
+        optimizer_.step(execution(), state, gradient_.data(), model_.parameters(),
+                        averages() ? average_parameters_.data() : nullptr);
+        if (averages())
+            for_each_index(execution(), statistic_size,
+                           detail::AverageStep<float>{state, model_.statistics(), average_statistics_.data()});
+        averaged_is_current_ = false;
+    }
+
+    /// A step on the next `count` samples of the epoch. The first of its kind is done at once, since cuBLAS and
+    /// kernels that are still to be loaded may ask for memory, which cannot be recorded.
+    template <class Data>
+    void replay_step(const Data& data, Index count) {
+        const auto step = [&] {
+            take_step(count, data.teacher_classes() > 0,
+                      [&] { data.fill(execution(), &state_.data()->settings.first_sample, count, batch_); });
+        };
+        const std::shared_ptr<const void> identity = data.identity();
+        for (Recorded& own : recorded_) {
+            if (own.count != count || own.data != identity) continue;
+            if (!own.work) own.work.emplace(execution(), step);
+            own.work->replay(execution());
+            averaged_is_current_ = false;
+            return;
+        }
+        std::erase_if(recorded_, [&](const Recorded& own) { return own.data != identity; });
+        recorded_.push_back({count, identity, std::nullopt});
+        step();
+    }
+
+    static void require_teacher(Index teacher_classes) {
+        if (teacher_classes != 0 && teacher_classes != classes)
+            throw Error("the teacher's logits are of " + std::to_string(teacher_classes) +
+                        " classes, the network's of " + std::to_string(classes) +
+                        "; name the logits of a teacher for these classes");
+    }
+
+    /// Throws what the CPU would have thrown.
+    template <class Batch>
+    [[noreturn]] void refuse(const Batch& batch, const StepFigures& figures) {
+        std::vector<float> logits(static_cast<std::size_t>(batch.count * classes));
+        copy_to_host(execution(), batch_.logits.data(), batch.count * classes, logits.data());
+        bantam::loss_and_gradient<float>(options_.loss(), classes, logits, bantam::detail::targets_of(batch),
+                                         std::span<float>{});
+        static_cast<void>(clip_scale(std::sqrt(figures.squared_norm), options_.clip_norm));
+        throw Error("the training step was not taken, though loss and gradient are finite");
+    }
+
+    void start_averages() {
+        copy_on_device(execution(), model_.parameters(), parameter_size, average_parameters_.data());
+        copy_on_device(execution(), model_.statistics(), statistic_size, average_statistics_.data());
+    }
+
+    /// The model that answers: the averaged one, brought up to date.
+    Model<Net, Activation>& averaged() {
+        if (!averages()) return model_;
+        if (!averaged_is_current_) {
+            copy_on_device(execution(), average_parameters_.data(), parameter_size, averaged_model_.parameters());
+            copy_on_device(execution(), average_statistics_.data(), statistic_size, averaged_model_.statistics());
+            averaged_is_current_ = true;
+        }
+        return averaged_model_;
+    }
+
+    /// The logits of the `count` pictures in memory, on the host.
+    std::span<const float> answers(Model<Net, Activation>& model, Index count) {
+        model.infer(batch_.pixels.data(), count, batch_.logits.data());
+        host_logits_.resize(static_cast<std::size_t>(count * classes));
+        copy_to_host(execution(), batch_.logits.data(), count * classes, host_logits_.data());
+        return host_logits_;
+    }
+
+    void mirror(std::string name, float* on_device, Index size) {
+        Mirror& own = mirrors_.emplace_back(
+            Mirror{std::move(name), on_device, std::vector<float>(static_cast<std::size_t>(size))});
+        copy_to_host(execution(), on_device, size, own.values.data());
+    }
+
+    struct Recorded {
+        Index count;
+        std::shared_ptr<const void> data;
+        std::optional<RecordedWork> work;
+    };
+
+    TrainingOptions options_;
+    std::shared_ptr<const Execution> shared_execution_ = std::make_shared<Execution>();
+    Model<Net, Activation> model_{shared_execution_}, averaged_model_{shared_execution_};
+    Optimizer<Net, float> optimizer_;
+    BatchMemory batch_;
+    DeviceBuffer<float> gradient_, average_parameters_, average_statistics_;
+    DeviceBuffer<StepSettings<float>> settings_;
+    DeviceBuffer<StepState<float>> state_;
+    std::vector<Recorded> recorded_;
+    Index recorded_moves_ = 0;  // of the model's memory, at the last look
+    std::vector<float> host_logits_, host_parameters_, host_statistics_;
+    std::deque<Mirror> mirrors_;
+    bool averaged_is_current_ = false;
+};
+
+}  // namespace cuda
+
+template <class Net>
+class Trainer<Net, Cuda> : public cuda::GpuTrainer<Net, float> {
+    using cuda::GpuTrainer<Net, float>::GpuTrainer;
+};
+
+template <class Net>
+class Trainer<Net, CudaBfloat16> : public cuda::GpuTrainer<Net, Bfloat16> {
+    using cuda::GpuTrainer<Net, Bfloat16>::GpuTrainer;
+};
+
+}  // namespace bantam

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <bantam/base/random.hpp>
+#include <bantam/core/network.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace bantam {
+
+/// Fills the flat buffers of `Net` with the first values that its tensor lists name. Every tensor draws
+/// from a stream of its own, so that changing one layer leaves the others' draws alone.
+template <class Net, class Scalar>
+void initialize_tensors(std::uint64_t seed, std::span<Scalar> parameters, std::span<Scalar> statistics) {
+    std::uint64_t stream = 0;
+    for (const NamedTensor& entry : tensor_table<Net>) {
+        Random random{seed, stream++};
+        const std::span<Scalar> values = (entry.tensor.trainable ? parameters : statistics)
+                                             .subspan(static_cast<std::size_t>(entry.offset),
+                                                      static_cast<std::size_t>(entry.tensor.element_count()));
+        const Initializer initializer = entry.tensor.initializer;
+        for (Scalar& value : values) {
+            switch (initializer.kind) {
+                case Initializer::Kind::constant:
+                    value = static_cast<Scalar>(initializer.amount);
+                    break;
+                case Initializer::Kind::normal:
+                    value = static_cast<Scalar>(initializer.amount * random.normal());
+                    break;
+                case Initializer::Kind::uniform:
+                    value = static_cast<Scalar>(random.uniform(-initializer.amount, initializer.amount));
+                    break;
+            }
+        }
+    }
+}
+
+}  // namespace bantam

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+// A float rounds to the nearest of the values that have 8 bits of precision.
+#define BOOST_TEST_MODULE core_bfloat16
+#include <boost/test/unit_test.hpp>
+
+#include <bantam/base/bfloat16.hpp>
+#include <bantam/base/random.hpp>
+
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <type_traits>
+
+using bantam::Arithmetic;
+using bantam::Bfloat16;
+
+namespace {
+
+Bfloat16 from_bits(std::uint32_t bits) {
+    Bfloat16 value;
+    value.bits = static_cast<std::uint16_t>(bits);
+    return value;
+}
+
+}  // namespace
+
+static_assert(sizeof(Bfloat16) == 2);
+static_assert(std::is_trivially_copyable_v<Bfloat16> && std::is_trivially_default_constructible_v<Bfloat16>);
+static_assert(Bfloat16{1.0f}.bits == 0x3f80 && Bfloat16{-2.0f}.bits == 0xc000);
+static_assert(std::is_same_v<Compute<Bfloat16>, float> && std::is_same_v<Compute<float>, float> &&
+              std::is_same_v<Compute<double>, double>);
+
+BOOST_AUTO_TEST_CASE(every_value_survives_the_way_to_float_and_back) {
+    for (std::uint32_t bits = 0; bits < 0x10000; ++bits) {
+        const Bfloat16 value = from_bits(bits);
+        if (std::isnan(float{value}))
+            BOOST_TEST(std::isnan(float{Bfloat16{float{value}}}));
+        else
+            BOOST_TEST(Bfloat16{float{value}}.bits == bits);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_float_rounds_to_the_nearest_value_and_halfway_to_the_even_one) {
+    // Up to the largest one, whose neighbor is infinite.
+    for (std::uint32_t bits = 0; bits < 0x7f80; ++bits) {
+        const std::uint32_t even = bits + bits % 2;
+        for (const std::uint32_t sign : {0x0u, 0x80000000u}) {
+            const auto rounded = [&](std::uint32_t below) {
+                return Bfloat16{std::bit_cast<float>(sign | bits << 16 | below)}.bits - (sign >> 16);
+            };
+            BOOST_TEST(rounded(0x0001) == bits);
+            BOOST_TEST(rounded(0x7fff) == bits);
+            BOOST_TEST(rounded(0x8000) == even);
+            BOOST_TEST(rounded(0x8001) == bits + 1);
+            BOOST_TEST(rounded(0xffff) == bits + 1);
+        }
+    }
+}
+
+BOOST_AUTO_TEST_CASE(the_error_is_at_most_half_a_unit_in_the_last_place) {
+    bantam::Random random{5, 1};
+    for (int i = 0; i < 100'000; ++i) {
+        const auto value = static_cast<float>(random.uniform(-100, 100));
+        BOOST_TEST(std::abs(float{Bfloat16{value}} - value) <= std::abs(value) / 256);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(infinities_and_what_is_not_a_number_stay_what_they_are) {
+    constexpr float infinity = std::numeric_limits<float>::infinity();
+    BOOST_TEST(float{Bfloat16{infinity}} == infinity);
+    BOOST_TEST(float{Bfloat16{-infinity}} == -infinity);
+    BOOST_TEST(float{Bfloat16{std::numeric_limits<float>::max()}} == infinity);
+    for (const std::uint32_t bits : {0x7f800001u, 0x7fffffffu, 0xff80ffffu, 0xffffffffu, 0x7fc00000u})
+        BOOST_TEST(std::isnan(float{Bfloat16{std::bit_cast<float>(bits)}}));
+}

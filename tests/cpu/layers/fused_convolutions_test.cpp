@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: MIT
+// Laws of fused stages: a convolution of any kind with its norm and activation equals the three one
+// by one.
+#define BOOST_TEST_MODULE cpu_fusion_convolutions
+#include "cpu/compare_models.hpp"
+
+#include <bantam/bantam.hpp>
+
+using namespace bantam;
+
+namespace {
+
+template <int Height, int Width, int Channels, class Conv>
+using Stage = Network<Image<Height, Width, Channels>, Conv, BatchNorm2d, SiLU>;
+
+template <int Height, int Width, int Channels, class Conv>
+void fuses(std::initializer_list<std::int64_t> counts = {5, 18}) {
+    fused_equals_single_layers<Stage<Height, Width, Channels, Conv>>(counts);
+}
+
+constexpr ConvOptions no_bias{.bias = false};
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(pointwise_convolutions_fuse) {
+    fuses<13, 11, 3, PointwiseConv2d<20>>();
+    fuses<6, 7, 1, PointwiseConv2d<1, no_bias>>();
+}
+
+BOOST_AUTO_TEST_CASE(a_convolution_fuses_with_a_norm_alone) {
+    fused_equals_single_layers<Network<Image<6, 7, 12>, PointwiseConv2d<5>, BatchNorm2d>>();
+}
+
+BOOST_AUTO_TEST_CASE(depthwise_convolutions_fuse) {
+    fuses<13, 11, 3, DepthwiseConv2d<3>>();
+    fuses<6, 7, 20, DepthwiseConv2d<3, 1, no_bias>>();
+    fuses<6, 7, 1, DepthwiseConv2d<3>>();
+    fuses<7, 9, 5, DepthwiseConv2d<5>>();
+    fuses<9, 7, 12, DepthwiseConv2d<7, 1, no_bias>>();
+}
+
+BOOST_AUTO_TEST_CASE(depthwise_convolutions_with_strides_and_dilation_fuse) {
+    fuses<13, 11, 5, DepthwiseConv2d<3, 2>>();
+    fuses<8, 6, 12, DepthwiseConv2d<3, 2, no_bias>>();
+    fuses<11, 10, 3, DepthwiseConv2d<3, 3>>();
+    fuses<7, 9, 3, DepthwiseConv2d<3, 1, ConvOptions{.dilation = 2}>>();
+}
+
+BOOST_AUTO_TEST_CASE(dense_convolutions_fuse) {
+    fuses<13, 11, 3, Conv2d<5, 3>>();
+    fuses<6, 7, 1, Conv2d<1, 3>>();
+    fuses<7, 6, 3, Conv2d<12, 4>>();
+    fuses<7, 9, 5, Conv2d<20, 3, 1, ConvOptions{.padding = 0}>>();
+}
+
+BOOST_AUTO_TEST_CASE(dense_convolutions_with_strides_fuse) {
+    fuses<13, 11, 3, Conv2d<5, 3, 2>>();
+    fuses<11, 13, 3, Conv2d<12, 7, 2, no_bias>>();
+    fuses<5, 101, 3, Conv2d<4, 1, 2>>();
+}
+
+BOOST_AUTO_TEST_CASE(dense_convolutions_with_groups_and_dilation_fuse) {
+    fuses<7, 9, 12, Conv2d<20, 3, 1, ConvOptions{.groups = 4}>>();
+    fuses<7, 9, 3, Conv2d<5, 3, 1, ConvOptions{.dilation = 2}>>();
+}
+
+BOOST_AUTO_TEST_CASE(small_maps_in_bands_of_many_samples_fuse) { fuses<3, 3, 5, Conv2d<4, 3>>({5, 260}); }

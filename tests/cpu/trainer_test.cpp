@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: MIT
+#define BOOST_TEST_MODULE trainer
+#include <boost/test/unit_test.hpp>
+
+#include "bantam/bantam.hpp"
+#include "bantam/cpu/trainer.hpp"
+
+#include "io/temporary_folder.hpp"
+#include "train/synthetic_pictures.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <string>
+#include <vector>
+
+using namespace bantam_test;
+using bantam::Error;
+using bantam::LossSums;
+using bantam::OptimizerKind;
+using bantam::TrainingOptions;
+
+BOOST_AUTO_TEST_CASE(the_loss_falls_with_every_optimizer) {
+    const SyntheticPictures pictures{45, 8};
+    for (TrainingOptions options : every_kind()) {
+        options.epochs = 40;
+        TinyTrainer trainer{options};
+        const LossSums first = train(trainer, pictures, 0, 1);
+        const LossSums last = train(trainer, pictures, 1, 40);
+        BOOST_TEST(last.loss < 0.5 * first.loss);
+        BOOST_TEST(last.count == 45);
+        BOOST_TEST(trainer.steps() == 40 * 6);
+        LossSums validation;
+        auto batches = pictures.batches();
+        while (const auto* batch = batches.next()) validation += trainer.evaluate(*batch);
+        BOOST_TEST(validation.correct >= validation.labeled * 9 / 10);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(the_same_seed_gives_the_same_bits_with_any_number_of_threads) {
+    // Batches of one sample up to more than a thread's share.
+    for (const std::int64_t batch_size : {7, 21}) {
+        const SyntheticPictures pictures{22, batch_size};
+        for (const TrainingOptions& kind : every_kind()) {
+            TinyTrainer one{kind};
+            const LossSums sums = train(one, pictures, 0, 3);
+            for (const int threads : {1, 2, 3}) {
+                TrainingOptions options = kind;
+                options.threads = threads;
+                TinyTrainer other{options};
+                BOOST_TEST(train(other, pictures, 0, 3).loss == sums.loss);
+                BOOST_CHECK_MESSAGE(bits_of(other) == bits_of(one), threads << " threads give other bits");
+            }
+        }
+    }
+}
+
+BOOST_AUTO_TEST_CASE(another_seed_gives_other_weights) {
+    TrainingOptions options = tiny_options();
+    TinyTrainer one{options};
+    options.seed = 4;
+    TinyTrainer other{options};
+    BOOST_TEST(copied(one.parameters()) != copied(other.parameters()));
+}
+
+BOOST_AUTO_TEST_CASE(a_trainer_given_the_state_of_another_goes_on_bit_for_bit) {
+    const SyntheticPictures pictures{20, 8};
+    for (const TrainingOptions& options : every_kind()) {
+        TinyTrainer whole{options}, begun{options}, resumed{options};
+        train(whole, pictures, 0, 5);
+        train(begun, pictures, 0, 2);
+        carry_over(begun, resumed);
+        train(resumed, pictures, 2, 5);
+        BOOST_TEST((bits_of(resumed) == bits_of(whole)));
+        BOOST_TEST(resumed.steps() == whole.steps());
+        BOOST_TEST(copied(resumed.parameters()) == copied(whole.parameters()));
+        BOOST_TEST(copied(resumed.statistics()) == copied(whole.statistics()));
+    }
+}
+
+BOOST_AUTO_TEST_CASE(what_is_not_carried_over_changes_the_end) {
+    const SyntheticPictures pictures{20, 8};
+    TinyTrainer whole{tiny_options()};
+    train(whole, pictures, 0, 5);
+    const std::size_t buffers = whole.state().size();
+    BOOST_TEST(buffers == 5U);
+    for (std::size_t forgotten = 0; forgotten < buffers; ++forgotten) {
+        TinyTrainer begun{tiny_options()}, resumed{tiny_options()};
+        train(begun, pictures, 0, 2);
+        const auto source = begun.state();
+        const auto target = resumed.state();
+        for (std::size_t i = 0; i < buffers; ++i)
+            if (i != forgotten) std::ranges::copy(source[i].values, target[i].values.begin());
+        resumed.restored(begun.steps());
+        train(resumed, pictures, 2, 5);
+        BOOST_CHECK_MESSAGE(bits_of(resumed) != bits_of(whole), source[forgotten].name << " does not matter");
+    }
+}
+
+BOOST_AUTO_TEST_CASE(evaluation_trains_nothing) {
+    const SyntheticPictures pictures{20, 8};
+    TinyTrainer trainer{tiny_options()};
+    train(trainer, pictures, 0, 1);
+    const auto before = bits_of(trainer);
+    const SyntheticBatch batch = pictures.first_batch();
+    const LossSums first = trainer.evaluate(batch);
+    trainer.infer(batch.pixels.data(), batch.count);
+    const LossSums second = trainer.evaluate(batch);
+    BOOST_TEST((bits_of(trainer) == before));
+    BOOST_TEST(first.loss == second.loss);
+    BOOST_TEST(first.count == 8);
+}
+
+BOOST_AUTO_TEST_CASE(evaluation_leaves_label_smoothing_out) {
+    const SyntheticPictures pictures{8, 8, true};
+    TrainingOptions options = tiny_options();
+    TinyTrainer plain{options};
+    options.label_smoothing = 0.3;
+    TinyTrainer smooth{options};
+    BOOST_TEST(plain.evaluate(pictures.first_batch()).cross_entropy ==
+               smooth.evaluate(pictures.first_batch()).cross_entropy);
+}
+
+BOOST_AUTO_TEST_CASE(the_weights_to_keep_are_the_moving_average_of_the_weights_seen) {
+    const SyntheticPictures pictures{24, 8};
+    TinyTrainer trainer{tiny_options()};
+    std::vector<double> expected(trainer.parameters().begin(), trainer.parameters().end());
+    std::vector<double> expected_statistics(trainer.statistics().begin(), trainer.statistics().end());
+    std::int64_t updates = 0;
+    auto batches = pictures.batches(0);
+    while (const auto* batch = batches.next()) {
+        trainer.step(*batch, 3);
+        const double decay =
+            std::min(0.9, (1.0 + static_cast<double>(updates)) / (10.0 + static_cast<double>(updates)));
+        ++updates;
+        const auto states = trainer.state();
+        BOOST_REQUIRE(states[0].name == "model.parameters");
+        BOOST_REQUIRE(states[1].name == "model.statistics");
+        for (std::size_t i = 0; i < expected.size(); ++i)
+            expected[i] = decay * expected[i] + (1 - decay) * static_cast<double>(states[0].values[i]);
+        for (std::size_t i = 0; i < expected_statistics.size(); ++i)
+            expected_statistics[i] =
+                decay * expected_statistics[i] + (1 - decay) * static_cast<double>(states[1].values[i]);
+    }
+    for (std::size_t i = 0; i < expected.size(); ++i)
+        BOOST_TEST(std::abs(static_cast<double>(trainer.parameters()[i]) - expected[i]) < 1e-5);
+    for (std::size_t i = 0; i < expected_statistics.size(); ++i)
+        BOOST_TEST(std::abs(static_cast<double>(trainer.statistics()[i]) - expected_statistics[i]) < 1e-5);
+    BOOST_TEST(copied(trainer.parameters()) != copied(trainer.state()[0].values));
+}
+
+BOOST_AUTO_TEST_CASE(without_averaging_the_weights_to_keep_are_the_last_ones) {
+    const SyntheticPictures pictures{24, 8};
+    TrainingOptions options = tiny_options();
+    options.averaging_decay = 0;
+    TinyTrainer trainer{options};
+    train(trainer, pictures, 0, 1);
+    BOOST_TEST(copied(trainer.parameters()) == copied(trainer.state()[0].values));
+    BOOST_TEST(copied(trainer.statistics()) == copied(trainer.state()[1].values));
+    for (const auto& state : trainer.state()) BOOST_TEST(!state.name.starts_with("average"));
+}
+
+BOOST_AUTO_TEST_CASE(weights_set_from_outside_are_those_that_answer) {
+    const SyntheticPictures pictures{24, 8};
+    for (const double decay : {0.0, 0.9}) {
+        TrainingOptions options = tiny_options();
+        options.averaging_decay = decay;
+        TinyTrainer teacher{options}, pupil{options};
+        train(teacher, pictures, 0, 2);
+        pupil.set_weights(copied(teacher.parameters()), copied(teacher.statistics()));
+        const SyntheticBatch batch = pictures.first_batch();
+        BOOST_TEST(copied(pupil.infer(batch.pixels.data(), batch.count)) ==
+                   copied(teacher.infer(batch.pixels.data(), batch.count)));
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_batch_of_one_sample_is_trained_on) {
+    const SyntheticPictures pictures{9, 8};
+    for (const int threads : {1, 2}) {
+        TrainingOptions options = tiny_options();
+        options.threads = threads;
+        TinyTrainer trainer{options};
+        BOOST_TEST(train(trainer, pictures, 0, 3).count == 9);
+        for (const auto& state : trainer.state())
+            for (const float value : state.values) BOOST_TEST_REQUIRE(std::isfinite(value));
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_pixel_that_is_not_finite_stops_training_and_leaves_the_weights) {
+    const SyntheticPictures pictures{16, 8};
+    for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+        TinyTrainer trainer{tiny_options()};
+        train(trainer, pictures, 0, 1);
+        const std::vector<float> kept = copied(trainer.parameters()), moved = copied(trainer.state()[0].values);
+        SyntheticBatch batch = pictures.first_batch();
+        batch.pixels[5] = bad;
+        const std::string message = message_of<Error>([&] { trainer.step(batch, 2); });
+        BOOST_TEST(message.starts_with("loss is not finite: a logit of sample 0 of the batch, class 0, is "), message);
+        BOOST_TEST(contains(message, "; lower the learning rate"), message);
+        BOOST_TEST(copied(trainer.parameters()) == kept);
+        BOOST_TEST(copied(trainer.state()[0].values) == moved);
+        BOOST_TEST(trainer.steps() == 2);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_learning_rate_that_explodes_is_reported_in_one_line) {
+    const SyntheticPictures pictures{16, 8};
+    TrainingOptions options = tiny_options();
+    options.learning_rate = 100;
+    options.warmup_epochs = 0;
+    options.clip_norm = 0;
+    options.weight_decay = 10;
+    options.epochs = 60;
+    TinyTrainer trainer{options};
+    const std::string message = message_of<Error>([&] { train(trainer, pictures, 0, 60); });
+    BOOST_TEST(contains(message, "not finite"), message);
+    BOOST_TEST(contains(message, "lower the learning rate"), message);
+    BOOST_TEST(message.find('\n') == std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(labels_and_logits_that_do_not_fit_are_named) {
+    const SyntheticPictures pictures{8, 8, true};
+    TinyTrainer trainer{tiny_options()};
+    SyntheticBatch batch = pictures.first_batch();
+    batch.labels[2] = 3;
+    BOOST_TEST(message_of<Error>([&] { trainer.step(batch, 1); }) ==
+               "loss: label 3 of sample 2 of the batch is outside 0..2; check the class count of the network");
+    batch = pictures.first_batch();
+    batch.teacher_logits[4] = std::numeric_limits<float>::quiet_NaN();
+    BOOST_TEST(message_of<Error>([&] { trainer.step(batch, 1); }) ==
+               "loss is not finite: teacher logit of sample 1 of the batch, class 1, is NaN; write the teacher logits "
+               "anew");
+}
+
+BOOST_AUTO_TEST_CASE(an_option_out_of_range_is_named_before_anything_is_built) {
+    TrainingOptions options = tiny_options();
+    options.alpha = 1.5;
+    BOOST_TEST(message_of<Error>([&] { TinyTrainer{options}; }) == "alpha is 1.5; it must be in 0..1");
+}

@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: MIT
+// Pictures on the device: they are cut as on the CPU, and an epoch of them trains as the same batches do when
+// they are handed over one by one.
+#define BOOST_TEST_MODULE cuda_picture_data
+#include <boost/test/unit_test.hpp>
+
+#include <bantam/cuda/data/picture_data.hpp>
+#include <bantam/cuda/training/trainer.hpp>
+#include <bantam/train/fit.hpp>
+
+#include "cpu/compare_models.hpp"
+#include "data/loaded_pictures.hpp"
+#include "train/synthetic_pictures.hpp"
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <limits>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+using namespace bantam_test;
+using bantam::Batch;
+using bantam::EvaluationLoader;
+using bantam::LossSums;
+using bantam::TrainingLoader;
+using bantam::TrainingOptions;
+using bantam::cuda::BatchMemory;
+using bantam::cuda::DeviceBuffer;
+using bantam::cuda::EvaluationData;
+using bantam::cuda::Execution;
+using bantam::cuda::TrainingData;
+
+namespace {
+
+using OnDevice = bantam::Trainer<TinyNet, bantam::Cuda>;
+
+/// Labeled pictures with and without a teacher, unlabeled ones with a teacher.
+struct Sets {
+    LoadedPictures taught{9, 7};
+    LoadedPictures alone{6, 0};
+
+    Sets() {
+        for (auto* labels : {&taught.labeled.labels, &alone.labeled.labels})
+            for (int& label : *labels) label %= 3;
+    }
+    TrainingLoader training(std::int64_t batch_size) const {
+        TrainingLoader loader{{.input = bantam::input_shape<TinyNet>, .batch_size = batch_size, .seed = 4}};
+        loader.add(taught.labeled, {&taught.teacher, 0});
+        loader.add(taught.unlabeled, {&taught.teacher, 9});
+        loader.add(alone.labeled);
+        return loader;
+    }
+    EvaluationLoader validation() const {
+        return {taught.labeled, bantam::input_shape<TinyNet>, 4, {}, {&taught.teacher, 0}};
+    }
+};
+
+template <class T>
+std::vector<T> fetched(const Execution& execution, const DeviceBuffer<T>& buffer, std::size_t count) {
+    std::vector<T> values(count);
+    bantam::cuda::copy_to_host(execution, buffer.data(), static_cast<std::int64_t>(count), values.data());
+    return values;
+}
+
+/// What lies on the device is what the loader has cut, to the last bits of a color.
+void same_batch(const Execution& execution, const BatchMemory& found, const Batch& expected) {
+    BOOST_TEST(largest_difference(fetched(execution, found.pixels, expected.pixels.size()), expected.pixels) <= 1e-6);
+    BOOST_TEST(fetched(execution, found.labels, expected.labels.size()) == expected.labels);
+    BOOST_TEST(fetched(execution, found.teacher_logits, expected.teacher_logits.size()) == expected.teacher_logits);
+    BOOST_TEST(fetched(execution, found.has_teacher, expected.has_teacher.size()) == expected.has_teacher);
+}
+
+BatchMemory room(std::int64_t count) {
+    BatchMemory batch;
+    batch.reserve(count, element_count(bantam::input_shape<TinyNet>), 3);
+    return batch;
+}
+
+template <class Trainer>
+std::vector<std::vector<float>> everything(Trainer& trainer) {
+    std::vector<std::vector<float>> all;
+    for (const auto& state : trainer.state()) all.push_back(copied(state.values));
+    return all;
+}
+
+template <class Trainer, class Data>
+LossSums epochs(Trainer& trainer, const Data& data, std::int64_t first, std::int64_t end) {
+    LossSums last;
+    for (std::int64_t epoch = first; epoch < end; ++epoch)
+        last = bantam::detail::train_epoch(trainer, data, epoch, [](std::int64_t, std::int64_t, const LossSums&) {});
+    return last;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(batches_of_an_epoch_are_those_of_the_loader) {
+    const Sets sets;
+    const TrainingLoader loader = sets.training(5);
+    const Execution execution;
+    const TrainingData data{execution, loader};
+    BatchMemory batch = room(loader.largest_batch());
+    DeviceBuffer<std::int64_t> first;
+    first.reserve(1);
+    BOOST_TEST(data.batch_count() == loader.batch_count());
+    BOOST_TEST(data.largest_batch() == loader.largest_batch());
+    for (const std::int64_t epoch : {0, 1, 2}) {
+        data.begin_epoch(execution, epoch);
+        const auto order = loader.epoch_order(epoch);
+        for (std::int64_t index = 0; index < loader.batch_count(); ++index) {
+            Batch expected;
+            loader.assemble(epoch, order, index, expected);
+            const auto range = data.batch_range(index);
+            BOOST_REQUIRE(range.count() == expected.count);
+            bantam::cuda::copy_to_device(execution, &range.begin, 1, first.data());
+            data.fill(execution, first.data(), range.count(), batch);
+            same_batch(execution, batch, expected);
+        }
+    }
+}
+
+BOOST_AUTO_TEST_CASE(whole_pictures_are_those_of_the_loader) {
+    const Sets sets;
+    const Execution execution;
+    const EvaluationLoader without_labels{sets.taught.unlabeled, bantam::input_shape<TinyNet>, 3};
+    for (const EvaluationLoader& loader : {sets.validation(), without_labels}) {
+        const EvaluationData data{execution, loader};
+        BatchMemory batch = room(data.largest_batch());
+        for (std::int64_t index = 0; index < loader.batch_count(); ++index) {
+            Batch expected;
+            loader.assemble(index, expected);
+            data.fill(execution, data.batch_range(index), batch);
+            same_batch(execution, batch, expected);
+        }
+    }
+}
+
+BOOST_AUTO_TEST_CASE(an_epoch_on_the_device_is_the_epoch_of_the_cpu) {
+    const Sets sets;
+    const TrainingLoader loader = sets.training(5);
+    const EvaluationLoader validation = sets.validation();
+    for (const TrainingOptions& options : every_kind()) {
+        bantam::Trainer<TinyNet> cpu{options};
+        OnDevice device{options};
+        const TrainingData data{device.execution(), loader};
+        const EvaluationData validating{device.execution(), validation};
+        for (const std::int64_t epoch : {0, 1, 2}) {
+            const LossSums expected = epochs(cpu, loader, epoch, epoch + 1);
+            const LossSums found = epochs(device, data, epoch, epoch + 1);
+            BOOST_TEST(found.loss == expected.loss, boost::test_tools::tolerance(1e-4));
+            BOOST_TEST(found.distillation == expected.distillation, boost::test_tools::tolerance(1e-4));
+            BOOST_TEST(found.count == expected.count);
+            BOOST_TEST(found.labeled == expected.labeled);
+            BOOST_TEST(found.with_teacher == expected.with_teacher);
+            // Between epochs, so that recorded steps must bear memory that moves.
+            BOOST_TEST(evaluate(device, validating).loss.value() == evaluate(cpu, validation).loss.value(),
+                       boost::test_tools::tolerance(1e-3));
+        }
+        BOOST_TEST(device.steps() == cpu.steps());
+        const auto expected = everything(cpu), found = everything(device);
+        BOOST_REQUIRE(expected.size() == found.size());
+        for (std::size_t i = 0; i < expected.size(); ++i) BOOST_TEST(largest_difference(found[i], expected[i]) <= 1e-3);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_recorded_step_has_the_bits_of_one_that_is_done_at_once) {
+    const Sets sets;
+    const TrainingLoader loader = sets.training(100);
+    BOOST_REQUIRE(loader.batch_count() == 1);
+    for (const TrainingOptions& options : every_kind()) {
+        OnDevice recorded{options}, at_once{options};
+        const TrainingData data{recorded.execution(), loader};
+        epochs(recorded, data, 0, 5);
+        // The first step on a data set is never recorded.
+        for (std::int64_t epoch = 0; epoch < 5; ++epoch)
+            epochs(at_once, TrainingData{at_once.execution(), loader}, epoch, epoch + 1);
+        BOOST_TEST((everything(recorded) == everything(at_once)));
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_step_that_is_not_finite_ends_the_epoch_with_the_weights_of_before) {
+    Sets sets;
+    TrainingLoader loader = sets.training(5);
+    // The fourth step of the first epoch meets the broken logits, wherever its order has put them.
+    const auto range = loader.batch_range(3);
+    const auto order = loader.epoch_order(0);
+    std::int64_t broken = -1;
+    for (std::int64_t slot = range.begin; slot < range.end && broken < 0; ++slot)
+        broken = loader.plan(0, order[static_cast<std::size_t>(slot)]).teacher_view;
+    BOOST_REQUIRE(broken >= 0);
+    OnDevice device{tiny_options()}, good{tiny_options()};
+    epochs(good, TrainingData{good.execution(), loader}, 0, 1);
+    sets.taught.teacher.logits[static_cast<std::size_t>(3 * broken)] = std::numeric_limits<float>::infinity();
+
+    const TrainingData data{device.execution(), loader};
+    BOOST_CHECK_EXCEPTION(epochs(device, data, 0, 1), bantam::Error, [](const bantam::Error& error) {
+        return std::string{error.what()}.starts_with("step 4 of epoch 1 gave a loss or gradient that is not finite");
+    });
+    BOOST_TEST(device.steps() == 3);
+
+    // The same three steps, one by one.
+    OnDevice three{tiny_options()};
+    for (std::int64_t index = 0; index < 3; ++index) {
+        Batch batch;
+        loader.assemble(0, order, index, batch);
+        three.step(batch, loader.batch_count());
+    }
+    BOOST_TEST(largest_difference(copied(device.parameters()), copied(three.parameters())) <= 1e-5);
+    BOOST_TEST(largest_difference(copied(good.parameters()), copied(three.parameters())) > 1e-5);
+}
+
+BOOST_AUTO_TEST_CASE(the_training_loop_takes_data_on_the_device) {
+    const Sets sets;
+    const TrainingLoader loader = sets.training(5);
+    const EvaluationLoader validation = sets.validation();
+    TrainingOptions options = tiny_options();
+    options.epochs = 3;
+    OnDevice device{options};
+    const TrainingData data{device.execution(), loader};
+    const EvaluationData validating{device.execution(), validation};
+    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> stream{std::tmpfile(), std::fclose};
+    std::int64_t reports = 0;
+    bantam::fit(device, data, validating, 0, stream.get(), [&](const bantam::EpochReport& report, bantam::Progress&) {
+        ++reports;
+        BOOST_TEST(report.training.count == loader.sample_count());
+        BOOST_TEST(report.training.loss.has_value());
+        BOOST_TEST(report.validation.count == validation.sample_count());
+    });
+    BOOST_TEST(reports == 3);
+    BOOST_TEST(device.steps() == 3 * loader.batch_count());
+}
+
+BOOST_AUTO_TEST_CASE(testing_pictures_are_cut_on_the_device_and_answered_as_on_the_cpu) {
+    const Sets sets;
+    const EvaluationLoader testing{sets.taught.testing, bantam::input_shape<TinyNet>, 3};
+    for (const TrainingOptions& options : every_kind()) {
+        const auto answers = [&](auto&& trainer) {
+            std::vector<float> all;
+            bantam::infer(trainer, on_device(trainer, testing),
+                          [&](std::span<const float> logits) { all.insert(all.end(), logits.begin(), logits.end()); });
+            return all;
+        };
+        const std::vector<float> expected = answers(bantam::Trainer<TinyNet>{options});
+        BOOST_TEST(expected.size() == 7U * 3);
+        BOOST_TEST(largest_difference(answers(OnDevice{options}), expected) <= 1e-5);
+    }
+}
+
+struct IgnoreSteps {
+    void operator()(std::int64_t, std::int64_t) const {}
+};
+template <class Data>
+concept Trainable = requires(OnDevice& trainer, const Data& data) { trainer.train_epoch(data, 0, IgnoreSteps{}); };
+static_assert(Trainable<TrainingData> && !Trainable<EvaluationData>);
+
+BOOST_AUTO_TEST_CASE(a_teacher_of_other_classes_is_refused) {
+    Sets sets;
+    sets.taught.teacher.classes.resize(2);
+    const TrainingLoader loader = sets.training(5);
+    OnDevice device{tiny_options()};
+    const TrainingData data{device.execution(), loader};
+    BOOST_CHECK_THROW(epochs(device, data, 0, 1), bantam::Error);
+}

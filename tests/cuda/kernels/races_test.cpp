@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: MIT
+// No thread of a block counts on what another does unless a barrier lies between, nor a block on another: here
+// ThreadSanitizer watches all kernels at work.
+#define BOOST_TEST_MODULE cuda_races
+#define THRUST_DEVICE_SYSTEM 4  // plain C++: blocks one after the other
+#include <boost/test/unit_test.hpp>
+
+#include "racing_block.hpp"
+
+#include <bantam/base/random.hpp>
+#include <bantam/cuda/model.hpp>
+#include <bantam/layers/squeeze_excite.hpp>
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <type_traits>
+#include <vector>
+
+using namespace bantam;
+using namespace bantam::cuda;
+
+// The first report ends the program: behind a race there are thousands, and each takes its time.
+extern "C" const char* __tsan_default_options() { return "halt_on_error=1:exitcode=66"; }
+
+namespace {
+
+/// Everything a model does of one batch.
+template <class Net, class S>
+void pass_through(std::int64_t count, bool allow_tf32) {
+    Model<Net, S> model;
+    const Execution& execution = model.execution();
+    execution.allow_tf32(allow_tf32);
+    model.initialize(3);
+    DeviceBuffer<float> input, logits, input_gradient, parameter_gradient;
+    DeviceBuffer<std::uint64_t> seed;
+    input.reserve(count * model.input_elements);
+    input_gradient.reserve(count * model.input_elements);
+    logits.reserve(count * model.output_elements);
+    parameter_gradient.reserve(trainable_parameters<Net>);
+    seed.reserve(1);
+    std::vector<float> values;
+    Random random{5, 1};
+    for (std::int64_t i = 0; i < input.size(); ++i) values.push_back(static_cast<float>(random.uniform(-1, 1)));
+    copy_to_device(execution, values.data(), input.size(), input.data());
+    model.forward(input.data(), count, seed.data(), logits.data());
+    model.backward(logits.data(), parameter_gradient.data(), input_gradient.data());
+    model.backward(logits.data(), parameter_gradient.data());
+    model.infer(input.data(), count, logits.data());
+}
+
+/// The same in whatever is computed in.
+template <class Net>
+void pass_through(std::int64_t count) {
+    pass_through<Net, float>(count, false);
+    pass_through<Net, float>(count, true);
+    pass_through<Net, Bfloat16>(count, false);
+}
+
+/// Every thread takes what its neighbor wrote, behind a barrier or not.
+template <bool WithBarrier>
+struct Rotate {
+    static constexpr int threads = 64;
+    struct Shared {
+        int values[threads];
+    };
+    int* to;
+
+    template <class Block>
+    void operator()(const Block& block, Shared& shared) const {
+        const auto write = [&](int thread) { shared.values[thread] = thread; };
+        if constexpr (WithBarrier)
+            block.for_each_thread(write);
+        else
+            block.for_each_thread_alone(write);
+        block.for_each_thread_alone(
+            [&](int thread) { to[block.index() * threads + thread] = shared.values[(thread + 1) % threads]; });
+    }
+};
+
+/// Each block writes where the next one begins, too.
+struct Overlap {
+    static constexpr int threads = 64;
+    struct Shared {};
+    int* to;
+
+    template <class Block>
+    void operator()(const Block& block, Shared&) const {
+        block.for_each_thread([&](int thread) { to[block.index() * (threads - 1) + thread] = 1; });
+    }
+};
+
+/// Whether a race is reported in three blocks, which a process of its own runs.
+template <class Kernel>
+bool races() {
+    const pid_t child = fork();
+    if (child == 0) {
+        for (const int output : {STDOUT_FILENO, STDERR_FILENO}) close(output);
+        DeviceBuffer<int> to;
+        to.reserve(3 * Kernel::threads);
+        run_blocks(Execution{}, 3, Kernel{to.data()});
+        _exit(0);
+    }
+    int status = 0;
+    BOOST_TEST_REQUIRE(waitpid(child, &status, 0) == child);
+    BOOST_TEST_REQUIRE(WIFEXITED(status));
+    return WEXITSTATUS(status) == 66;
+}
+
+constexpr ConvOptions no_bias{.bias = false};
+
+/// Kernels whose blocks work on several tiles in turn, in the same shared memory: without a batch of thousands.
+template <class S>
+class Tiles {
+public:
+    Tiles() {
+        for (auto* map : {&input_, &output_, &input_gradient_}) map->reserve(count * pixels * std::max(in, out));
+        numbers_.reserve(6 * std::max(in, out) + in * out);
+        partials_.reserve(count * pixels * in * out);
+        sums_.reserve(count * pixels * 2 * std::max(in, out));
+    }
+    void run() {
+        if constexpr (std::is_same_v<S, float>) {
+            products<ImplicitGemm<Left, Right, Sink, out>, WeightGradient<Gradient, Left, out>>();
+            products<TensorCoreImplicitGemm<Tf32, Left, Right, Sink, out>,
+                     TensorCoreWeightGradient<Tf32, Gradient, Left, out>>();
+            both_products<Tf32>();
+        } else {
+            products<TensorCoreImplicitGemm<S, Left, Right, Sink, out>,
+                     TensorCoreWeightGradient<S, Gradient, Left, out>>();
+            both_products<S>();
+        }
+        depthwise<DepthwiseKernel<DepthwiseConv2d<3>, Shape{6, 7, in}, S>>();
+        depthwise<DepthwiseKernel<DepthwiseConv2d<3, 2>, Shape{6, 7, in}, S>>();
+    }
+
+private:
+    static constexpr int in = 40, out = 20;
+    static constexpr std::int64_t count = 40, pixels = 6 * 7, rows = count * pixels, tiles = 3;
+    using Number = Compute<S>;
+    using Left = PointwiseOperand<MemorySource<in, S>>;
+    using Right = WeightOperand<Number, true>;
+    using Sink = MomentsEpilogue<false, out, S>;
+    using Gradient = MemorySource<out, S>;
+
+    template <class Rows, class Weights>
+    void products() {
+        const Left left{{input_.data()}};
+        const Rows of_rows{{left,
+                            {numbers_.data(), in},
+                            {output_.data(), nullptr, numbers_.data()},
+                            rows,
+                            tiles * Rows::height,
+                            sums_.data()}};
+        run_blocks(execution_, of_rows.blocks(), of_rows);
+        const Weights of_weights{{{output_.data()}, left, rows, tiles * Weights::height, partials_.data()}};
+        run_blocks(execution_, of_weights.blocks(), of_weights);
+    }
+    template <class T>
+    void both_products() {
+        constexpr int narrow = 32;  // more does not fit in every precision
+        using Both = TensorCorePointwiseBackward<T, Gradient, MemorySource<narrow, S>,
+                                                 ActBackwardEpilogue<ReLU, narrow, S>, out, narrow>;
+        static_assert(Both::fit);
+        const NormCoefficients<S> norm{numbers_.data(), narrow};
+        const Both both{{output_.data()},
+                        {input_.data()},
+                        {input_gradient_.data(), input_.data(), norm},
+                        numbers_.data(),
+                        rows,
+                        tiles * Both::height,
+                        partials_.data(),
+                        sums_.data()};
+        run_blocks(execution_, both.parts(), both);
+    }
+    template <class Kernel>
+    void depthwise() {
+        const MemorySource<in, S> source{input_.data()}, gradient{output_.data()};
+        const NormCoefficients<S> norm{numbers_.data(), in};
+        const MomentsEpilogue<false, in, S> there{output_.data(), nullptr, numbers_.data()};
+        using Forward = typename Kernel::template ForwardInBlocks<MemorySource<in, S>, MomentsEpilogue<false, in, S>>;
+        const Forward forward{source, there, numbers_.data(), {count * Forward::Tiles::tiles, tiles}, sums_.data()};
+        run_blocks(execution_, forward.parts.blocks(), forward);
+        using Back = ActBackwardEpilogue<ReLU, in, S>;
+        using Backward = typename Kernel::template BackwardInBlocks<MemorySource<in, S>, MemorySource<in, S>, Back>;
+        static_assert(Forward::fit && Backward::fit);
+        const Backward backward{gradient,
+                                source,
+                                {input_gradient_.data(), input_.data(), norm},
+                                numbers_.data(),
+                                {count * Backward::Tiles::tiles, tiles},
+                                partials_.data(),
+                                sums_.data()};
+        run_blocks(execution_, backward.parts.blocks(), backward);
+    }
+
+    const Execution execution_;
+    DeviceBuffer<S> input_, output_, input_gradient_;
+    DeviceBuffer<Number> numbers_, partials_;
+    DeviceBuffer<double> sums_;
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(a_missing_barrier_is_reported) {
+    BOOST_TEST(!races<Rotate<true>>());
+    BOOST_TEST(races<Rotate<false>>());
+}
+
+BOOST_AUTO_TEST_CASE(blocks_that_write_to_one_place_are_reported) { BOOST_TEST(races<Overlap>()); }
+
+BOOST_AUTO_TEST_CASE(runs_of_convolutions_do_not_race) {
+    pass_through<Network<Image<9, 7, 3>, Conv2d<8, 3, 2>, BatchNorm2d, ReLU6, DepthwiseConv2d<3>, BatchNorm2d, SiLU,
+                         PointwiseConv2d<36, no_bias>, BatchNorm2d, DepthwiseConv2d<3, 2, no_bias>, BatchNorm2d, ReLU,
+                         PointwiseConv2d<70>, BatchNorm2d, ReLU, GlobalAveragePool, Linear<5>>>(3);
+}
+
+BOOST_AUTO_TEST_CASE(parts_of_several_tiles_do_not_race) {
+    Tiles<float>{}.run();
+    Tiles<Bfloat16>{}.run();
+}
+
+BOOST_AUTO_TEST_CASE(other_layers_do_not_race) {
+    pass_through<
+        Network<Image<5, 6, 4>, Conv2d<12, 3, 1, ConvOptions{.groups = 2}>, LayerNorm, DepthwiseConv2d<3>,
+                SqueezeExcite<4>, BatchNorm2d, ReLU, ScaledResidual<Scale::body, PointwiseConv2d<12>, BatchNorm2d>,
+                MaxPool2d<2>, PointwiseConv2d<300>, LayerNorm, GlobalAveragePool, Linear<5>>>(9);
+}

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: MIT
+// Training on the device is training on the CPU: the same steps, states that go from one to the other, the
+// same refusals.
+#define BOOST_TEST_MODULE cuda_trainer
+#include <boost/test/unit_test.hpp>
+
+#include <bantam/bantam.hpp>
+#include <bantam/cuda/training/trainer.hpp>
+
+#include "cpu/compare_models.hpp"
+#include "train/synthetic_pictures.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <string>
+#include <vector>
+
+using namespace bantam_test;
+using bantam::Error;
+using bantam::LossSums;
+using bantam::OptimizerKind;
+using bantam::TrainingOptions;
+
+namespace {
+
+using OnDevice = bantam::Trainer<TinyNet, bantam::Cuda>;
+
+/// Of two buffers, relative to the largest value; not a number where a value is not.
+double difference(std::span<const float> a, std::span<const float> b) {
+    return largest_difference(copied(a), copied(b));
+}
+
+/// Everything the next step depends on is the same within `tolerance`, under the same names.
+void same_state(bantam::Trainer<TinyNet>& cpu, OnDevice& device, double tolerance) {
+    BOOST_TEST(cpu.steps() == device.steps());
+    const auto expected = cpu.state();
+    const auto found = device.state();
+    BOOST_REQUIRE(expected.size() == found.size());
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+        BOOST_TEST(expected[i].name == found[i].name);
+        BOOST_TEST(difference(expected[i].values, found[i].values) <= tolerance, expected[i].name);
+    }
+    BOOST_TEST(difference(cpu.parameters(), device.parameters()) <= tolerance);
+    BOOST_TEST(difference(cpu.statistics(), device.statistics()) <= tolerance);
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(a_step_is_the_step_of_the_cpu) {
+    const SyntheticPictures pictures{9, 9};
+    std::vector<TrainingOptions> kinds = every_kind();
+    kinds.emplace_back(tiny_options()).clip_norm = 0.1;  // shorter than the gradient
+    for (const TrainingOptions& options : kinds) {
+        bantam::Trainer<TinyNet> cpu{options};
+        OnDevice device{options};
+        same_state(cpu, device, 0);
+        const LossSums expected = train(cpu, pictures, 0, 1);
+        const LossSums found = train(device, pictures, 0, 1);
+        BOOST_TEST(found.loss == expected.loss, boost::test_tools::tolerance(1e-5));
+        BOOST_TEST(found.cross_entropy == expected.cross_entropy, boost::test_tools::tolerance(1e-5));
+        BOOST_TEST(found.distillation == expected.distillation, boost::test_tools::tolerance(1e-5));
+        BOOST_TEST(found.count == expected.count);
+        BOOST_TEST(found.labeled == expected.labeled);
+        BOOST_TEST(found.correct == expected.correct);
+        BOOST_TEST(found.with_teacher == expected.with_teacher);
+        BOOST_TEST(found.agree == expected.agree);
+        same_state(cpu, device, 1e-4);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_short_run_learns_and_stays_close_to_the_cpu) {
+    const SyntheticPictures pictures{45, 8};
+    for (TrainingOptions options : every_kind()) {
+        options.epochs = 40;
+        OnDevice device{options};
+        const LossSums first = train(device, pictures, 0, 1);
+        const LossSums last = train(device, pictures, 1, 40);
+        BOOST_TEST(last.loss < 0.5 * first.loss);
+        BOOST_TEST(device.steps() == 40 * 6);
+
+        bantam::Trainer<TinyNet> cpu{options};
+        train(cpu, pictures, 0, 40);
+        LossSums on_cpu, on_device;
+        auto batches = pictures.batches();
+        while (const auto* batch = batches.next()) {
+            on_cpu += cpu.evaluate(*batch);
+            on_device += device.evaluate(*batch);
+        }
+        BOOST_TEST(std::abs(on_device.correct - on_cpu.correct) <= 2);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(activations_in_bf16_train_float32_weights) {
+    const SyntheticPictures pictures{45, 8};
+    for (TrainingOptions options : every_kind()) {
+        options.epochs = 40;
+        bantam::Trainer<TinyNet, bantam::CudaBfloat16> narrow{options};
+        OnDevice wide{options};
+        const std::vector<float> before = copied(narrow.parameters());
+        BOOST_TEST((before == copied(wide.parameters())));
+        const LossSums first = train(narrow, pictures, 0, 1);
+        BOOST_TEST(first.loss == train(wide, pictures, 0, 1).loss, boost::test_tools::tolerance(0.02));
+        // Near float32's weights, though not as near as float32 comes to itself.
+        BOOST_TEST(difference(narrow.parameters(), wide.parameters()) <= 0.05);
+        BOOST_TEST(difference(narrow.parameters(), wide.parameters()) > 1e-6);
+        BOOST_TEST(train(narrow, pictures, 1, 40).loss < 0.5 * first.loss);
+        // Its state is one that every device goes on from.
+        const auto from = narrow.state();
+        const auto to = wide.state();
+        BOOST_REQUIRE(from.size() == to.size());
+        for (std::size_t i = 0; i < from.size(); ++i) {
+            BOOST_TEST(from[i].name == to[i].name);
+            BOOST_TEST(from[i].values.size() == to[i].values.size());
+        }
+    }
+}
+
+BOOST_AUTO_TEST_CASE(the_same_seed_gives_the_same_bits) {
+    const SyntheticPictures pictures{22, 7};
+    for (const TrainingOptions& options : every_kind()) {
+        OnDevice one{options}, other{options};
+        BOOST_TEST(train(one, pictures, 0, 3).loss == train(other, pictures, 0, 3).loss);
+        BOOST_TEST(copied(one.parameters()) == copied(other.parameters()));
+        BOOST_TEST(copied(one.statistics()) == copied(other.statistics()));
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_state_goes_from_one_device_to_the_other) {
+    const SyntheticPictures pictures{22, 7};
+    for (const TrainingOptions& options : every_kind()) {
+        bantam::Trainer<TinyNet> cpu{options};
+        train(cpu, pictures, 0, 2);
+        OnDevice device{options};
+        {
+            const auto from = cpu.state();
+            const auto to = device.state();
+            BOOST_REQUIRE(from.size() == to.size());
+            for (std::size_t i = 0; i < from.size(); ++i) std::ranges::copy(from[i].values, to[i].values.begin());
+            device.restored(cpu.steps());
+        }
+        same_state(cpu, device, 0);
+        train(cpu, pictures, 2, 3);
+        train(device, pictures, 2, 3);
+        same_state(cpu, device, 1e-3);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_stored_student_answers_as_on_the_cpu) {
+    bantam::Trainer<TinyNet> cpu{tiny_options()};
+    OnDevice device{tiny_options()};
+    const SyntheticPictures pictures{9, 9};
+    train(cpu, pictures, 0, 3);
+    device.set_weights(cpu.parameters(), cpu.statistics());
+    auto batches = pictures.batches();
+    const auto* batch = batches.next();
+    const std::vector<float> expected = copied(cpu.infer(batch->pixels.data(), batch->count));
+    BOOST_TEST(difference(expected, device.infer(batch->pixels.data(), batch->count)) <= 1e-4);
+}
+
+BOOST_AUTO_TEST_CASE(a_batch_that_is_not_finite_is_refused_as_on_the_cpu_and_moves_nothing) {
+    const SyntheticPictures pictures{9, 9};
+    auto batches = pictures.batches(0);
+    const SyntheticBatch good = *batches.next();
+    SyntheticBatch nan = good, unknown_label = good, infinite_teacher = good;
+    nan.pixels[5] = std::numeric_limits<float>::quiet_NaN();
+    unknown_label.labels[0] = 3;
+    infinite_teacher.has_teacher[4] = 1;
+    infinite_teacher.teacher_logits[4 * 3] = std::numeric_limits<float>::infinity();
+
+    SyntheticBatch foreign_teacher = good;
+    foreign_teacher.teacher_logits.resize(foreign_teacher.teacher_logits.size() + 9);
+
+    for (const SyntheticBatch& bad : {nan, unknown_label, infinite_teacher, foreign_teacher}) {
+        bantam::Trainer<TinyNet> cpu{tiny_options()};
+        OnDevice device{tiny_options()};
+        device.step(good, 4);
+        const std::vector<float> before = copied(device.parameters());
+        std::string expected, found;
+        try {
+            cpu.step(bad, 4);
+        } catch (const Error& error) {
+            expected = error.what();
+        }
+        try {
+            device.step(bad, 4);
+        } catch (const Error& error) {
+            found = error.what();
+        }
+        BOOST_TEST(!found.empty());
+        BOOST_TEST(found == expected);
+        BOOST_TEST(copied(device.parameters()) == before);
+        BOOST_TEST(device.steps() == 1);
+    }
+}

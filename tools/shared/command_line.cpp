@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: MIT
+#include "command_line.hpp"
+
+#include <bantam/base/error.hpp>
+#include <bantam/train/options.hpp>
+
+#include <fmt/core.h>
+#include <CLI/CLI.hpp>
+
+#include <algorithm>
+#include <cstdio>
+#include <exception>
+#include <new>
+#include <thread>
+
+namespace bantam {
+
+int processor_count() { return std::max(1, static_cast<int>(std::thread::hardware_concurrency())); }
+
+struct CommandLine::Parser {
+    CLI::App app;
+    std::string optimizer;
+    TrainingOptions* training = nullptr;
+    DeviceOptions* device = nullptr;
+    CLI::Option* warmup = nullptr;
+
+    template <class Value>
+    CLI::Option* add(const std::string& name, Value& value, const std::string& help) {
+        return app.add_option(name, value, help)->capture_default_str();
+    }
+};
+
+CommandLine::CommandLine(const std::string& description)
+    : parser_{new Parser{CLI::App{description}, {}, nullptr, nullptr, nullptr}} {}
+CommandLine::~CommandLine() = default;
+
+CommandLine::Option& CommandLine::Option::required() {
+    static_cast<CLI::Option*>(option_)->required()->default_str("");
+    return *this;
+}
+
+CommandLine::Option& CommandLine::Option::between(std::int64_t smallest, std::int64_t largest) {
+    static_cast<CLI::Option*>(option_)->check(CLI::Range(smallest, largest));
+    return *this;
+}
+
+CommandLine::Option& CommandLine::Option::one_of(const std::vector<std::string>& choices) {
+    static_cast<CLI::Option*>(option_)->check(CLI::IsMember(choices));
+    return *this;
+}
+
+CommandLine::Option CommandLine::option(const std::string& name, std::string& value, const std::string& help) {
+    return Option{parser_->add(name, value, help)};
+}
+CommandLine::Option CommandLine::option(const std::string& name, std::filesystem::path& value,
+                                        const std::string& help) {
+    return Option{parser_->add(name, value, help)};
+}
+CommandLine::Option CommandLine::option(const std::string& name, int& value, const std::string& help) {
+    return Option{parser_->add(name, value, help)};
+}
+CommandLine::Option CommandLine::option(const std::string& name, std::int64_t& value, const std::string& help) {
+    return Option{parser_->add(name, value, help)};
+}
+CommandLine::Option CommandLine::option(const std::string& name, std::uint64_t& value, const std::string& help) {
+    return Option{parser_->add(name, value, help)};
+}
+CommandLine::Option CommandLine::option(const std::string& name, double& value, const std::string& help) {
+    return Option{parser_->add(name, value, help)};
+}
+void CommandLine::flag(const std::string& name, bool& value, const std::string& help) {
+    parser_->app.add_flag(name, value, help);
+}
+
+void CommandLine::training_options(TrainingOptions& training) {
+    parser_->training = &training;
+    parser_->optimizer = name(training.optimizer);
+    option("--epochs", training.epochs, "Passes over the training pictures");
+    option("--batch-size", training.batch_size, "Pictures in one step");
+    option("--optimizer", parser_->optimizer, "sgd or adamw");
+    option("--learning-rate", training.learning_rate, "Peak learning rate");
+    option("--weight-decay", training.weight_decay, "Weight decay; never on biases and norms");
+    parser_->warmup = parser_->add("--warmup-epochs", training.warmup_epochs,
+                                   "Epochs of linear warm-up; by default at most half of all");
+    option("--label-smoothing", training.label_smoothing, "Label smoothing");
+    option("--clip-norm", training.clip_norm, "Largest gradient norm; 0 for none");
+    option("--averaging-decay", training.averaging_decay, "Decay of the weights' moving average; 0 for none");
+    option("--seed", training.seed, "Seed of everything random");
+    option("--threads", training.threads, "Threads; the result does not depend on it");
+}
+
+void CommandLine::device_options(DeviceOptions& options, bool with_cuda) {
+    parser_->device = &options;
+    auto* const device = parser_->add("--device", options.device, "cpu or cuda")->check(CLI::IsMember({"cpu", "cuda"}));
+    if (!with_cuda)
+        device->check([](const std::string& chosen) {
+            return chosen == "cpu"
+                       ? std::string{}
+                       : "this build has no CUDA; install the CUDA Toolkit and build again, or use --device cpu";
+        });
+    parser_
+        ->add("--precision", options.precision,
+              "Of maps and products on cuda: float32, tf32 (products alone) or bf16 (beside float32 weights)")
+        ->check(CLI::IsMember({"float32", "tf32", "bf16"}));
+}
+
+int CommandLine::run(int argc, char** argv, const std::function<void()>& body) {
+    try {
+        parser_->app.parse(argc, argv);
+        if (TrainingOptions* training = parser_->training) {
+            training->optimizer = optimizer_kind(parser_->optimizer);
+            if (parser_->warmup->empty())
+                training->warmup_epochs = std::min(training->warmup_epochs, static_cast<double>(training->epochs) / 2);
+        }
+        if (const DeviceOptions* chosen = parser_->device;
+            chosen && !chosen->on_gpu() && chosen->precision != "float32")
+            throw Error{"--precision " + chosen->precision + " is for --device cuda; leave it out"};
+        body();
+        return 0;
+    } catch (const CLI::ParseError& problem) {
+        if (problem.get_exit_code() == 0) return parser_->app.exit(problem);  // --help
+        fmt::print(stderr, "error: {}; see --help\n", problem.what());
+        return 2;
+    } catch (const std::bad_alloc&) {
+        fmt::print(stderr, "error: out of memory; use a smaller --stored-size or --batch-size\n");
+    } catch (const std::exception& problem) {
+        fmt::print(stderr, "error: {}\n", problem.what());
+    }
+    return 1;
+}
+
+}  // namespace bantam

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+#include "homework.hpp"
+
+#include <bantam/data/color.hpp>
+#include <bantam/data/testing_refusal.hpp>
+
+#include <nlohmann/json.hpp>
+
+namespace bantam {
+
+HomeworkFolders open_homework(const std::filesystem::path& root, int expected_classes) {
+    HomeworkFolders folders = scan_homework(root, expected_classes);
+    refuse_testing_links(folders);
+    return folders;
+}
+
+TeacherLogits load_teacher_logits(const std::filesystem::path& path) { return read_teacher_logits(path); }
+
+void match_teacher_logits(const TeacherLogits& teacher, const std::filesystem::path& path,
+                          const ExpectedPictures& pictures) {
+    check_teacher_logits(teacher, path, pictures);
+}
+
+std::string json_text(const std::vector<std::string>& words) { return nlohmann::json(words).dump(); }
+
+Metadata picture_metadata(const std::vector<std::string>& classes, int stored_size) {
+    const Normalization normalization;
+    return {{"classes", json_text(classes)},
+            {"mean", nlohmann::json(normalization.mean).dump()},
+            {"std", nlohmann::json(normalization.deviation).dump()},
+            {"stored_size", std::to_string(stored_size)}};
+}
+
+}  // namespace bantam

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT
+#include "pictures.hpp"
+
+#include <bantam/base/error.hpp>
+#include <bantam/train/progress.hpp>
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+namespace bantam {
+
+WorkProgress::WorkProgress(std::string what, std::int64_t total, std::FILE* stream)
+    : what_{std::move(what)}, total_{total}, stream_{stream}, in_place_{is_terminal(stream)} {}
+
+void WorkProgress::update(std::int64_t done) {
+    const auto now = Clock::now();
+    const double elapsed = std::chrono::duration<double>(now - start_).count();
+    if (done < total_ && std::chrono::duration<double>(now - shown_).count() < (in_place_ ? 0.1 : 10.0)) return;
+    shown_ = now;
+    const double rate = static_cast<double>(done) / std::max(elapsed, 1e-9);
+    fmt::print(stream_, "{}{} {} of {}  {:.0f}/s  ETA {}{}", in_place_ ? "\r" : "", what_, done, total_, rate,
+               readable_duration(static_cast<double>(total_ - done) / std::max(rate, 1e-9)),
+               in_place_ && done < total_ ? "\x1b[K" : "\n");
+    std::fflush(stream_);
+}
+
+namespace {
+
+template <class Split>
+auto load(const std::filesystem::path& root, const Split& split, PictureOptions options, const char* what) {
+    std::optional<WorkProgress> progress;
+    std::size_t told = 0;
+    options.progress = [&](std::size_t done, std::size_t all) {
+        if (done == std::exchange(told, done)) return;
+        if (!progress) progress.emplace(what, static_cast<std::int64_t>(all), stderr);
+        progress->update(static_cast<std::int64_t>(done));
+    };
+    auto pictures = load_pictures(root, split, options);
+    if (const std::string problems = pictures.store.report().text(); !problems.empty())
+        fmt::print(stderr, "warning: {}: {}\n", what, problems);
+    return pictures;
+}
+
+}  // namespace
+
+LabeledPictures load_with_report(const std::filesystem::path& root, const LabeledSplit& split,
+                                 const PictureOptions& options, const char* what) {
+    LabeledPictures pictures = load(root, split, options, what);
+    if (pictures.store.size() == 0)
+        throw Error{fmt::format("{}: none of the {} {} pictures can be used; is the data set complete?", root.string(),
+                                split.paths.size(), what)};
+    return pictures;
+}
+UnlabeledPictures load_with_report(const std::filesystem::path& root, const UnlabeledSplit& split,
+                                   const PictureOptions& options, const char* what) {
+    return load(root, split, options, what);
+}
+TestPictures load_with_report(const std::filesystem::path& root, const TestSplit& split, const PictureOptions& options,
+                              const char* what) {
+    return load(root, split, options, what);
+}
+
+}  // namespace bantam
