@@ -142,7 +142,7 @@ public:
         auto to = unset<S>(execution, rows * in);
         auto weight_parts_found = unset<Number>(execution, parts * Kernel::weight_count);
         const auto sink = sink_on(to.data());
-        auto sums = unset<double>(execution, parts * sink.sums * in);
+        auto sums = unset<double>(execution, parts * sink.sum_count * in);
         const P both{gradient, source, sink, weights(), rows, rows_per_slice, weight_parts_found.data(), sums.data()};
         run_kernel(both.parts(), both, backwards);
         return {{as_numbers(to), as_numbers(sums)}, as_numbers(weight_parts_found)};

@@ -60,7 +60,7 @@ public:
         for (int warp = Threads / bantam::cuda::warp_threads; warp-- > 0;) phase(warp);
     }
     template <class T>
-    bantam::cuda::PerThread<T, Threads> own() const {
+    bantam::cuda::PerThread<T, Threads> per_thread() const {
         return {};
     }
     template <class T>

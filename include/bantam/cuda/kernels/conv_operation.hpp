@@ -27,7 +27,7 @@ template <class Kernel_, class S>
 struct ConvOperation : OperationSizes {
     using Kernel = Kernel_;
     static constexpr Index in = Kernel::input.channels, out = Kernel::output.channels;
-    static constexpr Index scratch_size = Kernel::scratch_size, partials = Kernel::partial_size;
+    static constexpr Index scratch_size = Kernel::scratch_size, partial_size = Kernel::partial_size;
     static constexpr Index sum_count = Kernel::bias ? out : 0;
 
     static void forward(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* output, S*) {
