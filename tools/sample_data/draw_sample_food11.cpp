@@ -18,7 +18,7 @@
 #include "../shared/command_line.hpp"
 #include "bantam/base/error.hpp"
 #include "bantam/base/random.hpp"
-#include "scene.hpp"
+#include "still_life/scene.hpp"
 
 namespace {
 
