@@ -6,7 +6,7 @@
 
 #include "../tools/shared/command_line.hpp"
 
-#include <bantam/data/loader.hpp>
+#include <bantam/data/training_loader.hpp>
 
 #include <fmt/core.h>
 

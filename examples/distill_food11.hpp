@@ -6,7 +6,9 @@
 #include <bantam/core/network.hpp>
 #include <bantam/core/summary.hpp>
 #include <bantam/data/folders.hpp>
-#include <bantam/data/loader.hpp>
+#include <bantam/data/evaluation_loader.hpp>
+#include <bantam/data/expected_pictures.hpp>
+#include <bantam/data/training_loader.hpp>
 #include <bantam/data/picture_store.hpp>
 #include <bantam/data/teacher_logits.hpp>
 #include <bantam/io/checkpoint.hpp>

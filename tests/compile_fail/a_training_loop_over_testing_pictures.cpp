@@ -6,7 +6,8 @@
 // without: nvcc
 // errors: 1
 #include <bantam/cpu/trainer.hpp>
-#include <bantam/data/loader.hpp>
+#include <bantam/data/evaluation_loader.hpp>
+#include <bantam/data/training_loader.hpp>
 #include <bantam/layers/linear.hpp>
 #include <bantam/layers/pooling.hpp>
 #include <bantam/train/fit.hpp>

@@ -5,7 +5,7 @@
 // expect-cxx26: error: no matching member function for call to 'add'
 // without: nvcc
 // errors: 1
-#include <bantam/data/loader.hpp>
+#include <bantam/data/training_loader.hpp>
 
 using namespace bantam;
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <bantam/data/loader.hpp>
+#include <bantam/data/picture_store.hpp>
+#include <bantam/data/teacher_logits.hpp>
 
 #include "data/sample_pictures.hpp"
 #include "io/temporary_folder.hpp"

@@ -5,8 +5,8 @@
 
 #include "bantam/bantam.hpp"
 #include "bantam/cpu/trainer.hpp"
+#include "bantam/data/evaluation_loader.hpp"
 #include "bantam/data/folders.hpp"
-#include "bantam/data/loader.hpp"
 #include "bantam/data/picture_store.hpp"
 #include "bantam/io/checkpoint.hpp"
 #include "bantam/models/mobile.hpp"

@@ -4,7 +4,8 @@
 #include <bantam/core/network.hpp>
 #include <bantam/cpu/trainer.hpp>
 #include <bantam/data/folders.hpp>
-#include <bantam/data/loader.hpp>
+#include <bantam/data/evaluation_loader.hpp>
+#include <bantam/data/training_loader.hpp>
 #include <bantam/data/testing_refusal.hpp>
 #include <bantam/io/checkpoint.hpp>
 #include <bantam/models/sample_teacher.hpp>

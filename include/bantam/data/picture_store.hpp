@@ -148,7 +148,7 @@ inline PictureStore::PictureStore(const std::filesystem::path& root, const std::
         pixels_ = std::make_unique_for_overwrite<std::uint8_t[]>(count * picture_bytes());
     } catch (const std::bad_alloc&) {
         throw Error{root.string() + ": " + std::to_string(count) + " pictures of " + std::to_string(stored_size_) +
-                    "×" + std::to_string(stored_size_) +
+                    "x" + std::to_string(stored_size_) +
                     " pixels do not fit into memory; choose a smaller stored size"};
     }
     std::vector<PictureProblem> problems(count);

@@ -20,7 +20,7 @@
 
 namespace bantam {
 
-/// How pictures became the teacher's input.
+/// How pictures were turned into the teacher's input.
 struct Preprocessing {
     int stored_size = 144;
     int input_height = 128;
@@ -29,7 +29,7 @@ struct Preprocessing {
     std::string resize = "bilinear";
 };
 
-/// What a teacher said about several views of each picture, as one safetensors file:
+/// A teacher's logits for several views of each picture, stored as one safetensors file:
 /// `logits` F32 [image, view, class], `views` F32 [image, view, 5] (top, left, height, width, flip)
 /// and metadata. View 0 is the whole picture. Logits rather than probabilities, because a stored
 /// probability fixes the temperature.
@@ -59,7 +59,22 @@ struct TeacherLogits {
     }
 };
 
-/// The pictures at hand, in the order the logits file must have them: labeled training pictures,
+/// Where the teacher's logits of a group of pictures lie: in the images `first_row`, `first_row + 1`, … of a
+/// logits file. Without `logits` there are none.
+struct TeacherRows {
+    const TeacherLogits* logits = nullptr;
+    Index first_row = 0;
+
+    /// Throws Error unless the file has `count` images from `first_row` on.
+    void require_rows(Index count) const {
+        if (first_row < 0 || first_row + count > logits->image_count())
+            throw Error{"the teacher logits have " + std::to_string(logits->image_count()) +
+                        " images, the pictures need " + std::to_string(first_row + count) +
+                        "; check the logits file against the data"};
+    }
+};
+
+/// The loaded pictures, in the order in which the logits file must have them: labeled training pictures,
 /// unlabeled ones, validation ones.
 struct ExpectedPictures {
     std::vector<std::string> paths;
@@ -72,7 +87,7 @@ namespace detail {
 
 inline constexpr std::size_t view_values = 5;
 
-// What both reader and writer insist on; returns what is wrong, or nothing.
+// The checks of reader and writer: a description of the first fault, empty without one.
 inline std::string find_logits_problem(const TeacherLogits& teacher) {
     const auto images = teacher.paths.size();
     const auto view_total = images * static_cast<std::size_t>(teacher.view_count);
@@ -177,18 +192,13 @@ inline TeacherLogits read_teacher_logits(const std::filesystem::path& path) {
 
     const std::vector<Index>& shape = file.entry("logits").shape;
     const std::vector<Index>& views_shape = file.entry("views").shape;
-    const auto shape_text = [](const std::vector<Index>& extents) {
-        std::string text = "[";
-        for (const Index extent : extents) text += (text.size() > 1 ? ", " : "") + std::to_string(extent);
-        return text + "]";
-    };
     if (shape.size() != 3 || shape[0] != teacher.image_count() || shape[2] != teacher.class_count())
-        refuse("tensor 'logits' has shape " + shape_text(shape) + ", expected [" +
+        refuse("tensor 'logits' has shape " + extents_text(shape) + ", expected [" +
                std::to_string(teacher.image_count()) + ", views, " + std::to_string(teacher.class_count()) + "]");
     teacher.view_count = shape[1];
     const std::vector<Index> expected_views{shape[0], shape[1], Index{detail::view_values}};
     if (views_shape != expected_views)
-        refuse("tensor 'views' has shape " + shape_text(views_shape) + ", expected " + shape_text(expected_views));
+        refuse("tensor 'views' has shape " + extents_text(views_shape) + ", expected " + extents_text(expected_views));
     teacher.logits = file.tensor<float>("logits");
     const std::vector<float> boxes = file.tensor<float>("views");
     for (std::size_t index = 0; index + detail::view_values <= boxes.size(); index += detail::view_values) {

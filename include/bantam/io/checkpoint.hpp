@@ -57,13 +57,8 @@ void read_network(SafetensorsFile& file, std::span<float> parameters, std::span<
         const std::vector<Index> expected = detail::tensor_shape(entry.tensor);
         if (!file.contains(name)) throw Error{where + ": has no tensor '" + name + "'; it is from another network"};
         if (file.entry(name).shape != expected) {
-            const auto text = [](const std::vector<Index>& shape) {
-                std::string result = "[";
-                for (const Index extent : shape) result += (result.size() > 1 ? ", " : "") + std::to_string(extent);
-                return result + "]";
-            };
-            throw Error{where + ": tensor '" + name + "' has shape " + text(file.entry(name).shape) + ", expected " +
-                        text(expected) + "; it is from another network or class count"};
+            throw Error{where + ": tensor '" + name + "' has shape " + extents_text(file.entry(name).shape) +
+                        ", expected " + extents_text(expected) + "; it is from another network or class count"};
         }
         const std::span<float> values = detail::tensor_values(entry, parameters, statistics);
         file.read(name, values);

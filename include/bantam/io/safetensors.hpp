@@ -54,6 +54,13 @@ constexpr std::size_t safetensors_type_size(std::string_view type) {
     return 0;
 }
 
+/// "[3, 5]": the extents of a tensor.
+inline std::string extents_text(std::span<const Index> extents) {
+    std::string text = "[";
+    for (const Index extent : extents) text += (text.size() > 1 ? ", " : "") + std::to_string(extent);
+    return text + "]";
+}
+
 using Metadata = std::map<std::string, std::string>;
 
 /// A tensor of an open file: where it lies and what it is.

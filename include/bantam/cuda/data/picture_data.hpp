@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: MIT
-// Needs what data/loader.hpp needs.
+// Needs what data/training_loader.hpp needs.
 #pragma once
 
 #include <bantam/base/index.hpp>
 #include <bantam/cuda/data/pictures.hpp>
 #include <bantam/cuda/runtime/execution.hpp>
 #include <bantam/cuda/training/batch_memory.hpp>
-#include <bantam/data/loader.hpp>
+#include <bantam/data/evaluation_loader.hpp>
+#include <bantam/data/sample_plan.hpp>
+#include <bantam/data/teacher_logits.hpp>
+#include <bantam/data/training_loader.hpp>
 #include <bantam/train/device.hpp>
 
 #include <cstdint>

@@ -1,26 +1,29 @@
 // SPDX-License-Identifier: MIT
-#define BOOST_TEST_MODULE data_loader
-#include "bantam/data/loader.hpp"
+#define BOOST_TEST_MODULE training_loader
+#include <bantam/data/training_loader.hpp>
 
 #include "data/loaded_pictures.hpp"
 
 #include <boost/test/unit_test.hpp>
-#include <chrono>
-#include <map>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
 #include <set>
-#include <type_traits>
+#include <utility>
+#include <vector>
 
 namespace {
 
 using namespace bantam_test;
 using bantam::Batch;
-using bantam::BatchQueue;
+using bantam::Index;
 using bantam::LoaderOptions;
 using bantam::TrainingLoader;
 
 constexpr int stored_size = LoadedPictures::stored_size;
 
-LoaderOptions small_options(std::int64_t batch_size) {
+LoaderOptions small_options(Index batch_size) {
     LoaderOptions options;
     options.input = {8, 10, 3};
     options.batch_size = batch_size;
@@ -28,22 +31,22 @@ LoaderOptions small_options(std::int64_t batch_size) {
     return options;
 }
 
-std::vector<Batch> all_batches(const TrainingLoader& loader, std::int64_t epoch) {
+std::vector<Batch> all_batches(const TrainingLoader& loader, Index epoch) {
     std::vector<Batch> batches;
     const auto order = loader.epoch_order(epoch);
-    for (std::int64_t index = 0; index < loader.batch_count(); ++index)
+    for (Index index = 0; index < loader.batch_count(); ++index)
         loader.assemble(epoch, order, index, batches.emplace_back());
     return batches;
 }
 
 BOOST_AUTO_TEST_CASE(an_epoch_holds_every_sample_once_in_nearly_equal_batches) {
     const LoadedPictures pictures{23, 0};
-    for (const std::int64_t batch_size : {1, 2, 3, 5, 11, 22, 23, 100}) {
+    for (const Index batch_size : {1, 2, 3, 5, 11, 22, 23, 100}) {
         TrainingLoader loader{small_options(batch_size)};
         loader.add(pictures.labeled);
         std::multiset<int> labels;
-        std::int64_t smallest = 1000;
-        std::int64_t largest = 0;
+        Index smallest = 1000;
+        Index largest = 0;
         for (const Batch& batch : all_batches(loader, 0)) {
             labels.insert(batch.labels.begin(), batch.labels.end());
             smallest = std::min(smallest, batch.count);
@@ -55,7 +58,7 @@ BOOST_AUTO_TEST_CASE(an_epoch_holds_every_sample_once_in_nearly_equal_batches) {
         BOOST_TEST(labels.size() == 23U);
         BOOST_TEST(largest - smallest <= 1);
         BOOST_TEST(largest == loader.largest_batch());
-        BOOST_TEST(largest <= std::max<std::int64_t>(batch_size, batch_size == 2 ? 3 : 0));
+        BOOST_TEST(largest <= std::max<Index>(batch_size, batch_size == 2 ? 3 : 0));
         if (batch_size > 1) BOOST_TEST(smallest >= 2);
     }
 }
@@ -105,7 +108,7 @@ BOOST_AUTO_TEST_CASE(the_student_sees_the_view_whose_logits_it_is_given) {
     loader.add(pictures.unlabeled, {&pictures.teacher, 10});
     const auto plain = compose(bantam::byte_colors(), bantam::normalize({}));
     std::set<std::pair<int, int>> seen;
-    for (std::int64_t epoch = 0; epoch < 12; ++epoch) {
+    for (Index epoch = 0; epoch < 12; ++epoch) {
         const Batch batch = all_batches(loader, epoch)[0];
         for (std::size_t slot = 0; slot < 25; ++slot) {
             BOOST_REQUIRE(batch.has_teacher[slot] == 1);
@@ -159,11 +162,12 @@ BOOST_AUTO_TEST_CASE(what_does_not_fit_together_is_refused) {
     LoaderOptions gray = small_options(4);
     gray.input.channels = 1;
     BOOST_TEST(message_of<bantam::Error>([&] { TrainingLoader{gray}; }) ==
-               "pictures have 3 channels, the network's image has 8×10×1; use Image<height, width, 3>");
-    BOOST_TEST(message_of<bantam::Error>([&] { TrainingLoader{small_options(0)}; }) == "batch size must be at least 1");
+               "pictures have 3 channels, the network's image has 8x10x1; use Image<height, width, 3>");
+    BOOST_TEST(message_of<bantam::Error>([&] { TrainingLoader{small_options(0)}; }) ==
+               "batch size is 0, expected at least 1; choose another batch size");
     TrainingLoader loader{small_options(4)};
     BOOST_TEST(contains(message_of<bantam::Error>([&] { loader.add(pictures.labeled, {&pictures.teacher, 6}); }),
-                        "the teacher logits have 10 images, fewer than the pictures need"));
+                        "the teacher logits have 10 images, the pictures need 11"));
     loader.add(pictures.labeled, {&pictures.teacher, 0});
     const bantam::TeacherLogits second = pictures.teacher;
     BOOST_TEST(contains(message_of<bantam::Error>([&] { loader.add(pictures.unlabeled, {&second, 5}); }),
@@ -176,83 +180,5 @@ constexpr bool can_train_on = requires(TrainingLoader& loader, const Set& set) {
 static_assert(can_train_on<bantam::LabeledPictures>);
 static_assert(can_train_on<bantam::UnlabeledPictures>);
 static_assert(!can_train_on<bantam::TestPictures>);
-static_assert(!std::is_constructible_v<bantam::EvaluationLoader, const bantam::TestPictures&, bantam::Shape,
-                                       std::int64_t, bantam::Normalization, bantam::TeacherRows>);
-
-BOOST_AUTO_TEST_CASE(evaluation_goes_through_whole_pictures_in_order) {
-    const LoadedPictures pictures{7, 3};
-    const bantam::EvaluationLoader loader{pictures.labeled, {8, 10, 3}, 3, {}, {&pictures.teacher, 0}};
-    BOOST_TEST(loader.batch_count() == 3);
-    std::vector<int> labels;
-    for (std::int64_t index = 0; index < 3; ++index) {
-        Batch batch;
-        loader.assemble(index, batch);
-        for (std::size_t slot = 0; slot < std::size_t(batch.count); ++slot) {
-            BOOST_TEST(batch.teacher_logits[slot * 3] == float(labels.size() + slot));
-            BOOST_TEST(batch.teacher_logits[slot * 3 + 1] == 0.0F);
-        }
-        std::vector<float> expected(240);
-        bantam::cut_view(pictures.labeled.store.pixels(labels.size()), stored_size, bantam::whole_view(), {8, 10, 3},
-                         expected.data(), compose(bantam::byte_colors(), bantam::normalize({})));
-        BOOST_TEST(std::equal(expected.begin(), expected.end(), batch.pixels.begin()));
-        labels.insert(labels.end(), batch.labels.begin(), batch.labels.end());
-    }
-    BOOST_TEST(labels == (std::vector<int>{0, 1, 2, 3, 4, 5, 6}));
-    const bantam::EvaluationLoader testing{pictures.testing, {8, 10, 3}, 8};
-    Batch batch;
-    testing.assemble(0, batch);
-    BOOST_TEST(batch.count == 3);
-    BOOST_TEST(batch.labels == (std::vector<int>{-1, -1, -1}));
-    BOOST_TEST(batch.teacher_logits.empty());
-}
-
-BOOST_AUTO_TEST_CASE(pictures_are_listed_in_the_order_of_the_logits_file) {
-    const LoadedPictures pictures{2, 1};
-    const auto expected = bantam::expected_pictures(pictures.labeled, pictures.unlabeled, pictures.labeled, {"0", "1"});
-    BOOST_TEST(expected.paths ==
-               (std::vector<std::string>{"1000.png", "1001.png", "1002.png", "1000.png", "1001.png"}));
-    BOOST_TEST(expected.hashes[2] == bantam::hash_file(pictures.folder.path() / "1002.png"));
-    BOOST_TEST(expected.stored_size == stored_size);
-}
-
-BOOST_AUTO_TEST_CASE(a_queue_delivers_every_batch_in_order) {
-    for (const std::int64_t count : {0, 1, 2, 3, 200})
-        for (const std::int64_t first : {0, 1}) {
-            BatchQueue queue{count, [](std::int64_t index, Batch& batch) { batch.count = index; }, first};
-            for (std::int64_t index = first; index < count; ++index) {
-                const Batch* batch = queue.next();
-                BOOST_REQUIRE(batch != nullptr);
-                BOOST_REQUIRE(batch->count == index);
-            }
-            BOOST_TEST(queue.next() == nullptr);
-            BOOST_TEST(queue.next() == nullptr);
-        }
-}
-
-BOOST_AUTO_TEST_CASE(the_next_batch_is_prepared_while_this_one_is_used) {
-    std::atomic<std::int64_t> prepared{0};
-    BatchQueue queue{10, [&](std::int64_t, Batch&) { ++prepared; }};
-    queue.next();
-    for (int wait = 0; wait < 2000 && prepared < 2; ++wait) std::this_thread::sleep_for(std::chrono::milliseconds{1});
-    BOOST_TEST(prepared == 2);
-}
-
-BOOST_AUTO_TEST_CASE(an_exception_comes_out_of_next_after_the_sound_batches) {
-    BatchQueue queue{5, [](std::int64_t index, Batch& batch) {
-                         if (index == 2) throw bantam::Error{"batch 2 is broken"};
-                         batch.count = index;
-                     }};
-    BOOST_TEST(queue.next()->count == 0);
-    BOOST_TEST(queue.next()->count == 1);
-    BOOST_TEST(message_of<bantam::Error>([&] { queue.next(); }) == "batch 2 is broken");
-    BOOST_TEST(message_of<bantam::Error>([&] { queue.next(); }) == "batch 2 is broken");
-}
-
-BOOST_AUTO_TEST_CASE(a_queue_may_be_left_at_any_time) {
-    for (int taken = 0; taken < 4; ++taken) {
-        BatchQueue queue{100, [](std::int64_t, Batch& batch) { batch.pixels.assign(10'000, 1.0F); }};
-        for (int index = 0; index < taken; ++index) queue.next();
-    }
-}
 
 }  // namespace

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT
+// Needs what data/picture_store.hpp and data/teacher_logits.hpp need.
+#pragma once
+
+#include <bantam/base/index.hpp>
+#include <bantam/core/shape.hpp>
+#include <bantam/data/batch.hpp>
+#include <bantam/data/batch_queue.hpp>
+#include <bantam/data/color.hpp>
+#include <bantam/data/picture_store.hpp>
+#include <bantam/data/sample_plan.hpp>
+#include <bantam/data/teacher_logits.hpp>
+#include <bantam/data/view.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace bantam {
+
+/// Cuts whole pictures in their order, for validation and prediction. The pictures and logits it is given
+/// are not copied and must outlive it. Every constructor throws Error where the input does not have three
+/// channels or the batch size is below 1.
+class EvaluationLoader {
+public:
+    /// With labels and, where `teacher` names them, the teacher's logits of each whole picture; throws Error
+    /// where those are too few.
+    EvaluationLoader(const LabeledPictures& pictures, Shape input, Index batch_size,
+                     const Normalization& normalization = {}, const TeacherRows& teacher = {})
+        : EvaluationLoader{pictures.store, &pictures.labels, input, batch_size, normalization} {
+        if (teacher.logits != nullptr) teacher.require_rows(sample_count());
+        teacher_ = teacher;
+    }
+
+    EvaluationLoader(const UnlabeledPictures& pictures, Shape input, Index batch_size,
+                     const Normalization& normalization = {})
+        : EvaluationLoader{pictures.store, nullptr, input, batch_size, normalization} {}
+
+    EvaluationLoader(const TestPictures& pictures, Shape input, Index batch_size,
+                     const Normalization& normalization = {})
+        : EvaluationLoader{pictures.store, nullptr, input, batch_size, normalization} {}
+
+    Index sample_count() const { return static_cast<Index>(store_->size()); }
+    Index batch_count() const { return (sample_count() + batch_size_ - 1) / batch_size_; }
+
+    /// All batches in order, prepared ahead on a worker thread.
+    BatchQueue batches() const {
+        return BatchQueue{batch_count(), [this](Index index, Batch& batch) { assemble(index, batch); }};
+    }
+
+    /// Where batch `index` lies among the pictures; the last batch may be smaller.
+    BatchRange batch_range(Index index) const {
+        return {index * batch_size_, std::min((index + 1) * batch_size_, sample_count())};
+    }
+
+    /// How picture `sample` is shown: whole.
+    SamplePlan plan(Index sample) const {
+        return {.sample = sample,
+                .label = labels_ == nullptr ? -1 : (*labels_)[static_cast<std::size_t>(sample)],
+                .teacher_view =
+                    teacher_.logits == nullptr ? -1 : (teacher_.first_row + sample) * teacher_.logits->view_count,
+                .view = whole_view(),
+                .colors = colors_};
+    }
+
+    /// A picture in memory, [stored_size][stored_size][3].
+    const std::uint8_t* pixels(Index sample) const { return store_->pixels(static_cast<std::size_t>(sample)); }
+    Index stored_size() const { return store_->stored_size(); }
+    Shape input() const { return input_; }
+    /// Null without a teacher.
+    const TeacherLogits* teacher() const { return teacher_.logits; }
+
+    /// Fills `batch` with batch `index`.
+    void assemble(Index index, Batch& batch) const {
+        const BatchRange range = batch_range(index);
+        const auto plan_of = [&](Index slot) { return plan(range.begin + slot); };
+        detail::assemble_batch(*this, range.count(), plan_of, batch);
+    }
+
+private:
+    EvaluationLoader(const PictureStore& store, const std::vector<int>* labels, Shape input, Index batch_size,
+                     const Normalization& normalization)
+        : store_{&store},
+          labels_{labels},
+          input_{input},
+          batch_size_{batch_size},
+          colors_{compose(byte_colors(), normalize(normalization))} {
+        detail::require_color_input(input_);
+        detail::require_batch_size(batch_size_);
+    }
+
+    const PictureStore* store_;
+    const std::vector<int>* labels_;
+    Shape input_;
+    Index batch_size_;
+    ColorTransform colors_;
+    TeacherRows teacher_;
+};
+
+}  // namespace bantam

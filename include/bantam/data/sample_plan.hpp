@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT
+// Needs what data/teacher_logits.hpp needs.
+#pragma once
+
+#include <bantam/base/error.hpp>
+#include <bantam/base/index.hpp>
+#include <bantam/core/shape.hpp>
+#include <bantam/core/shape_text.hpp>
+#include <bantam/data/batch.hpp>
+#include <bantam/data/color.hpp>
+#include <bantam/data/teacher_logits.hpp>
+#include <bantam/data/view.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <string>
+
+namespace bantam {
+
+/// How a sample is shown: everything about it but its pixels.
+struct SamplePlan {
+    Index sample = 0;  ///< index among the loader's samples
+    int label = -1;    ///< −1: none
+    /// Index into the teacher's logits, [image · view]; −1: none.
+    Index teacher_view = -1;
+    View view;
+    ColorTransform colors;
+};
+
+/// Samples [begin, end) of an epoch's order.
+struct BatchRange {
+    Index begin = 0;
+    Index end = 0;
+    Index count() const { return end - begin; }
+};
+
+namespace detail {
+
+inline void prepare_batch(Batch& batch, Index count, Shape input, Index classes) {
+    const auto samples = static_cast<std::size_t>(count);
+    batch.count = count;
+    batch.pixels.resize(samples * static_cast<std::size_t>(element_count(input)));
+    batch.labels.assign(samples, -1);
+    batch.teacher_logits.assign(samples * static_cast<std::size_t>(classes), 0.0F);
+    batch.has_teacher.assign(samples, 0);
+}
+
+/// Fills `batch` with the `count` samples that `plan_of(0)` … `plan_of(count − 1)` describe.
+template <class Loader, class PlanOf>
+void assemble_batch(const Loader& loader, Index count, const PlanOf& plan_of, Batch& batch) {
+    const TeacherLogits* teacher = loader.teacher();
+    const Index classes = teacher == nullptr ? 0 : teacher->class_count();
+    const Shape input = loader.input();
+    prepare_batch(batch, count, input, classes);
+    for (Index slot = 0; slot < count; ++slot) {
+        const SamplePlan plan = plan_of(slot);
+        batch.labels[static_cast<std::size_t>(slot)] = plan.label;
+        if (plan.teacher_view >= 0) {
+            batch.has_teacher[static_cast<std::size_t>(slot)] = 1;
+            std::copy_n(teacher->view_logits(0, plan.teacher_view), classes,
+                        batch.teacher_logits.begin() + slot * classes);
+        }
+        cut_view(loader.pixels(plan.sample), loader.stored_size(), plan.view, input,
+                 batch.pixels.data() + slot * element_count(input), plan.colors);
+    }
+}
+
+inline void require_color_input(Shape input) {
+    if (input.channels != 3 || input.height < 1 || input.width < 1)
+        throw Error{"pictures have 3 channels, the network's image has " + std::string{shape_text(input).view()} +
+                    "; use Image<height, width, 3>"};
+}
+
+inline void require_batch_size(Index batch_size) {
+    if (batch_size < 1)
+        throw Error{"batch size is " + std::to_string(batch_size) + ", expected at least 1; choose another batch size"};
+}
+
+}  // namespace detail
+
+}  // namespace bantam

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: MIT
+// Needs what data/picture_store.hpp and data/teacher_logits.hpp need.
+#pragma once
+
+#include <bantam/base/error.hpp>
+#include <bantam/base/index.hpp>
+#include <bantam/base/random.hpp>
+#include <bantam/core/shape.hpp>
+#include <bantam/data/batch.hpp>
+#include <bantam/data/batch_queue.hpp>
+#include <bantam/data/color.hpp>
+#include <bantam/data/picture_store.hpp>
+#include <bantam/data/sample_plan.hpp>
+#include <bantam/data/teacher_logits.hpp>
+#include <bantam/data/view.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace bantam {
+
+/// What training batches are made of.
+struct LoaderOptions {
+    Shape input{128, 128, 3};
+    Index batch_size = 64;
+    std::uint64_t seed = 0;
+    ViewOptions views{};                  ///< for samples without teacher logits
+    ColorJitter color{0.2F, 0.2F, 0.2F};  ///< for samples without teacher logits
+    /// Jitters samples with teacher logits too; the teacher then saw slightly different colors.
+    bool color_on_teacher_views = false;
+    Normalization normalization{};
+};
+
+/// Cuts training batches. The pictures and logits it is given are not copied and must outlive it.
+///
+/// An epoch is a permutation of all samples. Its k batches cover [i·n/k, (i+1)·n/k), so that their sizes
+/// differ by at most one; a batch has a single sample only where batch_size is 1 or there is but one. A
+/// sample with teacher logits is cut by one of the views stored with them, drawn anew each epoch, and carries
+/// that view's logits; any other sample gets a random view and color. Everything follows from
+/// (seed, epoch, sample) alone.
+class TrainingLoader {
+public:
+    /// Throws Error where the input does not have three channels or the batch size is below 1.
+    explicit TrainingLoader(const LoaderOptions& options) : options_{options} {
+        detail::require_color_input(options_.input);
+        detail::require_batch_size(options_.batch_size);
+        plain_ = compose(byte_colors(), normalize(options_.normalization));
+    }
+
+    /// Adds pictures, with their teacher's logits where `teacher` names them. Throws Error where their stored
+    /// size differs from that of earlier ones, or the logits do not fit.
+    void add(const LabeledPictures& pictures, const TeacherRows& teacher = {}) {
+        add(pictures.store, &pictures.labels, teacher);
+    }
+    void add(const UnlabeledPictures& pictures, const TeacherRows& teacher = {}) {
+        add(pictures.store, nullptr, teacher);
+    }
+
+    Index sample_count() const { return static_cast<Index>(samples_.size()); }
+
+    Index batch_count() const {
+        const Index samples = sample_count();
+        const Index batches = (samples + options_.batch_size - 1) / options_.batch_size;
+        return options_.batch_size == 1 ? batches
+                                        : std::max<Index>(std::min(batches, samples / 2), samples > 0 ? 1 : 0);
+    }
+
+    /// Samples in the largest batch of an epoch; above `batch_size` only for batch size 2.
+    Index largest_batch() const {
+        const Index batches = batch_count();
+        return batches == 0 ? 0 : (sample_count() + batches - 1) / batches;
+    }
+
+    /// The batches of an epoch, prepared ahead on a worker thread.
+    BatchQueue batches(Index epoch) const {
+        return BatchQueue{batch_count(), [this, epoch, order = epoch_order(epoch)](Index index, Batch& batch) {
+                              assemble(epoch, order, index, batch);
+                          }};
+    }
+
+    /// The order of the samples in an epoch, for `assemble`.
+    std::vector<Index> epoch_order(Index epoch) const {
+        std::vector<Index> order(samples_.size());
+        for (std::size_t index = 0; index < order.size(); ++index) order[index] = static_cast<Index>(index);
+        Random random{options_.seed, stream(order_purpose, epoch, 0)};
+        for (std::size_t index = order.size(); index > 1; --index)
+            std::swap(order[index - 1], order[random.below(index)]);
+        return order;
+    }
+
+    /// Where batch `index` lies in an epoch's order.
+    BatchRange batch_range(Index index) const {
+        const Index batches = batch_count();
+        return {index * sample_count() / batches, (index + 1) * sample_count() / batches};
+    }
+
+    /// How `sample` is shown in `epoch`.
+    SamplePlan plan(Index epoch, Index sample) const {
+        const Sample& found = samples_[static_cast<std::size_t>(sample)];
+        Random random{options_.seed, stream(sample_purpose, epoch, sample)};
+        SamplePlan plan{.sample = sample, .label = found.label, .view = {}, .colors = plain_};
+        bool recolor = options_.color.enabled();
+        if (found.teacher_row >= 0) {
+            const auto choice = static_cast<Index>(random.below(static_cast<std::uint64_t>(teacher_->view_count)));
+            plan.view = teacher_->view(found.teacher_row, choice);
+            plan.teacher_view = found.teacher_row * teacher_->view_count + choice;
+            recolor = recolor && options_.color_on_teacher_views;
+        } else {
+            plan.view = random_view(random, options_.views);
+        }
+        if (recolor)
+            plan.colors = compose(compose(byte_colors(), random_color(random, options_.color)),
+                                  normalize(options_.normalization));
+        return plan;
+    }
+
+    /// A sample's picture in memory, [stored_size][stored_size][3].
+    const std::uint8_t* pixels(Index sample) const { return samples_[static_cast<std::size_t>(sample)].pixels; }
+    Index stored_size() const { return stored_size_; }
+    Shape input() const { return options_.input; }
+    /// Null without a teacher.
+    const TeacherLogits* teacher() const { return teacher_; }
+
+    /// Fills `batch` with batch `index` of `epoch`, whose order is `epoch_order(epoch)`.
+    void assemble(Index epoch, const std::vector<Index>& order, Index index, Batch& batch) const {
+        const BatchRange range = batch_range(index);
+        const auto plan_of = [&](Index slot) {
+            return plan(epoch, order[static_cast<std::size_t>(range.begin + slot)]);
+        };
+        detail::assemble_batch(*this, range.count(), plan_of, batch);
+    }
+
+private:
+    struct Sample {
+        const std::uint8_t* pixels;
+        int label;
+        Index teacher_row;  // −1: none
+    };
+
+    static constexpr std::uint64_t order_purpose = 1;
+    static constexpr std::uint64_t sample_purpose = 2;
+
+    static std::uint64_t stream(std::uint64_t purpose, Index epoch, Index sample) {
+        return random_bits(purpose, static_cast<std::uint64_t>(epoch), static_cast<std::uint64_t>(sample));
+    }
+
+    void add(const PictureStore& store, const std::vector<int>* labels, const TeacherRows& teacher) {
+        if (stored_size_ != 0 && store.size() != 0 && store.stored_size() != stored_size_)
+            throw Error{"pictures of different stored sizes cannot be mixed; load them all at " +
+                        std::to_string(stored_size_)};
+        if (store.size() != 0) stored_size_ = store.stored_size();
+        if (teacher.logits != nullptr) {
+            if (teacher_ != nullptr && teacher_ != teacher.logits)
+                throw Error{"samples have logits of two teachers; use one logits file"};
+            teacher.require_rows(static_cast<Index>(store.size()));
+            teacher_ = teacher.logits;
+        }
+        for (std::size_t index = 0; index < store.size(); ++index)
+            samples_.push_back({store.pixels(index), labels == nullptr ? -1 : (*labels)[index],
+                                teacher.logits == nullptr ? -1 : teacher.first_row + static_cast<Index>(index)});
+    }
+
+    LoaderOptions options_;
+    ColorTransform plain_;
+    std::vector<Sample> samples_;
+    Index stored_size_ = 0;
+    const TeacherLogits* teacher_ = nullptr;
+};
+
+}  // namespace bantam
