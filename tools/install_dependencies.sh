@@ -11,7 +11,7 @@ build_packages=(
 )
 test_packages=(
     libboost-test-dev pkg-config libthrust-dev
-    clang-19 libomp-19-dev libclang-rt-19-dev llvm-19
+    clang-19 clang-format-19 libomp-19-dev libclang-rt-19-dev llvm-19
     python3 python3-numpy python3-torch python3-torchvision python3-xxhash
 )
 
