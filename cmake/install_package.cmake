@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# Headers, find_package(bantam) and pkg-config.
+# Installs the headers, the CMake package and the pkg-config file.
 include(CMakePackageConfigHelpers)
 
 set(package_folder ${CMAKE_INSTALL_DATADIR}/cmake/bantam)
@@ -19,7 +19,7 @@ install(FILES ${PROJECT_BINARY_DIR}/bantamConfig.cmake
               ${PROJECT_BINARY_DIR}/bantamConfigVersion.cmake
         DESTINATION ${package_folder})
 
-# Paths in bantam.pc are relative to the file itself, so that an installed tree can be moved.
+# Paths in bantam.pc are relative to that file, so that an installed tree can be moved.
 set(pkgconfig_folder ${CMAKE_INSTALL_DATADIR}/pkgconfig)
 file(RELATIVE_PATH BANTAM_PKGCONFIG_PREFIX
      ${CMAKE_INSTALL_FULL_DATADIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})

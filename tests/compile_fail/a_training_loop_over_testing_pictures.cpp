@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Testing pictures can be evaluated in order, but they have no epochs for a training loop.
+// Testing pictures can be evaluated in order; their loader has no epochs for a training loop.
 // expect-gcc: no matching function for call to [^ ]*bantam::EvaluationLoader::batches\(
 // expect-clang: error: too many arguments to function call, expected 0, have 1
 // expect-cxx26: error: too many arguments to function call, expected 0, have 1

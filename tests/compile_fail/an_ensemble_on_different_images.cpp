@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Members of an ensemble see one picture.
+// All members of an ensemble take the same image.
 // expect: an ensemble's members take pictures of one size and number of channels
 // errors: 1
 #include <bantam/layers/linear.hpp>

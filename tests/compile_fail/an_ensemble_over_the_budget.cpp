@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The sum of an ensemble's members counts.
+// The parameters of all members count together.
 // expect: network_exceeds_parameter_budget<100001L?, 100000L?, 1L?>
 // expect-gcc: \(100001 <= 100000\)
 // expect-cxx26: the network has 100001 parameters, 1 over the limit of 100000; the heaviest layers are marked <<<

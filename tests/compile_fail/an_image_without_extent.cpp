@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// An image of no height.
+// An image of height zero.
 // expect: an image has a positive extent
 // errors: 1
 #include <bantam/core/network.hpp>

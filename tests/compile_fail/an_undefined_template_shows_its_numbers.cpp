@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The mechanism every other case leans on: a number becomes visible in the message of each compiler
-// when it is the argument of an undefined template.
+// The mechanism that all other cases use: every compiler prints a number
+// that is an argument of an undefined template.
 // expect: exceeds<101L?, 100L?>
 // expect-gcc: incomplete type
 // expect-clang: undefined template

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The limit is the student's second argument.
+// The second argument of Student is the limit.
 // expect: network_exceeds_parameter_budget<60L?, 59L?, 1L?>
 // expect-gcc: \(60 <= 59\)
 // expect-cxx26: the network has 60 parameters, 1 over the limit of 59; the heaviest layers are marked <<<

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// 100,000 parameters compile, one more does not; running statistics count.
+// 100,000 parameters compile, 100,001 do not; running statistics count.
 // expect: network_exceeds_parameter_budget<100001L?, 100000L?, 1L?>
 // expect-gcc: \(100001 <= 100000\)
 // expect-cxx26: the network has 100001 parameters, 1 over the limit of 100000; the heaviest layers are marked <<<

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-# Compiles one case and its twin and checks the message; CMakeLists.txt here says what a case is.
-#   cmake -D FLAVOUR=gcc|clang|cxx26|nvcc -D COMPILER=... -D OPTIONS="..." -D CASE=file.cpp -P run_case.cmake
+# Compiles one case and its twin and checks the messages; CMakeLists.txt in this folder defines a case.
+#   cmake -D VARIANT=gcc|clang|cxx26|nvcc -D COMPILER=... -D OPTIONS="..." -D CASE=file.cpp -P run_case.cmake
 cmake_minimum_required(VERSION 3.25)
 
 separate_arguments(options UNIX_COMMAND "${OPTIONS}")
@@ -17,20 +17,20 @@ if(status EQUAL 0)
     message(FATAL_ERROR "${CASE} must not compile, but ${COMPILER} accepts it")
 endif()
 
-# The file is read line by line by hand: CMake's lists would split expectations at `;` and `[`.
+# Expectations are read with a regex: CMake's lists would split them at `;` and `[`.
 file(READ ${CASE} rest)
 set(checked 0)
 while(rest MATCHES "(^|\n)// expect(-[a-z0-9]+)?: ([^\n]*)")
-    set(flavour "${CMAKE_MATCH_2}")
+    set(variant "${CMAKE_MATCH_2}")
     set(expected "${CMAKE_MATCH_3}")
     string(FIND "${rest}" "${CMAKE_MATCH_0}" position)
     string(LENGTH "${CMAKE_MATCH_0}" length)
     math(EXPR position "${position} + ${length}")
     string(SUBSTRING "${rest}" ${position} -1 rest)
-    if(NOT flavour MATCHES "^(|-gcc|-clang|-cxx26|-nvcc)$")
-        message(FATAL_ERROR "${CASE}: `expect${flavour}` names no known compiler")
+    if(NOT variant MATCHES "^(|-gcc|-clang|-cxx26|-nvcc)$")
+        message(FATAL_ERROR "${CASE}: `expect${variant}` names no known compiler")
     endif()
-    if(flavour STREQUAL "" OR flavour STREQUAL "-${FLAVOUR}")
+    if(variant STREQUAL "" OR variant STREQUAL "-${VARIANT}")
         math(EXPR checked "${checked} + 1")
         if(NOT output MATCHES "${expected}")
             message(FATAL_ERROR
@@ -38,17 +38,20 @@ while(rest MATCHES "(^|\n)// expect(-[a-z0-9]+)?: ([^\n]*)")
         endif()
     endif()
 endwhile()
-# A message that drowns in others is no message.
 file(READ ${CASE} source)
+if(source MATCHES "\n//[^\n]+ (expect(-[a-z0-9]+)?|errors): ")
+    message(FATAL_ERROR "${CASE}: every expectation must begin a line")
+endif()
+# Other errors must not bury Bantam's message.
 if(source MATCHES "\n// errors: ([0-9]+)")
     set(allowed ${CMAKE_MATCH_1})
     string(REGEX MATCHALL "error: " errors "${output}")
     list(LENGTH errors count)
     if(count GREATER allowed)
-        message(FATAL_ERROR "${CASE}: ${COMPILER} gives ${count} errors, at most ${allowed} are due:\n${output}")
+        message(FATAL_ERROR "${CASE}: ${COMPILER} gives ${count} errors, expected at most ${allowed}:\n${output}")
     endif()
 endif()
 if(checked EQUAL 0)
-    message(FATAL_ERROR "${CASE} expects nothing of ${FLAVOUR}; add an `// expect: <regex>` line")
+    message(FATAL_ERROR "${CASE} has no expectation for ${VARIANT}; add an `// expect: <regex>` line")
 endif()
 message(STATUS "${CASE}: refused by ${COMPILER} with ${checked} expected message(s)")

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A training loader takes labeled and unlabeled pictures, testing ones have a type of their own.
+// A training loader takes labeled and unlabeled pictures; testing pictures have another type.
 // expect-gcc: error: no matching function for call to [^ ]*bantam::TrainingLoader::add\(const Pictures&\)
 // expect-clang: error: no matching member function for call to 'add'
 // expect-cxx26: error: no matching member function for call to 'add'

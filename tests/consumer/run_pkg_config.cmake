@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# Compiles and runs the consumer with nothing but what pkg-config says.
+# Compiles and runs the consumer with the flags of pkg-config alone.
 set(ENV{PKG_CONFIG_PATH} ${PREFIX}/share/pkgconfig)
 execute_process(COMMAND ${PKG_CONFIG} --cflags bantam
     OUTPUT_VARIABLE flags OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The second translation unit: anything defined twice fails to link.
+// The second translation unit: a definition that is not inline fails to link.
 #include "net.hpp"
 
-std::vector<float> logits_computed_elsewhere() { return compute_logits(); }
+std::vector<float> logits_of_the_other_file() { return compute_logits(); }

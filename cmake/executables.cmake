@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-# What every executable of ours (tests, examples, tools, benchmarks) shares. None of it reaches the
-# library's users. Third-party headers come as SYSTEM, so that only our own code is warned about.
+# Dependencies, warnings and functions for Bantam's own executables: tests, examples, tools and benchmarks. None of it
+# applies to projects that use the library. Third-party headers are SYSTEM, so that warnings concern Bantam alone.
 
 set(THREADS_PREFER_PTHREAD_FLAG ON)
 find_package(Threads REQUIRED)
@@ -21,35 +21,35 @@ if(NOT OpenMP_CXX_FOUND)
     message(STATUS "bantam: no OpenMP for ${CMAKE_CXX_COMPILER}; programs will use one thread")
 endif()
 
-add_library(bantam_own_dependencies INTERFACE)
-target_link_libraries(bantam_own_dependencies INTERFACE
+add_library(bantam_executable_dependencies INTERFACE)
+target_link_libraries(bantam_executable_dependencies INTERFACE
     bantam::bantam Threads::Threads ${BANTAM_XXHASH_LIBRARY}
     nlohmann_json::nlohmann_json
     $<$<BOOL:${OpenMP_CXX_FOUND}>:OpenMP::OpenMP_CXX>)
-target_include_directories(bantam_own_dependencies SYSTEM INTERFACE
+target_include_directories(bantam_executable_dependencies SYSTEM INTERFACE
     ${BANTAM_STB_INCLUDE_DIR} ${BANTAM_XXHASH_INCLUDE_DIR})
 
-# The same include folders for compilers that are called directly.
+# The same include folders as options, for tests that call a compiler directly.
 get_target_property(eigen_include_dirs Eigen3::Eigen INTERFACE_INCLUDE_DIRECTORIES)
 set(BANTAM_SYSTEM_INCLUDES)
 foreach(folder IN ITEMS ${eigen_include_dirs} ${BANTAM_STB_INCLUDE_DIR} ${BANTAM_XXHASH_INCLUDE_DIR})
-    # /usr/include is searched anyway, and naming it would hide the compiler's own headers.
+    # /usr/include is searched by default; as -isystem it would come before the compiler's own headers.
     if(NOT folder STREQUAL "/usr/include")
         list(APPEND BANTAM_SYSTEM_INCLUDES -isystem ${folder})
     endif()
 endforeach()
 
-# g++ 12 sees overlapping copies in plain std::string additions (GCC bug 105651), and values that are
-# never set in its own header of AVX-512 intrinsics (GCC bug 105593).
-target_compile_options(bantam_own_dependencies INTERFACE
+# g++ 12 reports overlapping copies in std::string additions (GCC bug 105651) and uninitialized values in its own
+# header of AVX-512 intrinsics (GCC bug 105593). Both reports are wrong.
+target_compile_options(bantam_executable_dependencies INTERFACE
     "$<$<AND:$<COMPILE_LANGUAGE:CXX>,$<CXX_COMPILER_ID:GNU>,$<VERSION_LESS:$<CXX_COMPILER_VERSION>,13>>:-Wno-restrict;-Wno-uninitialized;-Wno-maybe-uninitialized>")
 
 set(BANTAM_WARNINGS -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror)
-# nvcc's own code is not pedantic, and g++ 12 sees in it what it sees above.
+# nvcc generates code that -Wpedantic rejects, and g++ 12 reports the same two errors in it.
 set(BANTAM_CUDA_WARNINGS
     --Werror=all-warnings -Xcompiler=-Wall,-Wextra,-Wconversion,-Wshadow,-Wno-restrict,-Wno-maybe-uninitialized)
 
-# Instructions of this very machine, for our own executables only.
+# The instruction set of the build machine, for Bantam's own executables only.
 add_library(bantam_native INTERFACE)
 if(BANTAM_NATIVE)
     include(CheckCXXCompilerFlag)
@@ -60,27 +60,27 @@ if(BANTAM_NATIVE)
     endif()
 endif()
 
-# What our programs share: the command line and the reading of pictures, compiled once for all of them.
+# Code that programs share (command line, reading of pictures), compiled once for all of them.
 if(BANTAM_BUILD_EXAMPLES OR BANTAM_BUILD_TOOLS OR BANTAM_BUILD_BENCH)
     file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tools/shared/*.cpp)
     add_library(bantam_programs_common STATIC ${sources})
     target_link_libraries(bantam_programs_common
-        PUBLIC bantam_own_dependencies bantam_native fmt::fmt
+        PUBLIC bantam_executable_dependencies bantam_native fmt::fmt
         PRIVATE CLI11::CLI11)
     target_compile_options(bantam_programs_common PRIVATE ${BANTAM_WARNINGS})
     set_target_properties(bantam_programs_common PROPERTIES CXX_EXTENSIONS OFF)
 endif()
 
-# Lets `target` have sources that nvcc compiles, and be linked to what they need.
+# Prepares `target` for sources that nvcc compiles, and links what they need.
 function(bantam_use_cuda target)
-    # By hand, for CMake 3.25 does not know that nvcc has it.
+    # As an option, because CMake 3.25 does not know that nvcc supports C++20.
     target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:-std=c++20>)
-    # fmt 9 checks formats at compile time by code that it hides from nvcc.
+    # fmt 9 disables its compile-time format checks under nvcc; this enables them.
     target_compile_definitions(${target} PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:FMT_USE_CONSTEXPR=1>)
     target_link_libraries(${target} PRIVATE CUDA::cublas)
 endfunction()
 
-# How whatever belongs to a program is compiled.
+# Compile options and definitions of all sources of a program.
 function(bantam_set_program_options target)
     target_link_libraries(${target} PRIVATE bantam_programs_common)
     target_compile_options(${target} PRIVATE
@@ -97,7 +97,8 @@ function(bantam_add_programs folder)
         cmake_path(GET source STEM program)
         cmake_path(REPLACE_EXTENSION source LAST_ONLY cu OUTPUT_VARIABLE on_gpu)
         if(EXISTS ${on_gpu})
-            # What it does on a GPU lies beside it; the tests link what it does on the CPU with something else.
+            # A .cu file of the same name holds the program's GPU part. The CPU part is an object library, because
+            # tests link it with another GPU part.
             add_library(${program}_on_cpu OBJECT ${source})
             bantam_set_program_options(${program}_on_cpu)
             add_executable(${program})
