@@ -3,13 +3,16 @@
 // streams, so that a program that only counts parameters compiles quickly.
 #include <bantam/base/error.hpp>
 #include <bantam/core/budget.hpp>
+#include <bantam/core/diagnostics.hpp>
 #include <bantam/core/layer.hpp>
 #include <bantam/core/network.hpp>
 #include <bantam/core/sequence.hpp>
 #include <bantam/core/shape.hpp>
+#include <bantam/core/shape_text.hpp>
 #include <bantam/core/summary.hpp>
 #include <bantam/core/tensor.hpp>
 #include <bantam/core/text.hpp>
+#include <bantam/core/visit.hpp>
 #include <bantam/layers/activations.hpp>
 #include <bantam/layers/batch_norm2d.hpp>
 #include <bantam/layers/branches.hpp>

@@ -7,23 +7,23 @@
 
 namespace bantam {
 
-/// The upper half of a float: its range with 8 bits of precision. For memory only; arithmetic is done in float.
+/// The upper half of a float: the same range with 8 bits of precision. A storage type; arithmetic is done in float.
 struct Bfloat16 {
     std::uint16_t bits;
 
     Bfloat16() = default;
 
-    /// The nearest value, of two that are as near the one whose last bit is 0. What is not a number stays so.
+    /// Rounds to nearest, ties to even. A NaN stays a NaN.
     BANTAM_HOST_DEVICE constexpr explicit Bfloat16(float value) : bits{} {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
-        // GPUs since Ampere do it in one instruction.
+        // One instruction on GPUs since Ampere.
         if (!__builtin_is_constant_evaluated()) {
             asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(value));
             return;
         }
 #endif
         const auto wide = __builtin_bit_cast(std::uint32_t, value);
-        // The bits that say so may all lie in the lower half.
+        // Set a mantissa bit: those of a NaN may all lie in the half that is cut off.
         if (value != value)
             bits = static_cast<std::uint16_t>(wide >> 16 | 0x40);
         else
@@ -38,18 +38,18 @@ struct Bfloat16 {
 namespace detail {
 
 template <class S>
-struct ArithmeticOf {
+struct ComputeType {
     using type = S;
 };
 template <>
-struct ArithmeticOf<Bfloat16> {
+struct ComputeType<Bfloat16> {
     using type = float;
 };
 
 }  // namespace detail
 
-/// What is computed in where activations are kept as `S`; weights, statistics and sums are kept in it, too.
+/// The type of arithmetic, weights, statistics and sums where maps are stored as `S`.
 template <class S>
-using Compute = typename detail::ArithmeticOf<S>::type;
+using Compute = typename detail::ComputeType<S>::type;
 
 }  // namespace bantam

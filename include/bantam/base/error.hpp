@@ -5,8 +5,8 @@
 
 namespace bantam {
 
-/// What every part of Bantam throws when the outside world is at fault. `what()` is one line that
-/// names the file or value, says what was expected and found, and what to do next.
+/// The exception for files, arguments and devices that are not as expected. `what()` is one line with the file or
+/// value, what was expected, what was found, and what to do next.
 struct Error : std::runtime_error {
     using std::runtime_error::runtime_error;
 };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-/// Marks a function that a GPU may call, too. Other compilers than nvcc see nothing.
+/// Marks a function that can also be called on a GPU; empty for compilers other than nvcc.
 #ifdef __CUDACC__
 #define BANTAM_HOST_DEVICE __host__ __device__
 #else

@@ -5,7 +5,7 @@
 
 namespace bantam {
 
-/// An index or an extent: signed, and wide enough for the elements of a batch.
+/// An index or an extent. Signed, and wide enough to count the elements of a batch.
 using Index = std::int64_t;
 
 }  // namespace bantam

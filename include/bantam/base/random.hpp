@@ -16,8 +16,8 @@ BANTAM_HOST_DEVICE constexpr std::uint64_t mix_bits(std::uint64_t bits) noexcept
     return bits ^ (bits >> 31);
 }
 
-/// The `counter`-th 64 random bits of `stream` under `seed`. Stateless: the same three numbers give
-/// the same bits on every machine and thread, which is what makes runs reproducible and resumable.
+/// The `counter`-th 64 random bits of `stream` under `seed`. Stateless: the same three numbers give the same bits on
+/// every machine and thread, so that runs can be reproduced and resumed.
 BANTAM_HOST_DEVICE constexpr std::uint64_t random_bits(std::uint64_t seed, std::uint64_t stream,
                                                        std::uint64_t counter) noexcept {
     constexpr std::uint64_t golden = 0x9e3779b97f4a7c15ULL;
@@ -36,7 +36,7 @@ BANTAM_HOST_DEVICE constexpr double random_uniform(std::uint64_t seed, std::uint
     return unit_interval(random_bits(seed, stream, counter));
 }
 
-/// A short sequence of random numbers drawn from one stream.
+/// Random numbers of one stream, in order.
 class Random {
 public:
     constexpr Random(std::uint64_t seed, std::uint64_t stream) noexcept : seed_{seed}, stream_{stream} {}
@@ -49,9 +49,9 @@ public:
     /// Uniform in [low, high).
     constexpr double uniform(double low, double high) noexcept { return low + (high - low) * uniform(); }
 
-    /// A whole number in [0, count); `count` must be positive.
+    /// An integer in [0, count); `count` must be positive.
     constexpr std::uint64_t below(std::uint64_t count) noexcept {
-        // The bias of a plain remainder is below count / 2^64.
+        // The bias of the remainder is below count / 2^64.
         return bits() % count;
     }
 

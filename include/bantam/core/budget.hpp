@@ -7,11 +7,11 @@
 
 namespace bantam {
 
-/// The parameters a homework student may have, statistics included.
+/// The most parameters a student may have, statistics included.
 inline constexpr Index default_parameter_limit = 100'000;
 
-/// Never defined: its appearance in a compiler's output is the error message. The numbers are the
-/// network's parameters (trainable and not), the limit, and how many are too many.
+/// Never defined: its appearance in a compiler's output is the error message. The numbers are the network's parameters
+/// (trainable or not), the limit, and the difference.
 template <Index Parameters, Index Limit, Index Excess>
 struct network_exceeds_parameter_budget;
 
@@ -19,7 +19,7 @@ namespace detail {
 
 template <class Net, Index Limit>
 constexpr auto budget_message() {
-    // The layers that hold a tenth of the parameters or more are where to save.
+    // Marks the layers that hold at least a tenth of the parameters.
     Text<(layer_table<Net>.size() + 8) * (summary_width + 8)> text;
     text.append("the network has ").append_number(parameter_count<Net>);
     text.append(" parameters, ").append_number(parameter_count<Net> - Limit);
@@ -29,9 +29,9 @@ constexpr auto budget_message() {
     return text;
 }
 
-// Compilers differ in what they print: g++ the operands of a plain static_assert, every one the name of
-// an undefined template, and from C++26 on the message may be computed. clang reads a class no further
-// than its first failed assertion, hence two of them.
+// g++ prints the operands of a plain static_assert; all compilers print the name of an undefined template; from C++26
+// on the message may be computed. There are two classes, because clang stops reading a class at its first failed
+// assertion.
 
 template <class Net, Index Limit>
 struct BudgetSentence {
@@ -52,8 +52,8 @@ struct BudgetNumbers<Parameters, Limit> {};
 
 }  // namespace detail
 
-/// A network that is held to a parameter budget: it does not compile with more than `Limit`
-/// parameters, batch-norm statistics included; an Ensemble counts as the sum of its members.
+/// A network with a parameter budget: it does not compile with more than `Limit` parameters, batch-norm statistics
+/// included. An Ensemble counts as the sum of its members.
 template <class Net, Index Limit = default_parameter_limit>
 struct Student : Net,
                  private detail::BudgetSentence<Net, Limit>,

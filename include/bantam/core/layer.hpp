@@ -9,7 +9,7 @@
 
 namespace bantam {
 
-/// Why a layer cannot take the shape it is given.
+/// Why a layer does not fit its input shape.
 enum class Reason {
     none,
     kernel_larger_than_image,
@@ -24,23 +24,22 @@ enum class Reason {
     ensemble_members_differ,
 };
 
-/// A layer's answer to an input shape. `given` and `needed` are the two shapes that disagree: for a
-/// layer after another, what arrives and the nearest that would fit; for two paths that join, what
-/// the one and the other give.
+/// Whether a layer fits an input shape. `given` and `needed` are the two shapes that disagree: for a layer after
+/// another, its input and the nearest shape that would fit; for two paths that join, their two outputs.
 struct Misfit {
     Reason reason = Reason::none;
     Shape given{};
     Shape needed{};
-    /// Where two paths of a composite disagree: which of its children give the two shapes.
+    /// Where two paths of a composite disagree: the indices of the two children.
     int path = -1;
     int other_path = -1;
 
     constexpr explicit operator bool() const { return reason != Reason::none; }
 };
 
-/// What a layer is, with the answers of one that keeps the shape and has no tensors. A layer derives
-/// from this and hides what differs; it also states `static constexpr std::string_view name`. A
-/// layer holds no arithmetic: `bantam::cpu::Operation<Layer, Input, Scalar>` says how it runs.
+/// The description of a layer, with defaults for one that keeps the shape and has no tensors. A layer derives from
+/// this, redefines what differs and adds `static constexpr std::string_view name`. A description holds no arithmetic:
+/// `bantam::cpu::Operation<Layer, Input, Scalar>` runs the layer on the CPU.
 struct Layer {
     static constexpr Shape output_shape(Shape input) { return input; }
     static constexpr TensorList tensors(Shape) { return {}; }
@@ -49,8 +48,8 @@ struct Layer {
     static constexpr Misfit misfit(Shape) { return {}; }
 };
 
-/// A layer made of others, each a path of its own from the layer's input. It states its `Children`
-/// as a `ChildList`, `child_input(input, index)` and `child_name(index)`.
+/// The paths of a composite layer, each a layer or a sequence. A composite defines `Children` as a `ChildList`,
+/// `child_input(input, index)` and `child_name(index)`.
 template <class... Paths>
 struct ChildList {
     static constexpr int count = static_cast<int>(sizeof...(Paths));
@@ -59,11 +58,11 @@ struct ChildList {
 template <class L>
 concept CompositeLayer = requires { typename L::Children; };
 
-/// A layer that stands for a sequence of others, whatever its input (`using Layers = Sequence<…>`).
+/// A layer that stands for a fixed sequence of others (`using Layers = Sequence<…>`).
 template <class L>
 concept SequenceLayer = requires { typename L::Layers; };
 
-/// A layer that stands for others chosen by its input shape (`template <Shape> using Expansion`).
+/// A layer that stands for others that depend on its input shape (`template <Shape> using Expansion`).
 template <class L>
 concept BlockLayer = requires { typename L::template Expansion<Shape{1, 1, 1}>; };
 

@@ -3,30 +3,31 @@
 
 #include <bantam/base/index.hpp>
 #include <bantam/core/sequence.hpp>
+#include <bantam/core/visit.hpp>
 
 #include <array>
 #include <string_view>
 
 namespace bantam {
 
-/// The picture a network takes: height, width, channels.
+/// The input of a network: height, width, channels.
 template <int Height, int Width, int Channels>
 struct Image {
-    static_assert(Height > 0 && Width > 0 && Channels > 0, "an image has a positive extent");
+    static_assert(Height > 0 && Width > 0 && Channels > 0, "an image has positive extents");
     static constexpr Shape shape{Height, Width, Channels};
 };
 
-/// A neural network as a type. Shapes flow from the image through the list, so that nobody types an
-/// input channel twice; every number below derives from the layers' tensor lists at compile time.
+/// A neural network as a type. Input shapes are deduced from the image and the layers before. All numbers below are
+/// computed at compile time from the layers' tensor lists.
 template <class Input, class... Ls>
 struct Network {
     static_assert(sizeof...(Ls) > 0, "a network has at least one layer");
     using Layers = Sequence<Ls...>;
     static constexpr Shape input = Input::shape;
-    using Nodes = detail::flatten_t<Sequence<Ls...>, Input::shape>;
+    using Nodes = typename detail::ListNodes<Layers, Input::shape>::type;
 };
 
-/// A layer, block or sequence on its own at the shape that reaches it: countable like a network.
+/// A layer, block or sequence with its input shape: the numbers below are defined for it as for a network.
 template <class L, Shape Input>
 struct Part {
     using Layers = Sequence<L>;
@@ -51,8 +52,8 @@ struct LayerEntry {
     Index multiply_adds;
 };
 
-/// One row of a network's tensor table: its name in checkpoints and where its elements begin in the
-/// flat parameter buffer (trainable) or the flat statistics buffer (not trainable).
+/// One row of a network's tensor table: its name in checkpoints, and the offset of its elements in the flat parameter
+/// buffer (trainable) or the flat statistics buffer (not trainable).
 struct NamedTensor {
     detail::Path name;
     Tensor tensor;
@@ -114,11 +115,11 @@ inline constexpr auto tables = [] {
 
 }  // namespace detail
 
-/// Every layer in storage order; blocks are written out, a composite follows its own layers.
+/// Every layer in storage order. Blocks are written out; a composite follows the layers inside it.
 template <class Net>
 inline constexpr const auto& layer_table = detail::tables<Net>.layers;
 
-/// Every tensor in storage order with its checkpoint name and offset.
+/// Every tensor in storage order, with its checkpoint name and offset.
 template <class Net>
 inline constexpr const auto& tensor_table = detail::tables<Net>.tensors;
 
@@ -136,11 +137,11 @@ inline constexpr Index class_count = element_count(output_shape<Net>);
 template <class Net>
 inline constexpr Index trainable_parameters = detail::tables<Net>.trainable;
 
-/// Batch-norm running statistics and whatever else is stored but not trained.
+/// Elements that are stored but not trained, such as batch-norm running statistics.
 template <class Net>
 inline constexpr Index non_trainable_parameters = detail::tables<Net>.non_trainable;
 
-/// All parameters, trainable or not: what a budget counts.
+/// All parameters, trainable or not; a budget limits this number.
 template <class Net>
 inline constexpr Index parameter_count = trainable_parameters<Net> + non_trainable_parameters<Net>;
 
@@ -152,7 +153,7 @@ inline constexpr Index multiply_adds = [] {
     return sum;
 }();
 
-/// Bytes of every layer's output of one sample in float32.
+/// Bytes of all layer outputs of one sample in float32.
 template <class Net>
 inline constexpr Index activation_bytes = [] {
     Index sum = 0;

@@ -5,7 +5,7 @@
 
 namespace bantam {
 
-/// The extent of one sample between two layers. In memory a batch is [sample][height][width][channels].
+/// The extents of one sample between two layers. In memory a batch is [sample][height][width][channels].
 struct Shape {
     Index height;
     Index width;
@@ -14,10 +14,10 @@ struct Shape {
     constexpr bool operator==(const Shape&) const = default;
 };
 
-/// Number of positions of a map (height · width).
+/// Positions of a map: height · width.
 constexpr Index pixel_count(Shape shape) { return shape.height * shape.width; }
 
-/// Number of scalars of one sample.
+/// Scalars of one sample: height · width · channels.
 constexpr Index element_count(Shape shape) { return pixel_count(shape) * shape.channels; }
 
 }  // namespace bantam

@@ -28,8 +28,8 @@ constexpr auto with_commas(Index number) {
 
 constexpr void append_rule(auto& text, char c) { text.append(summary_width, c).append('\n'); }
 
-/// One line a layer: name and position, [-1, channels, height, width], parameters. A mark stands
-/// beside the layers that hold at least `marked` parameters.
+/// One line per layer: name and position, [-1, channels, height, width], parameters. Layers with at least `marked`
+/// parameters get a mark.
 template <class Net>
 constexpr void append_layers(auto& text, Index marked) {
     append_rule(text, '-');
@@ -55,7 +55,7 @@ constexpr void append_layers(auto& text, Index marked) {
 
 template <class Net>
 inline constexpr auto summary_text = [] {
-    // A line of at most 88 characters a layer and 16 lines around them.
+    // A line of at most 88 characters per layer, and 16 more lines.
     Text<(layer_table<Net>.size() + 16) * (summary_width + 8)> text;
     append_layers<Net>(text, INT64_MAX);
     constexpr Index input_bytes = element_count(input_shape<Net>) * 4;
@@ -77,9 +77,9 @@ inline constexpr auto summary_text = [] {
 
 }  // namespace detail
 
-/// The table that torchsummary users know, made at compile time and null-terminated: every layer with
-/// its output shape and parameters (statistics included), the totals, multiply-adds of one picture,
-/// and sizes in MB for one picture in float32.
+/// torchsummary's table as a null-terminated string made at compile time: every layer with its output shape and
+/// parameters (statistics included), the totals, the multiply-adds of one image, and sizes in MB for one image in
+/// float32.
 template <class Net>
 constexpr const char* summary() {
     return detail::summary_text<Net>.data();

@@ -9,18 +9,18 @@
 
 namespace bantam {
 
-/// How a tensor gets its first values.
+/// How the elements of a tensor are initialized.
 struct Initializer {
     enum class Kind { constant, normal, uniform };
     Kind kind = Kind::constant;
-    /// The constant, the standard deviation, or half the width of the interval around zero.
+    /// The constant, the standard deviation, or half the width of the interval around zero, by `kind`.
     double amount = 0;
 };
 
-/// Every element the same.
+/// Every element is `value`.
 constexpr Initializer constant(double value) { return {Initializer::Kind::constant, value}; }
 
-/// Square root by Newton's method, since std::sqrt is no constant expression in C++20.
+/// Square root by Newton's method, since std::sqrt is not constexpr in C++20.
 constexpr double constant_sqrt(double value) {
     if (value <= 0) return 0;
     double root = value > 1 ? value : 1;
@@ -33,18 +33,18 @@ constexpr Initializer kaiming_normal(Index fan) {
     return {Initializer::Kind::normal, constant_sqrt(2.0 / static_cast<double>(fan))};
 }
 
-/// Uniform within ±1/√fan_in, what PyTorch gives its linear layers and biases.
+/// Uniform within ±1/√fan_in, as PyTorch initializes linear layers and biases.
 constexpr Initializer uniform_fan_in(Index fan_in) {
     return {Initializer::Kind::uniform, 1.0 / constant_sqrt(static_cast<double>(fan_in))};
 }
 
-/// One named tensor of a layer. Elements lie in memory as PyTorch lays them out (row-major).
+/// One named tensor of a layer, in PyTorch's memory layout (row-major).
 struct Tensor {
     std::string_view name;
     std::array<Index, 4> extents;  ///< unused trailing extents are 0
     int rank;
-    bool trainable;  ///< statistics such as a running mean are not
-    bool decayed;    ///< weights decay; biases, norms and learned scales do not
+    bool trainable;  ///< false for statistics such as a running mean
+    bool decayed;    ///< weight decay: true for weights, false for biases, norms and learned scales
     Initializer initializer;
     constexpr Index element_count() const {
         Index count = 1;
@@ -53,7 +53,7 @@ struct Tensor {
     }
 };
 
-/// The tensors of one layer, in the order in which they are stored.
+/// The tensors of one layer in storage order.
 struct TensorList {
     std::array<Tensor, 4> items{};
     std::size_t count = 0;
@@ -71,17 +71,17 @@ constexpr Tensor weight_tensor(std::string_view name, std::array<Index, 4> exten
     return {name, extents, rank, true, true, initializer};
 }
 
-/// Trainable, not decayed, one element a channel.
+/// Trainable, not decayed, one element per channel.
 constexpr Tensor channel_tensor(std::string_view name, Index channels, Initializer initializer) {
     return {name, {channels, 0, 0, 0}, 1, true, false, initializer};
 }
 
-/// Not trainable, one element a channel.
+/// Not trainable, one element per channel.
 constexpr Tensor statistic_tensor(std::string_view name, Index channels, Initializer initializer) {
     return {name, {channels, 0, 0, 0}, 1, false, false, initializer};
 }
 
-/// Elements of the tensors that are (`trainable` true) or are not (`false`) trained.
+/// Elements of the trainable tensors, or of those that are not trainable.
 constexpr Index element_count(const TensorList& list, bool trainable) {
     Index count = 0;
     for (const Tensor& tensor : list)

@@ -19,8 +19,8 @@ struct Literal {
     constexpr std::string_view view() const { return {characters, Size - 1}; }
 };
 
-/// A short string with room for `Capacity` characters, usable at compile time. Text beyond the room
-/// is a compile error in constant evaluation.
+/// A string of at most `Capacity` characters, usable at compile time. Exceeding the capacity in constant evaluation is
+/// a compile error.
 template <std::size_t Capacity>
 struct Text {
     char characters[Capacity + 1] = {};
@@ -31,7 +31,7 @@ struct Text {
     constexpr std::string_view view() const { return {characters, length}; }
 
     constexpr Text& append(char c) {
-        if (length >= Capacity) throw "Text: out of room";
+        if (length >= Capacity) throw "Text: capacity exceeded";
         characters[length++] = c;
         return *this;
     }
@@ -43,7 +43,7 @@ struct Text {
         for (std::size_t i = 0; i < count; ++i) append(c);
         return *this;
     }
-    /// Decimal digits of a whole number that is not negative, optionally with commas in groups of three.
+    /// The decimal digits of a number that is not negative, optionally with commas between groups of three.
     constexpr Text& append_number(Index number, bool commas = false) {
         char digits[27] = {};
         int count = 0;
@@ -57,7 +57,7 @@ struct Text {
         while (count > 0) append(digits[--count]);
         return *this;
     }
-    /// `text` flushed right in a column of `width`; wider text is kept whole.
+    /// Right-aligns `text` in a column of `width` characters; longer text is not cut.
     constexpr Text& append_right(std::string_view text, std::size_t width) {
         if (text.size() < width) append(width - text.size(), ' ');
         return append(text);

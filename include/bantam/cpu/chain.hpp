@@ -16,9 +16,9 @@ template <class L, Shape Input, class S, bool Fused>
 struct ChainOf {
     static constexpr auto plan() {
         if constexpr (Fused)
-            return exec::fused<Backend, S>(typename bantam::detail::Flatten<Sequence<L>, Input>::type{});
+            return exec::fused<Backend, S>(NodesOf<L, Input>{});
         else
-            return exec::one_by_one<Backend, S>(typename bantam::detail::Flatten<Sequence<L>, Input>::type{});
+            return exec::one_by_one<Backend, S>(NodesOf<L, Input>{});
     }
     using type = exec::StageChain<Backend, S, decltype(plan())>;
 };

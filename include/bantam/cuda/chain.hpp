@@ -34,8 +34,7 @@ struct Operation<ChannelGate<Ls...>, Input, S> : exec::ChannelGateOperation<Back
 /// The chain that `L` (a layer, a block, a sequence) runs as on `Input`, its neighbors fused.
 template <class L, Shape Input, class S>
 struct ChainOf {
-    using type = exec::StageChain<
-        Backend, S, decltype(exec::fused<Backend, S>(typename bantam::detail::Flatten<Sequence<L>, Input>::type{}))>;
+    using type = exec::StageChain<Backend, S, decltype(exec::fused<Backend, S>(NodesOf<L, Input>{}))>;
 };
 
 template <class L, Shape Input, class S>

@@ -17,7 +17,7 @@ struct Ensemble {
     using Members = Branches<Fork::copy, Join::mean, typename First::Layers, typename Rest::Layers...>;
     using Layers = Sequence<Members>;
     static constexpr Shape input = First::input;
-    using Nodes = detail::flatten_t<Layers, input>;
+    using Nodes = NodesOf<Layers, input>;
 };
 
 }  // namespace bantam

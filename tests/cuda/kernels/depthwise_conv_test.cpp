@@ -273,7 +273,7 @@ std::vector<std::vector<S>> run_chain(std::int64_t count, std::int64_t inputs, s
 template <class S, Shape Input, class... Ls>
 void fused_agrees() {
     using L = Sequence<Ls...>;
-    using Nodes = typename bantam::detail::Flatten<L, Input>::type;
+    using Nodes = bantam::NodesOf<L, Input>;
     using Fused = bantam::cuda::Chain<L, Input, S>;
     using Apart =
         exec::StageChain<bantam::cuda::Backend, S, decltype(exec::one_by_one<bantam::cuda::Backend, S>(Nodes{}))>;
