@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A float rounds to the nearest of the values that have 8 bits of precision.
-#define BOOST_TEST_MODULE core_bfloat16
+#define BOOST_TEST_MODULE base_bfloat16
 #include <boost/test/unit_test.hpp>
 
 #include <bantam/base/bfloat16.hpp>
@@ -12,7 +12,7 @@
 #include <limits>
 #include <type_traits>
 
-using bantam::Arithmetic;
+using bantam::Compute;
 using bantam::Bfloat16;
 
 namespace {
@@ -31,7 +31,7 @@ static_assert(Bfloat16{1.0f}.bits == 0x3f80 && Bfloat16{-2.0f}.bits == 0xc000);
 static_assert(std::is_same_v<Compute<Bfloat16>, float> && std::is_same_v<Compute<float>, float> &&
               std::is_same_v<Compute<double>, double>);
 
-BOOST_AUTO_TEST_CASE(every_value_survives_the_way_to_float_and_back) {
+BOOST_AUTO_TEST_CASE(every_value_survives_conversion_to_float_and_back) {
     for (std::uint32_t bits = 0; bits < 0x10000; ++bits) {
         const Bfloat16 value = from_bits(bits);
         if (std::isnan(float{value}))
@@ -41,7 +41,7 @@ BOOST_AUTO_TEST_CASE(every_value_survives_the_way_to_float_and_back) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(a_float_rounds_to_the_nearest_value_and_halfway_to_the_even_one) {
+BOOST_AUTO_TEST_CASE(rounds_to_nearest_ties_to_even) {
     // Up to the largest one, whose neighbor is infinite.
     for (std::uint32_t bits = 0; bits < 0x7f80; ++bits) {
         const std::uint32_t even = bits + bits % 2;
@@ -58,7 +58,7 @@ BOOST_AUTO_TEST_CASE(a_float_rounds_to_the_nearest_value_and_halfway_to_the_even
     }
 }
 
-BOOST_AUTO_TEST_CASE(the_error_is_at_most_half_a_unit_in_the_last_place) {
+BOOST_AUTO_TEST_CASE(the_error_is_at_most_half_a_unit) {
     bantam::Random random{5, 1};
     for (int i = 0; i < 100'000; ++i) {
         const auto value = static_cast<float>(random.uniform(-100, 100));
@@ -66,7 +66,7 @@ BOOST_AUTO_TEST_CASE(the_error_is_at_most_half_a_unit_in_the_last_place) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(infinities_and_what_is_not_a_number_stay_what_they_are) {
+BOOST_AUTO_TEST_CASE(infinities_and_nans_are_kept) {
     constexpr float infinity = std::numeric_limits<float>::infinity();
     BOOST_TEST(float{Bfloat16{infinity}} == infinity);
     BOOST_TEST(float{Bfloat16{-infinity}} == -infinity);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#define BOOST_TEST_MODULE core_random
+#define BOOST_TEST_MODULE base_random
 #include "bantam/base/random.hpp"
 
 #include <array>
@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::uint64_t draws = 100'000;
 
-BOOST_AUTO_TEST_CASE(the_same_three_numbers_give_the_same_bits_at_compile_time_and_run_time) {
+BOOST_AUTO_TEST_CASE(bits_are_equal_at_compile_time_and_run_time) {
     constexpr std::uint64_t bits = bantam::random_bits(7, 11, 13);
     std::uint64_t seed = 7;
     BOOST_TEST(bantam::random_bits(seed, 11, 13) == bits);
@@ -19,7 +19,7 @@ BOOST_AUTO_TEST_CASE(the_same_three_numbers_give_the_same_bits_at_compile_time_a
     static_assert(bantam::random_bits(7, 11, 13) != bantam::random_bits(11, 7, 13));
 }
 
-BOOST_AUTO_TEST_CASE(neighboring_seeds_streams_and_counters_do_not_repeat_each_other) {
+BOOST_AUTO_TEST_CASE(neighboring_seeds_streams_and_counters_differ) {
     std::set<std::uint64_t> seen;
     for (std::uint64_t seed = 0; seed < 30; ++seed)
         for (std::uint64_t stream = 0; stream < 30; ++stream)
@@ -28,7 +28,7 @@ BOOST_AUTO_TEST_CASE(neighboring_seeds_streams_and_counters_do_not_repeat_each_o
     BOOST_TEST(seen.size() == 27'000U);
 }
 
-BOOST_AUTO_TEST_CASE(uniform_numbers_stay_in_their_interval_and_fill_it_evenly) {
+BOOST_AUTO_TEST_CASE(uniform_numbers_fill_their_interval_evenly) {
     std::array<int, 10> histogram{};
     for (std::uint64_t counter = 0; counter < draws; ++counter) {
         const double value = bantam::random_uniform(3, 5, counter);
@@ -40,7 +40,7 @@ BOOST_AUTO_TEST_CASE(uniform_numbers_stay_in_their_interval_and_fill_it_evenly) 
     for (const int count : histogram) BOOST_TEST(std::abs(count - 10'000) < 475);
 }
 
-BOOST_AUTO_TEST_CASE(uniform_between_bounds_never_leaves_them) {
+BOOST_AUTO_TEST_CASE(uniform_numbers_stay_between_their_bounds) {
     bantam::Random random{1, 2};
     for (int draw = 0; draw < 1000; ++draw) {
         const double value = random.uniform(-3.0, -1.0);
@@ -49,7 +49,7 @@ BOOST_AUTO_TEST_CASE(uniform_between_bounds_never_leaves_them) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(below_reaches_every_number_and_nothing_else) {
+BOOST_AUTO_TEST_CASE(below_gives_every_integer_under_its_bound) {
     bantam::Random random{4, 0};
     std::set<std::uint64_t> seen;
     for (int draw = 0; draw < 1000; ++draw) seen.insert(random.below(7));
@@ -71,7 +71,7 @@ BOOST_AUTO_TEST_CASE(normal_numbers_have_mean_zero_and_variance_one) {
     BOOST_TEST(std::abs(squares / count - 1.0) < 0.03);
 }
 
-BOOST_AUTO_TEST_CASE(a_sequence_continues_where_its_stream_says) {
+BOOST_AUTO_TEST_CASE(a_sequence_follows_its_stream) {
     bantam::Random random{21, 42};
     for (std::uint64_t counter = 0; counter < 5; ++counter)
         BOOST_TEST(random.bits() == bantam::random_bits(21, 42, counter));

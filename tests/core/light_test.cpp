@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Networks are described without arithmetic: core, layers and models bring in neither Eigen nor CUDA nor
+// Descriptions of networks hold no arithmetic: core, layers and models include neither Eigen nor CUDA nor
 // streams, so that a program that only counts parameters compiles quickly.
 #include <bantam/base/error.hpp>
 #include <bantam/core/budget.hpp>
@@ -50,7 +50,7 @@
 #define BOOST_TEST_MODULE core_light
 #include <boost/test/unit_test.hpp>
 
-BOOST_AUTO_TEST_CASE(core_layers_and_models_include_nothing_heavy) {
+BOOST_AUTO_TEST_CASE(core_layers_and_models_include_no_heavy_headers) {
     // The checks are the #error lines above.
     BOOST_TEST(bantam::parameter_count<bantam::Mobile98k<11>> == 98'155);
 }

@@ -154,7 +154,7 @@ static_assert(rows_add_up<Mobile98k<11>>() && rows_add_up<ResNet18<10>>() && row
 
 }  // namespace
 
-BOOST_AUTO_TEST_CASE(every_tensor_has_a_name_of_its_own) {
+BOOST_AUTO_TEST_CASE(tensor_names_are_unique) {
     BOOST_TEST(names_are_unique<Mobile98k<11>>());
     BOOST_TEST(names_are_unique<Sample88k<11>>());
     BOOST_TEST(names_are_unique<ResNet18<10>>());
@@ -162,7 +162,7 @@ BOOST_AUTO_TEST_CASE(every_tensor_has_a_name_of_its_own) {
     BOOST_TEST(names_are_unique<Pair>());
 }
 
-BOOST_AUTO_TEST_CASE(resnet18_names_its_tensors_as_torchvision_does) {
+BOOST_AUTO_TEST_CASE(resnet18_has_torchvisions_tensor_names) {
     std::set<std::string> expected;
     const auto norm = [&](const std::string& path) {
         for (const char* part : {"weight", "bias", "running_mean", "running_var"}) expected.insert(path + "." + part);
@@ -188,14 +188,14 @@ BOOST_AUTO_TEST_CASE(resnet18_names_its_tensors_as_torchvision_does) {
     BOOST_TEST(found == expected, boost::test_tools::per_element());
 }
 
-BOOST_AUTO_TEST_CASE(weights_decay_and_nothing_else_does) {
+BOOST_AUTO_TEST_CASE(only_weights_decay) {
     for (const NamedTensor& entry : tensor_table<Tiniest97k<10>>)
         BOOST_TEST(entry.tensor.decayed == (entry.tensor.rank > 1), entry.name.view());
     for (const NamedTensor& entry : tensor_table<ResNet18<10>>)
         BOOST_TEST(entry.tensor.decayed == (entry.tensor.rank > 1), entry.name.view());
 }
 
-BOOST_AUTO_TEST_CASE(tensor_extents_are_pytorchs) {
+BOOST_AUTO_TEST_CASE(tensor_extents_equal_pytorchs) {
     const auto& table = tensor_table<ResNet18<10>>;
     BOOST_TEST(std::string{table.front().name.view()} == "conv1.weight");
     BOOST_TEST(table.front().tensor.rank == 4);

@@ -11,10 +11,10 @@
 
 using namespace bantam;
 
-// The table exists at compile time.
+// The table is made at compile time.
 static_assert(std::string_view{summary<Mobile98k<11>>()}.size() > 1000);
 
-BOOST_AUTO_TEST_CASE(the_summary_is_torchsummarys_table_with_multiply_adds) {
+BOOST_AUTO_TEST_CASE(summary_is_torchsummarys_table_with_multiply_adds) {
     using Net = Network<Image<32, 32, 3>, Conv2d<16, 3, 2, ConvOptions{.bias = false}>, BatchNorm2d, ReLU6,
                         GlobalAveragePool, Linear<11>>;
     // clang-format off
@@ -42,7 +42,7 @@ BOOST_AUTO_TEST_CASE(the_summary_is_torchsummarys_table_with_multiply_adds) {
     BOOST_TEST(std::string{summary<Net>()} == expected);
 }
 
-BOOST_AUTO_TEST_CASE(the_summary_of_mobile_98k_names_its_totals) {
+BOOST_AUTO_TEST_CASE(mobile_98k_has_its_totals) {
     const std::string text = summary<Mobile98k<11>>();
     for (const char* line : {"Total params: 98,155\n", "Trainable params: 95,371\n", "Non-trainable params: 2,784\n",
                              "                  Conv2d-1            [-1, 16, 64, 64]                 432\n",
@@ -50,7 +50,7 @@ BOOST_AUTO_TEST_CASE(the_summary_of_mobile_98k_names_its_totals) {
         BOOST_TEST(text.find(line) != std::string::npos, line);
 }
 
-BOOST_AUTO_TEST_CASE(a_composite_stands_behind_its_layers) {
+BOOST_AUTO_TEST_CASE(a_composite_follows_its_layers) {
     const std::string text = summary<Network<Image<4, 4, 8>, Residual<Conv2d<8, 3>>>>();
     BOOST_TEST(text.find("Conv2d-1") < text.find("Residual-2"));
     BOOST_TEST(text.find("Residual-2") != std::string::npos);
