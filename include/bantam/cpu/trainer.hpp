@@ -3,7 +3,6 @@
 
 #include <bantam/base/error.hpp>
 #include <bantam/base/index.hpp>
-#include <bantam/base/random.hpp>
 #include <bantam/core/network.hpp>
 #include <bantam/cpu/model.hpp>
 #include <bantam/train/averaging.hpp>
@@ -11,21 +10,21 @@
 #include <bantam/train/clipping.hpp>
 #include <bantam/train/device.hpp>
 #include <bantam/train/losses.hpp>
-#include <bantam/train/optimizer.hpp>
+#include <bantam/train/optimizers/optimizer.hpp>
+#include <bantam/train/optimizers/parameter_range.hpp>
 #include <bantam/train/options.hpp>
-#include <bantam/train/parameter_range.hpp>
 #include <bantam/train/schedule.hpp>
 
 #include <algorithm>
 #include <cstddef>
-#include <cstdint>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace bantam {
 
-/// Trainer on the CPU.
+/// Trainer on the CPU; train/device.hpp describes its members.
 template <class Net>
 class Trainer<Net, Cpu> {
 public:
@@ -38,22 +37,20 @@ public:
           averaged_model_{options.threads},
           gradient_(static_cast<std::size_t>(trainable_parameters<Net>)),
           optimizer_{options, parameter_ranges<Net>(), trainable_parameters<Net>},
-          average_{start()} {}
+          average_{initialize()} {}
 
     const TrainingOptions& options() const { return options_; }
     /// Optimizer steps taken.
     Index steps() const { return optimizer_.steps(); }
 
-    /// One optimizer step on one batch of an epoch of `steps_per_epoch`. Throws Error when the loss or
-    /// the gradient is not finite; the weights are then those of before the step.
+    /// One optimizer step on one batch of an epoch of `steps_per_epoch`. Throws Error where the loss or the
+    /// gradient is not finite, or the batch is wrong; no parameter has then changed.
     template <class Batch>
     LossSums step(const Batch& batch, Index steps_per_epoch) {
         const std::size_t outputs = static_cast<std::size_t>(batch.count * classes);
         logits_.resize(outputs);
         logits_gradient_.resize(outputs);
-        const auto step = static_cast<std::uint64_t>(optimizer_.steps());
-        model_.forward(batch.pixels.data(), batch.count, random_bits(options_.seed, dropout_stream, step),
-                       logits_.data());
+        model_.forward(batch.pixels.data(), batch.count, options_.dropout_seed(optimizer_.steps()), logits_.data());
         const LossSums sums =
             loss_and_gradient<float>(options_.loss(), classes, logits_, detail::targets_of(batch), logits_gradient_);
         model_.backward(logits_gradient_.data(), gradient_.data());
@@ -71,13 +68,14 @@ public:
         return sums;
     }
 
-    /// Loss and hits of a batch with the averaged weights, in inference mode; nothing is trained.
+    /// The loss of a batch with the weights to keep, in inference mode. Throws Error as `step` does.
     template <class Batch>
     LossSums evaluate(const Batch& batch) {
-        return detail::plain_loss(options_.loss(), classes, infer(batch.pixels.data(), batch.count), batch);
+        return detail::evaluation_loss(options_.loss(), classes, infer(batch.pixels.data(), batch.count), batch);
     }
 
-    /// The logits [count][classes] of pictures [count][H][W][C] with the averaged weights.
+    /// The logits [count][classes] of pictures [count][H][W][C] with the weights to keep, valid until the next
+    /// call.
     std::span<const float> infer(const float* pixels, Index count) {
         Model& model = averaged();
         logits_.resize(static_cast<std::size_t>(count * classes));
@@ -85,11 +83,11 @@ public:
         return logits_;
     }
 
-    /// The weights to keep: averaged where averaging is on.
+    /// The weights to keep: averaged ones where averaging is on.
     std::span<const float> parameters() { return averaged().parameters(); }
     std::span<const float> statistics() { return averaged().statistics(); }
 
-    /// Starts from given weights in place of random ones, as for inference with a stored student.
+    /// Replaces the weights, as for inference with a stored student, and counts steps from 0.
     void set_weights(std::span<const float> parameters, std::span<const float> statistics) {
         for (Model* model : {&model_, &averaged_model_}) {
             std::ranges::copy(parameters, model->parameters().begin());
@@ -102,13 +100,10 @@ public:
         restored(0);
     }
 
-    /// A named buffer of everything that the next step depends on, readable and writable.
-    struct State {
-        std::string name;
-        std::span<float> values;
-    };
-    std::vector<State> state() {
-        std::vector<State> states{{"model.parameters", model_.parameters()}, {"model.statistics", model_.statistics()}};
+    /// Everything that the next step depends on, readable and writable; call `restored` after writing.
+    std::vector<TrainerState> state() {
+        std::vector<TrainerState> states{{"model.parameters", model_.parameters()},
+                                         {"model.statistics", model_.statistics()}};
         for (const auto& buffer : optimizer_.state())
             states.push_back({std::string{"optimizer."} + buffer.name, buffer.values});
         if (average_.active()) {
@@ -117,7 +112,7 @@ public:
         }
         return states;
     }
-    /// Call after writing to `state()`: the counter that goes with it.
+    /// Takes in what was written to `state()`; `steps` is the count saved with it.
     void restored(Index steps) {
         optimizer_.set_steps(steps);
         average_.set_updates(steps);
@@ -127,19 +122,17 @@ public:
 
 private:
     using Model = cpu::Model<Net, float>;
-    static constexpr std::uint64_t dropout_stream = 0xD20;
 
     static const TrainingOptions& checked(const TrainingOptions& options) {
         check(options);
         return options;
     }
-    WeightAverage<float> start() {
+    WeightAverage<float> initialize() {
         model_.initialize(options_.seed);
-        const Model& fresh = model_;
-        return {options_.averaging_decay, fresh.parameters(), fresh.statistics()};
+        return {options_.averaging_decay, std::as_const(model_).parameters(), std::as_const(model_).statistics()};
     }
 
-    /// The model that answers: the averaged one, brought up to date.
+    /// The model with the weights to keep, brought up to date.
     Model& averaged() {
         if (!average_.active()) return model_;
         if (!averaged_is_current_) {
@@ -160,7 +153,8 @@ private:
     bool averaged_is_current_ = false;
 };
 
-/// A loader as the trainer takes it best, for `fit`, `evaluate` and `infer`: the CPU cuts its pictures as it goes.
+/// A loader in the form in which the trainer is fastest, for `fit`, `evaluate` and `infer`: on the CPU the loader
+/// itself.
 template <class Net, class Loader>
 const Loader& on_device(const Trainer<Net, Cpu>&, const Loader& loader) {
     return loader;

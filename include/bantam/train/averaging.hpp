@@ -2,6 +2,7 @@
 #pragma once
 
 #include <bantam/base/error.hpp>
+#include <bantam/base/host_device.hpp>
 #include <bantam/base/index.hpp>
 
 #include <algorithm>
@@ -12,11 +13,17 @@
 
 namespace bantam {
 
-/// The decay after `updates` earlier updates: min(decay, (1 + updates) / (10 + updates)), so that a
-/// young average does not cling to the random start.
+/// The decay after `updates` earlier updates: min(decay, (1 + updates) / (10 + updates)), so that
+/// an average of few updates soon forgets the random start.
 constexpr double warmed_decay(double decay, Index updates) {
     const auto count = static_cast<double>(updates);
     return std::min(decay, (1.0 + count) / (10.0 + count));
+}
+
+/// One value of an exponential moving average after it has taken in `value` with the weight 1 − decay.
+template <class Scalar>
+BANTAM_HOST_DEVICE constexpr Scalar averaged(Scalar average, Scalar value, Scalar new_weight) {
+    return average + new_weight * (value - average);
 }
 
 /// Exponential moving average of a network's parameters and statistics (running means and variances
@@ -43,16 +50,16 @@ public:
     /// Begins an update and returns its decay.
     double advance() { return warmed_decay(decay_, updates_++); }
 
-    /// statistics average = decay · average + (1 − decay) · statistics.
+    /// statistics average = decay · average + (1 − decay) · statistics. Throws Error on another size.
     void add_statistics(double decay, std::span<const Scalar> statistics) {
         if (!active()) return;
         if (statistics.size() != statistics_.size()) {
             throw Error("averaging: the statistics buffer has " + std::to_string(statistics.size()) +
                         " elements, expected " + std::to_string(statistics_.size()) + "; average one network only");
         }
-        const auto toward = static_cast<Scalar>(1.0 - decay);
+        const auto new_weight = static_cast<Scalar>(1.0 - decay);
         for (std::size_t index = 0; index < statistics.size(); ++index) {
-            statistics_[index] += toward * (statistics[index] - statistics_[index]);
+            statistics_[index] = averaged(statistics_[index], statistics[index], new_weight);
         }
     }
 

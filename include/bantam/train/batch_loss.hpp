@@ -16,16 +16,16 @@ Targets<float> targets_of(const Batch& batch) {
     return {.labels = batch.labels, .teacher_logits = batch.teacher_logits, .has_teacher = batch.has_teacher};
 }
 
-/// What an evaluation goes by: labels as they are.
-inline LossOptions plain(LossOptions options) {
+/// An evaluation's options: labels are not smoothed.
+inline LossOptions unsmoothed(LossOptions options) {
     options.label_smoothing = 0;
     return options;
 }
 
-/// The sums of an evaluation.
+/// The loss of a batch in an evaluation.
 template <class Batch>
-LossSums plain_loss(const LossOptions& options, Index classes, std::span<const float> logits, const Batch& batch) {
-    return loss_and_gradient<float>(plain(options), classes, logits, targets_of(batch), std::span<float>{});
+LossSums evaluation_loss(const LossOptions& options, Index classes, std::span<const float> logits, const Batch& batch) {
+    return loss_and_gradient<float>(unsmoothed(options), classes, logits, targets_of(batch), std::span<float>{});
 }
 
 }  // namespace detail

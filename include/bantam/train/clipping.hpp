@@ -2,6 +2,7 @@
 #pragma once
 
 #include <bantam/base/error.hpp>
+#include <bantam/base/host_device.hpp>
 #include <bantam/base/index.hpp>
 
 #include <algorithm>
@@ -14,8 +15,8 @@
 
 namespace bantam {
 
-/// Euclidean norm of the whole gradient, in double. Fixed blocks are summed apart and added in order,
-/// so the bits are the same for any thread count. Call it as gradient_norm<float>(buffer).
+/// Euclidean norm of the whole gradient, in double. Fixed blocks have sums of their own that are added in
+/// order, so the bits are the same for any thread count. Call it as gradient_norm<float>(buffer).
 template <class Scalar>
 double gradient_norm(std::span<const std::type_identity_t<Scalar>> gradient, [[maybe_unused]] int threads = 1) {
     constexpr std::size_t block = 16384;
@@ -50,17 +51,21 @@ double gradient_norm(std::span<const std::type_identity_t<Scalar>> gradient, [[m
     return std::sqrt(total);
 }
 
-/// The factor that shortens a gradient of length `norm` to `clip_norm`, 1 for a shorter one; the rule
-/// of torch.nn.utils.clip_grad_norm_. A `clip_norm` of 0 turns clipping off. Throws Error when the
-/// norm is not finite: no factor can mend such a gradient.
+/// The factor that shortens a gradient of length `norm` to `clip_norm`, 1 for a shorter one; the rule of
+/// torch.nn.utils.clip_grad_norm_. A `clip_norm` of 0 turns clipping off. `norm` is finite.
+BANTAM_HOST_DEVICE constexpr double clip_factor(double norm, double clip_norm) {
+    const double length = norm + 1e-6;
+    return clip_norm > 0.0 && clip_norm < length ? clip_norm / length : 1.0;
+}
+
+/// `clip_factor`; throws Error where the norm is not finite, which no factor can repair.
 inline double clip_scale(double norm, double clip_norm) {
     if (!std::isfinite(norm)) {
         throw Error(
             "gradient norm is not finite: training has diverged; lower the learning rate or the "
             "clip norm, or warm up longer");
     }
-    if (clip_norm <= 0.0) return 1.0;
-    return std::min(1.0, clip_norm / (norm + 1e-6));
+    return clip_factor(norm, clip_norm);
 }
 
 }  // namespace bantam

@@ -15,14 +15,14 @@
 
 namespace bantam {
 
-/// How label and teacher are weighed against each other.
+/// How label and teacher are weighted.
 struct LossOptions {
     double temperature = 4.0;      ///< T > 0; softens teacher and student alike
     double alpha = 0.7;            ///< weight of the teacher, 0..1, where a sample has teacher and label
-    double label_smoothing = 0.0;  ///< 0..1, share of the target spread evenly over all classes
+    double label_smoothing = 0.0;  ///< 0..1, part of the target that is spread evenly over all classes
 };
 
-/// What a batch of `count` samples is trained towards. Every sample has a label, a teacher, or both.
+/// The targets of a batch of `count` samples. Every sample has a label, a teacher, or both.
 template <class Scalar>
 struct Targets {
     std::span<const std::int32_t> labels;         ///< [count] class index, -1 where there is none
@@ -30,9 +30,10 @@ struct Targets {
     std::span<const std::uint8_t> has_teacher{};  ///< [count] 0 or 1, or empty without any teacher
 };
 
-/// Sums over samples (not means), so that batches can be added; metrics.hpp turns them into means.
+/// Sums over samples (not means), so that batches can be added; metrics.hpp turns them into means. Every
+/// member must be listed in for_each_loss_figure.
 struct LossSums {
-    double loss = 0.0;           ///< what is minimized
+    double loss = 0.0;           ///< the minimized function
     double cross_entropy = 0.0;  ///< over the labeled samples, with the label smoothing in use
     double distillation = 0.0;   ///< T² · KL(teacher/T ‖ student/T) over the samples with a teacher
     Index count = 0;
@@ -41,18 +42,27 @@ struct LossSums {
     Index with_teacher = 0;
     Index agree = 0;  ///< samples whose most likely class is the teacher's
 
-    constexpr LossSums& operator+=(const LossSums& other) {
-        loss += other.loss;
-        cross_entropy += other.cross_entropy;
-        distillation += other.distillation;
-        count += other.count;
-        labeled += other.labeled;
-        correct += other.correct;
-        with_teacher += other.with_teacher;
-        agree += other.agree;
-        return *this;
-    }
+    BANTAM_HOST_DEVICE constexpr LossSums& operator+=(const LossSums& other);
 };
+
+/// Calls `body` with each figure of `sums`, in one fixed order; with several LossSums, with the same figure of
+/// each.
+template <class Body, class... Sums>
+BANTAM_HOST_DEVICE constexpr void for_each_loss_figure(const Body& body, Sums&... sums) {
+    body(sums.loss...);
+    body(sums.cross_entropy...);
+    body(sums.distillation...);
+    body(sums.count...);
+    body(sums.labeled...);
+    body(sums.correct...);
+    body(sums.with_teacher...);
+    body(sums.agree...);
+}
+
+BANTAM_HOST_DEVICE constexpr LossSums& LossSums::operator+=(const LossSums& other) {
+    for_each_loss_figure([](auto& sum, const auto& figure) { sum += figure; }, *this, other);
+    return *this;
+}
 
 /// Index of the largest of `classes` logits, one at least; the first one of equals.
 template <class Scalar>
@@ -88,11 +98,11 @@ BANTAM_HOST_DEVICE void log_softmax(double temperature, Index classes, const Sca
 /// `cross_entropy(label_smoothing=s)`).
 BANTAM_HOST_DEVICE inline double cross_entropy(double label_smoothing, Index classes, const double* log_probabilities,
                                                Index label) {
-    const double target_share = -(1.0 - label_smoothing) * log_probabilities[label];
-    if (label_smoothing == 0.0) return target_share;
+    const double label_term = -(1.0 - label_smoothing) * log_probabilities[label];
+    if (label_smoothing == 0.0) return label_term;
     double total = 0.0;
     for (Index index = 0; index < classes; ++index) total += log_probabilities[index];
-    return target_share - label_smoothing / static_cast<double>(classes) * total;
+    return label_term - label_smoothing / static_cast<double>(classes) * total;
 }
 
 /// KL(teacher ‖ student) = Σ p_teacher · (log p_teacher − log p_student) of one sample, summed over the
@@ -101,27 +111,19 @@ BANTAM_HOST_DEVICE inline double kl_divergence(Index classes, const double* teac
     double total = 0.0;
     for (Index index = 0; index < classes; ++index) {
         const double probability = std::exp(teacher[index]);
-        // A class the teacher rules out adds nothing, however far the student's logarithm is off.
+        // A class of probability 0 adds nothing, though the student's logarithm may be infinite.
         if (probability > 0.0) total += probability * (teacher[index] - student[index]);
     }
     return total;
 }
 
-/// What one sample adds to LossSums.
-struct SampleLoss {
-    double loss = 0.0;
-    double cross_entropy = 0.0;
-    double distillation = 0.0;
-    bool correct = false;
-    bool agrees = false;
-};
-
-/// Loss of one sample and its gradient, as `loss_and_gradient` states them, times `share`. `label` is −1
-/// and `teacher` null where there is none, but not both; `gradient` may be null. `scratch` holds three
-/// doubles a class.
+/// Loss of one sample, and its gradient times `gradient_weight`; `loss_and_gradient` gives the formulas.
+/// `label` is −1 and `teacher` null where there is none, but not both; `gradient` may be null. `scratch` is
+/// [3 · classes].
 template <class Scalar>
-BANTAM_HOST_DEVICE SampleLoss sample_loss(const LossOptions& options, Index classes, const Scalar* logits, Index label,
-                                          const Scalar* teacher, double share, double* scratch, Scalar* gradient) {
+BANTAM_HOST_DEVICE LossSums sample_loss(const LossOptions& options, Index classes, const Scalar* logits, Index label,
+                                        const Scalar* teacher, double gradient_weight, double* scratch,
+                                        Scalar* gradient) {
     const bool labeled = label >= 0;
     const bool taught = teacher != nullptr;
     const double temperature = options.temperature;
@@ -132,26 +134,28 @@ BANTAM_HOST_DEVICE SampleLoss sample_loss(const LossOptions& options, Index clas
     double* soft_student = scratch + classes;
     double* soft_teacher = scratch + 2 * classes;
 
-    SampleLoss sample;
+    LossSums sums{.count = 1};
     if (labeled) {
         log_softmax(1.0, classes, logits, student);
-        sample.cross_entropy = cross_entropy(options.label_smoothing, classes, student, label);
-        sample.loss += label_weight * sample.cross_entropy;
-        sample.correct = guess == label;
+        sums.cross_entropy = cross_entropy(options.label_smoothing, classes, student, label);
+        sums.loss += label_weight * sums.cross_entropy;
+        sums.labeled = 1;
+        sums.correct = guess == label;
     }
     if (taught) {
         log_softmax(temperature, classes, logits, soft_student);
         log_softmax(temperature, classes, teacher, soft_teacher);
-        sample.distillation = temperature * temperature * kl_divergence(classes, soft_teacher, soft_student);
-        sample.loss += teacher_weight * sample.distillation;
-        sample.agrees = guess == most_likely_class(classes, teacher);
+        sums.distillation = temperature * temperature * kl_divergence(classes, soft_teacher, soft_student);
+        sums.loss += teacher_weight * sums.distillation;
+        sums.with_teacher = 1;
+        sums.agree = guess == most_likely_class(classes, teacher);
     }
-    if (!gradient) return sample;
-    const double even_share = options.label_smoothing / static_cast<double>(classes);
+    if (!gradient) return sums;
+    const double smoothed_target = options.label_smoothing / static_cast<double>(classes);
     for (Index index = 0; index < classes; ++index) {
         double value = 0.0;
         if (labeled) {
-            double target = even_share;
+            double target = smoothed_target;
             if (index == label) target += 1.0 - options.label_smoothing;
             value += label_weight * (std::exp(student[index]) - target);
         }
@@ -159,9 +163,9 @@ BANTAM_HOST_DEVICE SampleLoss sample_loss(const LossOptions& options, Index clas
             // d(T² · KL)/d(logit) = T · (student − teacher), both at temperature T.
             value += teacher_weight * temperature * (std::exp(soft_student[index]) - std::exp(soft_teacher[index]));
         }
-        gradient[index] = static_cast<Scalar>(share * value);
+        gradient[index] = static_cast<Scalar>(gradient_weight * value);
     }
-    return sample;
+    return sums;
 }
 
 namespace detail {
@@ -201,9 +205,9 @@ inline void require_size(const char* what, std::size_t found, std::size_t expect
 /// (Hinton, Vinyals & Dean, "Distilling the knowledge in a neural network", 2015; T² keeps the
 /// gradient's size independent of T). KL is summed over classes and averaged over the batch.
 ///
-/// `logits` and `gradient` are [count, classes]; an empty `gradient` asks for the sums alone.
-/// `gradient` is that of the mean over `mean_over` samples: 0 stands for this call's own count, and a
-/// batch handed over in chunks gives the count of the whole batch.
+/// `logits` and `gradient` are [count, classes]; with an empty `gradient` only the sums are computed.
+/// `gradient` is that of the mean over `mean_over` samples, the whole batch where it is passed in chunks; 0
+/// stands for the count of this call.
 /// Sums run in sample order in double. Throws Error on a NaN or infinite logit, a label outside the
 /// classes, a sample with neither label nor teacher, and sizes that do not fit each other.
 template <class Scalar>
@@ -219,13 +223,13 @@ LossSums loss_and_gradient(const LossOptions& options, Index classes,
         detail::require_size("teacher logits", targets.teacher_logits.size(), logits.size());
     }
 
-    const double share = 1.0 / static_cast<double>(mean_over > 0 ? mean_over : static_cast<Index>(count));
+    const double gradient_weight = 1.0 / static_cast<double>(mean_over > 0 ? mean_over : static_cast<Index>(count));
     std::vector<double> scratch(3 * width);
 
     LossSums sums;
     for (std::size_t sample = 0; sample < count; ++sample) {
-        const std::span<const Scalar> own = logits.subspan(sample * width, width);
-        detail::require_finite("a logit", sample, own);
+        const std::span<const Scalar> sample_logits = logits.subspan(sample * width, width);
+        detail::require_finite("a logit", sample, sample_logits);
         const std::int32_t label = targets.labels[sample];
         const bool labeled = label != -1;
         const bool taught = !targets.has_teacher.empty() && targets.has_teacher[sample] != 0;
@@ -240,16 +244,8 @@ LossSums loss_and_gradient(const LossOptions& options, Index classes,
         }
         const Scalar* teacher = taught ? targets.teacher_logits.data() + sample * width : nullptr;
         if (taught) detail::require_finite("teacher logit", sample, std::span<const Scalar>{teacher, width});
-        const SampleLoss here = sample_loss<Scalar>(options, classes, own.data(), label, teacher, share, scratch.data(),
-                                                    gradient.empty() ? nullptr : gradient.data() + sample * width);
-        sums.loss += here.loss;
-        sums.cross_entropy += here.cross_entropy;
-        sums.distillation += here.distillation;
-        sums.labeled += labeled;
-        sums.correct += here.correct;
-        sums.with_teacher += taught;
-        sums.agree += here.agrees;
-        ++sums.count;
+        sums += sample_loss<Scalar>(options, classes, sample_logits.data(), label, teacher, gradient_weight,
+                                    scratch.data(), gradient.empty() ? nullptr : gradient.data() + sample * width);
     }
     return sums;
 }

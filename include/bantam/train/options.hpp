@@ -3,6 +3,7 @@
 
 #include <bantam/base/error.hpp>
 #include <bantam/base/index.hpp>
+#include <bantam/base/random.hpp>
 #include <bantam/train/losses.hpp>
 #include <bantam/train/schedule.hpp>
 
@@ -54,6 +55,13 @@ struct TrainingOptions {
         return {.temperature = temperature, .alpha = alpha, .label_smoothing = label_smoothing};
     }
 
+    /// The seed of a step's dropout masks; steps count from 0.
+    std::uint64_t dropout_seed(Index step) const {
+        constexpr std::uint64_t dropout_stream = 0xD20;
+        return random_bits(seed, dropout_stream, static_cast<std::uint64_t>(step));
+    }
+
+    /// The learning rate of every step of the run.
     Schedule schedule(Index steps_per_epoch) const {
         return {.peak = learning_rate,
                 .warmup_steps = static_cast<Index>(std::llround(warmup_epochs * static_cast<double>(steps_per_epoch))),
@@ -64,7 +72,7 @@ struct TrainingOptions {
 
 namespace detail {
 
-inline std::string shown(double value) {
+inline std::string short_text(double value) {
     char text[32];
     std::snprintf(text, sizeof text, "%g", value);
     return text;
@@ -76,7 +84,7 @@ inline void require(bool allowed, const char* option, const std::string& value, 
 
 // The ranges are written so that NaN fails every one of them.
 inline void require(bool allowed, const char* option, double value, const char* range) {
-    require(allowed, option, shown(value), range);
+    require(allowed, option, short_text(value), range);
 }
 
 inline void require(bool allowed, const char* option, Index value, const char* range) {
@@ -116,7 +124,7 @@ inline void check(const TrainingOptions& options) {
 }
 
 /// Every option that the weights depend on, by name, as the shortest text that tells values apart. The
-/// number of threads is not among them.
+/// number of threads is not among them. A resumed run must have the same ones.
 inline std::vector<std::pair<std::string, std::string>> described(const TrainingOptions& o) {
     const auto exact = [](double value) {
         char text[40];

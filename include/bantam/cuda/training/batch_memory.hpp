@@ -9,7 +9,7 @@
 
 namespace bantam::cuda {
 
-/// A batch on the device, with what its loss needs.
+/// A batch on the device, with the buffers of its loss.
 struct BatchMemory {
     DeviceBuffer<float> pixels;                   ///< [count][height][width][channels]
     DeviceBuffer<std::int32_t> labels;            ///< [count], −1 where there is none
@@ -18,7 +18,7 @@ struct BatchMemory {
     DeviceBuffer<float> logits, logits_gradient;  ///< [count][classes]
     DeviceBuffer<double> loss_scratch;
 
-    /// Room for `count` samples of `elements` numbers; true where that moved any of it.
+    /// Makes space for `count` samples of `elements` numbers; true where that moved any buffer.
     bool reserve(Index count, Index elements, Index classes) {
         bool moved = pixels.reserve(count * elements);
         moved |= labels.reserve(count);
@@ -30,13 +30,13 @@ struct BatchMemory {
         return moved;
     }
 
-    /// Loss and hits of the logits against the targets, and the loss's gradient, summed into `figures`.
-    void find_loss(const Execution& execution, const LossOptions& options, Index count, Index classes, bool taught,
-                   StepFigures* figures) {
-        loss_and_gradient<float>(
-            execution, options, count, classes, logits.data(),
-            {labels.data(), taught ? teacher_logits.data() : nullptr, taught ? has_teacher.data() : nullptr},
-            loss_scratch.data(), logits_gradient.data(), figures);
+    /// The figures of the logits against the targets, summed into `figures`, and the gradient of the loss.
+    void find_loss(const Execution& execution, const LossOptions& options, Index count, Index classes,
+                   bool has_teacher_logits, StepFigures* figures) {
+        loss_and_gradient<float>(execution, options, count, classes, logits.data(),
+                                 {labels.data(), has_teacher_logits ? teacher_logits.data() : nullptr,
+                                  has_teacher_logits ? has_teacher.data() : nullptr},
+                                 loss_scratch.data(), logits_gradient.data(), figures);
     }
 };
 

@@ -6,15 +6,18 @@
 #include <bantam/cuda/runtime/execution.hpp>
 #include <bantam/cuda/runtime/operation.hpp>
 #include <bantam/cuda/training/step_state.hpp>
-#include <bantam/train/adamw.hpp>
+#include <bantam/train/averaging.hpp>
+#include <bantam/train/clipping.hpp>
+#include <bantam/train/optimizers/optimizer.hpp>
+#include <bantam/train/optimizers/parameter_range.hpp>
+#include <bantam/train/optimizers/update.hpp>
 #include <bantam/train/options.hpp>
-#include <bantam/train/parameter_range.hpp>
-#include <bantam/train/sgd.hpp>
-#include <bantam/train/update.hpp>
 
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace bantam::cuda {
@@ -29,76 +32,66 @@ struct Square {
     }
 };
 
-/// The factor that clips the gradient, as bantam::clip_scale; 0 where loss or gradient is not finite, and
-/// ever after. Figures of steps that are taken count.
+/// Finds the factor that clips the gradient: 0 where loss or gradient is not finite, and in all later steps.
+/// Adds the figures of a step that is taken to the totals.
 template <class S>
 struct FindScale {
     StepState<S>* state;
+    Index count;  // samples of the batch
     double clip_norm;
     BANTAM_HOST_DEVICE void operator()(Index) const {
         StepFigures& figures = state->figures;
         const double norm = std::sqrt(figures.squared_norm);
-        const bool usable = figures.loss[broken] == 0 && norm - norm == 0;
-        if (!usable && state->refused == 0) state->refused = state->begun;
-        const double clipped = clip_norm > 0 && clip_norm < norm + 1e-6 ? clip_norm / (norm + 1e-6) : 1;
-        figures.scale = state->refused == 0 ? clipped : 0;
+        const bool finite = load_loss_sums(figures.loss).count == count && norm - norm == 0;
+        if (!finite && state->refused == 0) state->refused = state->begun;
+        figures.scale = state->refused == 0 ? clip_factor(norm, clip_norm) : 0;
         if (state->refused == 0) AddFigures<S>{state}(0);
     }
 };
 
-/// What both rules share: a parameter's place, its gradient scaled, its average.
-template <class S>
+/// One parameter's step by `Rule`, and its average, where the step is taken.
+template <class Rule>
 struct ParameterStep {
+    using S = typename Rule::Scalar;
+    static constexpr std::size_t state_count = Rule::state_names.size();
+
     const StepState<S>* state;
     const std::uint8_t* decayed;
     const S* gradient;
     S *parameters, *average;  // average may be null
-    BANTAM_HOST_DEVICE bool taken() const { return state->figures.scale > 0; }
-    BANTAM_HOST_DEVICE S scaled(Index i) const { return static_cast<S>(state->figures.scale) * gradient[i]; }
-    BANTAM_HOST_DEVICE void set(Index i, S value) const {
+    S* rule_state[state_count];
+
+    BANTAM_HOST_DEVICE void operator()(Index i) const {
+        if (state->figures.scale > 0) step(i, std::make_index_sequence<state_count>{});
+    }
+
+private:
+    template <std::size_t... Buffer>
+    BANTAM_HOST_DEVICE void step(Index i, std::index_sequence<Buffer...>) const {
+        const StepSettings<S>& settings = state->settings;
+        const Rule& rule = decayed[i] ? settings.template rules<Rule>().decayed : settings.template rules<Rule>().plain;
+        const S scaled = static_cast<S>(state->figures.scale) * gradient[i];
+        const S value = rule(scaled, parameters[i], rule_state[Buffer][i]...);
         parameters[i] = value;
-        if (average) average[i] += state->settings.toward * (value - average[i]);
+        if (average) average[i] = averaged(average[i], value, settings.new_weight);
     }
 };
 
-template <class S>
-struct SgdStep {
-    ParameterStep<S> step;
-    S* momentum;
-    BANTAM_HOST_DEVICE void operator()(Index i) const {
-        if (!step.taken()) return;
-        const auto& settings = step.state->settings;
-        const SgdRule<S>& rule = step.decayed[i] ? settings.sgd_decayed : settings.sgd_plain;
-        step.set(i, rule(step.scaled(i), step.parameters[i], momentum[i]));
-    }
-};
-
-template <class S>
-struct AdamWStep {
-    ParameterStep<S> step;
-    S *first_moment, *second_moment;
-    BANTAM_HOST_DEVICE void operator()(Index i) const {
-        if (!step.taken()) return;
-        const auto& settings = step.state->settings;
-        const AdamWRule<S>& rule = step.decayed[i] ? settings.adamw_decayed : settings.adamw_plain;
-        step.set(i, rule(step.scaled(i), step.parameters[i], first_moment[i], second_moment[i]));
-    }
-};
-
-/// average += toward · (value − average), where the step was taken.
+/// The moving average of one value, where the step is taken.
 template <class S>
 struct AverageStep {
     const StepState<S>* state;
     const S* values;
     S* average;
     BANTAM_HOST_DEVICE void operator()(Index i) const {
-        if (state->figures.scale > 0) average[i] += state->settings.toward * (values[i] - average[i]);
+        if (state->figures.scale > 0) average[i] = averaged(average[i], values[i], state->settings.new_weight);
     }
 };
 
 }  // namespace detail
 
-/// Clipping, the optimizer's rule and the average of the weights in one pass over the parameters.
+/// The optimizer that TrainingOptions choose, on the device: clipping, the optimizer's rule and the moving
+/// average in one pass over the parameters.
 template <class Net, class S>
 class Optimizer {
 public:
@@ -111,55 +104,60 @@ public:
         decayed_.reserve(size);
         copy_to_device(execution, decayed.data(), size, decayed_.data());
         partials_.reserve(max_slices);
-        first_.reserve(size);
-        if (options.optimizer == OptimizerKind::adamw) second_.reserve(size);
+        with_rule([&]<class Rule>(std::type_identity<Rule>, const typename Rule::Options&) {
+            rule_state_ = std::vector<DeviceBuffer<S>>(Rule::state_names.size());
+        });
+        for (DeviceBuffer<S>& buffer : rule_state_) buffer.reserve(size);
     }
 
-    /// The rules that an update amounts to at step `step`, counted from 1, and the averages' part of the way.
+    /// Writes the rules of step `step`, counted from 1, and the averages' weight to `settings`.
     void set_rules(const Update& update, Index step, StepSettings<S>& settings) const {
-        const SgdOptions sgd{
-            .momentum = options_.momentum, .weight_decay = options_.weight_decay, .nesterov = options_.momentum > 0.0};
-        const AdamWOptions adamw{.beta1 = options_.beta1,
-                                 .beta2 = options_.beta2,
-                                 .epsilon = options_.epsilon,
-                                 .weight_decay = options_.weight_decay};
-        settings.toward = static_cast<S>(1.0 - update.averaging_decay);
-        settings.sgd_decayed = {sgd, update, true};
-        settings.sgd_plain = {sgd, update, false};
-        settings.adamw_decayed = {adamw, update, true, step};
-        settings.adamw_plain = {adamw, update, false, step};
+        settings.new_weight = static_cast<S>(1.0 - update.averaging_decay);
+        with_rule([&]<class Rule>(std::type_identity<Rule>, const typename Rule::Options& options) {
+            settings.set(RulePair<Rule>{{options, update, true, step}, {options, update, false, step}});
+        });
     }
 
-    /// One step by the rules of `state->settings`, unless its figures tell that none must be taken; the
-    /// gradient is clipped here. `average` may be null.
-    void step(const Execution& execution, StepState<S>* state, const S* gradient, S* parameters, S* average) {
+    /// One step on a batch of `count` samples by the rules of `state->settings`, unless the figures of `state` are
+    /// not finite; the gradient is clipped here. `average` may be null.
+    void step(const Execution& execution, StepState<S>* state, Index count, const S* gradient, S* parameters,
+              S* average) {
         sum_over_rows(execution, size, 1, detail::Square<S>{gradient}, partials_.data(), &state->figures.squared_norm);
-        for_each_index(execution, 1, detail::FindScale<S>{state, options_.clip_norm});
-        const detail::ParameterStep<S> own{state, decayed_.data(), gradient, parameters, average};
-        if (options_.optimizer == OptimizerKind::sgd)
-            for_each_index(execution, size, detail::SgdStep<S>{own, first_.data()});
-        else
-            for_each_index(execution, size, detail::AdamWStep<S>{own, first_.data(), second_.data()});
+        for_each_index(execution, 1, detail::FindScale<S>{state, count, options_.clip_norm});
+        with_rule([&]<class Rule>(std::type_identity<Rule>, const typename Rule::Options&) {
+            detail::ParameterStep<Rule> step{state, decayed_.data(), gradient, parameters, average, {}};
+            for (std::size_t i = 0; i < rule_state_.size(); ++i) step.rule_state[i] = rule_state_[i].data();
+            for_each_index(execution, size, step);
+        });
     }
 
-    /// Steps taken, which the caller counts.
+    /// Steps taken; the caller counts them.
     Index steps() const { return steps_; }
     void set_steps(Index steps) { steps_ = steps; }
 
+    /// The rule's buffers that a checkpoint keeps: `values` are `size` scalars on the device.
     struct State {
         const char* name;
         S* values;
     };
-    /// The memory that a checkpoint keeps, each `size` scalars on the device.
     std::vector<State> state() {
-        if (options_.optimizer == OptimizerKind::sgd) return {{"momentum", first_.data()}};
-        return {{"first_moment", first_.data()}, {"second_moment", second_.data()}};
+        std::vector<State> states;
+        with_rule([&]<class Rule>(std::type_identity<Rule>, const typename Rule::Options&) {
+            for (std::size_t i = 0; i < rule_state_.size(); ++i)
+                states.push_back({Rule::state_names[i], rule_state_[i].data()});
+        });
+        return states;
     }
 
 private:
+    template <class Body>
+    void with_rule(const Body& body) const {
+        with_optimizer_rule<S>(options_, body);
+    }
+
     TrainingOptions options_;
     DeviceBuffer<std::uint8_t> decayed_;
-    DeviceBuffer<S> first_, second_;
+    std::vector<DeviceBuffer<S>> rule_state_;
     DeviceBuffer<double> partials_;
     Index steps_ = 0;
 };

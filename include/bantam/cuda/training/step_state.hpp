@@ -3,48 +3,86 @@
 
 #include <bantam/base/host_device.hpp>
 #include <bantam/base/index.hpp>
-#include <bantam/train/adamw.hpp>
 #include <bantam/train/losses.hpp>
-#include <bantam/train/sgd.hpp>
+#include <bantam/train/optimizers/adamw.hpp>
+#include <bantam/train/optimizers/sgd.hpp>
 
+#include <concepts>
 #include <cstdint>
+#include <type_traits>
 
 namespace bantam::cuda {
 
-enum LossFigure : Index { total, cross_entropy, distillation, labeled, correct, taught, agree, broken };
-/// How many figures of `LossFigure` there are.
-inline constexpr Index loss_figures = 8;
+namespace detail {
 
-/// What a step finds out.
+BANTAM_HOST_DEVICE constexpr Index count_loss_figures() {
+    Index count = 0;
+    LossSums sums;
+    for_each_loss_figure([&](const auto&) { ++count; }, sums);
+    return count;
+}
+
+}  // namespace detail
+
+/// How many figures LossSums has. Kernels keep them as doubles, in the order of for_each_loss_figure.
+inline constexpr Index loss_figures = detail::count_loss_figures();
+
+BANTAM_HOST_DEVICE inline void store_loss_sums(LossSums sums, double* figures) {
+    for_each_loss_figure([&](const auto& figure) { *figures++ = static_cast<double>(figure); }, sums);
+}
+BANTAM_HOST_DEVICE inline LossSums load_loss_sums(const double* figures) {
+    LossSums sums;
+    for_each_loss_figure(
+        [&](auto& figure) { figure = static_cast<std::remove_reference_t<decltype(figure)>>(*figures++); }, sums);
+    return sums;
+}
+
+/// The figures of one step.
 struct StepFigures {
-    double loss[loss_figures];  ///< sums over the samples, in the order of `LossFigure`
+    double loss[loss_figures];  ///< sums over the samples; a sample that cannot be used is not counted
     double squared_norm;        ///< of the gradient
-    double scale;               ///< that clips it; 0 where the step must not be taken
+    double scale;               ///< clips the gradient; 0 where the step must not be taken
 };
 
-/// What changes from one step to the next, as the host has worked it out.
+/// The rule for weights, and the one for biases and norms.
+template <class Rule>
+struct RulePair {
+    Rule decayed, plain;
+};
+
+/// What changes from one step to the next. The host computes it for all steps of an epoch.
 template <class S>
 struct StepSettings {
     Index first_sample;  ///< of the batch, in the epoch's order
     std::uint64_t dropout_seed;
-    S toward;  ///< part of the way that the averages go to the new weights
-    SgdRule<S> sgd_decayed, sgd_plain;
-    AdamWRule<S> adamw_decayed, adamw_plain;
+    S new_weight;  ///< 1 − decay of the moving averages
+    RulePair<SgdRule<S>> sgd;
+    RulePair<AdamWRule<S>> adamw;
+
+    template <class Rule>
+    BANTAM_HOST_DEVICE const RulePair<Rule>& rules() const {
+        if constexpr (std::same_as<Rule, SgdRule<S>>)
+            return sgd;
+        else
+            return adamw;
+    }
+    void set(const RulePair<SgdRule<S>>& rules) { sgd = rules; }
+    void set(const RulePair<AdamWRule<S>>& rules) { adamw = rules; }
 };
 
-/// Where training stands between two looks of the host at the device's memory.
+/// The state of training in the device's memory, which the host reads after an epoch or a step.
 template <class S>
 struct StepState {
-    StepSettings<S> settings{};     ///< of the running step
-    StepFigures figures{};          ///< likewise
+    StepSettings<S> settings{};     ///< of the current step
+    StepFigures figures{};          ///< of the current step
     double totals[loss_figures]{};  ///< of the steps taken
-    Index begun = 0;                ///< steps
-    Index refused = 0;              ///< the first step that had to be refused, from 1; none is taken after it
+    Index begun = 0;                ///< steps begun
+    Index refused = 0;              ///< the first step that was refused, from 1; no later step is taken
 };
 
 namespace detail {
 
-/// Moves on to the next step's settings.
+/// Loads the next step's settings.
 template <class S>
 struct BeginStep {
     const StepSettings<S>* all;
@@ -62,18 +100,5 @@ struct AddFigures {
 };
 
 }  // namespace detail
-
-/// Sums over `count` samples as the CPU gives them.
-inline LossSums loss_sums(const double (&figures)[loss_figures], Index count) {
-    const auto whole = [&](LossFigure figure) { return static_cast<Index>(figures[figure]); };
-    return {.loss = figures[total],
-            .cross_entropy = figures[cross_entropy],
-            .distillation = figures[distillation],
-            .count = count,
-            .labeled = whole(labeled),
-            .correct = whole(correct),
-            .with_teacher = whole(taught),
-            .agree = whole(agree)};
-}
 
 }  // namespace bantam::cuda

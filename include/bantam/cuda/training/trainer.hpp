@@ -3,7 +3,6 @@
 
 #include <bantam/base/error.hpp>
 #include <bantam/base/index.hpp>
-#include <bantam/base/random.hpp>
 #include <bantam/core/network.hpp>
 #include <bantam/cuda/model.hpp>
 #include <bantam/cuda/training/batch_memory.hpp>
@@ -31,11 +30,11 @@
 
 namespace bantam {
 
-/// Data that lie on a GPU.
+/// Data in a GPU's memory.
 template <class Data>
 concept OnGpu = std::same_as<typename Data::Device, Cuda>;
-/// Data on a GPU that have epochs to learn from, as cuda::TrainingData do. cuda::EvaluationData, which testing
-/// pictures may lie in, have none.
+/// Data on a GPU that have epochs to train on, as cuda::TrainingData do. cuda::EvaluationData, which may hold
+/// testing pictures, have none.
 template <class Data>
 concept TrainsOnGpu = OnGpu<Data> && requires(const Data& data, const cuda::Execution& execution) {
     data.begin_epoch(execution, Index{});
@@ -43,9 +42,10 @@ concept TrainsOnGpu = OnGpu<Data> && requires(const Data& data, const cuda::Exec
 
 namespace cuda {
 
-/// Trainer on a GPU: the same steps, options and states as on the CPU. Of data on the GPU an epoch is one
-/// recorded step that is replayed for every batch, and its figures are all that comes back. A batch in the
-/// host's memory is sent there, and its figures come back at once.
+/// Trainer on a GPU: the same steps, options and states as on the CPU; train/device.hpp describes its members.
+/// For data on the GPU one step is recorded and replayed for every batch of an epoch, and only the sums of the
+/// epoch are copied to the host. A batch in the host's memory is copied to the device, and its sums are copied
+/// back after each step.
 template <class Net, class Activation>
 class GpuTrainer {
 public:
@@ -65,15 +65,15 @@ public:
         }
     }
 
-    /// Where data that lie on the GPU are to be sent through.
+    /// Through which data are copied to the GPU.
     const Execution& execution() const { return model_.execution(); }
 
     const TrainingOptions& options() const { return options_; }
     /// Optimizer steps taken.
     Index steps() const { return optimizer_.steps(); }
 
-    /// One optimizer step on one batch of an epoch of `steps_per_epoch`. Throws Error when the loss or
-    /// the gradient is not finite; the weights are then those of before the step.
+    /// One optimizer step on one batch of an epoch of `steps_per_epoch`. Throws Error where the loss or the
+    /// gradient is not finite, or the batch is wrong; no parameter has then changed.
     template <class Batch>
     LossSums step(const Batch& batch, Index steps_per_epoch) {
         prepare_training(batch.count);
@@ -81,14 +81,14 @@ public:
         begin({settings_of(optimizer_.steps(), steps_per_epoch, 0)});
         take_step(batch.count, !batch.teacher_logits.empty(), [] {});
         const StepState<float> state = fetch_state();
-        if (state.refused > 0) refuse(batch, state.figures);
+        if (state.refused > 0) throw_refusal(batch, state.figures);
         optimizer_.set_steps(optimizer_.steps() + 1);
-        return loss_sums(state.totals, batch.count);
+        return load_loss_sums(state.totals);
     }
 
-    /// One step on each batch of `epoch`; calls `on_step(index, count)` when one has been asked for, which is
-    /// before it is done. Throws Error when the loss or the gradient of a step is not finite; the weights are
-    /// then those of before that step.
+    /// One step on each batch of `epoch`; calls `on_step(index, count)` when a step has been launched, which is
+    /// before it has finished. Throws Error where the loss or the gradient of a step is not finite; the weights are
+    /// then those before that step.
     template <TrainsOnGpu Data, class OnStep>
     LossSums train_epoch(const Data& data, Index epoch, OnStep&& on_step) {
         require_teacher(data.teacher_classes());
@@ -99,11 +99,9 @@ public:
         for (Index index = 0; index < steps; ++index)
             settings.push_back(settings_of(optimizer_.steps() + index, steps, data.batch_range(index).begin));
         begin(settings);
-        Index samples = 0;
         for (Index index = 0; index < steps; ++index) {
             const Index count = data.batch_range(index).count();
             replay_step(data, count);
-            samples += count;
             on_step(index, count);
         }
         const StepState<float> state = fetch_state();
@@ -114,16 +112,17 @@ public:
                         "are broken; lower the learning rate or the clip norm, or warm up longer");
         }
         optimizer_.set_steps(optimizer_.steps() + steps);
-        return loss_sums(state.totals, samples);
+        return load_loss_sums(state.totals);
     }
 
-    /// Loss and hits of a batch with the averaged weights, in inference mode; nothing is trained.
+    /// The loss of a batch with the weights to keep, in inference mode. Throws Error as `step` does.
     template <class Batch>
     LossSums evaluate(const Batch& batch) {
-        return bantam::detail::plain_loss(options_.loss(), classes, infer(batch.pixels.data(), batch.count), batch);
+        return bantam::detail::evaluation_loss(options_.loss(), classes, infer(batch.pixels.data(), batch.count),
+                                               batch);
     }
 
-    /// The same of all data on the GPU.
+    /// The same for all data on the GPU.
     template <OnGpu Data>
     LossSums evaluate(const Data& data) {
         require_teacher(data.teacher_classes());
@@ -136,44 +135,44 @@ public:
             const auto range = data.batch_range(index);
             data.fill(execution(), range, batch_);
             model.infer(batch_.pixels.data(), range.count(), batch_.logits.data());
-            batch_.find_loss(execution(), bantam::detail::plain(options_.loss()), range.count(), classes,
+            batch_.find_loss(execution(), bantam::detail::unsmoothed(options_.loss()), range.count(), classes,
                              data.teacher_classes() > 0, &state->figures);
             for_each_index(execution(), 1, detail::AddFigures<float>{state});
             samples += range.count();
         }
-        const StepState<float> found = fetch_state();
-        if (found.totals[broken] > 0)
+        const LossSums sums = load_loss_sums(fetch_state().totals);
+        if (sums.count < samples)
             throw Error(
-                std::to_string(static_cast<Index>(found.totals[broken])) +
+                std::to_string(samples - sums.count) +
                 " pictures have logits that are not finite, or neither label nor teacher; training has diverged, "
                 "lower the learning rate");
-        return loss_sums(found.totals, samples);
+        return sums;
     }
 
-    /// The logits [count][classes] of pictures [count][H][W][C] in the host's memory, with the averaged
-    /// weights.
+    /// The logits [count][classes] of pictures [count][H][W][C] in the host's memory with the weights to keep,
+    /// valid until the next call.
     std::span<const float> infer(const float* pixels, Index count) {
         Model<Net, Activation>& model = averaged();
         prepare(count);
         copy_to_device(execution(), pixels, count * sample_size, batch_.pixels.data());
-        return answers(model, count);
+        return logits_of(model, count);
     }
 
-    /// The same of batch `index` of data on the GPU: the logits are all that comes back.
+    /// The same for batch `index` of data on the GPU; only the logits are copied to the host.
     template <OnGpu Data>
     std::span<const float> infer(const Data& data, Index index) {
         Model<Net, Activation>& model = averaged();
         prepare(data.largest_batch());
         const auto range = data.batch_range(index);
         data.fill(execution(), range, batch_);
-        return answers(model, range.count());
+        return logits_of(model, range.count());
     }
 
-    /// The weights to keep, in the host's memory: averaged where averaging is on.
+    /// The weights to keep, in the host's memory: averaged ones where averaging is on.
     std::span<const float> parameters() { return host_parameters_ = averaged().read_parameters(); }
     std::span<const float> statistics() { return host_statistics_ = averaged().read_statistics(); }
 
-    /// Starts from given weights in place of random ones, as for inference with a stored student.
+    /// Replaces the weights, as for inference with a stored student, and counts steps from 0.
     void set_weights(std::span<const float> parameters, std::span<const float> statistics) {
         model_.write_parameters(parameters.data());
         model_.write_statistics(statistics.data());
@@ -182,41 +181,37 @@ public:
         averaged_is_current_ = false;
     }
 
-    /// A named copy of everything that the next step depends on; `restored` takes what is written there.
-    struct State {
-        std::string name;
-        std::span<float> values;
-    };
-    std::vector<State> state() {
-        mirrors_.clear();
-        mirror("model.parameters", model_.parameters(), parameter_size);
-        mirror("model.statistics", model_.statistics(), statistic_size);
+    /// Copies of everything that the next step depends on, valid until the next call of `state` or `restored`;
+    /// call `restored` after writing to them.
+    std::vector<TrainerState> state() {
+        copies_.clear();
+        copy_state("model.parameters", model_.parameters(), parameter_size);
+        copy_state("model.statistics", model_.statistics(), statistic_size);
         for (const auto& buffer : optimizer_.state())
-            mirror(std::string{"optimizer."} + buffer.name, buffer.values, parameter_size);
+            copy_state(std::string{"optimizer."} + buffer.name, buffer.values, parameter_size);
         if (averages()) {
-            mirror("average.parameters", average_parameters_.data(), parameter_size);
-            mirror("average.statistics", average_statistics_.data(), statistic_size);
+            copy_state("average.parameters", average_parameters_.data(), parameter_size);
+            copy_state("average.statistics", average_statistics_.data(), statistic_size);
         }
-        std::vector<State> states;
-        for (Mirror& own : mirrors_) states.push_back({own.name, own.values});
+        std::vector<TrainerState> states;
+        for (StateCopy& copy : copies_) states.push_back({copy.name, copy.values});
         return states;
     }
-    /// Call after writing to what `state()` gave: brings it to the device, with the counter that goes with it.
+    /// Copies what was written to `state()` to the device; `steps` is the count saved with it.
     void restored(Index steps) {
-        for (const Mirror& own : mirrors_)
-            copy_to_device(execution(), own.values.data(), std::ssize(own.values), own.on_device);
-        mirrors_.clear();
+        for (const StateCopy& copy : copies_)
+            copy_to_device(execution(), copy.values.data(), std::ssize(copy.values), copy.on_device);
+        copies_.clear();
         optimizer_.set_steps(steps);
         averaged_is_current_ = false;
     }
 
 private:
-    static constexpr std::uint64_t dropout_stream = 0xD20;
     static constexpr Index sample_size = Model<Net, Activation>::input_elements;
     static constexpr Index parameter_size = trainable_parameters<Net>;
     static constexpr Index statistic_size = non_trainable_parameters<Net>;
 
-    struct Mirror {
+    struct StateCopy {
         std::string name;
         float* on_device;
         std::vector<float> values;
@@ -228,7 +223,7 @@ private:
     }
     bool averages() const { return options_.averaging_decay > 0.0; }
 
-    /// Memory for batches of `count`; what was recorded holds no longer where it moves.
+    /// Memory for batches of `count`; recorded steps are dropped where it moves.
     void prepare(Index count) {
         if (batch_.reserve(count, sample_size, classes)) recorded_.clear();
     }
@@ -254,14 +249,14 @@ private:
     StepSettings<float> settings_of(Index step, Index steps_per_epoch, Index first_sample) const {
         StepSettings<float> settings{};
         settings.first_sample = first_sample;
-        settings.dropout_seed = random_bits(options_.seed, dropout_stream, static_cast<std::uint64_t>(step));
+        settings.dropout_seed = options_.dropout_seed(step);
         const double decay = averages() ? warmed_decay(options_.averaging_decay, step) : 0.0;
         optimizer_.set_rules({.learning_rate = options_.schedule(steps_per_epoch)(step), .averaging_decay = decay},
                              step + 1, settings);
         return settings;
     }
 
-    /// Sends the settings of the steps to come, and starts their figures at 0.
+    /// Copies the settings of the next steps to the device and sets their figures to 0.
     void begin(const std::vector<StepSettings<float>>& settings) {
         if (settings_.reserve(std::ssize(settings))) recorded_.clear();
         copy_to_device(execution(), settings.data(), std::ssize(settings), settings_.data());
@@ -274,8 +269,8 @@ private:
         return state;
     }
 
-    /// A step on the batch in memory, by the next settings. All that changes from step to step is read from the
-    /// device's memory, so that a recorded step can be replayed. `fill` fills the batch, once the settings are there.
+    /// One step by the next settings. All that changes from step to step is read from the device's memory, so that
+    /// a recorded step can be replayed. `fill` fills the batch, after the settings have been loaded.
     template <class Fill>
     void take_step(Index count, bool taught, const Fill& fill) {
         StepState<float>* state = state_.data();
@@ -284,7 +279,7 @@ private:
         model_.forward(batch_.pixels.data(), count, &state->settings.dropout_seed, batch_.logits.data());
         batch_.find_loss(execution(), options_.loss(), count, classes, taught, &state->figures);
         model_.backward(batch_.logits_gradient.data(), gradient_.data());
-        optimizer_.step(execution(), state, gradient_.data(), model_.parameters(),
+        optimizer_.step(execution(), state, count, gradient_.data(), model_.parameters(),
                         averages() ? average_parameters_.data() : nullptr);
         if (averages())
             for_each_index(execution(), statistic_size,
@@ -292,8 +287,8 @@ private:
         averaged_is_current_ = false;
     }
 
-    /// A step on the next `count` samples of the epoch. The first of its kind is done at once, since cuBLAS and
-    /// kernels that are still to be loaded may ask for memory, which cannot be recorded.
+    /// A step on the next `count` samples of the epoch. The first one of a data set and count is not recorded:
+    /// cuBLAS, and kernels when they are loaded, may allocate memory, which a recording cannot contain.
     template <class Data>
     void replay_step(const Data& data, Index count) {
         const auto step = [&] {
@@ -301,28 +296,28 @@ private:
                       [&] { data.fill(execution(), &state_.data()->settings.first_sample, count, batch_); });
         };
         const std::shared_ptr<const void> identity = data.identity();
-        for (Recorded& own : recorded_) {
-            if (own.count != count || own.data != identity) continue;
-            if (!own.work) own.work.emplace(execution(), step);
-            own.work->replay(execution());
+        for (RecordedStep& recorded : recorded_) {
+            if (recorded.count != count || recorded.data != identity) continue;
+            if (!recorded.work) recorded.work.emplace(execution(), step);
+            recorded.work->replay(execution());
             averaged_is_current_ = false;
             return;
         }
-        std::erase_if(recorded_, [&](const Recorded& own) { return own.data != identity; });
+        std::erase_if(recorded_, [&](const RecordedStep& recorded) { return recorded.data != identity; });
         recorded_.push_back({count, identity, std::nullopt});
         step();
     }
 
     static void require_teacher(Index teacher_classes) {
         if (teacher_classes != 0 && teacher_classes != classes)
-            throw Error("the teacher's logits are of " + std::to_string(teacher_classes) +
-                        " classes, the network's of " + std::to_string(classes) +
+            throw Error("the teacher's logits have " + std::to_string(teacher_classes) +
+                        " classes, the network's have " + std::to_string(classes) +
                         "; name the logits of a teacher for these classes");
     }
 
-    /// Throws what the CPU would have thrown.
+    /// Throws the Error that the CPU would have thrown.
     template <class Batch>
-    [[noreturn]] void refuse(const Batch& batch, const StepFigures& figures) {
+    [[noreturn]] void throw_refusal(const Batch& batch, const StepFigures& figures) {
         std::vector<float> logits(static_cast<std::size_t>(batch.count * classes));
         copy_to_host(execution(), batch_.logits.data(), batch.count * classes, logits.data());
         bantam::loss_and_gradient<float>(options_.loss(), classes, logits, bantam::detail::targets_of(batch),
@@ -336,7 +331,7 @@ private:
         copy_on_device(execution(), model_.statistics(), statistic_size, average_statistics_.data());
     }
 
-    /// The model that answers: the averaged one, brought up to date.
+    /// The model with the weights to keep, brought up to date.
     Model<Net, Activation>& averaged() {
         if (!averages()) return model_;
         if (!averaged_is_current_) {
@@ -347,21 +342,21 @@ private:
         return averaged_model_;
     }
 
-    /// The logits of the `count` pictures in memory, on the host.
-    std::span<const float> answers(Model<Net, Activation>& model, Index count) {
+    /// The logits of the `count` pictures in `batch_`, in the host's memory.
+    std::span<const float> logits_of(Model<Net, Activation>& model, Index count) {
         model.infer(batch_.pixels.data(), count, batch_.logits.data());
         host_logits_.resize(static_cast<std::size_t>(count * classes));
         copy_to_host(execution(), batch_.logits.data(), count * classes, host_logits_.data());
         return host_logits_;
     }
 
-    void mirror(std::string name, float* on_device, Index size) {
-        Mirror& own = mirrors_.emplace_back(
-            Mirror{std::move(name), on_device, std::vector<float>(static_cast<std::size_t>(size))});
-        copy_to_host(execution(), on_device, size, own.values.data());
+    void copy_state(std::string name, float* on_device, Index size) {
+        StateCopy& copy = copies_.emplace_back(
+            StateCopy{std::move(name), on_device, std::vector<float>(static_cast<std::size_t>(size))});
+        copy_to_host(execution(), on_device, size, copy.values.data());
     }
 
-    struct Recorded {
+    struct RecordedStep {
         Index count;
         std::shared_ptr<const void> data;
         std::optional<RecordedWork> work;
@@ -375,10 +370,10 @@ private:
     DeviceBuffer<float> gradient_, average_parameters_, average_statistics_;
     DeviceBuffer<StepSettings<float>> settings_;
     DeviceBuffer<StepState<float>> state_;
-    std::vector<Recorded> recorded_;
-    Index recorded_moves_ = 0;  // of the model's memory, at the last look
+    std::vector<RecordedStep> recorded_;
+    Index recorded_moves_ = 0;  // model_.moves() when the steps were recorded
     std::vector<float> host_logits_, host_parameters_, host_statistics_;
-    std::deque<Mirror> mirrors_;
+    std::deque<StateCopy> copies_;
     bool averaged_is_current_ = false;
 };
 

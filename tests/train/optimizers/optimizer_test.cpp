@@ -5,7 +5,7 @@
 #include "bantam/base/random.hpp"
 #include "bantam/train/averaging.hpp"
 #include "bantam/train/clipping.hpp"
-#include "bantam/train/optimizer.hpp"
+#include "bantam/train/optimizers/optimizer.hpp"
 #include "reference/training_reference.hpp"
 
 #include <algorithm>
