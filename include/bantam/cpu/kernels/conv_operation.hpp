@@ -2,65 +2,52 @@
 #pragma once
 
 #include <bantam/base/index.hpp>
+#include <bantam/cpu/kernels/epilogue.hpp>
+#include <bantam/cpu/kernels/source.hpp>
 #include <bantam/cpu/runtime/operation.hpp>
 
 #include <algorithm>
 
 namespace bantam::cpu {
 
-// A convolution's input, output gradient and results pass through hooks while they are in the cache, so
-// that the layers around it need no trip to memory of their own. All work on rows: one row is one
-// position of the batch with all its channels, counted over the samples, and each hook is called for
-// rows in ascending order.
+// A convolution kernel states its `input` and `output` shapes and its sizes (OperationSizes), and has
 //
-// - `source.rows(first, count, scratch)`: input rows, in `scratch` or wherever they lie
-// - `wrote(first, count)`: these output rows are final
-// - `gradient.rows(first, count, scratch)`: rows of dL/d(output)
-// - `sink(first, count, rows)`: takes rows of dL/d(input); called only where `sink.wanted()`
-//
-// A convolution is such a source itself: its `Stream<Source>`, made on `Stream::memory` scalars in front of
-// a chunk, gives rows of the output, whole lines of the map at a time, and asks its source for what they
-// need. Streams on streams run layers without storing a map between them.
+// - `forward_chunk(chunk, weights, source, epilogue, scratch)`
+// - `backward_chunk(chunk, weights, source, gradient, epilogue, partial, scratch)`: `gradient` is the source of
+//   dL/d(output), `epilogue` takes the rows of dL/d(input), and the chunk's weight gradient is added to `partial`
+// - `reduce_gradient(pass, parameter_gradient)`: adds up the chunks' weight gradients, in PyTorch's layout
+// - `ConvSource<Source>`, made of (source, weights, chunk, memory) with `memory_size` scalars of memory: the
+//   convolution's output as rows on demand. `rows(first, count, to, epilogue)` computes whole lines of the map,
+//   in ascending order, through a register epilogue, and reads from `source` the lines that it needs.
 
-/// Rows that lie in memory as they are.
-template <Index Channels, class S>
-struct MemorySource {
-    const S* values;
-    const S* rows(Index first, Index, S*) const { return values + first * Channels; }
-};
-
-/// Writes dL/d(input) to memory, where anybody wants it.
-template <Index Channels, class S>
-struct PlainSink {
-    S* gradient;
-    bool wanted() const { return gradient != nullptr; }
-    void operator()(Index first, Index count, const S* rows) const {
-        std::copy(rows, rows + count * Channels, gradient + first * Channels);
-    }
-};
-
-/// A convolution on its own: `Kernel` states its sizes, `forward_chunk` and `backward_chunk`, which
-/// take hooks, and `finish_gradient`.
+/// A convolution on its own, from memory to memory.
 template <class Kernel, class S>
 struct ConvOperation : Kernel {
-    using InputMap = MemorySource<Kernel::input.channels, S>;
-    using OutputMap = MemorySource<Kernel::output.channels, S>;
+    using InputSource = MemorySource<Kernel::input.channels, S>;
+    using GradientSource = MemorySource<Kernel::output.channels, S>;
 
     static void forward(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* output, S*) {
         for_each_chunk(pass, [&](Chunk chunk, S* scratch) {
-            Kernel::forward_chunk(chunk, weights, InputMap{input}, output, [](Index, Index) {}, scratch);
+            Kernel::forward_chunk(chunk, weights, InputSource{input},
+                                  MemoryEpilogue<Kernel::output.channels, S>{output}, scratch);
         });
     }
 
     static void backward(const Pass<S>& pass, const Weights<S>& weights, const S* input, const S*,
                          const S* output_gradient, S* input_gradient, S* parameter_gradient) {
-        for_each_chunk(pass, [&](Chunk chunk, S* scratch) {
-            S* partial = pass.partials + chunk.index * Kernel::partial_size;
-            std::fill(partial, partial + Kernel::partial_size, S{0});
-            Kernel::backward_chunk(chunk, weights, InputMap{input}, OutputMap{output_gradient},
-                                   PlainSink<Kernel::input.channels, S>{input_gradient}, partial, scratch);
-        });
-        Kernel::finish_gradient(pass, parameter_gradient);
+        const auto backward_to = [&](const auto& epilogue) {
+            for_each_chunk(pass, [&](Chunk chunk, S* scratch) {
+                S* partial = pass.partials + chunk.index * Kernel::partial_size;
+                std::fill(partial, partial + Kernel::partial_size, S{0});
+                Kernel::backward_chunk(chunk, weights, InputSource{input}, GradientSource{output_gradient}, epilogue,
+                                       partial, scratch);
+            });
+        };
+        if (input_gradient)
+            backward_to(MemoryEpilogue<Kernel::input.channels, S>{input_gradient});
+        else
+            backward_to(NullSink<Kernel::input.channels, S>{});
+        Kernel::reduce_gradient(pass, parameter_gradient);
     }
 };
 

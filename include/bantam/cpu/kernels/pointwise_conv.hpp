@@ -4,70 +4,70 @@
 #include <bantam/base/index.hpp>
 #include <bantam/core/shape.hpp>
 #include <bantam/cpu/kernels/conv_operation.hpp>
+#include <bantam/cpu/kernels/epilogue.hpp>
 #include <bantam/cpu/kernels/gemm.hpp>
+#include <bantam/cpu/kernels/source.hpp>
 #include <bantam/cpu/runtime/operation.hpp>
 
 #include <algorithm>
 
 namespace bantam::cpu {
 
-/// sums[channel] += Σ of `rows` rows.
+/// sums[channel] += Σ values[row][channel] over `rows` rows.
 template <class S>
 void add_row_sums(Index rows, Index channels, const S* values, S* sums) {
     for (Index row = 0; row < rows; ++row)
         for (Index c = 0; c < channels; ++c) sums[c] += values[row * channels + c];
 }
 
-/// Y[rows×Out] = X[rows×In] · Wᵀ + b at every position: pointwise convolution and linear layers, block
-/// of rows by block of rows.
-template <Index Positions, Index In, Index Out, bool WithBias, class S>
+/// Y[rows×Out] = X[rows×In] · Wᵀ + b, a row per position of the `Input` map: pointwise convolutions and linear
+/// layers. Rows are processed in slices of at most `slice_rows`.
+template <Shape Input, Index Out, bool WithBias, class S>
 struct PointwiseKernel : OperationSizes {
-    static constexpr Shape input{1, Positions, In};
-    static constexpr Shape output{1, Positions, Out};
-    static constexpr Index weight_count = In * Out;
-    static constexpr Index forward_panels = packed_panel_size<S>(In, Out);
-    static constexpr Index packed_size = forward_panels + packed_panel_size<S>(Out, In);
+    static constexpr Shape input = Input;
+    static constexpr Shape output{Input.height, Input.width, Out};
+    static constexpr Index positions = pixel_count(Input);
+    static constexpr Index in = Input.channels;
+    static constexpr Index weight_count = in * Out;
+    static constexpr Index forward_panels = packed_panel_size<S>(in, Out);
+    static constexpr Index packed_size = forward_panels + packed_panel_size<S>(Out, in);
     static constexpr Index partial_size = weight_count + (WithBias ? Out : 0);
-    static constexpr Index block = 16 * tile_rows;
-    static constexpr Index scratch_size = block * (2 * In + Out) + transposed_scratch<S>;
+    static constexpr Index slice_rows = 16 * tile_rows;
+    static constexpr Index scratch_size = slice_rows * (2 * in + Out) + transposed_scratch_size<S>;
 
-    static void prepare(const S* parameters, S* panels) {
-        pack_panels(In, Out, [=](Index in, Index out) { return parameters[out * In + in]; }, panels);
-        pack_panels(Out, In, [=](Index out, Index in) { return parameters[out * In + in]; }, panels + forward_panels);
+    static void prepare(const S* parameters, S* packed) {
+        pack_panels(in, Out, [=](Index c, Index o) { return parameters[o * in + c]; }, packed);
+        pack_panels(Out, in, [=](Index o, Index c) { return parameters[o * in + c]; }, packed + forward_panels);
     }
 
-    template <class Body>
-    static void for_each_row_block(Chunk chunk, Body&& body) {
-        const Index end = (chunk.first + chunk.count) * Positions;
-        for (Index row = chunk.first * Positions; row < end; row += block) body(row, std::min(block, end - row));
-    }
-
-    template <class Source, class Wrote>
-    static void forward_chunk(Chunk chunk, const Weights<S>& weights, const Source& source, S* z, Wrote&& wrote,
-                              S* scratch_here) {
-        for_each_row_block(chunk, [&](Index row, Index rows) {
-            multiply<false>(rows, Out, In, source.rows(row, rows, scratch_here), In, weights.packed, z + row * Out, Out,
-                            after_bias<WithBias>(weights.parameters + weight_count, IdentityEpilogue<S>{}));
-            wrote(row, rows);
+    template <RowSource Source, OutputEpilogue Epilogue>
+    static void forward_chunk(Chunk chunk, const Weights<S>& weights, const Source& source, const Epilogue& epilogue,
+                              S* scratch) {
+        for_each_slice(chunk, [&](Index row, Index rows) {
+            S* z = epilogue.output(row);
+            multiply<false>(rows, Out, in, source.rows(row, rows, scratch), in, weights.packed, z, Out,
+                            bias_epilogue<WithBias>(weights.parameters + weight_count, IdentityEpilogue<S>{}));
+            epilogue.store(row, rows, z);
         });
     }
 
-    /// See hooks.hpp; `Line` positions are a line of the map.
-    template <class Source, Index Line = Positions>
-    class Stream {
-        static constexpr Index rows_at_once = std::max<Index>(1, block / Line) * Line;
+    /// The output as rows on demand, see conv_operation.hpp.
+    template <RowSource Source>
+    class ConvSource {
+        static constexpr Index slice = std::max<Index>(1, slice_rows / Input.width) * Input.width;
 
     public:
-        static constexpr Index memory = rows_at_once * In;
-        Stream(const Source& source, const Weights<S>& weights, Chunk, S* memory_here)
-            : source_{source}, weights_{weights}, input_{memory_here} {}
+        static constexpr Index memory_size = slice * in;
+        ConvSource(const Source& source, const Weights<S>& weights, Chunk, S* memory)
+            : source_{source}, weights_{weights}, input_{memory} {}
 
-        template <class Finish>
-        void rows(Index first, Index count, S* to, const Finish& finish) const {
-            for (Index row = 0; row < count; row += rows_at_once) {
-                const Index rows_here = std::min(rows_at_once, count - row);
-                multiply<false>(rows_here, Out, In, source_.rows(first + row, rows_here, input_), In, weights_.packed,
-                                to + row * Out, Out, after_bias<WithBias>(weights_.parameters + weight_count, finish));
+        template <RegisterEpilogue<S> Epilogue>
+        void rows(Index first, Index count, S* to, const Epilogue& epilogue) const {
+            for (Index row = 0; row < count; row += slice) {
+                const Index slice_count = std::min(slice, count - row);
+                multiply<false>(slice_count, Out, in, source_.rows(first + row, slice_count, input_), in,
+                                weights_.packed, to + row * Out, Out,
+                                bias_epilogue<WithBias>(weights_.parameters + weight_count, epilogue));
             }
         }
 
@@ -77,30 +77,39 @@ struct PointwiseKernel : OperationSizes {
         S* input_;
     };
 
-    template <class Source, class Gradient, class Sink>
+    template <RowSource Source, RowSource Gradient, RowEpilogue Epilogue>
     static void backward_chunk(Chunk chunk, const Weights<S>& weights, const Source& source, const Gradient& gradient,
-                               const Sink& sink, S* partial, S* scratch_here) {
-        S* z_gradient = scratch_here + block * In;
-        S* x_gradient = z_gradient + block * Out;
-        S* panels = x_gradient + block * In;
-        for_each_row_block(chunk, [&](Index row, Index rows) {
-            const S* x = source.rows(row, rows, scratch_here);
+                               const Epilogue& epilogue, S* partial, S* scratch) {
+        S* z_gradient = scratch + slice_rows * in;
+        S* x_gradient = z_gradient + slice_rows * Out;
+        S* transposed_scratch = x_gradient + slice_rows * in;
+        for_each_slice(chunk, [&](Index row, Index rows) {
+            const S* x = source.rows(row, rows, scratch);
             const S* dz = gradient.rows(row, rows, z_gradient);
-            multiply_transposed(Out, In, rows, dz, Out, x, In, partial, In, panels);
+            multiply_transposed(Out, in, rows, dz, Out, x, in, partial, in, transposed_scratch);
             if constexpr (WithBias) add_row_sums<S>(rows, Out, dz, partial + weight_count);
-            if (!sink.wanted()) return;
-            multiply<false>(rows, In, Out, dz, Out, weights.packed + forward_panels, x_gradient, In);
-            sink(row, rows, x_gradient);
+            if constexpr (!is_null_sink<Epilogue>) {
+                multiply<false>(rows, in, Out, dz, Out, weights.packed + forward_panels, x_gradient, in);
+                epilogue.store(row, rows, x_gradient);
+            }
         });
     }
 
-    /// Joins the chunks' partial sums.
-    static void finish_gradient(const Pass<S>& pass, S* parameter_gradient) {
+    static void reduce_gradient(const Pass<S>& pass, S* parameter_gradient) {
         add_partials(pass, pass.partials, partial_size, partial_size, parameter_gradient);
+    }
+
+private:
+    /// Calls `body(first row, rows)` for the slices of the chunk's rows.
+    template <class Body>
+    static void for_each_slice(Chunk chunk, Body&& body) {
+        const Index end = (chunk.first + chunk.count) * positions;
+        for (Index row = chunk.first * positions; row < end; row += slice_rows)
+            body(row, std::min(slice_rows, end - row));
     }
 };
 
-template <Index Positions, Index In, Index Out, bool WithBias, class S>
-struct PointwiseOperation : ConvOperation<PointwiseKernel<Positions, In, Out, WithBias, S>, S> {};
+template <Shape Input, Index Out, bool WithBias, class S>
+struct PointwiseOperation : ConvOperation<PointwiseKernel<Input, Out, WithBias, S>, S> {};
 
 }  // namespace bantam::cpu

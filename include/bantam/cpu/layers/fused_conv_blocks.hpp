@@ -3,10 +3,13 @@
 
 #include <bantam/base/index.hpp>
 #include <bantam/core/network.hpp>
-#include <bantam/cpu/kernels/conv_operation.hpp>
+#include <bantam/cpu/kernels/batch_norm.hpp>
+#include <bantam/cpu/kernels/epilogue.hpp>
+#include <bantam/cpu/kernels/line_buffer.hpp>
+#include <bantam/cpu/kernels/norm_coefficients.hpp>
+#include <bantam/cpu/kernels/pointwise_conv.hpp>
+#include <bantam/cpu/kernels/source.hpp>
 #include <bantam/cpu/kernels/streamed_conv_blocks.hpp>
-#include <bantam/cpu/layers/activations.hpp>
-#include <bantam/cpu/layers/batch_norm2d.hpp>
 #include <bantam/cpu/layers/conv2d.hpp>
 #include <bantam/cpu/layers/depthwise_conv2d.hpp>
 #include <bantam/cpu/runtime/operation.hpp>
@@ -21,13 +24,13 @@
 
 namespace bantam::cpu {
 
-/// A run of convolution + norm + activation stages on the way from memory to memory: every stage stores
-/// only its convolution's output, whose statistics are summed while it is written; norm and activation
-/// are applied where the next stage reads, on the way back as on the way there. `Pooled` runs end in a
-/// global average, which reads the last stage likewise.
+/// Neighboring stages of convolution, norm and activation as one operation. Each stage stores only the output z of
+/// its convolution and sums its moments while it is written; norm and activation are computed where the next stage
+/// reads z, forward and backward. With `Pooled`, a global average follows, which reads the last z in the same way.
 template <class S, bool Pooled, class... Stages>
 struct FusedConvBlocks : OperationSizes {
     static constexpr std::size_t size = sizeof...(Stages);
+    static constexpr std::size_t last = size - 1;
     template <std::size_t I>
     using StageAt = std::tuple_element_t<I, std::tuple<Stages...>>;
     template <class Stage>
@@ -38,17 +41,17 @@ struct FusedConvBlocks : OperationSizes {
     static constexpr Index pixels = pixel_count(StageAt<I>::output);
 
     static constexpr Index packed_size = (ConvOf<Stages>::packed_size + ...);
-    // In inference the stages' streams, and lines of the last map on their way into its mean.
+    // Inference needs memory for the lines of all stages, and for lines of the last map before they are averaged.
     using Streamed = StreamedConvBlocks<S, size, Stages...>;
-    static constexpr Index lines_at_once = rows_worthwhile(StageAt<size - 1>::output);
-    static constexpr Index pooled_lines =
-        Pooled ? lines_at_once * StageAt<size - 1>::output.width * StageAt<size - 1>::output.channels : 0;
-    static constexpr Index scratch_size = std::max({Streamed::memory + pooled_lines, ConvOf<Stages>::scratch_size...});
+    static constexpr Index pooled_rows = lines_per_fetch(StageAt<last>::output) * StageAt<last>::output.width;
+    static constexpr Index pooled_size = Pooled ? pooled_rows * channels<last> : 0;
+    static constexpr Index scratch_size =
+        std::max({Streamed::memory_size + pooled_size, ConvOf<Stages>::scratch_size...});
     static constexpr Index partial_size = std::max({ConvOf<Stages>::partial_size...});
     static constexpr Index sum_count = 2 * std::max({Stages::output.channels...});
 
     static constexpr exec::FusedConvTensors<Stages...> conv_tensors{};
-    /// Where the stages' parts begin: outputs (a sample), norms, packed weights.
+    /// Offsets of the stages: outputs (per sample), norm coefficients, packed weights.
     struct Offsets {
         std::array<Index, size + 1> output{}, norm{}, packed{};
     };
@@ -56,17 +59,59 @@ struct FusedConvBlocks : OperationSizes {
         Offsets o;
         std::size_t i = 0;
         ((o.output[i + 1] = o.output[i] + element_count(Stages::output),
-          o.norm[i + 1] = o.norm[i] + 6 * Stages::output.channels,
+          o.norm[i + 1] = o.norm[i] + NormCoefficients<S>::count * Stages::output.channels,
           o.packed[i + 1] = o.packed[i] + ConvOf<Stages>::packed_size, ++i),
          ...);
         return o;
     }();
     static constexpr Index largest = std::max({element_count(Stages::output)...});
 
-    // Workspace: the norms, then in training the convolutions' outputs and on the way back two gradients
-    // that take turns.
+    // Workspace: the norm coefficients; in training also the outputs z and two gradients, used in turn.
     static constexpr Index saved_per_sample(bool training) { return training ? offsets.output[size] + 2 * largest : 0; }
     static constexpr Index saved_fixed(bool) { return offsets.norm[size]; }
+
+    static void prepare(const S* parameters, S* packed) {
+        std::size_t i = 0;
+        ((ConvOf<Stages>::prepare(parameters + conv_tensors.trainable[i], packed + offsets.packed[i]), ++i), ...);
+    }
+
+    static void forward(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* output, S* saved) {
+        if (!pass.training) return infer(pass, weights, input, output, saved);
+        [&]<std::size_t... Is>(std::index_sequence<Is...>) {
+            (forward_stage<Is>(alternating(pass, Is), weights, input, saved), ...);
+        }(std::make_index_sequence<size>{});
+        write_output(alternating(pass, size), output, saved);
+    }
+
+    static void backward(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* saved,
+                         const S* output_gradient, S* input_gradient, S* parameter_gradient) {
+        const LastGradient last_gradient = gradient_source<last>(pass, saved, output_gradient);
+        for_each_chunk(alternating(pass, size + 1), [&](Chunk chunk, S*) {
+            double* totals = chunk_totals<last>(pass, chunk);
+            BatchNormKernel<channels<last>, S>::add_sums(
+                chunk.first * pixels<last>, chunk.count * pixels<last>, totals,
+                [&]<int Width>(Index row, Index c, Packet<S, Width>& sum, Packet<S, Width>& dot) {
+                    const Packet<S, Width> g = last_gradient.template norm_gradient<Width>(row, c);
+                    sum += g;
+                    dot += g * (load_packet<S, Width>(last_gradient.z + row * channels<last> + c) -
+                                load_packet<S, Width>(last_gradient.norm.mean + c));
+                });
+        });
+        add_partials(pass, pass.sums, sum_count, 2 * channels<last>, pass.sums);
+        [&]<std::size_t... Is>(std::index_sequence<Is...>) {
+            (backward_stage<last - Is>(alternating(pass, size + Is), weights, input, saved, output_gradient,
+                                       input_gradient, parameter_gradient),
+             ...);
+        }(std::make_index_sequence<size>{});
+    }
+
+private:
+    template <std::size_t I>
+    using ActOf = typename StageAt<I>::ActType;
+    template <std::size_t I>
+    using OutputSource = NormActSource<ActOf<I>, channels<I>, S>;
+    /// dL/dz of the last stage from dL/d(output).
+    using LastGradient = NormBackwardSource<ActOf<last>, channels<last>, S, Pooled ? pixels<last> : 1>;
 
     template <std::size_t I>
     static S* output_at(const Pass<S>& pass, S* saved) {
@@ -76,273 +121,158 @@ struct FusedConvBlocks : OperationSizes {
     static S* gradient_at(const Pass<S>& pass, S* saved) {
         return saved + offsets.norm[size] + pass.count * (offsets.output[size] + static_cast<Index>(I % 2) * largest);
     }
-
-    /// What a stage's norm is in this batch, and its coefficients on the way back.
-    struct NormAt {
-        S *mean, *inverse_deviation, *scale, *shift, *slope, *offset;
-    };
     template <std::size_t I>
-    static NormAt norm_at(S* saved) {
-        S* first = saved + offsets.norm[I];
-        constexpr Index c = channels<I>;
-        return {first, first + c, first + 2 * c, first + 3 * c, first + 4 * c, first + 5 * c};
-    }
-    template <std::size_t I>
-    static NormActSource<typename StageAt<I>::ActType, channels<I>, S> map_after(const Pass<S>& pass, S* saved) {
-        const NormAt norm = norm_at<I>(saved);
-        return {output_at<I>(pass, saved), norm.scale, norm.shift};
-    }
-    template <std::size_t I>
-    static auto map_before(const Pass<S>& pass, const S* input, S* saved) {
-        if constexpr (I == 0)
-            return MemorySource<StageAt<0>::input.channels, S>{input};
-        else
-            return map_after<I - 1>(pass, saved);
+    static NormCoefficients<S> norm_at(S* saved) {
+        return NormCoefficients<S>::at(saved + offsets.norm[I], channels<I>);
     }
     template <std::size_t I>
     static constexpr Index norm_parameters = conv_tensors.trainable[I] + StageAt<I>::conv_parameters;
-
+    /// The weights of the convolution of stage I and the statistics of its norm.
     template <std::size_t I>
     static Weights<S> weights_at(const Weights<S>& weights) {
         return {weights.parameters + conv_tensors.trainable[I], weights.statistics + conv_tensors.non_trainable[I],
                 weights.packed + offsets.packed[I]};
     }
 
-    static void prepare(const S* parameters, S* panels) {
-        std::size_t i = 0;
-        ((ConvOf<Stages>::prepare(parameters + conv_tensors.trainable[i], panels + offsets.packed[i]), ++i), ...);
+    template <std::size_t I>
+    static OutputSource<I> output_source(const Pass<S>& pass, S* saved) {
+        return {output_at<I>(pass, saved), norm_at<I>(saved)};
     }
-
-    static void forward(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* output, S* saved) {
-        if (!pass.training) return infer(pass, weights, input, output, saved);
-        [&]<std::size_t... Is>(std::index_sequence<Is...>) {
-            (forward_stage<Is>(alternating(pass, Is), weights, input, saved), ...);
-        }(std::make_index_sequence<size>{});
-        finish(alternating(pass, size), output, saved);
+    template <std::size_t I>
+    static auto input_source(const Pass<S>& pass, const S* input, S* saved) {
+        if constexpr (I == 0)
+            return MemorySource<StageAt<0>::input.channels, S>{input};
+        else
+            return output_source<I - 1>(pass, saved);
+    }
+    /// dL/dz of stage I. The last stage starts from dL/d(output), the others from the stored gradient of their norm.
+    template <std::size_t I>
+    static auto gradient_source(const Pass<S>& pass, S* saved, const S* output_gradient) {
+        const S* z = output_at<I>(pass, saved);
+        if constexpr (I == last)
+            return LastGradient{output_gradient, z, norm_at<I>(saved)};
+        else
+            return NormBackwardSource<Identity, channels<I>, S>{gradient_at<I>(pass, saved), z, norm_at<I>(saved)};
+    }
+    /// The sums of a chunk for the norm of stage I, set to zero.
+    template <std::size_t I>
+    static double* chunk_totals(const Pass<S>& pass, Chunk chunk) {
+        double* totals = pass.sums + chunk.index * sum_count;
+        std::fill(totals, totals + 2 * channels<I>, 0.0);
+        return totals;
     }
 
     template <std::size_t I>
     static void forward_stage(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* saved) {
         const StageProfiler::Scope timed{pass.profiler, StageAt<I>::there};
-        using Norm = BatchNormArithmetic<channels<I>, S>;
-        const NormAt norm = norm_at<I>(saved);
-        const Weights<S> own = weights_at<I>(weights);
+        const Weights<S> stage_weights = weights_at<I>(weights);
         S* z = output_at<I>(pass, saved);
-        const auto source = map_before<I>(pass, input, saved);
-        for_each_chunk(pass, [&](Chunk chunk, S* scratch_here) {
-            double* totals = pass.sums + chunk.index * sum_count;
-            std::fill(totals, totals + 2 * channels<I>, 0.0);
-            ConvOf<StageAt<I>>::forward_chunk(
-                chunk, own, source, z,
-                [&](Index first, Index rows) {
-                    // The running mean is near the batch's, so differences to it do not cancel.
-                    Norm::add_moments(first, rows, z, own.statistics, totals);
-                },
-                scratch_here);
+        const auto source = input_source<I>(pass, input, saved);
+        for_each_chunk(pass, [&](Chunk chunk, S* scratch) {
+            // The running mean is near the batch's mean.
+            const MomentsEpilogue<channels<I>, S> epilogue{z, stage_weights.statistics, chunk_totals<I>(pass, chunk)};
+            ConvOf<StageAt<I>>::forward_chunk(chunk, stage_weights, source, epilogue, scratch);
         });
         add_partials(pass, pass.sums, sum_count, 2 * channels<I>, pass.sums);
-        Norm::finish_statistics(pass.sums, static_cast<double>(pass.count * pixels<I>), own.statistics, own.statistics,
-                                norm.mean, norm.inverse_deviation);
-        Norm::scale_and_shift(weights.parameters + norm_parameters<I>, norm.mean, norm.inverse_deviation, norm.scale,
-                              norm.shift);
+        BatchNormKernel<channels<I>, S>::from_batch(pass.sums, static_cast<double>(pass.count * pixels<I>),
+                                                    stage_weights.statistics, weights.parameters + norm_parameters<I>,
+                                                    stage_weights.statistics, norm_at<I>(saved));
     }
 
-    template <std::size_t I>
-    static StreamTensors<S> stream_tensors(const Weights<S>& weights, S* saved) {
-        using Norm = BatchNormArithmetic<channels<I>, S>;
-        const NormAt norm = norm_at<I>(saved);
-        const Weights<S> own = weights_at<I>(weights);
-        Norm::running_statistics(own.statistics, norm.mean, norm.inverse_deviation);
-        Norm::scale_and_shift(weights.parameters + norm_parameters<I>, norm.mean, norm.inverse_deviation, norm.scale,
-                              norm.shift);
-        return {own, norm.scale, norm.shift};
-    }
-
-    static void infer(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* output, S* saved) {
-        const auto tensors = [&]<std::size_t... Is>(std::index_sequence<Is...>) {
-            return std::array<StreamTensors<S>, size>{stream_tensors<Is>(weights, saved)...};
-        }(std::make_index_sequence<size>{});
-        const auto run = [&](Chunk chunk, S* memory) {
-            const Streamed streamed{input, tensors.data(), chunk, memory};
-            if constexpr (Pooled) {
-                constexpr Index rows = lines_at_once * StageAt<last>::output.width;
-                S* lines = memory + Streamed::memory;
-                for (Index n = chunk.first; n < chunk.first + chunk.count; ++n) {
-                    S* mean = output + n * channels<last>;
-                    std::fill(mean, mean + channels<last>, S{0});
-                    for (Index row = 0; row < pixels<last>; row += rows) {
-                        const Index count = std::min(rows, pixels<last> - row);
-                        add_row_sums<S>(count, channels<last>, streamed.rows(n * pixels<last> + row, count, lines),
-                                        mean);
-                    }
-                    for (Index c = 0; c < channels<last>; ++c) mean[c] *= pool_share;
-                }
-            } else {
-                const Index first = chunk.first * pixels<last>;
-                streamed.rows(first, chunk.count * pixels<last>, output + first * channels<last>);
-            }
-        };
-        // Samples that run on one thread stay together: they share the weights that are in the cache.
-        if (pass.threads == 1)
-            run({0, 0, pass.count}, pass.scratch);
-        else
-            for_each_chunk(pass, run);
-    }
-
-    static constexpr std::size_t last = size - 1;
-    static constexpr S pool_share = S(1.0 / static_cast<double>(pixels<last>));
-
-    /// The last stage's map, normalized and activated, or its mean.
-    static void finish(const Pass<S>& pass, S* output, S* saved) {
-        const auto map = map_after<last>(pass, saved);
+    /// The output of the last stage, or its mean.
+    static void write_output(const Pass<S>& pass, S* output, S* saved) {
+        const OutputSource<last> source = output_source<last>(pass, saved);
         for_each_chunk(pass, [&](Chunk chunk, S*) {
             if constexpr (Pooled) {
                 for (Index n = chunk.first; n < chunk.first + chunk.count; ++n)
                     for_each_packet<S, channels<last>>([&]<int Width>(Index c) {
                         Packet<S, Width> sum = Packet<S, Width>::Zero();
                         for (Index row = n * pixels<last>; row < (n + 1) * pixels<last>; ++row)
-                            sum += map.template value<Width>(row, c);
-                        store_packet<S, Width>(output + n * channels<last> + c, sum * pool_share);
+                            sum += source.template value<Width>(row, c);
+                        store_packet<S, Width>(output + n * channels<last> + c, sum * mean_factor);
                     });
             } else {
                 const Index first = chunk.first * pixels<last>;
-                map.rows(first, chunk.count * pixels<last>, output + first * channels<last>);
+                source.rows(first, chunk.count * pixels<last>, output + first * channels<last>);
             }
         });
     }
+    static constexpr S mean_factor = S(1.0 / static_cast<double>(pixels<last>));
 
-    /// Rows of dL/dz of stage I from rows of dL/d(norm's output), stored or made on the spot.
-    template <std::size_t I, class NormGradient>
-    struct ConvGradient {
-        NormAt norm;
-        const S* z;
-        NormGradient norm_gradient;
-
-        const S* rows(Index first, Index count, S* to) const {
-            for_each_group<S, channels<I>>([&]<int Width, int Blocks>(Index c) {
-                const auto scale = load_group<S, Width, Blocks>(norm.scale + c);
-                const auto slope = load_group<S, Width, Blocks>(norm.slope + c);
-                const auto offset = load_group<S, Width, Blocks>(norm.offset + c);
-                const auto gradient = norm_gradient;
-                const S* own_z = z + first * channels<I> + c;
-                for (Index row = 0; row < count; ++row) {
-                    BANTAM_UNROLL(4)
-                    for (std::size_t i = 0; i < Blocks; ++i) {
-                        const Index beside = static_cast<Index>(i) * Width;
-                        const Index at = row * channels<I> + beside;
-                        store_packet<S, Width>(to + c + at,
-                                               gradient.template at<Width>(first + row, c + beside) * scale[i] +
-                                                   (load_packet<S, Width>(own_z + at) * slope[i] + offset[i]));
-                    }
-                }
-            });
-            return to;
-        }
-    };
     template <std::size_t I>
-    struct StoredGradient {
-        const S* values;
-        template <int Width>
-        Packet<S, Width> at(Index row, Index c) const {
-            return load_packet<S, Width>(values + row * channels<I> + c);
-        }
-    };
-    /// The gradient that comes from behind the run, through the last activation.
-    struct LastGradient {
-        NormActSource<typename StageAt<last>::ActType, channels<last>, S> map;
-        const S* output_gradient;
-        template <int Width>
-        Packet<S, Width> at(Index row, Index c) const {
-            if constexpr (Pooled)
-                return load_packet<S, Width>(output_gradient + row / pixels<last> * channels<last> + c) * pool_share *
-                       map.template slope<Width>(row, c);
-            else
-                return load_packet<S, Width>(output_gradient + row * channels<last> + c) *
-                       map.template slope<Width>(row, c);
-        }
-    };
-
-    /// Takes dL/d(input) of stage I to dL/d(norm's output) of stage I − 1 and sums it for that norm.
-    template <std::size_t I>
-    struct ActBackwardEpilogue {
-        NormActSource<typename StageAt<I - 1>::ActType, channels<I - 1>, S> map;
-        const S* mean;
-        S* gradient;
-        double* totals;
-
-        static constexpr bool wanted() { return true; }
-        void operator()(Index first, Index count, const S* rows) const {
-            constexpr Index own = channels<I - 1>;
-            BatchNormArithmetic<own, S>::add_two(
-                0, count, totals, [&]<int Width>(Index row, Index c, Packet<S, Width>& one, Packet<S, Width>& two) {
-                    const Index i = (first + row) * own + c;
-                    const Packet<S, Width> g =
-                        load_packet<S, Width>(rows + row * own + c) * map.template slope<Width>(first + row, c);
-                    store_packet<S, Width>(gradient + i, g);
-                    one += g;
-                    two += g * (load_packet<S, Width>(map.raw + i) - load_packet<S, Width>(mean + c));
-                });
-        }
-    };
-    static void backward(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* saved,
-                         const S* output_gradient, S* input_gradient, S* parameter_gradient) {
-        const LastGradient behind{map_after<last>(pass, saved), output_gradient};
-        const S* mean = norm_at<last>(saved).mean;
-        for_each_chunk(alternating(pass, size + 1), [&](Chunk chunk, S*) {
-            double* totals = pass.sums + chunk.index * sum_count;
-            std::fill(totals, totals + 2 * channels<last>, 0.0);
-            BatchNormArithmetic<channels<last>, S>::add_two(
-                chunk.first * pixels<last>, chunk.count * pixels<last>, totals,
-                [&]<int Width>(Index row, Index c, Packet<S, Width>& one, Packet<S, Width>& two) {
-                    const Packet<S, Width> g = behind.template at<Width>(row, c);
-                    one += g;
-                    two += g * (load_packet<S, Width>(behind.map.raw + row * channels<last> + c) -
-                                load_packet<S, Width>(mean + c));
-                });
-        });
-        add_partials(pass, pass.sums, sum_count, 2 * channels<last>, pass.sums);
-        [&]<std::size_t... Is>(std::index_sequence<Is...>) {
-            (backward_stage<last - Is>(alternating(pass, size + Is), weights, input, saved, behind, input_gradient,
-                                       parameter_gradient),
-             ...);
-        }(std::make_index_sequence<size>{});
+    static StageTensors<S> stage_tensors(const Weights<S>& weights, S* saved) {
+        const Weights<S> stage_weights = weights_at<I>(weights);
+        const NormCoefficients<S> norm = norm_at<I>(saved);
+        BatchNormKernel<channels<I>, S>::from_running(stage_weights.statistics, weights.parameters + norm_parameters<I>,
+                                                      norm);
+        return {stage_weights, norm};
     }
 
-    /// Finds Σg and Σg·(x − mean) of its norm in the first chunk's sums and leaves those of the stage before.
+    static void infer(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* output, S* saved) {
+        const auto tensors = [&]<std::size_t... Is>(std::index_sequence<Is...>) {
+            return std::array<StageTensors<S>, size>{stage_tensors<Is>(weights, saved)...};
+        }(std::make_index_sequence<size>{});
+        const auto infer_chunk = [&](Chunk chunk, S* memory) {
+            const Streamed streamed{input, tensors.data(), chunk, memory};
+            if constexpr (Pooled) {
+                S* lines = memory + Streamed::memory_size;
+                for (Index n = chunk.first; n < chunk.first + chunk.count; ++n) {
+                    S* mean = output + n * channels<last>;
+                    std::fill(mean, mean + channels<last>, S{0});
+                    for (Index row = 0; row < pixels<last>; row += pooled_rows) {
+                        const Index count = std::min(pooled_rows, pixels<last> - row);
+                        add_row_sums<S>(count, channels<last>, streamed.rows(n * pixels<last> + row, count, lines),
+                                        mean);
+                    }
+                    for (Index c = 0; c < channels<last>; ++c) mean[c] *= mean_factor;
+                }
+            } else {
+                const Index first = chunk.first * pixels<last>;
+                streamed.rows(first, chunk.count * pixels<last>, output + first * channels<last>);
+            }
+        };
+        // On one thread the whole batch is one chunk, so that samples share the weights in the cache.
+        if (pass.threads == 1)
+            infer_chunk({0, 0, pass.count}, pass.scratch);
+        else
+            for_each_chunk(pass, infer_chunk);
+    }
+
+    /// Reads Σg and Σg · (z − mean) of its norm in pass.sums and leaves there those of the stage before.
     template <std::size_t I>
     static void backward_stage(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* saved,
-                               const LastGradient& behind, S* input_gradient, S* parameter_gradient) {
+                               const S* output_gradient, S* input_gradient, S* parameter_gradient) {
         const StageProfiler::Scope timed{pass.profiler, StageAt<I>::back};
         using Conv = ConvOf<StageAt<I>>;
-        const NormAt norm = norm_at<I>(saved);
-        BatchNormArithmetic<channels<I>, S>::backward_coefficients(
-            pass.sums, static_cast<double>(pass.count * pixels<I>), norm.mean, norm.inverse_deviation, norm.scale,
-            parameter_gradient + norm_parameters<I>, norm.slope, norm.offset);
-        const auto gradient = [&] {
-            const S* z = output_at<I>(pass, saved);
-            if constexpr (I == last)
-                return ConvGradient<I, LastGradient>{norm, z, behind};
+        BatchNormKernel<channels<I>, S>::backward_coefficients(pass.sums, static_cast<double>(pass.count * pixels<I>),
+                                                               norm_at<I>(saved),
+                                                               parameter_gradient + norm_parameters<I>);
+        const Weights<S> stage_weights = weights_at<I>(weights);
+        const auto source = input_source<I>(pass, input, saved);
+        const auto gradient = gradient_source<I>(pass, saved, output_gradient);
+        // `epilogue_of(chunk)` takes the rows of dL/d(input).
+        const auto backward_to = [&](const auto& epilogue_of) {
+            for_each_chunk(pass, [&](Chunk chunk, S* scratch) {
+                S* partial = pass.partials + chunk.index * Conv::partial_size;
+                std::fill(partial, partial + Conv::partial_size, S{0});
+                Conv::backward_chunk(chunk, stage_weights, source, gradient, epilogue_of(chunk), partial, scratch);
+            });
+        };
+        if constexpr (I > 0) {
+            S* to = gradient_at<I - 1>(pass, saved);
+            backward_to([&](Chunk chunk) {
+                return ActBackwardEpilogue<ActOf<I - 1>, channels<I - 1>, S>{source, to,
+                                                                             chunk_totals<I - 1>(pass, chunk)};
+            });
+            add_partials(pass, pass.sums, sum_count, 2 * channels<I - 1>, pass.sums);
+        } else {
+            constexpr Index input_channels = StageAt<0>::input.channels;
+            if (input_gradient)
+                backward_to([&](Chunk) { return MemoryEpilogue<input_channels, S>{input_gradient}; });
             else
-                return ConvGradient<I, StoredGradient<I>>{norm, z, {gradient_at<I>(pass, saved)}};
-        }();
-        const Weights<S> own = weights_at<I>(weights);
-        const auto source = map_before<I>(pass, input, saved);
-        for_each_chunk(pass, [&](Chunk chunk, S* scratch_here) {
-            S* partial = pass.partials + chunk.index * Conv::partial_size;
-            std::fill(partial, partial + Conv::partial_size, S{0});
-            if constexpr (I == 0) {
-                Conv::backward_chunk(chunk, own, source, gradient,
-                                     PlainSink<StageAt<0>::input.channels, S>{input_gradient}, partial, scratch_here);
-            } else {
-                double* totals = pass.sums + chunk.index * sum_count;
-                std::fill(totals, totals + 2 * channels<I - 1>, 0.0);
-                const ActBackwardEpilogue<I> sink{source, norm_at<I - 1>(saved).mean, gradient_at<I - 1>(pass, saved),
-                                                  totals};
-                Conv::backward_chunk(chunk, own, source, gradient, sink, partial, scratch_here);
-            }
-        });
-        if constexpr (I > 0) add_partials(pass, pass.sums, sum_count, 2 * channels<I - 1>, pass.sums);
-        Conv::finish_gradient(pass, parameter_gradient + conv_tensors.trainable[I]);
+                backward_to([](Chunk) { return NullSink<input_channels, S>{}; });
+        }
+        Conv::reduce_gradient(pass, parameter_gradient + conv_tensors.trainable[I]);
     }
 };
 

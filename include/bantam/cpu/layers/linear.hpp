@@ -7,7 +7,6 @@
 namespace bantam::cpu {
 
 template <int Out, Bias WithBias, Shape Input, class S>
-struct Operation<Linear<Out, WithBias>, Input, S>
-    : PointwiseOperation<1, Input.channels, Out, WithBias == Bias::with, S> {};
+struct Operation<Linear<Out, WithBias>, Input, S> : PointwiseOperation<Input, Out, WithBias == Bias::with, S> {};
 
 }  // namespace bantam::cpu

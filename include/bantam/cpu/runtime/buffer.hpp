@@ -15,8 +15,8 @@
 
 namespace bantam::cpu {
 
-/// Memory that kernels run in. It begins on a cache line, so that no vector straddles two, and asks
-/// the system for large pages where it is large. What it holds is lost when it grows.
+/// Memory for kernels: aligned to a cache line, so that no aligned vector crosses one, and on large pages
+/// where the system offers them. Growing discards the contents.
 template <class T>
 class Buffer {
     static_assert(std::is_trivially_destructible_v<T>);
@@ -35,24 +35,24 @@ public:
     const T* data() const { return values_.get(); }
     std::size_t size() const { return size_; }
 
-    /// Makes room for `size` values, which begin as zeros; keeps what is there if there is room already.
-    /// Throws std::bad_alloc.
+    /// Ensures space for `size` values. A buffer that grows is filled with zeros; one that is large enough
+    /// keeps its contents. Throws std::bad_alloc.
     void reserve(Index size) {
-        const auto wanted = static_cast<std::size_t>(size);
-        if (wanted <= size_) return;
+        const auto new_size = static_cast<std::size_t>(size);
+        if (new_size <= size_) return;
         values_.reset();
         size_ = 0;
-        const std::size_t bytes = wanted * sizeof(T);
+        const std::size_t bytes = new_size * sizeof(T);
         const bool large = bytes >= large_page;
         const std::align_val_t alignment{large ? large_page : cache_line};
         void* memory = ::operator new(bytes, alignment);
 #ifdef __linux__
-        // A hint: where the system has none to give, small pages do.
+        // Only a hint: if it fails, the memory stays on small pages.
         if (large) static_cast<void>(madvise(memory, bytes, MADV_HUGEPAGE));
 #endif
         values_ = {static_cast<T*>(memory), Release{alignment}};
-        std::uninitialized_value_construct_n(values_.get(), wanted);
-        size_ = wanted;
+        std::uninitialized_value_construct_n(values_.get(), new_size);
+        size_ = new_size;
     }
 
 private:

@@ -11,7 +11,7 @@
 
 namespace bantam::cpu {
 
-/// A register's worth (or the shorter end) of neighboring scalars.
+/// Contiguous scalars that fill one vector register, or the fewer scalars at the end of an array.
 template <class S, int Width>
 using Packet = Eigen::Array<S, Width, 1>;
 
@@ -21,8 +21,8 @@ inline Packet<S, Width> load_packet(const S* from) {
 }
 
 template <class S, int Width>
-inline void store_packet(S* to, const Packet<S, Width>& block) {
-    Eigen::Map<Packet<S, Width>>{to} = block;
+inline void store_packet(S* to, const Packet<S, Width>& packet) {
+    Eigen::Map<Packet<S, Width>>{to} = packet;
 }
 
 /// `inside` where low < x < high, else `outside`. (Eigen's own select works scalar by scalar.)
@@ -40,7 +40,7 @@ inline Packet<S, Width> where_between(const Packet<S, Width>& x, S low, S high, 
     return result;
 }
 
-/// Calls `body.template operator()<Width>(offset)` so that the blocks cover `Count` scalars.
+/// Calls `body.template operator()<Width>(offset)` for packets that cover `Count` scalars.
 template <class S, Index Count, class Body>
 inline void for_each_packet(Body&& body) {
     constexpr int width = lanes<S>;
@@ -49,30 +49,30 @@ inline void for_each_packet(Body&& body) {
     if constexpr (whole < Count) body.template operator()<static_cast<int>(Count - whole)>(whole);
 }
 
-/// Calls `body.template operator()<Width, Blocks>(offset)` so that groups of neighboring blocks, whose
-/// coefficients fit the registers together, cover `Count` scalars.
+/// Calls `body.template operator()<Width, Packets>(offset)` for groups of up to four neighboring packets that
+/// cover `Count` scalars. A group is small enough that its coefficients stay in registers.
 template <class S, Index Count, class Body>
-inline void for_each_group(Body&& body) {
+inline void for_each_packet_group(Body&& body) {
     constexpr int width = lanes<S>;
-    constexpr int together = 4;
-    constexpr Index groups = Count / (together * width);
-    constexpr int left = static_cast<int>(Count / width % together);
-    for (Index i = 0; i < groups; ++i) body.template operator()<width, together>(i * together * width);
-    if constexpr (left > 0) body.template operator()<width, left>(groups * together * width);
+    constexpr int group_size = 4;
+    constexpr Index groups = Count / (group_size * width);
+    constexpr int rest = static_cast<int>(Count / width % group_size);
+    for (Index i = 0; i < groups; ++i) body.template operator()<width, group_size>(i * group_size * width);
+    if constexpr (rest > 0) body.template operator()<width, rest>(groups * group_size * width);
     if constexpr (Count % width > 0)
         body.template operator()<static_cast<int>(Count % width), 1>(Count - Count % width);
 }
 
-/// The blocks of a group.
-template <class S, int Width, int Blocks>
-inline std::array<Packet<S, Width>, Blocks> load_group(const S* from) {
-    std::array<Packet<S, Width>, Blocks> blocks;
+/// Loads the packets of a group.
+template <class S, int Width, int Packets>
+inline std::array<Packet<S, Width>, Packets> load_packets(const S* from) {
+    std::array<Packet<S, Width>, Packets> packets;
     BANTAM_UNROLL(4)
-    for (std::size_t i = 0; i < Blocks; ++i) blocks[i] = load_packet<S, Width>(from + i * Width);
-    return blocks;
+    for (std::size_t i = 0; i < Packets; ++i) packets[i] = load_packet<S, Width>(from + i * Width);
+    return packets;
 }
 
-/// Blocks that cover a count known at run time; the end goes scalar by scalar.
+/// The same for a count known at run time; scalars that do not fill a packet are visited one by one.
 template <class S, class Body>
 inline void for_each_packet(Index count, Body&& body) {
     constexpr int width = lanes<S>;

@@ -12,8 +12,8 @@
 #include <immintrin.h>
 #endif
 
-// Tells the compiler to write a short loop out, so that its arrays live in registers. nvcc's front end
-// does not know the pragma.
+// Unrolls a short loop, so that the arrays it indexes stay in registers. nvcc's front end does not know
+// the pragma.
 #ifdef __CUDACC__
 #define BANTAM_UNROLL(count)
 #else
@@ -23,8 +23,8 @@
 
 namespace bantam::cpu {
 
-// The compiler's own vector types stay in registers where small fixed-size arrays of a matrix library
-// may not, and cost nothing to include.
+// The vector extensions of the compiler: their values stay in registers, which is not certain for small
+// fixed-size arrays of a matrix library.
 #if defined(__AVX512F__)
 inline constexpr int vector_bytes = 64;
 #elif defined(__AVX__)
@@ -59,13 +59,13 @@ inline void store(S* to, const Vector<S>& vector) {
 }
 
 #ifdef BANTAM_MASKED_VECTORS
-// A copy of fewer bytes than a vector, read back as a whole one, would wait for the store before it.
+// Masked instructions: a partial memcpy that is read back as a whole vector stalls on store forwarding.
 namespace detail {
 
 /// All bits in the first `count` lanes.
 template <class S>
 inline auto lane_mask(Index count) {
-    using Integer = std::conditional_t<sizeof(S) == 4, std::int32_t, Index>;
+    using Integer = std::conditional_t<sizeof(S) == 4, std::int32_t, std::int64_t>;
 #ifdef __AVX512F__
     static_cast<void>(sizeof(Integer));
     return static_cast<std::conditional_t<sizeof(S) == 4, __mmask16, __mmask8>>((1U << count) - 1U);
@@ -78,7 +78,7 @@ inline auto lane_mask(Index count) {
 }  // namespace detail
 #endif
 
-/// The first `count` lanes; the others are zero.
+/// Loads the first `count` lanes; the others are zero.
 template <class S>
 inline Vector<S> load_n(const S* from, Index count) {
 #if defined(BANTAM_MASKED_VECTORS) && defined(__AVX512F__)
@@ -98,7 +98,7 @@ inline Vector<S> load_n(const S* from, Index count) {
 #endif
 }
 
-/// The first `count` lanes only.
+/// Stores the first `count` lanes only.
 template <class S>
 inline void store_n(S* to, const Vector<S>& vector, Index count) {
 #if defined(BANTAM_MASKED_VECTORS) && defined(__AVX512F__)
@@ -160,8 +160,8 @@ inline Vector<S> at_most(const Vector<S>& x, const Vector<S>& limit) {
 #endif
 }
 
-/// Calls `body(first, load, store)` for each vector of a run of `count` scalars; the last one may be
-/// shorter, and the two functions then touch only what belongs to the run.
+/// Calls `body(first, load, store)` for each vector of `count` contiguous scalars. For a shorter vector at
+/// the end, `load` and `store` access only the remaining scalars.
 template <class S, class Body>
 inline void for_each_vector(Index count, Body&& body) {
     Index first = 0;
@@ -174,7 +174,7 @@ inline void for_each_vector(Index count, Body&& body) {
             [rest](S* to, const Vector<S>& vector) { store_n(to, vector, rest); });
 }
 
-/// The same for a number of scalars known at compile time: the shorter end costs no call.
+/// The same for a count known at compile time.
 template <class S, Index Count, class Body>
 inline void for_each_vector(Body&& body) {
     constexpr Index whole = Count / lanes<S> * lanes<S>;
