@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// check_layer itself: a good layer of a user's passes, and every kind of mistake is found and named.
+// check_layer accepts a correct layer of a user and reports every kind of mistake.
 #define BOOST_TEST_MODULE cpu_check_layer
 #include <boost/test/unit_test.hpp>
 
@@ -28,7 +28,7 @@ enum class Mistake {
     imprecise_in_float,
 };
 
-/// y = scale · x², with one learned scale a channel.
+/// y = scale · x², with one learned scale per channel.
 template <Mistake M>
 struct Square : bantam::Layer {
     static constexpr std::string_view name = "Square";
@@ -39,7 +39,7 @@ struct Square : bantam::Layer {
     }
 };
 
-/// x · |x|, an activation of a user's.
+/// x · |x|, an activation defined by a user.
 struct SignedSquare : bantam::Activation {
     static constexpr std::string_view name = "SignedSquare";
 };
@@ -62,22 +62,22 @@ struct ActivationArithmetic<SignedSquare> {
 
 template <Mistake M, Shape Input, class S>
 struct Operation<Square<M>, Input, S> : OperationSizes {
-    static constexpr std::int64_t channels = Input.channels;
-    static constexpr std::int64_t partial_size = channels;
-    static constexpr std::int64_t scratch_size = 1;
+    static constexpr bantam::Index channels = Input.channels;
+    static constexpr bantam::Index partial_size = channels;
+    static constexpr bantam::Index scratch_size = 1;
 
     static void forward(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* output, S*) {
-        for_each_chunk(pass, [&](Chunk chunk, S* scratch_space) {
-            const std::int64_t first = chunk.first * element_count(Input);
-            const std::int64_t end = first + chunk.count * element_count(Input);
-            for (std::int64_t i = first; i < end; ++i) {
+        for_each_chunk(pass, [&](Chunk chunk, S* scratch) {
+            const bantam::Index first = chunk.first * element_count(Input);
+            const bantam::Index end = first + chunk.count * element_count(Input);
+            for (bantam::Index i = first; i < end; ++i) {
                 if (M == Mistake::leaves_a_hole && i == 5) continue;
                 output[i] = weights.parameters[i % channels] * input[i] * input[i];
                 if (M == Mistake::imprecise_in_float && sizeof(S) == 4) output[i] *= S(1.01);
             }
-            if (M == Mistake::needs_more_scratch) scratch_space[pass.scratch_stride] = 0;
+            if (M == Mistake::needs_more_scratch) scratch[pass.scratch_stride] = 0;
         });
-        const std::int64_t all = pass.count * element_count(Input);
+        const bantam::Index all = pass.count * element_count(Input);
         if (M == Mistake::writes_outside) output[all] = 0;
         if (M == Mistake::changes_input) const_cast<S*>(input)[0] = 7;
         if (M == Mistake::mixes_samples && !pass.training) output[0] += input[all - 1];
@@ -85,11 +85,11 @@ struct Operation<Square<M>, Input, S> : OperationSizes {
     static void backward(const Pass<S>& pass, const Weights<S>& weights, const S* input, const S*,
                          const S* output_gradient, S* input_gradient, S* parameter_gradient) {
         for_each_chunk(pass, [&](Chunk chunk, S*) {
-            S* partial = pass.partials + chunk.index * partials;
-            std::fill(partial, partial + partials, S{0});
-            const std::int64_t first = chunk.first * element_count(Input);
-            const std::int64_t end = first + chunk.count * element_count(Input);
-            for (std::int64_t i = first; i < end; ++i) {
+            S* partial = pass.partials + chunk.index * partial_size;
+            std::fill(partial, partial + partial_size, S{0});
+            const bantam::Index first = chunk.first * element_count(Input);
+            const bantam::Index end = first + chunk.count * element_count(Input);
+            for (bantam::Index i = first; i < end; ++i) {
                 const S factor = M == Mistake::input_gradient && i % channels == 1 ? S(1.9) : S(2);
                 if (input_gradient) {
                     const S gradient = factor * weights.parameters[i % channels] * input[i] * output_gradient[i];
@@ -98,7 +98,7 @@ struct Operation<Square<M>, Input, S> : OperationSizes {
                 partial[i % channels] += input[i] * input[i] * output_gradient[i];
             }
         });
-        add_partials(pass, pass.partials, partials, partials, parameter_gradient);
+        add_partials(pass, pass.partials, partial_size, partial_size, parameter_gradient);
         if (M == Mistake::parameter_gradient) parameter_gradient[channels - 1] *= S(1.001);
     }
 };
@@ -121,7 +121,7 @@ void expect(const std::string& part) {
 
 }  // namespace
 
-BOOST_AUTO_TEST_CASE(a_correct_layer_of_a_users_passes) {
+BOOST_AUTO_TEST_CASE(a_correct_user_layer_passes) {
     const bantam::cpu::LayerCheck report = check<Mistake::none>();
     BOOST_TEST(report.ok, report.message);
     BOOST_TEST(report.message == "ok");
@@ -131,32 +131,32 @@ BOOST_AUTO_TEST_CASE(a_correct_layer_of_a_users_passes) {
     BOOST_TEST(report.float_error < 1e-5);
 }
 
-BOOST_AUTO_TEST_CASE(a_wrong_gradient_is_named_by_its_tensor) {
+BOOST_AUTO_TEST_CASE(a_wrong_gradient_is_reported_with_its_tensor) {
     expect<Mistake::input_gradient>("the gradient of the input is off by 0.0");
     expect<Mistake::parameter_gradient>("the gradient of 0.scale is off by");
 }
 
-BOOST_AUTO_TEST_CASE(memory_beyond_what_is_stated_is_found) {
+BOOST_AUTO_TEST_CASE(writes_beyond_the_stated_sizes_are_reported) {
     expect<Mistake::writes_outside>("wrote outside the 90 elements of the output");
     expect<Mistake::needs_more_scratch>("wrote outside the 1 elements of the scratch of all threads");
 }
 
-BOOST_AUTO_TEST_CASE(what_is_not_written_is_found) {
+BOOST_AUTO_TEST_CASE(missing_writes_are_reported) {
     expect<Mistake::leaves_a_hole>("forward left element 5 of the output unwritten");
     expect<Mistake::adds_to_gradient>("backward left element 0 of the input's gradient unwritten");
 }
 
-BOOST_AUTO_TEST_CASE(a_changed_input_is_found) { expect<Mistake::changes_input>("the layer changed its input"); }
+BOOST_AUTO_TEST_CASE(a_changed_input_is_reported) { expect<Mistake::changes_input>("the layer changed its input"); }
 
-BOOST_AUTO_TEST_CASE(samples_that_meet_in_inference_are_found) {
+BOOST_AUTO_TEST_CASE(inference_that_mixes_samples_is_reported) {
     expect<Mistake::mixes_samples>("inference of sample 0 depends on its neighbors");
 }
 
-BOOST_AUTO_TEST_CASE(float_that_strays_from_double_is_found) {
+BOOST_AUTO_TEST_CASE(a_difference_between_float_and_double_is_reported) {
     expect<Mistake::imprecise_in_float>("float against double is off by 0.01");
 }
 
-BOOST_AUTO_TEST_CASE(a_users_layer_runs_in_a_network) {
+BOOST_AUTO_TEST_CASE(a_user_layer_works_in_a_network) {
     using Net = bantam::Network<bantam::Image<2, 2, 1>, Square<Mistake::none>>;
     bantam::cpu::Model<Net> model;
     model.initialize(1);
@@ -166,7 +166,7 @@ BOOST_AUTO_TEST_CASE(a_users_layer_runs_in_a_network) {
     BOOST_TEST(output[3] == 16.0f);
 }
 
-BOOST_AUTO_TEST_CASE(an_activation_of_a_users_passes_alone_and_behind_batch_norm) {
+BOOST_AUTO_TEST_CASE(a_user_activation_passes_alone_and_fused_with_batch_norm) {
     const auto alone = bantam::cpu::check_layer<SignedSquare, Shape{3, 2, 5}>();
     BOOST_TEST(alone.ok, alone.message);
     const auto fused = bantam::cpu::check_layer<bantam::Sequence<bantam::BatchNorm2d, SignedSquare>, Shape{3, 2, 5}>();

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Laws of the kernels' memory: where it begins, what it holds, when it grows.
+// The alignment, contents and growth of the kernels' memory.
 #define BOOST_TEST_MODULE cpu_buffer
 #include <boost/test/unit_test.hpp>
 
+#include <bantam/base/index.hpp>
 #include <bantam/cpu/runtime/buffer.hpp>
 
 #include <algorithm>
@@ -15,10 +16,10 @@ using namespace bantam;
 
 namespace {
 
-constexpr std::int64_t large = (std::int64_t{5} << 20) / std::int64_t{sizeof(double)} + 3;
+constexpr Index large = (Index{5} << 20) / Index{sizeof(double)} + 3;
 
 template <class T>
-bool begins_on_a_cache_line(const cpu::Buffer<T>& buffer) {
+bool is_aligned_to_a_cache_line(const cpu::Buffer<T>& buffer) {
     return reinterpret_cast<std::uintptr_t>(buffer.data()) % 64 == 0;
 }
 
@@ -40,46 +41,46 @@ BOOST_AUTO_TEST_CASE(a_new_buffer_is_empty) {
     BOOST_TEST(buffer.data() == nullptr);
 }
 
-BOOST_AUTO_TEST_CASE(memory_begins_on_a_cache_line_and_as_zeros) {
-    for (const std::int64_t size : {std::int64_t{1}, std::int64_t{7}, std::int64_t{1000}, large}) {
+BOOST_AUTO_TEST_CASE(memory_is_aligned_and_zero) {
+    for (const Index size : {Index{1}, Index{7}, Index{1000}, large}) {
         cpu::Buffer<float> floats;
         cpu::Buffer<double> doubles;
         floats.reserve(size);
         doubles.reserve(size);
         BOOST_TEST(floats.size() == static_cast<std::size_t>(size));
         BOOST_TEST(doubles.size() == static_cast<std::size_t>(size));
-        BOOST_TEST(begins_on_a_cache_line(floats));
-        BOOST_TEST(begins_on_a_cache_line(doubles));
+        BOOST_TEST(is_aligned_to_a_cache_line(floats));
+        BOOST_TEST(is_aligned_to_a_cache_line(doubles));
         BOOST_TEST(holds_only(floats, 0.0F));
         BOOST_TEST(holds_only(doubles, 0.0));
     }
 }
 
-BOOST_AUTO_TEST_CASE(what_is_there_stays_where_there_is_room) {
+BOOST_AUTO_TEST_CASE(a_large_enough_buffer_keeps_its_contents) {
     cpu::Buffer<float> buffer;
     buffer.reserve(100);
     fill(buffer, 3.0F);
     const float* before = buffer.data();
-    for (const std::int64_t size : {0, 1, 99, 100}) buffer.reserve(size);
+    for (const Index size : {0, 1, 99, 100}) buffer.reserve(size);
     BOOST_TEST(buffer.data() == before);
     BOOST_TEST(buffer.size() == 100U);
     BOOST_TEST(holds_only(buffer, 3.0F));
 }
 
-BOOST_AUTO_TEST_CASE(a_buffer_that_grows_begins_as_zeros_again) {
+BOOST_AUTO_TEST_CASE(a_buffer_that_grows_is_zero) {
     cpu::Buffer<double> buffer;
-    for (const std::int64_t size : {std::int64_t{10}, std::int64_t{11}, large, large + 1}) {
+    for (const Index size : {Index{10}, Index{11}, large, large + 1}) {
         buffer.reserve(size);
         BOOST_TEST(buffer.size() == static_cast<std::size_t>(size));
-        BOOST_TEST(begins_on_a_cache_line(buffer));
+        BOOST_TEST(is_aligned_to_a_cache_line(buffer));
         BOOST_TEST(holds_only(buffer, 0.0));
         fill(buffer, 5.0);
     }
 }
 
-BOOST_AUTO_TEST_CASE(a_move_hands_the_memory_over) {
+BOOST_AUTO_TEST_CASE(a_move_transfers_the_memory) {
     static_assert(!std::is_copy_constructible_v<cpu::Buffer<float>>);
-    for (const std::int64_t size : {std::int64_t{20}, large}) {
+    for (const Index size : {Index{20}, large}) {
         cpu::Buffer<float> first;
         first.reserve(size);
         fill(first, 2.0F);
@@ -96,7 +97,7 @@ BOOST_AUTO_TEST_CASE(a_move_hands_the_memory_over) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(a_buffer_that_was_moved_from_can_be_used_again) {
+BOOST_AUTO_TEST_CASE(a_moved_from_buffer_can_be_reused) {
     cpu::Buffer<float> buffer;
     buffer.reserve(20);
     const cpu::Buffer<float> elsewhere{std::move(buffer)};

@@ -38,7 +38,7 @@ struct BatchNormKernel {
 
     /// Adds Σ(x − origin) and Σ(x − origin)² of `rows` rows to `totals`. An origin near the mean avoids
     /// cancellation in channels far from zero.
-    static void add_moments(Index rows, const S* values, const S* origin, double* totals) {
+    static void sum_moments(Index rows, const S* values, const S* origin, double* totals) {
         add_sums(0, rows, totals, [&]<int Width>(Index row, Index c, Packet<S, Width>& sum, Packet<S, Width>& dot) {
             const Packet<S, Width> difference =
                 load_packet<S, Width>(values + row * channels + c) - load_packet<S, Width>(origin + c);

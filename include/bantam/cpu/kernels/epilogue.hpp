@@ -7,13 +7,15 @@
 #include <bantam/cpu/layers/activations.hpp>
 #include <bantam/cpu/runtime/packet.hpp>
 #include <bantam/cpu/runtime/simd.hpp>
+#include <bantam/exec/concepts.hpp>
 
 #include <algorithm>
 #include <concepts>
 
 namespace bantam::cpu {
 
-// An epilogue is what a kernel does with its results: the store transform. There are two levels.
+// An epilogue is what a kernel does with its results: the store transform (exec/concepts.hpp). There are two
+// levels.
 //
 // A register epilogue transforms sums before they leave the registers: `epilogue.columns(channel, load)` reads
 // with `load` what the channels from `channel` on need, and returns a function that maps a vector of sums to a
@@ -22,25 +24,17 @@ namespace bantam::cpu {
 // A row epilogue takes rows (see source.hpp) that are complete, while they are in the cache: a kernel calls
 // `epilogue.store(first, count, rows)` once for every row, in ascending order. It may keep `sum_count` sums per
 // channel. The epilogue of a forward pass also says where its rows belong: the kernel computes them in place,
-// at `epilogue.output(first)`, and then calls `store`.
+// at `epilogue.output(first)`, and then calls `store`. A kernel computes nothing for `NullSink`.
 
-/// Accepts any pointer in place of a load.
-struct AnyLoad {
-    template <class S>
-    Vector<S> operator()(const S*) const;
-};
 template <class T, class S>
 concept RegisterEpilogue = requires(const T& epilogue, Index channel, const Vector<S>& sum) {
     { epilogue.starting_at(channel) } -> std::same_as<T>;
-    { epilogue.columns(channel, AnyLoad{})(sum) } -> std::convertible_to<Vector<S>>;
+    { epilogue.columns(channel, load<S>)(sum) } -> std::convertible_to<Vector<S>>;
 };
 
-template <class T>
-concept RowEpilogue = requires(const T& epilogue, Index index, const typename T::Scalar* rows) {
-    { T::channels } -> std::convertible_to<Index>;
-    { T::sum_count } -> std::convertible_to<int>;
-    epilogue.store(index, index, rows);
-};
+using exec::is_null_sink;
+using exec::NullSink;
+using exec::RowEpilogue;
 template <class T>
 concept OutputEpilogue = RowEpilogue<T> && requires(const T& epilogue, Index first) {
     { epilogue.output(first) } -> std::same_as<typename T::Scalar*>;
@@ -100,10 +94,10 @@ struct ComposedEpilogue {
     }
 };
 
-/// y = epilogue(sum + bias) where `WithBias`, else epilogue(sum)
-template <bool WithBias, class S, RegisterEpilogue<S> Epilogue>
+/// y = epilogue(sum + bias) where `HasBias`, else epilogue(sum)
+template <bool HasBias, class S, RegisterEpilogue<S> Epilogue>
 auto bias_epilogue([[maybe_unused]] const S* bias, const Epilogue& epilogue) {
-    if constexpr (WithBias)
+    if constexpr (HasBias)
         return ComposedEpilogue<BiasEpilogue<S>, Epilogue>{{bias}, epilogue};
     else
         return epilogue;
@@ -126,20 +120,6 @@ struct MemoryEpilogue {
     }
 };
 
-/// Discards rows. A kernel does not compute rows for it, see `is_null_sink`.
-template <Index Channels, class S>
-struct NullSink {
-    using Scalar = S;
-    static constexpr Index channels = Channels;
-    static constexpr int sum_count = 0;
-
-    void store(Index, Index, const S*) const {}
-};
-template <class Epilogue>
-inline constexpr bool is_null_sink = false;
-template <Index Channels, class S>
-inline constexpr bool is_null_sink<NullSink<Channels, S>> = true;
-
 /// Stores z in memory; sums Σ(z − origin) and Σ(z − origin)², from which the norm behind computes its statistics.
 template <Index Channels, class S>
 struct MomentsEpilogue {
@@ -154,7 +134,7 @@ struct MomentsEpilogue {
     S* output(Index first) const { return to + first * Channels; }
     /// `rows` are in place, at `output(first)`.
     void store(Index, Index count, const S* rows) const {
-        BatchNormKernel<Channels, S>::add_moments(count, rows, origin, totals);
+        BatchNormKernel<Channels, S>::sum_moments(count, rows, origin, totals);
     }
 };
 

@@ -22,7 +22,7 @@ void add_row_sums(Index rows, Index channels, const S* values, S* sums) {
 
 /// Y[rows×Out] = X[rows×In] · Wᵀ + b, a row per position of the `Input` map: pointwise convolutions and linear
 /// layers. Rows are processed in slices of at most `slice_rows`.
-template <Shape Input, Index Out, bool WithBias, class S>
+template <Shape Input, Index Out, bool HasBias, class S>
 struct PointwiseKernel : OperationSizes {
     static constexpr Shape input = Input;
     static constexpr Shape output{Input.height, Input.width, Out};
@@ -31,7 +31,7 @@ struct PointwiseKernel : OperationSizes {
     static constexpr Index weight_count = in * Out;
     static constexpr Index forward_panels = packed_panel_size<S>(in, Out);
     static constexpr Index packed_size = forward_panels + packed_panel_size<S>(Out, in);
-    static constexpr Index partial_size = weight_count + (WithBias ? Out : 0);
+    static constexpr Index partial_size = weight_count + (HasBias ? Out : 0);
     static constexpr Index slice_rows = 16 * tile_rows;
     static constexpr Index scratch_size = slice_rows * (2 * in + Out) + transposed_scratch_size<S>;
 
@@ -46,7 +46,7 @@ struct PointwiseKernel : OperationSizes {
         for_each_slice(chunk, [&](Index row, Index rows) {
             S* z = epilogue.output(row);
             multiply<false>(rows, Out, in, source.rows(row, rows, scratch), in, weights.packed, z, Out,
-                            bias_epilogue<WithBias>(weights.parameters + weight_count, IdentityEpilogue<S>{}));
+                            bias_epilogue<HasBias>(weights.parameters + weight_count, IdentityEpilogue<S>{}));
             epilogue.store(row, rows, z);
         });
     }
@@ -67,7 +67,7 @@ struct PointwiseKernel : OperationSizes {
                 const Index slice_count = std::min(slice, count - row);
                 multiply<false>(slice_count, Out, in, source_.rows(first + row, slice_count, input_), in,
                                 weights_.packed, to + row * Out, Out,
-                                bias_epilogue<WithBias>(weights_.parameters + weight_count, epilogue));
+                                bias_epilogue<HasBias>(weights_.parameters + weight_count, epilogue));
             }
         }
 
@@ -87,7 +87,7 @@ struct PointwiseKernel : OperationSizes {
             const S* x = source.rows(row, rows, scratch);
             const S* dz = gradient.rows(row, rows, z_gradient);
             multiply_transposed(Out, in, rows, dz, Out, x, in, partial, in, transposed_scratch);
-            if constexpr (WithBias) add_row_sums<S>(rows, Out, dz, partial + weight_count);
+            if constexpr (HasBias) add_row_sums<S>(rows, Out, dz, partial + weight_count);
             if constexpr (!is_null_sink<Epilogue>) {
                 multiply<false>(rows, in, Out, dz, Out, weights.packed + forward_panels, x_gradient, in);
                 epilogue.store(row, rows, x_gradient);
@@ -109,7 +109,7 @@ private:
     }
 };
 
-template <Shape Input, Index Out, bool WithBias, class S>
-struct PointwiseOperation : ConvOperation<PointwiseKernel<Input, Out, WithBias, S>, S> {};
+template <Shape Input, Index Out, bool HasBias, class S>
+struct PointwiseOperation : ConvOperation<PointwiseKernel<Input, Out, HasBias, S>, S> {};
 
 }  // namespace bantam::cpu

@@ -5,15 +5,16 @@
 #include <bantam/cpu/kernels/norm_coefficients.hpp>
 #include <bantam/cpu/layers/activations.hpp>
 #include <bantam/cpu/runtime/packet.hpp>
+#include <bantam/exec/concepts.hpp>
 
-#include <concepts>
 #include <cstddef>
 #include <type_traits>
 
 namespace bantam::cpu {
 
-// A source is where a kernel reads a map from: the load transform. It computes rows on demand, while they are
-// in the cache, so that a norm or an activation in front of the kernel needs no map of its own in memory.
+// A source is where a kernel reads a map from: the load transform (exec/concepts.hpp). It computes rows on
+// demand, while they are in the cache, so that a norm or an activation in front of the kernel needs no map of its
+// own in memory.
 //
 // A row is one position of the batch with all its `channels`; rows are counted over all samples.
 // `source.rows(first, count, scratch)` returns rows [first, first + count), contiguous. They are in `scratch`,
@@ -21,11 +22,7 @@ namespace bantam::cpu {
 // kernel reads rows in ascending order.
 //
 // A convolution is a source as well, see `ConvSource` in conv_operation.hpp.
-template <class T>
-concept RowSource = requires(const T& source, Index index, typename T::Scalar* scratch) {
-    { T::channels } -> std::convertible_to<Index>;
-    { source.rows(index, index, scratch) } -> std::same_as<const typename T::Scalar*>;
-};
+using exec::RowSource;
 
 /// x: rows in memory.
 template <Index Channels, class S>

@@ -30,7 +30,7 @@ struct BatchNormOperation : OperationSizes {
         const NormCoefficients<S> norm = coefficients(saved);
         if (pass.training) {
             sum_over_batch(pass, [&](Index first_row, Index rows, double* totals) {
-                Kernel::add_moments(rows, input + first_row * channels, input, totals);
+                Kernel::sum_moments(rows, input + first_row * channels, input, totals);
             });
             Kernel::from_batch(pass.sums, static_cast<double>(pass.count * pixel_count(Input)), input,
                                weights.parameters, weights.statistics, norm);

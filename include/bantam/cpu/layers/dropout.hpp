@@ -12,8 +12,7 @@ namespace bantam::cpu {
 
 template <int Percent, Shape Input, class S>
 struct Operation<Dropout<Percent>, Input, S> : OperationSizes {
-    /// What every element is multiplied by depends on seed, layer and position alone, so that the way
-    /// back draws the same again.
+    /// to = from · mask. The mask depends only on seed, layer and position, so that backward draws the same one.
     static void drop(const Pass<S>& pass, const S* from, S* to) {
         constexpr double probability = Dropout<Percent>::probability;
         for_each_chunk(pass, [&](Chunk chunk, S*) {

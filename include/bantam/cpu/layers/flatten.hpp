@@ -9,7 +9,7 @@
 
 namespace bantam::cpu {
 
-/// Layers that hand their numbers on as they are.
+/// Layers whose output is equal to their input in memory.
 template <Shape Input, class S>
 struct CopyOperation : OperationSizes {
     static void copy(const Pass<S>& pass, const S* from, S* to) {

@@ -85,16 +85,16 @@ struct FusedConvBlocks : OperationSizes {
 
     static void backward(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* saved,
                          const S* output_gradient, S* input_gradient, S* parameter_gradient) {
-        const LastGradient last_gradient = gradient_source<last>(pass, saved, output_gradient);
+        const LastStageGradient last_stage_gradient = gradient_source<last>(pass, saved, output_gradient);
         for_each_chunk(alternating(pass, size + 1), [&](Chunk chunk, S*) {
             double* totals = chunk_totals<last>(pass, chunk);
             BatchNormKernel<channels<last>, S>::add_sums(
                 chunk.first * pixels<last>, chunk.count * pixels<last>, totals,
                 [&]<int Width>(Index row, Index c, Packet<S, Width>& sum, Packet<S, Width>& dot) {
-                    const Packet<S, Width> g = last_gradient.template norm_gradient<Width>(row, c);
+                    const Packet<S, Width> g = last_stage_gradient.template norm_gradient<Width>(row, c);
                     sum += g;
-                    dot += g * (load_packet<S, Width>(last_gradient.z + row * channels<last> + c) -
-                                load_packet<S, Width>(last_gradient.norm.mean + c));
+                    dot += g * (load_packet<S, Width>(last_stage_gradient.z + row * channels<last> + c) -
+                                load_packet<S, Width>(last_stage_gradient.norm.mean + c));
                 });
         });
         add_partials(pass, pass.sums, sum_count, 2 * channels<last>, pass.sums);
@@ -111,7 +111,7 @@ private:
     template <std::size_t I>
     using OutputSource = NormActSource<ActOf<I>, channels<I>, S>;
     /// dL/dz of the last stage from dL/d(output).
-    using LastGradient = NormBackwardSource<ActOf<last>, channels<last>, S, Pooled ? pixels<last> : 1>;
+    using LastStageGradient = NormBackwardSource<ActOf<last>, channels<last>, S, Pooled ? pixels<last> : 1>;
 
     template <std::size_t I>
     static S* output_at(const Pass<S>& pass, S* saved) {
@@ -150,7 +150,7 @@ private:
     static auto gradient_source(const Pass<S>& pass, S* saved, const S* output_gradient) {
         const S* z = output_at<I>(pass, saved);
         if constexpr (I == last)
-            return LastGradient{output_gradient, z, norm_at<I>(saved)};
+            return LastStageGradient{output_gradient, z, norm_at<I>(saved)};
         else
             return NormBackwardSource<Identity, channels<I>, S>{gradient_at<I>(pass, saved), z, norm_at<I>(saved)};
     }

@@ -6,7 +6,7 @@
 
 namespace bantam::cpu {
 
-template <int Out, Bias WithBias, Shape Input, class S>
-struct Operation<Linear<Out, WithBias>, Input, S> : PointwiseOperation<Input, Out, WithBias == Bias::with, S> {};
+template <int Out, Bias HasBias, Shape Input, class S>
+struct Operation<Linear<Out, HasBias>, Input, S> : PointwiseOperation<Input, Out, HasBias == Bias::with, S> {};
 
 }  // namespace bantam::cpu

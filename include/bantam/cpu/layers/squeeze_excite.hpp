@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <bantam/cpu/chain.hpp>
+#include <bantam/cpu/backend.hpp>
 #include <bantam/exec/channel_gate.hpp>
 
 namespace bantam::cpu {
