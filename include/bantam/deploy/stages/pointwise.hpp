@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <bantam/base/index.hpp>
+#include <bantam/core/shape.hpp>
+#include <bantam/deploy/activation.hpp>
+#include <bantam/deploy/precision.hpp>
+#include <bantam/layers/layer_norm.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+namespace bantam::deploy {
+
+/// A stage that turns every pixel alone into a pixel.
+template <Shape Input, Shape Output, class P, class InType, class OutType>
+struct PixelStage {
+    using In = InType;
+    using Out = OutType;
+    using Precision = P;
+    static constexpr Shape input = Input;
+    static constexpr Shape output = Output;
+    static constexpr int kernel_height = 1;
+    static constexpr int stride = 1;
+    static constexpr int padding = 0;
+    static constexpr int dilation = 1;
+    static constexpr Index line_scratch_bytes = 0;
+    static constexpr Index weight_count = 0;
+    static constexpr Index constant_count = 0;
+    static constexpr Index trainable = 0;
+    static constexpr Index statistics = 0;
+    static constexpr int width = static_cast<int>(Input.width);
+    static constexpr int channels = static_cast<int>(Input.channels);
+    static constexpr int elements = width * channels;
+};
+
+/// Bytes of a picture to what the network takes, color by color. float: constants are a factor and a summand per
+/// color. int8: (byte · factor + summand) / 2¹⁶, rounded, halves up.
+template <Shape Input, class P>
+struct PixelInput : PixelStage<Input, Input, P, std::uint8_t, typename P::Signed> {
+    using Base = PixelStage<Input, Input, P, std::uint8_t, typename P::Signed>;
+    static constexpr Index constant_count = 2 * Input.channels;
+
+    static void line(const std::uint8_t* const* lines, typename P::Signed* out, WeightView<P> view, std::byte*) {
+        for (int x = 0; x < Base::width; ++x)
+            for (int c = 0; c < Base::channels; ++c) {
+                const int i = x * Base::channels + c;
+                const typename P::Sum value =
+                    static_cast<typename P::Sum>(lines[0][i]) * view.constants[2 * c] + view.constants[2 * c + 1];
+                if constexpr (std::is_same_v<P, Int8>)
+                    out[i] = saturate<std::int8_t>((std::int64_t{value} + 32768) >> 16);
+                else
+                    out[i] = value;
+            }
+    }
+};
+
+/// An activation that no stage before applies. int8: the weights are its 256 values, by the element's byte.
+template <class Act, Shape Input, class P, class In, class Out>
+struct Activate : PixelStage<Input, Input, P, In, Out> {
+    using Base = PixelStage<Input, Input, P, In, Out>;
+    using Activation = Act;
+    static constexpr Index weight_count = std::is_same_v<P, Int8> ? 256 : 0;
+
+    static void line(const In* const* lines, Out* out, WeightView<P> view, std::byte*) {
+        for (int i = 0; i < Base::elements; ++i) {
+            if constexpr (std::is_same_v<P, Int8>)
+                out[i] = static_cast<Out>(view.weights[static_cast<std::uint8_t>(lines[0][i])]);
+            else
+                out[i] = activation_value<Act>(lines[0][i]);
+        }
+    }
+};
+
+/// Act(first half of the channels) · second half. int8: constants are the factor of the product and the
+/// activation's 256 values, which have 16 bits.
+template <class Act, Shape Input, class P, class In, class Out>
+struct GateHalves : PixelStage<Input, Shape{Input.height, Input.width, Input.channels / 2}, P, In, Out> {
+    using Base = PixelStage<Input, Shape{Input.height, Input.width, Input.channels / 2}, P, In, Out>;
+    using Activation = Act;
+    static constexpr Index constant_count = std::is_same_v<P, Int8> ? 257 : 0;
+
+    static void line(const In* const* lines, Out* out, WeightView<P> view, std::byte*) {
+        constexpr int half = Base::channels / 2;
+        for (int x = 0; x < Base::width; ++x)
+            for (int c = 0; c < half; ++c) {
+                const In* pixel = lines[0] + x * Base::channels;
+                if constexpr (std::is_same_v<P, Int8>)
+                    out[x * half + c] = saturate<Out>(scale_by(
+                        view.constants[1 + static_cast<std::uint8_t>(pixel[c])] * pixel[half + c], view.constants[0]));
+                else
+                    out[x * half + c] = activation_value<Act>(pixel[c]) * pixel[half + c];
+            }
+    }
+};
+
+/// Layer norm over each pixel's channels, in float. Constants: weights, then biases.
+template <Shape Input, class P, class In, class Out>
+struct NormalizePixels : PixelStage<Input, Input, P, In, Out> {
+    using Base = PixelStage<Input, Input, P, In, Out>;
+    static constexpr Index constant_count = 2 * Input.channels;
+    static constexpr Index trainable = 2 * Input.channels;
+
+    static void line(const In* const* lines, Out* out, WeightView<P> view, std::byte*) {
+        constexpr int channels = Base::channels;
+        for (int x = 0; x < Base::width; ++x) {
+            const float* pixel = lines[0] + x * channels;
+            float mean = 0;
+            for (int c = 0; c < channels; ++c) mean += pixel[c];
+            mean /= channels;
+            float variance = 0;
+            for (int c = 0; c < channels; ++c) variance += (pixel[c] - mean) * (pixel[c] - mean);
+            const float inverse = 1 / __builtin_sqrtf(variance / channels + static_cast<float>(LayerNorm::epsilon));
+            for (int c = 0; c < channels; ++c)
+                out[x * channels + c] = (pixel[c] - mean) * inverse * view.constants[c] + view.constants[channels + c];
+        }
+    }
+};
+
+/// The last map of a network whose last layer does not give logits itself. int8: the constant is the factor.
+template <Shape Input, class P, class In>
+struct ToLogits : PixelStage<Input, Input, P, In, typename P::Logit> {
+    using Base = PixelStage<Input, Input, P, In, typename P::Logit>;
+    static constexpr Index constant_count = 1;
+
+    static void line(const In* const* lines, typename P::Logit* out, WeightView<P> view, std::byte*) {
+        for (int i = 0; i < Base::elements; ++i)
+            out[i] = saturate<std::int32_t>(scale_by(lines[0][i], view.constants[0]));
+    }
+};
+
+/// A map as one pixel: its elements in memory order.
+template <Shape Input, class P, class T>
+struct FlattenMap {
+    using In = T;
+    using Out = T;
+    using Precision = P;
+    static constexpr Shape input = Input;
+    static constexpr Shape output{1, 1, element_count(Input)};
+    static constexpr Index weight_count = 0;
+    static constexpr Index constant_count = 0;
+    static constexpr Index trainable = 0;
+    static constexpr Index statistics = 0;
+};
+
+}  // namespace bantam::deploy

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: MIT
+// Networks and numbers that the tests of deployed networks share.
+#pragma once
+
+#include <bantam/bantam.hpp>
+#include <bantam/base/random.hpp>
+#include <bantam/deploy/calibration.hpp>
+#include <bantam/deploy/classifier.hpp>
+#include <bantam/deploy/prepare.hpp>
+#include <bantam/models/sample.hpp>
+#include <bantam/models/tiniest.hpp>
+
+#include <cmath>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+namespace deployed {
+
+using namespace bantam;
+
+/// Residual blocks of every kind, with activations that no convolution applies.
+using ResidualNet =
+    Network<Image<24, 24, 3>, Conv2d<16, 3, 2>, BatchNorm2d, SiLU,  //
+            Residual<Conv2d<16, 3, 1, ConvOptions{.bias = false}>, BatchNorm2d, ReLU, Conv2d<16, 3>>, ReLU,
+            ProjectedResidual<Sequence<Conv2d<24, 1, 2>, BatchNorm2d>, Conv2d<24, 3, 2>, HardSwish, Conv2d<24, 3>>,
+            ScaledResidual<Scale::body, DepthwiseConv2d<5>, GELU, PointwiseConv2d<24>>,  //
+            ScaledResidual<Scale::shortcut, DepthwiseConv2d<3>, LeakyReLU>, InvertedResidual<24, 1, 2>,
+            InvertedResidual<32, 2, 3>, GlobalAveragePool, Dropout<20>, Linear<10>>;
+
+/// Everything else: branches, gates, pools, groups, dilation, odd shapes, norms that stand alone.
+using BranchingNet =
+    Network<Image<19, 22, 3>, BatchNorm2d, Conv2d<12, 3, 1, ConvOptions{.padding = 2, .dilation = 2}>, TanhExp,
+            MaxPool2d<3, 2, 1>, SplitConcatenate<Identity, Conv2d<4, 3>, Sequence<AvgPool2d<3, 1, 1>, Sigmoid>>,
+            Concatenate<Conv2d<6, 1>, Sequence<DepthwiseConv2d<3>, BatchNorm2d, ReLU6>>, SqueezeExcite<2>,
+            Conv2d<18, 3, 1, ConvOptions{.groups = 6}>, Gate<HardSigmoid>, Add<Identity, Conv2d<9, 3>, ReLU>, ReLU6,
+            BatchNorm2d, Conv2d<18, 3, 1, ConvOptions{.padding = 0, .groups = 9}>, AvgPool2d<2>, Flatten,
+            Linear<13, Bias::without>, BatchNorm2d, ReLU, Linear<7>>;
+
+/// The layers that int8 has no form of.
+using NormedNet = Network<Image<12, 12, 3>, Conv2d<8, 3>, LayerNorm, ReLU, TanhExpGate, Flatten, Linear<5>>;
+
+using SmallEnsemble = Ensemble<Network<Image<16, 16, 3>, Conv2d<8, 3, 2>, ReLU, GlobalAveragePool, Linear<4>>,
+                               Network<Image<16, 16, 3>, Conv2d<6, 5, 3>, ReLU6, Flatten, Linear<4>>>;
+
+/// A network whose last layer is no linear one.
+using PooledNet = Network<Image<10, 14, 1>, Conv2d<8, 3>, ReLU, Conv2d<5, 3>, GlobalAveragePool>;
+
+/// A network with weights as after some training: norms and statistics that are not those of the start.
+template <class Net>
+cpu::Model<Net> random_model(std::uint64_t seed) {
+    cpu::Model<Net> model;
+    model.initialize(seed);
+    Random random{seed, 1};
+    for (const NamedTensor& entry : tensor_table<Net>) {
+        if (entry.tensor.rank != 1) continue;
+        const bool variance = entry.name.view().ends_with("running_var");
+        auto values = (entry.tensor.trainable ? model.parameters() : model.statistics())
+                          .subspan(static_cast<std::size_t>(entry.offset),
+                                   static_cast<std::size_t>(entry.tensor.element_count()));
+        for (float& value : values)
+            value += static_cast<float>(variance ? random.uniform(0.0, 1.0) : random.uniform(-0.3, 0.3));
+    }
+    model.prepare();
+    return model;
+}
+
+/// Pictures with areas of different color and some noise.
+template <class Net>
+std::vector<std::uint8_t> random_picture(std::uint64_t seed) {
+    Random random{seed, 2};
+    constexpr Shape shape = input_shape<Net>;
+    std::vector<std::uint8_t> picture;
+    const double slope = random.uniform(-0.9, 0.9);
+    for (Index y = 0; y < shape.height; ++y)
+        for (Index x = 0; x < shape.width; ++x)
+            for (Index c = 0; c < shape.channels; ++c) {
+                const double wave = std::sin(0.4 * static_cast<double>(c + 1) *
+                                                 (static_cast<double>(x) + slope * static_cast<double>(y)) +
+                                             static_cast<double>(seed));
+                picture.push_back(static_cast<std::uint8_t>(100 + 80 * wave + random.uniform(0.0, 60.0)));
+            }
+    return picture;
+}
+
+/// The picture as the network in training sees it.
+template <class Net>
+std::vector<float> normalized(const std::vector<std::uint8_t>& picture) {
+    const deploy::PixelScaling scaling;
+    std::vector<float> result;
+    for (std::size_t i = 0; i < picture.size(); ++i) {
+        const std::size_t color = i % static_cast<std::size_t>(input_shape<Net>.channels);
+        result.push_back((static_cast<float>(picture[i]) / 255 - scaling.mean[color]) / scaling.deviation[color]);
+    }
+    return result;
+}
+
+template <class Net>
+std::unique_ptr<deploy::Weights<Net, deploy::Int8>> int8_weights(cpu::Model<Net>& model, int pictures = 8) {
+    const auto weights = deploy::prepare_float32<Net>(model.parameters(), model.statistics());
+    deploy::Calibration<Net> calibration{*weights};
+    for (int i = 0; i < pictures; ++i)
+        calibration.add(random_picture<Net>(1000 + static_cast<std::uint64_t>(i)).data());
+    return deploy::prepare_int8<Net>(model.parameters(), model.statistics(), calibration);
+}
+
+}  // namespace deployed

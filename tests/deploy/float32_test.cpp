@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+// Deployed networks in float answer as the network on the CPU does.
+#define BOOST_TEST_MODULE deploy_float32
+#include <boost/test/unit_test.hpp>
+
+#include "deployed_nets.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <vector>
+
+using namespace deployed;
+
+namespace {
+
+template <class Net>
+void check_equal_logits() {
+    cpu::Model<Net> model = random_model<Net>(7);
+    const auto weights = deploy::prepare_float32<Net>(model.parameters(), model.statistics());
+    const auto classifier = std::make_unique<deploy::Classifier<Net, deploy::Float32>>(*weights);
+    for (std::uint64_t seed = 0; seed < 3; ++seed) {
+        const std::vector<std::uint8_t> picture = random_picture<Net>(seed);
+        const std::vector<float> input = normalized<Net>(picture);
+        std::vector<float> expected(static_cast<std::size_t>(class_count<Net>));
+        model.infer(input.data(), 1, expected.data());
+        const int found = classifier->classify(picture.data());
+        float largest = 1;
+        for (const float logit : expected) largest = std::max(largest, std::abs(logit));
+        for (std::size_t i = 0; i < expected.size(); ++i)
+            BOOST_TEST(std::abs(classifier->logits()[i] - expected[i]) <= 1e-4F * largest,
+                       "logit " << i << " is " << classifier->logits()[i] << ", expected " << expected[i]);
+        BOOST_TEST(found == std::max_element(expected.begin(), expected.end()) - expected.begin());
+    }
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(mobile_98k_gives_the_logits_of_the_cpu) { check_equal_logits<Mobile98k<11, 64>>(); }
+BOOST_AUTO_TEST_CASE(tiniest_97k_gives_the_logits_of_the_cpu) { check_equal_logits<Tiniest97k<10, 16>>(); }
+BOOST_AUTO_TEST_CASE(sample_88k_gives_the_logits_of_the_cpu) { check_equal_logits<Sample88k<11, 48>>(); }
+BOOST_AUTO_TEST_CASE(residual_blocks_of_every_kind_give_the_logits_of_the_cpu) { check_equal_logits<ResidualNet>(); }
+BOOST_AUTO_TEST_CASE(branches_gates_and_pools_give_the_logits_of_the_cpu) { check_equal_logits<BranchingNet>(); }
+BOOST_AUTO_TEST_CASE(layer_norms_give_the_logits_of_the_cpu) { check_equal_logits<NormedNet>(); }
+BOOST_AUTO_TEST_CASE(ensembles_give_the_logits_of_the_cpu) { check_equal_logits<SmallEnsemble>(); }
+BOOST_AUTO_TEST_CASE(a_network_without_a_linear_layer_gives_the_logits_of_the_cpu) { check_equal_logits<PooledNet>(); }
+
+BOOST_AUTO_TEST_CASE(sizes_are_known_at_compile_time) {
+    using Mobile = deploy::Classifier<Mobile98k<11>, deploy::Float32>;
+    static_assert(Mobile::multiply_adds == multiply_adds<Mobile98k<11>>);
+    // The largest map and the one before it: 64×64×16 and 64×64×32 floats.
+    static_assert(Mobile::arena_bytes == 4 * (64 * 64 * 16 + 64 * 64 * 32));
+    // Weights without norms, a bias per channel, a factor and a summand per color.
+    static_assert(Mobile::weight_bytes == 4 * (95'371 - 2'784 - 11 + 1'392 + 11 + 6));
+    BOOST_TEST(sizeof(Mobile) <= static_cast<std::size_t>(Mobile::arena_bytes + 256));
+}
+
+BOOST_AUTO_TEST_CASE(tensors_of_another_network_are_refused) {
+    const std::vector<float> few(10);
+    BOOST_CHECK_EXCEPTION(deploy::prepare_float32<PooledNet>(few, {}), Error, [](const Error& error) {
+        return std::string{error.what()}.find("given are 10 and 0; are they another network's?") != std::string::npos;
+    });
+}
