@@ -41,6 +41,7 @@ BOOST_AUTO_TEST_CASE(tiniest_97k_gives_the_logits_of_the_cpu) { check_equal_logi
 BOOST_AUTO_TEST_CASE(sample_88k_gives_the_logits_of_the_cpu) { check_equal_logits<Sample88k<11, 48>>(); }
 BOOST_AUTO_TEST_CASE(residual_blocks_of_every_kind_give_the_logits_of_the_cpu) { check_equal_logits<ResidualNet>(); }
 BOOST_AUTO_TEST_CASE(branches_gates_and_pools_give_the_logits_of_the_cpu) { check_equal_logits<BranchingNet>(); }
+BOOST_AUTO_TEST_CASE(channel_gates_give_the_logits_of_the_cpu) { check_equal_logits<GatedNet>(); }
 BOOST_AUTO_TEST_CASE(layer_norms_give_the_logits_of_the_cpu) { check_equal_logits<NormedNet>(); }
 BOOST_AUTO_TEST_CASE(ensembles_give_the_logits_of_the_cpu) { check_equal_logits<SmallEnsemble>(); }
 BOOST_AUTO_TEST_CASE(a_network_without_a_linear_layer_gives_the_logits_of_the_cpu) { check_equal_logits<PooledNet>(); }

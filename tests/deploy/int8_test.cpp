@@ -45,6 +45,7 @@ BOOST_AUTO_TEST_CASE(mobile_98k_stays_near_float) { BOOST_TEST((relative_error<M
 BOOST_AUTO_TEST_CASE(sample_88k_stays_near_float) { BOOST_TEST((relative_error<Sample88k<11, 48>>()) < 0.1); }
 BOOST_AUTO_TEST_CASE(residual_blocks_stay_near_float) { BOOST_TEST(relative_error<ResidualNet>() < 0.1); }
 BOOST_AUTO_TEST_CASE(branches_gates_and_pools_stay_near_float) { BOOST_TEST(relative_error<BranchingNet>() < 0.1); }
+BOOST_AUTO_TEST_CASE(channel_gates_stay_near_float) { BOOST_TEST(relative_error<GatedNet>() < 0.1); }
 BOOST_AUTO_TEST_CASE(ensembles_stay_near_float) { BOOST_TEST(relative_error<SmallEnsemble>() < 0.1); }
 BOOST_AUTO_TEST_CASE(networks_without_a_linear_layer_stay_near_float) { BOOST_TEST(relative_error<PooledNet>() < 0.1); }
 

@@ -38,6 +38,15 @@ LEVELS = [
     {"trainer", "training", "check_layer"},
     {"data"},
 ]
+# What is deployed has levels of its own; the last one runs on a PC.
+DEPLOY_LEVELS = [
+    {"precision", "activation", "pixel_scaling"},
+    {"stages"},
+    {"lower"},
+    {"whole_maps", "lines"},
+    {"classifier", "line_classifier", "budget"},
+    {"calibration", "prepare", "export"},
+]
 # Runtime and kernels do not know which layer they run for.
 BELOW_LAYERS = {"runtime", "kernels"}
 
@@ -51,7 +60,7 @@ COMPILE_TIME_HEADERS = {
 
 def level(path):
     """The level of a backend's header, by its folder, or by its name where it lies directly in the backend."""
-    for number, names in enumerate(LEVELS):
+    for number, names in enumerate(DEPLOY_LEVELS if path.parts[0] == "deploy" else LEVELS):
         if path.parts[1].removesuffix(".hpp") in names:
             return number
     return None
@@ -75,6 +84,8 @@ def broken_rule(path, name):
     if folder in BACKENDS:
         if path.parts[1] in BELOW_LAYERS and to not in (folder, "base", "core", "exec"):
             return f"{folder}/{path.parts[1]}/ may include only {folder}, base, core and exec"
+        if to == folder == "deploy" and (level(target) or 0) > level(path):
+            return "inside deploy: precision <- stages <- lower <- whole_maps <- classifier <- prepare"
         if to == folder and (level(target) or 0) > level(path):
             return "inside a backend: runtime <- kernels <- backend <- layers <- chain <- model <- trainer"
     return None

@@ -56,8 +56,8 @@ struct IsDepthwise<DepthwiseConv2d<Kernel, Stride, Options>> : std::true_type {}
 
 template <class L>
 struct IsLinear : std::false_type {};
-template <int Out, Bias WithBias>
-struct IsLinear<Linear<Out, WithBias>> : std::true_type {};
+template <int Out, Bias HasBias>
+struct IsLinear<Linear<Out, HasBias>> : std::true_type {};
 
 template <class L>
 struct IsDropout : std::false_type {};
@@ -185,7 +185,7 @@ constexpr auto output_of(StageList<Stages...>) {
 
 template <class P, class T, bool Last, class L, Shape Input>
 constexpr auto lower_path() {
-    using Stages = decltype(lower<P, T, Last>(StageList<>{}, without_vanishing(flatten<L, Input>{})));
+    using Stages = decltype(lower<P, T, Last>(StageList<>{}, without_vanishing(NodesOf<L, Input>{})));
     return StagePath<Input, T, L::output_shape(Input), typename decltype(output_of<T>(Stages{}))::type, Stages>{};
 }
 

@@ -81,9 +81,9 @@ struct Convolution : ConvolutionBase<S, P, In, Out> {
     /// Whether a pixel's inputs lie in a line as a product reads them.
     static constexpr bool in_place =
         S.groups == 1 && S.kernel_height == 1 && S.kernel_width == 1 && S.padding == 0 && padded_length == length;
-    static constexpr int pixels_at_once = out_width > 1 ? 2 : 1;
+    static constexpr int pixels_per_step = out_width > 1 ? 2 : 1;
     static constexpr Index line_scratch_bytes =
-        in_place ? 0 : pixels_at_once * padded_length * static_cast<Index>(sizeof(In));
+        in_place ? 0 : pixels_per_step * padded_length * static_cast<Index>(sizeof(In));
 
     static constexpr Index weight_index(int m, int ky, int kx, int c) {
         const int k = (ky * S.kernel_width + kx) * inputs + c;
@@ -133,9 +133,9 @@ struct Convolution : ConvolutionBase<S, P, In, Out> {
     static void line(const In* const* lines, Out* out, WeightView<P> view, std::byte* scratch) {
         In* patches = reinterpret_cast<In*>(scratch);
         int x = 0;
-        for (; x + pixels_at_once <= out_width; x += pixels_at_once)
-            pixels<pixels_at_once>(lines, x, out, view, patches);
-        if constexpr (out_width % pixels_at_once != 0) pixels<1>(lines, x, out, view, patches);
+        for (; x + pixels_per_step <= out_width; x += pixels_per_step)
+            pixels<pixels_per_step>(lines, x, out, view, patches);
+        if constexpr (out_width % pixels_per_step != 0) pixels<1>(lines, x, out, view, patches);
     }
 };
 
