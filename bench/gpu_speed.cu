@@ -40,7 +40,7 @@ struct NumbersMoved<exec::StageChain<Backend, S, exec::StageList<Stages...>>> {
         if constexpr (requires { Stage::OperationType::scalars_moved(training); })
             return Stage::OperationType::scalars_moved(training);
         else
-            return Stage::there.scalars_moved + (training ? Stage::back.scalars_moved : 0);
+            return Stage::forward_label.scalars_moved + (training ? Stage::backward_label.scalars_moved : 0);
     }
     static constexpr std::int64_t count(bool training) { return (of_stage<Stages>(training) + ...); }
 };

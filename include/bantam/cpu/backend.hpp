@@ -4,41 +4,47 @@
 #include <bantam/base/index.hpp>
 #include <bantam/cpu/runtime/operation.hpp>
 #include <bantam/cpu/runtime/packet.hpp>
-
-#include <algorithm>
+#include <bantam/exec/concepts.hpp>
+#include <bantam/exec/fusion.hpp>
+#include <bantam/exec/stage_profiler.hpp>
 
 namespace bantam::cpu {
 
-template <class L, Shape Input, class S, bool Fused>
-struct ChainOf;
 template <class S, bool Pooled, class... Stages>
 struct FusedConvBlocks;
 template <class Act, Shape Input, class S>
 struct BatchNormOperation;
 
-/// The CPU as what runs composite layers (see exec/chain.hpp): its operations, and the passes
-/// over the batch that composites make themselves.
+/// The CPU for exec/: its operations, and the passes over the batch that composite layers make. `Fused` says whether
+/// neighboring layers are fused, inside composites, too.
+template <bool Fused = true>
 struct Backend {
+    static constexpr bool fused = Fused;
     template <class L, Shape Input, class S>
     using Operation = cpu::Operation<L, Input, S>;
-    template <class S, bool Pooled, class... Stages>
-    using Run = FusedConvBlocks<S, Pooled, Stages...>;
+    template <class S, bool Pooled, class... Blocks>
+    using FusedConvBlocks = cpu::FusedConvBlocks<S, Pooled, Blocks...>;
     template <class Act, Shape Input, class S>
-    using Norm = BatchNormOperation<Act, Input, S>;
+    using NormAct = BatchNormOperation<Act, Input, S>;
     template <class L, Shape Input, class S>
-    using Chain = typename ChainOf<L, Input, S, true>::type;
+    using Chain = typename exec::ChainOf<Backend, L, Input, S>::type;
     template <class S>
     using Pass = cpu::Pass<S>;
+    template <class S>
+    using Weights = cpu::Weights<S>;
 
-    template <class Step>
-    static void run_stage(const StageLabel&, Step&& step) {
+    /// Runs one stage's forward or backward under its label.
+    template <class S, class Step>
+    static void run_stage(const cpu::Pass<S>& pass, const StageLabel& label, Step&& step) {
+        const StageProfiler::Scope timed{pass.profiler, label};
         step();
     }
 
-    /// to = base + from · scale for `pixels` positions a sample; `base` (which may be `to`) and the
-    /// `scale` a channel may be null.
+    /// to = base + from · scale for `pixels` positions per sample. `base`, which may be `to`, and `scale`, one scalar
+    /// per channel, may be null.
     template <Index Channels, class S>
-    static void add_scaled(const Pass<S>& pass, Index pixels, const S* base, const S* from, const S* scale, S* to) {
+    static void add_scaled(const cpu::Pass<S>& pass, Index pixels, const S* base, const S* from, const S* scale,
+                           S* to) {
         for_each_row(pass, pixels, [&](Index row) {
             for_each_packet<S, Channels>([&]<int Width>(Index c) {
                 const Index i = row * Channels + c;
@@ -52,7 +58,7 @@ struct Backend {
 
     /// sums[c] = Σ over samples and positions of a · b.
     template <Index Channels, class S>
-    static void sum_of_products(const Pass<S>& pass, Index pixels, const S* a, const S* b, S* sums) {
+    static void sum_of_products(const cpu::Pass<S>& pass, Index pixels, const S* a, const S* b, S* sums) {
         for_each_chunk(pass, [&](Chunk chunk, S*) {
             for_each_packet<S, Channels>([&]<int Width>(Index c) {
                 Packet<S, Width> sum = Packet<S, Width>::Zero();
@@ -65,10 +71,10 @@ struct Backend {
         add_partials(pass, pass.partials, Channels, Channels, sums);
     }
 
-    /// Copies `pixels` positions a sample, `Channels` scalars each, between maps whose positions lie
-    /// `from_stride` and `to_stride` scalars apart.
+    /// Copies `Channels` scalars of each of `pixels` positions per sample, between maps with `from_stride` and
+    /// `to_stride` scalars per position.
     template <Index Channels, class S>
-    static void copy_channels(const Pass<S>& pass, Index pixels, const S* from, Index from_stride, S* to,
+    static void copy_channels(const cpu::Pass<S>& pass, Index pixels, const S* from, Index from_stride, S* to,
                               Index to_stride) {
         for_each_row(pass, pixels, [&](Index row) {
             for_each_vector<S, Channels>([&](Index c, auto fetch, auto put) {
@@ -77,9 +83,9 @@ struct Backend {
         });
     }
 
-    /// Adds (or, for the first of a sum, writes) `elements` scalars a sample, times `factor`.
+    /// Adds `elements` scalars per sample, times `factor`, to `to`; writes them where `first`.
     template <class S>
-    static void accumulate(const Pass<S>& pass, bool first, S factor, Index elements, const S* from, S* to) {
+    static void accumulate(const cpu::Pass<S>& pass, bool first, S factor, Index elements, const S* from, S* to) {
         for_each_chunk(pass, [&](Chunk chunk, S*) {
             const Index begin = chunk.first * elements;
             for_each_packet<S>(chunk.count * elements, [&]<int Width>(Index i) {
@@ -90,23 +96,23 @@ struct Backend {
         });
     }
 
-    /// to = from · gate [sample][channel] + base, which may be null.
+    /// to = from · gate[sample][channel] + base; `base` may be null.
     template <Shape Map, class S>
-    static void multiply_gate(const Pass<S>& pass, const S* from, const S* gate, const S* base, S* to) {
+    static void multiply_gate(const cpu::Pass<S>& pass, const S* from, const S* gate, const S* base, S* to) {
         for_each_row(pass, pixel_count(Map), [&](Index row) {
-            const S* own_gate = gate + row / pixel_count(Map) * Map.channels;
+            const S* sample_gate = gate + row / pixel_count(Map) * Map.channels;
             for_each_packet<S, Map.channels>([&]<int Width>(Index c) {
                 const Index i = row * Map.channels + c;
-                Packet<S, Width> value = load_packet<S, Width>(from + i) * load_packet<S, Width>(own_gate + c);
+                Packet<S, Width> value = load_packet<S, Width>(from + i) * load_packet<S, Width>(sample_gate + c);
                 if (base) value += load_packet<S, Width>(base + i);
                 store_packet<S, Width>(to + i, value);
             });
         });
     }
 
-    /// gradient [sample][channel] = Σ over positions of output_gradient · input.
+    /// gradient[sample][channel] = Σ over positions of output_gradient · input.
     template <Shape Map, class S>
-    static void gate_gradient(const Pass<S>& pass, const S* output_gradient, const S* input, S* gradient) {
+    static void gate_gradient(const cpu::Pass<S>& pass, const S* output_gradient, const S* input, S* gradient) {
         for_each_chunk(pass, [&](Chunk chunk, S*) {
             for (Index n = chunk.first; n < chunk.first + chunk.count; ++n)
                 for_each_packet<S, Map.channels>([&]<int Width>(Index c) {
@@ -121,13 +127,15 @@ struct Backend {
     }
 
 private:
-    /// `body(row)` for every position of the batch, `pixels` a sample.
+    /// Calls `body(row)` for every position of the batch, `pixels` per sample.
     template <class S, class Body>
-    static void for_each_row(const Pass<S>& pass, Index pixels, Body&& body) {
+    static void for_each_row(const cpu::Pass<S>& pass, Index pixels, Body&& body) {
         for_each_chunk(pass, [&](Chunk chunk, S*) {
             for (Index row = chunk.first * pixels; row < (chunk.first + chunk.count) * pixels; ++row) body(row);
         });
     }
 };
+
+static_assert(exec::Backend<Backend<>, float> && exec::Backend<Backend<false>, double>);
 
 }  // namespace bantam::cpu

@@ -25,8 +25,9 @@
 
 namespace bantam::cpu {
 
-/// A network with its numbers: parameters, statistics, and the memory it runs in. Batches are NHWC
-/// floats (or doubles) of `input_shape<Net>`; results are `output_shape<Net>` a sample.
+/// A network with its parameters, statistics and memory. A batch is NHWC floats (or doubles) of `input_shape<Net>`; the
+/// result is `output_shape<Net>` per sample. With `Fused` false every layer runs by itself, which gives the same
+/// results more slowly.
 template <class Net, class S = float, bool Fused = true>
 class Model {
 public:
@@ -45,11 +46,11 @@ public:
     /// Trainable parameters in the order of `tensor_table`. After writing here call `prepare()`.
     std::span<S> parameters() { return parameters_; }
     std::span<const S> parameters() const { return parameters_; }
-    /// Running statistics, likewise.
+    /// Running statistics in the order of `tensor_table`.
     std::span<S> statistics() { return statistics_; }
     std::span<const S> statistics() const { return statistics_; }
     int threads() const { return threads_; }
-    /// Lets `profiler` keep the time of every stage of `forward` and `backward` from now on; null: no more.
+    /// Measures every stage of `forward` and `backward` with `profiler` from now on; null ends that.
     void set_profiler(StageProfiler* profiler) { profiler_ = profiler; }
 
     /// Fresh random weights; the same seed gives the same bits on every machine.
@@ -58,11 +59,11 @@ public:
         prepare();
     }
 
-    /// Brings what the kernels derive from the parameters up to date.
+    /// Packs the parameters for the kernels.
     void prepare() { Program::prepare(parameters_.data(), packed_.data()); }
 
-    /// Forward pass in training mode: batch statistics, dropout drawn from `seed`, running statistics
-    /// moved. `logits` receives count × classes. The input must stay until `backward`.
+    /// Forward pass in training mode: batch statistics, dropout from `seed`, running statistics updated. Writes
+    /// count × classes logits. The input must stay valid until `backward`.
     void forward(const S* input, Index count, std::uint64_t seed, S* logits) {
         pass_ = reserve(workspace_, count, true, threads_);
         pass_.seed = seed;
@@ -71,14 +72,14 @@ public:
         Program::forward(pass_, weights(), input, logits, workspace_.saved.data());
     }
 
-    /// Backward pass of the batch that `forward` saw: writes dL/dparameters, and dL/dinput where asked.
+    /// Backward pass of the last `forward`: writes dL/dparameters, and dL/dinput unless it is null.
     void backward(const S* logits_gradient, S* parameter_gradient, S* input_gradient = nullptr) {
         Program::backward(pass_, weights(), input_, workspace_.saved.data(), logits_gradient, input_gradient,
                           parameter_gradient);
     }
 
-    /// Forward pass in inference mode: running statistics, no dropout. Samples are independent, so each
-    /// thread takes a few of them through the whole network while they are in its cache.
+    /// Forward pass in inference mode: running statistics, no dropout. Each thread takes a few samples through the
+    /// whole network while they are in its cache.
     void infer(const S* input, Index count, S* logits) {
         constexpr Index group = 4;
         const Index groups = (count + group - 1) / group;

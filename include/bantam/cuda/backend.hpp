@@ -3,17 +3,18 @@
 
 #include <bantam/base/error.hpp>
 #include <bantam/base/index.hpp>
+#include <bantam/core/shape_text.hpp>
 #include <bantam/cuda/kernels/sample_reduction.hpp>
 #include <bantam/cuda/runtime/operation.hpp>
 #include <bantam/cuda/runtime/split_index.hpp>
-#include <bantam/exec/stage_profiler.hpp>
+#include <bantam/exec/concepts.hpp>
+#include <bantam/exec/fusion.hpp>
+#include <bantam/exec/stage_label.hpp>
 
 #include <string>
 
 namespace bantam::cuda {
 
-template <class L, Shape Input, class S>
-struct ChainOf;
 template <class S, bool Pooled, class... Stages>
 struct FusedConvBlocks;
 template <class Act, Shape Input, class S>
@@ -21,7 +22,7 @@ struct BatchNormOperation;
 
 namespace detail {
 
-/// to = base + from · scale[channel]; base and scale may be null.
+/// to = base + from · scale[channel]; `base` and `scale` may be null.
 template <Index Channels, class S>
 struct AddScaled {
     const S *base, *from;
@@ -70,60 +71,65 @@ struct MultiplyGate {
 
 }  // namespace detail
 
-/// The GPU as what runs composite layers (see exec/chain.hpp); the passes are those of
-/// `cpu::Backend`.
+/// The GPU for exec/; the passes are those of `cpu::Backend`.
+template <bool Fused = true>
 struct Backend {
+    static constexpr bool fused = Fused;
     template <class L, Shape Input, class S>
     using Operation = cuda::Operation<L, Input, S>;
-    template <class S, bool Pooled, class... Stages>
-    using Run = FusedConvBlocks<S, Pooled, Stages...>;
+    template <class S, bool Pooled, class... Blocks>
+    using FusedConvBlocks = cuda::FusedConvBlocks<S, Pooled, Blocks...>;
     template <class Act, Shape Input, class S>
-    using Norm = BatchNormOperation<Act, Input, S>;
+    using NormAct = BatchNormOperation<Act, Input, S>;
     template <class L, Shape Input, class S>
-    using Chain = typename ChainOf<L, Input, S>::type;
+    using Chain = typename exec::ChainOf<Backend, L, Input, S>::type;
     template <class S>
     using Pass = cuda::Pass<S>;
+    template <class S>
+    using Weights = cuda::Weights<S>;
 
-    /// A failure of the device tells the layer, too. The device works on while the host goes ahead, so what
-    /// fails there may be reported at a later layer; CUDA_LAUNCH_BLOCKING=1 makes it tell at once.
-    template <class Step>
-    static void run_stage(const exec::StageLabel& label, Step&& step) {
+    /// Runs one stage's forward or backward and adds the layer to errors. Kernels run asynchronously, so an error may
+    /// be reported at a later layer; with CUDA_LAUNCH_BLOCKING=1 it is reported at once.
+    template <class S, class Step>
+    static void run_stage(const cuda::Pass<S>&, const exec::StageLabel& label, Step&& step) {
         try {
             step();
         } catch (const Error& error) {
             throw Error(std::string(label.name) + (label.backward ? ", backward, on " : " on ") +
-                        std::to_string(label.input.height) + "x" + std::to_string(label.input.width) + "x" +
-                        std::to_string(label.input.channels) + ": " + error.what());
+                        std::string(shape_text(label.input).view()) + ": " + error.what());
         }
     }
 
     template <Index Channels, class S>
-    static void add_scaled(const Pass<S>& pass, Index pixels, const S* base, const S* from, const Compute<S>* scale,
-                           S* to) {
+    static void add_scaled(const cuda::Pass<S>& pass, Index pixels, const S* base, const S* from,
+                           const Compute<S>* scale, S* to) {
         for_each_index(pass, pass.count * pixels * Channels, detail::AddScaled<Channels, S>{base, from, scale, to});
     }
     template <Index Channels, class S>
-    static void sum_of_products(const Pass<S>& pass, Index pixels, const S* a, const S* b, Compute<S>* sums) {
+    static void sum_of_products(const cuda::Pass<S>& pass, Index pixels, const S* a, const S* b, Compute<S>* sums) {
         sum_over_rows(pass, pass.count * pixels, Channels, detail::MapProduct<Channels, S>{a, b}, pass.partials, sums);
     }
     template <Index Channels, class S>
-    static void copy_channels(const Pass<S>& pass, Index pixels, const S* from, Index from_stride, S* to,
+    static void copy_channels(const cuda::Pass<S>& pass, Index pixels, const S* from, Index from_stride, S* to,
                               Index to_stride) {
         for_each_index(pass, pass.count * pixels * Channels,
                        detail::CopyChannels<Channels, S>{from, from_stride, to, to_stride});
     }
     template <class S>
-    static void accumulate(const Pass<S>& pass, bool first, Compute<S> factor, Index elements, const S* from, S* to) {
+    static void accumulate(const cuda::Pass<S>& pass, bool first, Compute<S> factor, Index elements, const S* from,
+                           S* to) {
         for_each_index(pass, pass.count * elements, detail::Accumulate<S>{from, factor, first, to});
     }
     template <Shape Map, class S>
-    static void multiply_gate(const Pass<S>& pass, const S* from, const S* gate, const S* base, S* to) {
+    static void multiply_gate(const cuda::Pass<S>& pass, const S* from, const S* gate, const S* base, S* to) {
         for_each_index(pass, pass.count * element_count(Map), detail::MultiplyGate<Map, S>{from, gate, base, to});
     }
     template <Shape Map, class S>
-    static void gate_gradient(const Pass<S>& pass, const S* output_gradient, const S* input, S* gradient) {
+    static void gate_gradient(const cuda::Pass<S>& pass, const S* output_gradient, const S* input, S* gradient) {
         sum_samples<Map>(pass, detail::MapProduct<Map.channels, S>{output_gradient, input}, Compute<S>(1), gradient);
     }
 };
+
+static_assert(exec::Backend<Backend<>, float> && exec::Backend<Backend<false>, Bfloat16>);
 
 }  // namespace bantam::cuda

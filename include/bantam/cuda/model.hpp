@@ -6,7 +6,9 @@
 #include <bantam/cuda/chain.hpp>
 #include <bantam/cuda/runtime/execution.hpp>
 #include <bantam/exec/initialize.hpp>
+#include <bantam/exec/workspace.hpp>
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -18,21 +20,20 @@
 
 namespace bantam::cuda {
 
-/// A network with its numbers on a GPU: what `cpu::Model` is on the CPU. Every pointer that passes take
-/// is one to the device's memory, and begins at a multiple of 16 bytes, as memory from CUDA does. `S` is
-/// what activations are kept in between the layers. Where that is Bfloat16, all that goes in and out is
-/// float: weights, statistics and their gradients are never rounded, the input, logits and their
-/// gradients are rounded inside.
-template <class Net, class S = float>
+/// A network with its parameters, statistics and memory on a GPU, as `cpu::Model` is on the CPU. Pointers in the
+/// arguments of passes point to the device's memory and are multiples of 16 bytes, as CUDA allocates it. Maps between
+/// the layers are stored as `S`. Where that is Bfloat16, all arguments are float: weights, statistics and their
+/// gradients are never rounded; the input, logits and their gradients are rounded inside.
+template <class Net, class S = float, bool Fused = true>
 class Model {
 public:
     using Scalar = S;
     using Number = Compute<S>;
-    using Program = Chain<typename Net::Layers, Net::input, S>;
+    using Program = Chain<typename Net::Layers, Net::input, S, Fused>;
     static constexpr Index input_elements = element_count(input_shape<Net>);
     static constexpr Index output_elements = element_count(output_shape<Net>);
 
-    /// Models that share an execution do their work in the order in which it was asked for.
+    /// Models that share an execution run their work in the order of the calls.
     explicit Model(std::shared_ptr<const Execution> execution = std::make_shared<Execution>())
         : execution_{std::move(execution)} {
         parameters_.reserve(trainable_parameters<Net>);
@@ -40,11 +41,11 @@ public:
     }
 
     const Execution& execution() const { return *execution_; }
-    /// Trainable parameters in the order of `tensor_table`, and running statistics likewise.
+    /// Trainable parameters and running statistics, each in the order of `tensor_table`.
     Number* parameters() { return parameters_.data(); }
     Number* statistics() { return statistics_.data(); }
 
-    /// The host's copy of both.
+    /// Copies on the host.
     std::vector<Number> read_parameters() const { return read(parameters_, trainable_parameters<Net>); }
     std::vector<Number> read_statistics() const { return read(statistics_, non_trainable_parameters<Net>); }
     void write_parameters(const Number* from) {
@@ -54,7 +55,7 @@ public:
         copy_to_device(*execution_, from, non_trainable_parameters<Net>, statistics_.data());
     }
 
-    /// Fresh random weights: the bits that `cpu::Model` gets of the same seed.
+    /// Fresh random weights, with the same bits as `cpu::Model` for the same seed.
     void initialize(std::uint64_t seed) {
         std::vector<Number> parameters(static_cast<std::size_t>(trainable_parameters<Net>));
         std::vector<Number> statistics(static_cast<std::size_t>(non_trainable_parameters<Net>));
@@ -63,8 +64,8 @@ public:
         write_statistics(statistics.data());
     }
 
-    /// Memory for batches of `count`; true where what there was has moved. Passes ask for it themselves, but
-    /// not while they are being recorded. Throws Error where the device's memory is too small.
+    /// Allocates memory for batches of `count`; returns whether memory has moved. Passes call it themselves, but must
+    /// not while they are recorded. Throws Error if the device's memory is too small.
     bool reserve(Index count, bool training) {
         try {
             bool moved = saved_.reserve(saved_size(count, training));
@@ -77,25 +78,25 @@ public:
             throw out_of_memory(count, training);
         }
     }
-    /// How often the memory of passes has moved: recorded passes hold while this stays.
+    /// How often memory has moved. Recorded passes stay valid while this does not change.
     Index moves() const { return moves_; }
 
-    /// Forward pass in training mode: batch statistics, dropout drawn from `*seed` on the device, running
-    /// statistics moved. The input must stay until `backward`.
+    /// Forward pass in training mode: batch statistics, dropout from `*seed` on the device, running statistics updated.
+    /// The input must stay valid until `backward`.
     void forward(const Number* input, Index count, const std::uint64_t* seed, Number* logits) {
         pass_ = prepared(count, true);
         pass_.seed = seed;
         input_ = run(pass_, input, logits);
     }
 
-    /// Backward pass of the batch that `forward` saw: writes dL/dparameters, and dL/dinput where asked.
+    /// Backward pass of the last `forward`: writes dL/dparameters, and dL/dinput unless it is null.
     void backward(const Number* logits_gradient, Number* parameter_gradient, Number* input_gradient = nullptr) {
         if constexpr (rounds) {
-            const Edges at = edges(pass_);
-            convert(pass_.count * output_elements, logits_gradient, at.logits_gradient);
-            Program::backward(pass_, weights(), input_, saved_.data(), at.logits_gradient,
-                              input_gradient ? at.input_gradient : nullptr, parameter_gradient);
-            if (input_gradient) convert(pass_.count * input_elements, at.input_gradient, input_gradient);
+            S* rounded = region(rounded_logits_gradient, pass_);
+            S* to = input_gradient ? region(rounded_input_gradient, pass_) : nullptr;
+            convert(pass_.count * output_elements, logits_gradient, rounded);
+            Program::backward(pass_, weights(), input_, saved_.data(), rounded, to, parameter_gradient);
+            if (to) convert(pass_.count * input_elements, to, input_gradient);
         } else {
             Program::backward(pass_, weights(), input_, saved_.data(), logits_gradient, input_gradient,
                               parameter_gradient);
@@ -108,40 +109,47 @@ public:
 private:
     static constexpr bool rounds = !std::is_same_v<S, Number>;
 
-    // What the operations save, and behind it what is rounded of a batch.
-    static Index saved_size(Index count, bool training) {
-        return saved_by_operations(count, training) +
-               (rounds ? (training ? 2 : 1) * (edge(count, input_elements) + edge(count, output_elements)) : 0);
-    }
-    static Index saved_by_operations(Index count, bool training) {
-        return Program::saved_per_sample(training) * count + Program::saved_fixed(training);
-    }
-
-    static Index edge(Index count, Index elements) { return exec::align_up<S>(count * elements); }
-
-    /// A batch as `S`: the last two in training only.
-    struct Edges {
-        S *input, *logits, *logits_gradient, *input_gradient;
+    // What the operations save, and the rounded arguments of the passes.
+    enum Region : std::size_t {
+        operations,
+        rounded_input,
+        rounded_logits,
+        rounded_logits_gradient,
+        rounded_input_gradient,
+        region_count
     };
-    Edges edges(const Pass<S>& pass) {
-        S* input = saved_.data() + saved_by_operations(pass.count, pass.training);
-        S* logits = input + edge(pass.count, input_elements);
-        S* logits_gradient = logits + edge(pass.count, output_elements);
-        return {input, logits, logits_gradient, logits_gradient + edge(pass.count, output_elements)};
+    static constexpr auto workspace = exec::make_workspace<S>([](bool training) {
+        std::array<exec::RegionSize, region_count> regions{};
+        regions[operations] = exec::saved_region<Program>(training);
+        if (rounds) {
+            regions[rounded_input].per_sample = input_elements;
+            regions[rounded_logits].per_sample = output_elements;
+        }
+        if (rounds && training) {
+            regions[rounded_logits_gradient].per_sample = output_elements;
+            regions[rounded_input_gradient].per_sample = input_elements;
+        }
+        return regions;
+    });
+    static Index saved_size(Index count, bool training) {
+        return workspace.per_sample(training) * count + workspace.fixed(training);
     }
+    S* region(Region at, const Pass<S>& pass) { return workspace.at(at, pass, saved_.data()); }
+
     template <class From, class To>
     void convert(Index size, const From* from, To* to) {
         for_each_index(*execution_, size, Convert<From, To>{from, to});
     }
 
-    /// Writes the logits; gives the input that the first layer saw.
+    /// Writes the logits; returns the input of the first layer.
     const S* run(const Pass<S>& pass, const Number* input, Number* logits) {
         if constexpr (rounds) {
-            const Edges at = edges(pass);
-            convert(pass.count * input_elements, input, at.input);
-            Program::forward(pass, weights(), at.input, at.logits, saved_.data());
-            convert(pass.count * output_elements, at.logits, logits);
-            return at.input;
+            S* from = region(rounded_input, pass);
+            S* to = region(rounded_logits, pass);
+            convert(pass.count * input_elements, input, from);
+            Program::forward(pass, weights(), from, to, saved_.data());
+            convert(pass.count * output_elements, to, logits);
+            return from;
         } else {
             Program::forward(pass, weights(), input, logits, saved_.data());
             return input;
@@ -176,7 +184,7 @@ private:
         return Error("the device's memory is too small for a batch of " + std::to_string(count) + fits);
     }
 
-    Weights<S> weights() { return {parameters_.data(), statistics_.data(), nullptr}; }
+    Weights<S> weights() { return {parameters_.data(), statistics_.data()}; }
 
     std::vector<Number> read(const DeviceBuffer<Number>& from, Index count) const {
         std::vector<Number> values(static_cast<std::size_t>(count));

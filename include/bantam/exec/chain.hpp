@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/base/bfloat16.hpp>
 #include <bantam/base/index.hpp>
 #include <bantam/core/network.hpp>
 #include <bantam/exec/operation.hpp>
-#include <bantam/exec/stage_profiler.hpp>
+#include <bantam/exec/random_stream.hpp>
+#include <bantam/exec/stage_label.hpp>
+#include <bantam/exec/workspace.hpp>
 
 #include <algorithm>
 #include <array>
@@ -14,23 +17,17 @@
 
 namespace bantam::exec {
 
-// What runs a network is a backend: the CPU, a GPU. `Backend::Operation<L, Input, S>` says how it runs a
-// layer, `Backend::Chain<L, Input, S>` how it runs layers one after the other, `Backend::Pass<S>` what
-// its operations know of a pass. `Backend::run_stage(label, step)` calls one stage's forward or backward.
-
-/// One step of a chain: an operation that stands for one layer or for neighbors that run as one, of
-/// which `L` is the first.
-/// `Position` is the first one's among the layers, so that fusing changes no layer's randomness.
+/// One step of a chain: an operation for one layer, or for fused neighbors of which `L` is the first. `Position` is the
+/// position of `L` among the layers, so that fusing does not change the random streams.
 template <class L, class Op, Shape Input, Shape Output, Index Trainable, Index NonTrainable, std::size_t Position>
 struct Stage {
     using OperationType = Op;
     static constexpr std::size_t position = Position;
-    static constexpr Index in = element_count(Input);
-    static constexpr Index out = element_count(Output);
+    static constexpr Index output_elements = element_count(Output);
     static constexpr Index trainable = Trainable;
     static constexpr Index non_trainable = NonTrainable;
-    static constexpr StageLabel there = stage_label<L>(L::name, Input, false);
-    static constexpr StageLabel back = stage_label<L>(L::name, Input, true);
+    static constexpr StageLabel forward_label = stage_label<L>(L::name, Input, false);
+    static constexpr StageLabel backward_label = stage_label<L>(L::name, Input, true);
 };
 
 template <class... Stages>
@@ -46,135 +43,98 @@ using StageOf =
     Stage<typename N::LayerType, Op, N::input, N::output, trainable_parameters<Part<typename N::LayerType, N::input>>,
           non_trainable_parameters<Part<typename N::LayerType, N::input>>, Position>;
 
-/// Every layer as a stage of its own.
-template <class Backend, class S, class... Nodes>
-constexpr auto one_by_one(NodeList<Nodes...>) {
-    return []<std::size_t... Is>(std::index_sequence<Is...>) {
-        return StageList<
-            StageOf<Nodes, typename Backend::template Operation<typename Nodes::LayerType, Nodes::input, S>, Is>...>{};
-    }(std::index_sequence_for<Nodes...>{});
-}
-
-/// Stages one after the other. A chain has the interface of an operation, so that composite layers
-/// hold chains and a network is one. In training every stage's output is kept until the way back.
+/// Stages in order. A chain has the interface of an operation: composite layers contain chains, and a network is one.
 template <class Backend, class S, class List>
 struct StageChain;
 
-/// What is left of layers that do not fit: the error is given where they are listed, and no other here.
+/// What remains of layers that do not fit: core/diagnostics.hpp reports the error, and the chain adds no others.
 template <class Backend, class S>
 struct StageChain<Backend, S, StageList<>> : OperationSizes {
     using Pass = typename Backend::template Pass<S>;
-    static void forward(const Pass&, const Weights<S>&, const S*, S*, S*) {}
-    static void backward(const Pass&, const Weights<S>&, const S*, S*, const S*, S*, Compute<S>*) {}
+    using Weights = typename Backend::template Weights<S>;
+    static void prepare(const S*, S*) {}
+    static void forward(const Pass&, const Weights&, const S*, S*, S*) {}
+    static void backward(const Pass&, const Weights&, const S*, S*, const S*, S*, Compute<S>*) {}
 };
 
 template <class Backend, class S, class... Stages>
 struct StageChain<Backend, S, StageList<Stages...>> {
     using Pass = typename Backend::template Pass<S>;
+    using Weights = typename Backend::template Weights<S>;
     static constexpr std::size_t size = sizeof...(Stages);
     template <std::size_t I>
     using StageAt = std::tuple_element_t<I, std::tuple<Stages...>>;
     template <std::size_t I>
     using OperationAt = typename StageAt<I>::OperationType;
 
-    static constexpr Index packed_size = (Stages::OperationType::packed_size + ...);
+    static constexpr Index packed_size = (packed_size_of<typename Stages::OperationType> + ...);
     static constexpr Index scratch_size = std::max({Stages::OperationType::scratch_size...});
     static constexpr Index partial_size = std::max({Stages::OperationType::partial_size...});
     static constexpr Index sum_count = std::max({Stages::OperationType::sum_count...});
 
-    /// Outputs between the stages; the last one goes to the caller.
-    static constexpr std::array<Index, size> kept = [] {
-        std::array<Index, size> outputs{align_up<S>(Stages::out)...};
-        outputs[size - 1] = 0;
-        return outputs;
-    }();
-    static constexpr Index largest = *std::max_element(kept.begin(), kept.end());
+    static constexpr int stream_digits =
+        std::max({step_digits(Stages::position) + Stages::OperationType::stream_digits...});
+    static_assert(stream_digits <= max_stream_digits && ((Stages::position < max_children) && ...),
+                  "layers are nested too deep, or too many in one chain, for distinct random streams");
 
-    /// What stage operation `Op` saves of a sample and of a batch; whatever lies behind it is aligned.
-    template <class Op>
-    static constexpr Index own_per_sample(bool training) {
-        return align_up<S>(Op::saved_per_sample(training));
-    }
-    template <class Op>
-    static constexpr Index own_fixed(bool training) {
-        return align_up<S>(Op::saved_fixed(training));
-    }
-    static constexpr Index saved_per_sample(bool training) {
-        if (!training) return 2 * largest + std::max({own_per_sample<typename Stages::OperationType>(false)...});
-        Index total = 2 * largest;  // gradients between the stages take turns in two buffers
-        for (Index output : kept) total += output;
-        return total + (own_per_sample<typename Stages::OperationType>(true) + ...);
-    }
-    static constexpr Index saved_fixed(bool training) {
-        if (!training) return std::max({own_fixed<typename Stages::OperationType>(false)...});
-        return (own_fixed<typename Stages::OperationType>(true) + ...);
-    }
+    // Regions. In training every stage keeps its output, which backward reads, and what its operation saves; two
+    // buffers hold the gradients between the stages in turn. In inference the two buffers hold the maps between the
+    // stages, and all operations save in one place.
+    static constexpr std::size_t output_region(std::size_t i) { return 2 * i; }
+    static constexpr std::size_t saved_region_of(std::size_t i) { return 2 * i + 1; }
+    static constexpr std::size_t alternating_region(std::size_t i) { return 2 * size + i % 2; }
+    static constexpr std::size_t inference_region = 2 * size + 2;
 
-    /// Where the parts of a chain's workspace begin for a batch of `count`.
-    struct Layout {
-        std::array<Index, size> output;
-        std::array<Index, size> saved;
-        Index gradients;
-    };
-    static constexpr Layout layout(Index count) {
-        Layout result{};
-        Index offset = 0;
+    static constexpr auto workspace = make_workspace<S>([](bool training) {
+        std::array<RegionSize, 2 * size + 3> regions{};
+        // The last output is the caller's.
+        const std::array<Index, size> outputs{Stages::output_elements...};
+        for (std::size_t i = 0; i + 1 < size; ++i) {
+            Index& buffer = regions[2 * size + i % 2].per_sample;
+            buffer = std::max(buffer, outputs[i]);
+            if (training) regions[2 * i].per_sample = outputs[i];
+        }
+        const std::array<RegionSize, size> saved{saved_region<typename Stages::OperationType>(training)...};
+        for (std::size_t i = 0; i < size; ++i) {
+            RegionSize& region = regions[training ? 2 * i + 1 : 2 * size + 2];
+            region = region.max(saved[i]);
+        }
+        return regions;
+    });
+    static constexpr Index saved_per_sample(bool training) { return workspace.per_sample(training); }
+    static constexpr Index saved_fixed(bool training) { return workspace.fixed(training); }
+
+    static constexpr std::array<TensorOffsets, size> offsets = [] {
+        std::array<TensorOffsets, size> result{};
+        TensorOffsets next;
         std::size_t i = 0;
-        ((result.output[i] = offset, offset += kept[i] * count, result.saved[i] = offset,
-          offset += own_per_sample<typename Stages::OperationType>(true) * count +
-                    own_fixed<typename Stages::OperationType>(true),
-          ++i),
-         ...);
-        result.gradients = offset;
-        return result;
-    }
-
-    struct Offsets {
-        std::array<Index, size> trainable{}, non_trainable{}, packed{};
-    };
-    static constexpr Offsets offsets = [] {
-        Offsets result;
-        Index trainable = 0, non_trainable = 0, panels = 0;
-        std::size_t i = 0;
-        ((result.trainable[i] = trainable, trainable += Stages::trainable, result.non_trainable[i] = non_trainable,
-          non_trainable += Stages::non_trainable, result.packed[i] = panels,
-          panels += Stages::OperationType::packed_size, ++i),
+        ((result[i++] = next, next.trainable += Stages::trainable, next.non_trainable += Stages::non_trainable,
+          next.packed += packed_size_of<typename Stages::OperationType>),
          ...);
         return result;
     }();
-
-    static Weights<S> weights_at(const Weights<S>& weights, std::size_t i) {
-        return {weights.parameters + offsets.trainable[i], weights.statistics + offsets.non_trainable[i],
-                weights.packed + offsets.packed[i]};
-    }
     static constexpr std::array<std::size_t, size> positions{Stages::position...};
     static Pass pass_at(const Pass& pass, std::size_t i) {
-        Pass own = pass;
-        own.stream = pass.stream * 64 + positions[i] + 1;
-        return own;
+        return with_stream(pass, child_stream(pass.stream, positions[i]));
     }
 
-    static void prepare(const S* parameters, S* panels) {
+    static void prepare(const S* parameters, S* packed) {
         std::size_t i = 0;
-        ((Stages::OperationType::prepare(parameters + offsets.trainable[i], panels + offsets.packed[i]), ++i), ...);
+        ((Stages::OperationType::prepare(parameters + offsets[i].trainable, packed + offsets[i].packed), ++i), ...);
     }
 
-    static void forward(const Pass& pass, const Weights<S>& weights, const S* input, S* output, S* saved) {
-        const Layout parts = layout(pass.count);
-        // Without a way back two buffers take turns and every stage saves in the same place.
+    static void forward(const Pass& pass, const Weights& weights, const S* input, S* output, S* saved) {
         const auto output_at = [&](std::size_t i) {
             if (i + 1 == size) return output;
-            if (pass.training) return saved + parts.output[i];
-            return saved + static_cast<Index>(i % 2) * largest * pass.count;
+            return workspace.at(pass.training ? output_region(i) : alternating_region(i), pass, saved);
         };
         const auto saved_at = [&](std::size_t i) {
-            return pass.training ? saved + parts.saved[i] : saved + 2 * largest * pass.count;
+            return workspace.at(pass.training ? saved_region_of(i) : inference_region, pass, saved);
         };
         std::size_t i = 0;
         const auto step = [&]<class Stage>() {
-            const StageProfiler::Scope timed{pass.profiler, Stage::there};
-            Backend::run_stage(Stage::there, [&] {
-                Stage::OperationType::forward(pass_at(pass, i), weights_at(weights, i),
+            Backend::run_stage(pass, Stage::forward_label, [&] {
+                Stage::OperationType::forward(pass_at(pass, i), weights.at(offsets[i]),
                                               i == 0 ? input : output_at(i - 1), output_at(i), saved_at(i));
             });
             ++i;
@@ -182,19 +142,17 @@ struct StageChain<Backend, S, StageList<Stages...>> {
         (step.template operator()<Stages>(), ...);
     }
 
-    static void backward(const Pass& pass, const Weights<S>& weights, const S* input, S* saved,
-                         const S* output_gradient, S* input_gradient, Compute<S>* parameter_gradient) {
-        const Layout parts = layout(pass.count);
-        const auto gradient_at = [&](std::size_t i) {  // with respect to stage i's output
-            return saved + parts.gradients + static_cast<Index>(i % 2) * largest * pass.count;
-        };
+    static void backward(const Pass& pass, const Weights& weights, const S* input, S* saved, const S* output_gradient,
+                         S* input_gradient, Compute<S>* parameter_gradient) {
+        // The gradient of stage i's output.
+        const auto gradient_at = [&](std::size_t i) { return workspace.at(alternating_region(i), pass, saved); };
         const auto step = [&]<std::size_t I>() {
-            const StageProfiler::Scope timed{pass.profiler, StageAt<I>::back};
-            Backend::run_stage(StageAt<I>::back, [&] {
+            Backend::run_stage(pass, StageAt<I>::backward_label, [&] {
                 OperationAt<I>::backward(
-                    pass_at(pass, I), weights_at(weights, I), I == 0 ? input : saved + parts.output[I == 0 ? 0 : I - 1],
-                    saved + parts.saved[I], I + 1 == size ? output_gradient : gradient_at(I),
-                    I == 0 ? input_gradient : gradient_at(I - 1), parameter_gradient + offsets.trainable[I]);
+                    pass_at(pass, I), weights.at(offsets[I]),
+                    I == 0 ? input : workspace.at(output_region(I - 1), pass, saved),
+                    workspace.at(saved_region_of(I), pass, saved), I + 1 == size ? output_gradient : gradient_at(I),
+                    I == 0 ? input_gradient : gradient_at(I - 1), parameter_gradient + offsets[I].trainable);
             });
         };
         [&]<std::size_t... Is>(std::index_sequence<Is...>) {

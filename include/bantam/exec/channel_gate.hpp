@@ -1,56 +1,62 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/base/bfloat16.hpp>
 #include <bantam/base/index.hpp>
 #include <bantam/exec/operation.hpp>
+#include <bantam/exec/workspace.hpp>
 #include <bantam/layers/squeeze_excite.hpp>
+
+#include <array>
+#include <cstddef>
 
 namespace bantam::exec {
 
-/// How a channel gate runs on any backend.
-template <class Backend, class Layer, Shape Input, class S>
-struct ChannelGateOperation;
-
+/// output = input · gate(input), one gate per sample and channel.
 template <class Backend, class... Ls, Shape Input, class S>
-struct ChannelGateOperation<Backend, ChannelGate<Ls...>, Input, S> : OperationSizes {
+struct Operation<Backend, ChannelGate<Ls...>, Input, S> : OperationSizes {
     using Pass = typename Backend::template Pass<S>;
+    using Weights = typename Backend::template Weights<S>;
     using Body = typename Backend::template Chain<Sequence<Ls...>, Input, S>;
-    static constexpr Index channels = Input.channels;
-    static constexpr Index elements = element_count(Input);
     static constexpr Index packed_size = Body::packed_size;
     static constexpr Index scratch_size = Body::scratch_size;
     static constexpr Index partial_size = Body::partial_size;
     static constexpr Index sum_count = Body::sum_count;
+    static constexpr int stream_digits = Body::stream_digits;
 
-    // Workspace: the gate, its gradient, the gradient that comes back through the body, the body's own.
-    static constexpr Index own_per_sample(bool training) {
-        return align_up<S>(channels + (training ? channels + elements : 0));
+    // `body_gradient` is the gradient of the input through the body.
+    enum Region : std::size_t { gate, gate_gradient, body_gradient, body, region_count };
+    static constexpr auto workspace = make_workspace<S>([](bool training) {
+        std::array<RegionSize, region_count> regions{};
+        regions[gate].per_sample = Input.channels;
+        if (training) {
+            regions[gate_gradient].per_sample = Input.channels;
+            regions[body_gradient].per_sample = element_count(Input);
+        }
+        regions[body] = saved_region<Body>(training);
+        return regions;
+    });
+    static constexpr Index saved_per_sample(bool training) { return workspace.per_sample(training); }
+    static constexpr Index saved_fixed(bool training) { return workspace.fixed(training); }
+
+    static void prepare(const S* parameters, S* packed) { Body::prepare(parameters, packed); }
+
+    static void forward(const Pass& pass, const Weights& weights, const S* input, S* output, S* saved) {
+        S* gates = workspace.at(gate, pass, saved);
+        Body::forward(pass, weights, input, gates, workspace.at(body, pass, saved));
+        Backend::template multiply_gate<Input, S>(pass, input, gates, nullptr, output);
     }
-    static constexpr Index saved_per_sample(bool training) {
-        return own_per_sample(training) + Body::saved_per_sample(training);
-    }
-    static constexpr Index saved_fixed(bool training) { return Body::saved_fixed(training); }
 
-    static S* body_saved(const Pass& pass, S* saved) { return saved + own_per_sample(pass.training) * pass.count; }
-
-    static void prepare(const S* parameters, S* panels) { Body::prepare(parameters, panels); }
-
-    static void forward(const Pass& pass, const Weights<S>& weights, const S* input, S* output, S* saved) {
-        S* gate = saved;
-        Body::forward(pass, weights, input, gate, body_saved(pass, saved));
-        Backend::template multiply_gate<Input, S>(pass, input, gate, nullptr, output);
-    }
-
-    static void backward(const Pass& pass, const Weights<S>& weights, const S* input, S* saved,
-                         const S* output_gradient, S* input_gradient, Compute<S>* parameter_gradient) {
-        const S* gate = saved;
-        S* gate_gradient = saved + channels * pass.count;
-        S* body_gradient = gate_gradient + channels * pass.count;
-        Backend::template gate_gradient<Input, S>(pass, output_gradient, input, gate_gradient);
-        Body::backward(pass, weights, input, body_saved(pass, saved), gate_gradient,
-                       input_gradient ? body_gradient : nullptr, parameter_gradient);
+    static void backward(const Pass& pass, const Weights& weights, const S* input, S* saved, const S* output_gradient,
+                         S* input_gradient, Compute<S>* parameter_gradient) {
+        S* gates_gradient = workspace.at(gate_gradient, pass, saved);
+        S* through_body = input_gradient ? workspace.at(body_gradient, pass, saved) : nullptr;
+        Backend::template gate_gradient<Input, S>(pass, output_gradient, input, gates_gradient);
+        Body::backward(pass, weights, input, workspace.at(body, pass, saved), gates_gradient, through_body,
+                       parameter_gradient);
         if (input_gradient)
-            Backend::template multiply_gate<Input, S>(pass, output_gradient, gate, body_gradient, input_gradient);
+            Backend::template multiply_gate<Input, S>(pass, output_gradient, workspace.at(gate, pass, saved),
+                                                      through_body, input_gradient);
     }
 };
 

@@ -31,39 +31,39 @@ constexpr Kind kind_of() {
     return Kind::other;
 }
 
-/// What becomes of a node: it stands alone, is a norm that takes the activation behind it along, opens a run
-/// of convolution + norm (+ activation) stages, or has been taken by a node before it.
-enum class Role { alone, norm_and_activation, run, taken };
+/// The role of a node: a stage of one layer, the begin of a stage of norm and activation, the begin of a stage of
+/// convolution + norm (+ activation) blocks, or inside a stage that began earlier.
+enum class Role { single, norm_and_activation, fused_conv_blocks, in_earlier_stage };
 
 /// The roles of neighboring nodes.
 template <std::size_t Count>
-struct Grouping {
+struct FusionPlan {
     struct Entry {
-        Role role = Role::alone;
-        std::size_t stages = 0;
-        bool pooled = false;
+        Role role = Role::single;
+        std::size_t blocks = 0;  ///< of a fused stage
+        bool pooled = false;     ///< a global average pool ends the fused stage
     };
     std::array<Kind, Count> kinds;
     std::array<Entry, Count> entries{};
 
     constexpr bool is(std::size_t i, Kind kind) const { return i < Count && kinds[i] == kind; }
-    constexpr bool is_stage(std::size_t i) const { return is(i, Kind::convolution) && is(i + 1, Kind::norm); }
-    constexpr std::size_t stage_end(std::size_t i) const { return i + (is(i + 2, Kind::activation) ? 3 : 2); }
+    constexpr bool is_block(std::size_t i) const { return is(i, Kind::convolution) && is(i + 1, Kind::norm); }
+    constexpr std::size_t block_end(std::size_t i) const { return i + (is(i + 2, Kind::activation) ? 3 : 2); }
 
-    /// Where the `stage`-th stage of the run that opens at `i` begins.
-    constexpr std::size_t stage_begin(std::size_t i, std::size_t stage) const {
-        for (; stage > 0; --stage) i = stage_end(i);
+    /// Where block `block` of the fused stage at `i` begins.
+    constexpr std::size_t block_begin(std::size_t i, std::size_t block) const {
+        for (; block > 0; --block) i = block_end(i);
         return i;
     }
 
-    constexpr explicit Grouping(const std::array<Kind, Count>& node_kinds) : kinds{node_kinds} {
+    constexpr explicit FusionPlan(const std::array<Kind, Count>& node_kinds) : kinds{node_kinds} {
         std::size_t end = 0;
         for (std::size_t i = 0; i < Count; i = end) {
             Entry& entry = entries[i];
             end = i;
-            for (; is_stage(end); end = stage_end(end)) ++entry.stages;
-            if (entry.stages > 0) {
-                entry.role = Role::run;
+            for (; is_block(end); end = block_end(end)) ++entry.blocks;
+            if (entry.blocks > 0) {
+                entry.role = Role::fused_conv_blocks;
                 entry.pooled = is(end, Kind::pool);
                 end += entry.pooled ? 1 : 0;
             } else if (is(i, Kind::norm) && is(i + 1, Kind::activation)) {
@@ -72,13 +72,13 @@ struct Grouping {
             } else {
                 end = i + 1;
             }
-            for (std::size_t j = i + 1; j < end; ++j) entries[j].role = Role::taken;
+            for (std::size_t j = i + 1; j < end; ++j) entries[j].role = Role::in_earlier_stage;
         }
     }
 };
 
 template <class... Nodes>
-inline constexpr Grouping<sizeof...(Nodes)> grouping{
+inline constexpr FusionPlan<sizeof...(Nodes)> fusion_plan{
     std::array<Kind, sizeof...(Nodes)>{kind_of<typename Nodes::LayerType>()...}};
 
 }  // namespace bantam::exec

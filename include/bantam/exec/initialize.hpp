@@ -10,8 +10,8 @@
 
 namespace bantam {
 
-/// Fills the flat buffers of `Net` with the first values that its tensor lists name. Every tensor draws
-/// from a stream of its own, so that changing one layer leaves the others' draws alone.
+/// Fills the flat buffers of `Net` with initial values. Every tensor has its own random stream, so that a change of one
+/// layer's sizes does not change the values of the others.
 template <class Net, class Scalar>
 void initialize_tensors(std::uint64_t seed, std::span<Scalar> parameters, std::span<Scalar> statistics) {
     std::uint64_t stream = 0;

@@ -1,42 +1,57 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/base/align.hpp>
 #include <bantam/base/bfloat16.hpp>
 #include <bantam/base/index.hpp>
+#include <bantam/core/shape.hpp>
 
 namespace bantam::exec {
 
-/// Where an operation on activations of type `S` finds its tensors.
+using bantam::align_up;
+using bantam::storage_per_compute;
+
+/// Where the tensors of a layer inside another one begin. `packed` counts in what `prepare` writes, on backends that
+/// pack weights.
+struct TensorOffsets {
+    Index trainable = 0;
+    Index non_trainable = 0;
+    Index packed = 0;
+};
+
+/// The tensors of an operation on maps of type `S`.
 template <class S>
 struct Weights {
     const Compute<S>* parameters = nullptr;  ///< trainable, in the order of the layer's tensor list
     Compute<S>* statistics = nullptr;        ///< not trainable, likewise
-    const Compute<S>* packed = nullptr;      ///< what `prepare` made of the parameters
+
+    Weights at(const TensorOffsets& offsets) const {
+        return {parameters + offsets.trainable, statistics + offsets.non_trainable};
+    }
 };
 
-/// How many `S` take the room of one number that is computed in.
-template <class S>
-inline constexpr Index storage_per_compute = sizeof(Compute<S>) / sizeof(S);
-
-/// `scalars` of S, and as many more as make what lies behind them begin at a multiple of 16 bytes: aligned for
-/// numbers, and for as many neighbors as are read at once.
-template <class S>
-constexpr Index align_up(Index scalars) {
-    constexpr auto together = static_cast<Index>(16 / sizeof(S));
-    return (scalars + together - 1) / together * together;
-}
-
-/// Sizes that an operation states, with the answers of one that needs nothing.
+/// The sizes that an operation states, with the defaults of one that needs no memory.
 struct OperationSizes {
     static constexpr Index saved_per_sample(bool /*training*/) { return 0; }
     static constexpr Index saved_fixed(bool /*training*/) { return 0; }
-    static constexpr Index packed_size = 0;   ///< scalars that `prepare` writes
-    static constexpr Index scratch_size = 0;  ///< scalars a worker: a thread of the CPU, the whole of a GPU
-    static constexpr Index partial_size = 0;  ///< scalars a part of the batch
-    static constexpr Index sum_count = 0;     ///< doubles a part of the batch
-
-    template <class S>
-    static void prepare(const S* /*parameters*/, S* /*packed*/) {}
+    static constexpr Index scratch_size = 0;  ///< scalars per thread of the CPU, or for the whole GPU
+    static constexpr Index partial_size = 0;  ///< scalars per slice of the batch
+    static constexpr Index sum_count = 0;     ///< doubles per slice of the batch
+    static constexpr int stream_digits = 0;   ///< of the longest path to a layer inside, see random_stream.hpp
 };
+
+/// Scalars that `Op::prepare` writes; 0 on backends that do not pack weights.
+template <class Op>
+inline constexpr Index packed_size_of = [] {
+    if constexpr (requires { Op::packed_size; })
+        return Op::packed_size;
+    else
+        return Index{0};
+}();
+
+/// How `L` runs on `Backend`: by the backend's operation, unless `L` is a composite. Composites run the same on all
+/// backends; residual.hpp, branches.hpp and channel_gate.hpp specialize this template.
+template <class Backend, class L, Shape Input, class S>
+struct Operation : Backend::template Operation<L, Input, S> {};
 
 }  // namespace bantam::exec

@@ -164,7 +164,7 @@ private:
 
     template <std::size_t I>
     static void forward_stage(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* saved) {
-        const StageProfiler::Scope timed{pass.profiler, StageAt<I>::there};
+        const StageProfiler::Scope timed{pass.profiler, StageAt<I>::forward_label};
         const Weights<S> stage_weights = weights_at<I>(weights);
         S* z = output_at<I>(pass, saved);
         const auto source = input_source<I>(pass, input, saved);
@@ -242,7 +242,7 @@ private:
     template <std::size_t I>
     static void backward_stage(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* saved,
                                const S* output_gradient, S* input_gradient, S* parameter_gradient) {
-        const StageProfiler::Scope timed{pass.profiler, StageAt<I>::back};
+        const StageProfiler::Scope timed{pass.profiler, StageAt<I>::backward_label};
         using Conv = ConvOf<StageAt<I>>;
         BatchNormKernel<channels<I>, S>::backward_coefficients(pass.sums, static_cast<double>(pass.count * pixels<I>),
                                                                norm_at<I>(saved),

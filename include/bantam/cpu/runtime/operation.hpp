@@ -4,12 +4,14 @@
 #include <bantam/base/index.hpp>
 #include <bantam/core/layer.hpp>
 #include <bantam/core/shape.hpp>
+#include <bantam/exec/missing_operation.hpp>
 #include <bantam/exec/operation.hpp>
 #include <bantam/exec/stage_profiler.hpp>
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -17,11 +19,28 @@
 
 namespace bantam::cpu {
 
-using exec::OperationSizes;
-using exec::stage_label;
 using exec::StageLabel;
 using exec::StageProfiler;
-using exec::Weights;
+
+/// The tensors of an operation.
+template <class S>
+struct Weights {
+    const S* parameters = nullptr;  ///< trainable, in the order of the layer's tensor list
+    S* statistics = nullptr;        ///< not trainable, likewise
+    const S* packed = nullptr;      ///< written by `prepare` from the parameters
+
+    Weights at(const exec::TensorOffsets& offsets) const {
+        return {parameters + offsets.trainable, statistics + offsets.non_trainable, packed + offsets.packed};
+    }
+};
+
+/// The sizes that an operation states, with the defaults of one that needs no memory.
+struct OperationSizes : exec::OperationSizes {
+    static constexpr Index packed_size = 0;  ///< scalars that `prepare` writes
+
+    template <class S>
+    static void prepare(const S* /*parameters*/, S* /*packed*/) {}
+};
 
 /// A batch is divided into at most this many chunks of samples. Sums over samples are kept per chunk and
 /// added in a fixed order, so that results do not depend on the number of threads.
@@ -43,13 +62,20 @@ struct Pass {
     StageProfiler* profiler = nullptr;  ///< records the time of each stage; may be null
 };
 
+/// The backend's name in error messages.
+struct BackendName {
+    static constexpr std::string_view name = "cpu";
+};
+
 /// The CPU implementation of layer `L` on an `Input` shape; specialize it for a layer of your own. It has
 /// `forward(pass, weights, input, output, saved)` and `backward(pass, weights, input, saved,
 /// output_gradient, input_gradient, parameter_gradient)`. Buffers hold `pass.count` samples, NHWC.
 /// `backward` gets `input` and `saved` as forward left them and overwrites its gradients;
 /// `input_gradient` is null if it is not needed.
 template <class L, Shape Input, class S>
-struct Operation;
+struct Operation : exec::MissingOperation<L, BackendName> {
+    static void prepare(const S*, S*) {}
+};
 
 /// A fixed part of the batch: samples [first, first + count).
 struct Chunk {

@@ -48,7 +48,7 @@ struct FusedConvBlocks : OperationSizes {
 
     /// What the stages of a sample's way there (and back) read and write if nothing stays in a cache.
     static constexpr Index scalars_moved(bool training) {
-        return ((Stages::there.scalars_moved + (training ? Stages::back.scalars_moved : 0)) + ...);
+        return ((Stages::forward_label.scalars_moved + (training ? Stages::backward_label.scalars_moved : 0)) + ...);
     }
 
     static constexpr exec::FusedConvTensors<Stages...> conv_tensors{};
@@ -133,8 +133,7 @@ struct FusedConvBlocks : OperationSizes {
 
     template <std::size_t I>
     static void train_stage(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* saved) {
-        const exec::StageProfiler::Scope timed{pass.profiler, StageAt<I>::there};
-        Backend::run_stage(StageAt<I>::there, [&] {
+        Backend<>::run_stage(pass, StageAt<I>::forward_label, [&] {
             Number* statistics = weights.statistics + conv_tensors.non_trainable[I];
             // The running means are near the batch's.
             const MomentsEpilogue<KernelAt<I>::bias, channels<I>, S> sink{output_at<I>(pass, saved),
@@ -166,8 +165,7 @@ struct FusedConvBlocks : OperationSizes {
 
     template <std::size_t I>
     static void infer_stage(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* output, S* saved) {
-        const exec::StageProfiler::Scope timed{pass.profiler, StageAt<I>::there};
-        Backend::run_stage(StageAt<I>::there, [&] {
+        Backend<>::run_stage(pass, StageAt<I>::forward_label, [&] {
             const NormCoefficients<S> norm = norm_at<I>(saved);
             for_each_index(pass, channels<I>,
                            NormFromRunning<S>{weights.statistics + conv_tensors.non_trainable[I],
@@ -208,9 +206,8 @@ private:
     template <std::size_t I>
     static Index backward_stage(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* saved,
                                 const S* output_gradient, S* input_gradient, Number* parameter_gradient, Index parts) {
-        const exec::StageProfiler::Scope timed{pass.profiler, StageAt<I>::back};
         Index own_parts = 0;
-        Backend::run_stage(StageAt<I>::back, [&] {
+        Backend<>::run_stage(pass, StageAt<I>::backward_label, [&] {
             if constexpr (I < last)
                 finish_slices<2>(*pass.execution, parts, channels<I>, pass.sums,
                                  backward_coefficients<I>(pass, saved, parameter_gradient));

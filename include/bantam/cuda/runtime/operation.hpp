@@ -6,11 +6,12 @@
 #include <bantam/cuda/kernels/row_reduction.hpp>
 #include <bantam/cuda/runtime/execution.hpp>
 #include <bantam/cuda/runtime/thread_block.hpp>
+#include <bantam/exec/missing_operation.hpp>
 #include <bantam/exec/operation.hpp>
-#include <bantam/exec/stage_profiler.hpp>
 
 #include <cstdint>
 #include <source_location>
+#include <string_view>
 
 namespace bantam::cuda {
 
@@ -27,14 +28,18 @@ struct Pass {
     S* scratch = nullptr;                 ///< `Operation::scratch_size` scalars
     Compute<S>* partials = nullptr;       ///< `Operation::partial_size` numbers, `max_slices` times
     double* sums = nullptr;               ///< `Operation::sum_count` doubles, `max_slices` times
-    exec::StageProfiler* profiler = nullptr;
     const Execution* execution = nullptr;
+};
+
+/// The backend's name in error messages.
+struct BackendName {
+    static constexpr std::string_view name = "cuda";
 };
 
 /// How `L` runs on an `Input` shape: the interface of `cpu::Operation` with buffers on the device. Activations and
 /// their gradients are kept as `S`; what is computed, weights, statistics and their gradients are Compute<S>.
 template <class L, Shape Input, class S>
-struct Operation;
+struct Operation : exec::MissingOperation<L, BackendName> {};
 
 /// Calls `functor(i)` for every i below `count`, in no order.
 template <class S, class Functor>
