@@ -9,6 +9,7 @@
 #include <bantam/cuda/layers/dropout.hpp>
 #include <bantam/cuda/layers/flatten.hpp>
 #include <bantam/cuda/layers/fused_conv_blocks.hpp>
+#include <bantam/cuda/layers/gate.hpp>
 #include <bantam/cuda/layers/layer_norm.hpp>
 #include <bantam/cuda/layers/linear.hpp>
 #include <bantam/cuda/layers/pooling.hpp>

@@ -8,7 +8,7 @@
 
 namespace bantam {
 
-/// An activation: works on every scalar alone.
+/// An activation: a function of each scalar by itself. exec/activation_functions.hpp has the formulas.
 struct Activation : Layer {};
 
 template <class L>
@@ -59,5 +59,10 @@ struct GELU : Activation {
 struct TanhExp : Activation {
     static constexpr std::string_view name = "TanhExp";
 };
+
+/// The activations as a list, in which each has one entry: what the tests iterate over.
+template <class... Acts>
+struct ActivationList {};
+using AllActivations = ActivationList<ReLU, ReLU6, LeakyReLU, Sigmoid, HardSigmoid, SiLU, HardSwish, GELU, TanhExp>;
 
 }  // namespace bantam

@@ -25,19 +25,16 @@ inline void store_packet(S* to, const Packet<S, Width>& packet) {
     Eigen::Map<Packet<S, Width>>{to} = packet;
 }
 
-/// `inside` where low < x < high, else `outside`. (Eigen's own select works scalar by scalar.)
-template <class S, int Width>
-inline Packet<S, Width> where_between(const Packet<S, Width>& x, S low, S high, const Packet<S, Width>& inside,
-                                      const Packet<S, Width>& outside) {
-    Packet<S, Width> result;
-    if constexpr (Width == lanes<S>) {
-        const Vector<S> values = load(x.data());
-        const auto between = (values > broadcast(low)) & (values < broadcast(high));
-        store<S>(result.data(), between ? load(inside.data()) : load(outside.data()));
-    } else {
-        for (int i = 0; i < Width; ++i) result[i] = x[i] > low && x[i] < high ? inside[i] : outside[i];
-    }
-    return result;
+/// A full packet and the vector register of the same scalars.
+template <class S>
+inline Packet<S, lanes<S>> to_packet(const Vector<S>& vector) {
+    Packet<S, lanes<S>> packet;
+    store<S>(packet.data(), vector);
+    return packet;
+}
+template <class S>
+inline Vector<S> to_vector(const Packet<S, lanes<S>>& packet) {
+    return load(packet.data());
 }
 
 /// Calls `body.template operator()<Width>(offset)` for packets that cover `Count` scalars.

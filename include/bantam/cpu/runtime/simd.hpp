@@ -43,8 +43,6 @@ struct VectorOf {
 };
 template <class S>
 using Vector = typename VectorOf<S>::type;
-template <class A>
-concept VectorRegister = std::is_same_v<A, Vector<float>> || std::is_same_v<A, Vector<double>>;
 
 template <class S>
 inline Vector<S> load(const S* from) {
@@ -121,12 +119,12 @@ inline Vector<S> broadcast(S scalar) {
     return scalar - Vector<S>{};
 }
 
-// Compilers make a comparison and a choice of `limit > x ? limit : x`, not the one instruction it is. The
-// masked forms with all lanes are the plain ones without the value g++ 12 says is never set.
+// Compilers turn `limit > x ? limit : x` into a comparison and a selection; the intrinsic is one instruction and returns
+// its second operand where one is NaN. The masked forms avoid a g++ 12 warning about an uninitialized value.
 
 /// The larger one in each lane; NaN where x is.
 template <class S>
-inline Vector<S> at_least(const Vector<S>& x, const Vector<S>& limit) {
+inline Vector<S> max(const Vector<S>& x, const Vector<S>& limit) {
 #if defined(BANTAM_MASKED_VECTORS) && defined(__AVX512F__)
     if constexpr (std::is_same_v<S, float>)
         return _mm512_maskz_max_ps(0xffff, limit, x);
@@ -144,7 +142,7 @@ inline Vector<S> at_least(const Vector<S>& x, const Vector<S>& limit) {
 
 /// The smaller one in each lane; NaN where x is.
 template <class S>
-inline Vector<S> at_most(const Vector<S>& x, const Vector<S>& limit) {
+inline Vector<S> min(const Vector<S>& x, const Vector<S>& limit) {
 #if defined(BANTAM_MASKED_VECTORS) && defined(__AVX512F__)
     if constexpr (std::is_same_v<S, float>)
         return _mm512_maskz_min_ps(0xffff, limit, x);

@@ -5,8 +5,8 @@
 #include <bantam/base/host_device.hpp>
 #include <bantam/base/index.hpp>
 #include <bantam/cuda/kernels/norm_coefficients.hpp>
-#include <bantam/cuda/layers/activations.hpp>
 #include <bantam/cuda/runtime/vector_access.hpp>
+#include <bantam/exec/activation_functions.hpp>
 
 #include <type_traits>
 
@@ -68,7 +68,7 @@ struct NormActSource {
         BANTAM_HOST_DEVICE void at(Index row, Number* to) const {
             load_values<Count, Channels % Count == 0>(values + row * Channels, to);
             BANTAM_CUDA_UNROLL
-            for (int j = 0; j < Count; ++j) to[j] = ActivationArithmetic<Act>::value(to[j] * scale[j] + shift[j]);
+            for (int j = 0; j < Count; ++j) to[j] = exec::ActivationFunction<Act>::value(to[j] * scale[j] + shift[j]);
         }
     };
     template <int Count>
@@ -104,7 +104,7 @@ struct NormGradientSource {
             BANTAM_CUDA_UNROLL
             for (int j = 0; j < Count; ++j) {
                 if constexpr (Pixels > 1) to[j] *= Number(1.0 / static_cast<double>(Pixels));
-                to[j] *= ActivationArithmetic<Act>::derivative(x[j] * scale[j] + shift[j]);
+                to[j] *= exec::ActivationFunction<Act>::derivative(x[j] * scale[j] + shift[j]);
                 to[j] = to[j] * scale[j] + x[j] * slope[j] + offset[j];
             }
         }
@@ -211,7 +211,7 @@ struct NormActEpilogue {
         BANTAM_HOST_DEVICE void put(Index row, Number* values, Number*) const {
             BANTAM_CUDA_UNROLL
             for (int j = 0; j < Count; ++j)
-                values[j] = ActivationArithmetic<Act>::value(values[j] * scale[j] + shift[j]);
+                values[j] = exec::ActivationFunction<Act>::value(values[j] * scale[j] + shift[j]);
             store_values<Count, Channels % Count == 0>(values, to + row * Channels);
         }
     };
@@ -252,7 +252,7 @@ struct ActBackwardEpilogue {
             load_values<Count, aligned>(z + row * Channels, x);
             BANTAM_CUDA_UNROLL
             for (int j = 0; j < Count; ++j)
-                values[j] *= ActivationArithmetic<Act>::derivative(x[j] * scale[j] + shift[j]);
+                values[j] *= exec::ActivationFunction<Act>::derivative(x[j] * scale[j] + shift[j]);
             store_values<Count, aligned>(values, to + row * Channels);
             BANTAM_CUDA_UNROLL
             for (int j = 0; j < Count; ++j) {

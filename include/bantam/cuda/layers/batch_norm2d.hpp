@@ -3,8 +3,8 @@
 
 #include <bantam/base/index.hpp>
 #include <bantam/cuda/kernels/norm_coefficients.hpp>
-#include <bantam/cuda/layers/activations.hpp>
 #include <bantam/cuda/runtime/operation.hpp>
+#include <bantam/exec/activation_functions.hpp>
 #include <bantam/layers/batch_norm2d.hpp>
 
 namespace bantam::cuda {
@@ -29,7 +29,7 @@ struct NormalizedColumn {
     Index channels;
     Compute<S> scale, shift;
     BANTAM_HOST_DEVICE Compute<S> operator()(Index row) const {
-        return ActivationArithmetic<Act>::value(input[row * channels] * scale + shift);
+        return exec::ActivationFunction<Act>::value(input[row * channels] * scale + shift);
     }
 };
 template <class Act, class S>
@@ -53,7 +53,7 @@ struct NormGradientTerm {
         const auto channel = coefficients.at(c);
         const Number x = input[row * coefficients.channels + c];
         const Number gradient = output_gradient[row / Pixels * coefficients.channels + c] *
-                                ActivationArithmetic<Act>::derivative(x * *channel.scale + *channel.shift) *
+                                exec::ActivationFunction<Act>::derivative(x * *channel.scale + *channel.shift) *
                                 Number(1.0 / static_cast<double>(Pixels));
         return {{gradient, gradient * (x - *channel.mean)}};
     }
@@ -68,7 +68,7 @@ struct NormGradientColumn {
     BANTAM_HOST_DEVICE Compute<S> operator()(Index row) const {
         const Compute<S> x = input[row * channels];
         const Compute<S> gradient =
-            output_gradient[row * channels] * ActivationArithmetic<Act>::derivative(x * scale + shift);
+            output_gradient[row * channels] * exec::ActivationFunction<Act>::derivative(x * scale + shift);
         return gradient * scale + x * slope + offset;
     }
 };

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <bantam/base/host_device.hpp>
+
+#include <cmath>
+
+namespace bantam::exec {
+
+/// The words that activation functions use besides + − · /, shared by scalars and Eigen packets. All work per lane.
+/// This is the version for scalars, on host and device; cpu/runtime/math.hpp has the one for packets.
+///
+/// max, min and clamp return NaN where x is NaN, on every compiler and instruction set.
+template <class A>
+struct Math {
+    using Scalar = A;
+
+    BANTAM_HOST_DEVICE static A constant(Scalar value) { return value; }
+    BANTAM_HOST_DEVICE static A max(A x, A limit) { return limit > x ? limit : x; }
+    BANTAM_HOST_DEVICE static A min(A x, A limit) { return limit < x ? limit : x; }
+    BANTAM_HOST_DEVICE static A clamp(A x, A low, A high) { return min(max(x, low), high); }
+    /// `yes` where x > limit, else `no`.
+    BANTAM_HOST_DEVICE static A if_greater(A x, A limit, A yes, A no) { return x > limit ? yes : no; }
+    /// `yes` where low < x < high, else `no`.
+    BANTAM_HOST_DEVICE static A if_between(A x, A low, A high, A yes, A no) { return x > low && x < high ? yes : no; }
+    BANTAM_HOST_DEVICE static A exp(A x) { return std::exp(x); }
+    BANTAM_HOST_DEVICE static A tanh(A x) { return std::tanh(x); }
+    /// Φ(x), the standard normal distribution function.
+    BANTAM_HOST_DEVICE static A normal_cdf(A x) { return A(0.5) * std::erfc(-x * A(0.70710678118654752440)); }
+};
+
+}  // namespace bantam::exec
