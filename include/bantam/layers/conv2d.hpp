@@ -3,15 +3,17 @@
 
 #include <bantam/base/index.hpp>
 #include <bantam/core/layer.hpp>
+#include <bantam/layers/conv_geometry.hpp>
 
 #include <string_view>
 
 namespace bantam {
 
-/// Padding that keeps height and width at stride 1: dilation · (kernel − 1) / 2, rounded down.
+/// Padding that keeps height and width at stride 1 for odd kernel sizes: dilation · (kernel_size − 1) / 2, rounded
+/// down.
 inline constexpr int same_padding = -1;
 
-/// The rarer choices of a convolution, with PyTorch's meanings.
+/// The options of a convolution that are rarely changed; as in PyTorch.
 struct ConvOptions {
     int padding = same_padding;  ///< zeros added on each side
     int dilation = 1;
@@ -19,42 +21,30 @@ struct ConvOptions {
     bool bias = true;
 };
 
-/// Extent after sliding a window: ⌊(extent + 2·padding − dilation·(kernel − 1) − 1) / stride⌋ + 1.
-constexpr Index window_output(Index extent, int kernel, int stride, int padding, int dilation) {
-    const Index room = extent + 2 * padding - dilation * (kernel - 1) - 1;
-    return room < 0 ? 1 : room / stride + 1;
+/// Padding in positions, with `same_padding` resolved.
+constexpr int resolved_padding(ConvOptions options, int kernel_size) {
+    return options.padding == same_padding ? options.dilation * (kernel_size - 1) / 2 : options.padding;
 }
 
-/// Whether the dilated kernel fits into the padded map; if not, the smallest shape that would fit.
-constexpr Misfit window_misfit(Shape input, int kernel, int padding, int dilation) {
-    const Index least = dilation * (kernel - 1) + 1 - 2 * padding;
-    if (input.height >= least && input.width >= least) return {};
-    return {Reason::kernel_larger_than_image,
-            input,
-            {input.height < least ? least : input.height, input.width < least ? least : input.width, input.channels}};
-}
-
-/// Two-dimensional convolution (cross-correlation, as in PyTorch) with square kernel, stride, zero
-/// padding, dilation and groups. Input H×W×N, output H'×W'×M. Weight [M, N / groups, K, K], bias [M].
-template <int OutChannels, int Kernel, int Stride = 1, ConvOptions Options = ConvOptions{}>
+/// Two-dimensional convolution (cross-correlation, as in PyTorch) with a square kernel, zero padding, dilation and
+/// groups. Input H×W×N, output H'×W'×M. Weight [M, N / groups, K, K], bias [M].
+template <int OutChannels, int KernelSize, int Stride = 1, ConvOptions Options = ConvOptions{}>
 struct Conv2d : Layer {
-    static_assert(OutChannels > 0 && Kernel > 0 && Stride > 0 && Options.dilation > 0 && Options.groups > 0 &&
+    static_assert(OutChannels > 0 && KernelSize > 0 && Stride > 0 && Options.dilation > 0 && Options.groups > 0 &&
                       Options.padding >= same_padding,
-                  "a convolution has positive channels, kernel, stride, dilation and groups");
+                  "a convolution has positive channels, kernel size, stride, dilation and groups");
 
     static constexpr std::string_view name = "Conv2d";
     static constexpr int out_channels = OutChannels;
-    static constexpr int kernel = Kernel;
+    static constexpr int kernel_size = KernelSize;
     static constexpr int stride = Stride;
     static constexpr int dilation = Options.dilation;
     static constexpr int groups = Options.groups;
     static constexpr bool bias = Options.bias;
-    static constexpr int padding = Options.padding == same_padding ? dilation * (Kernel - 1) / 2 : Options.padding;
+    static constexpr int padding = resolved_padding(Options, KernelSize);
+    using Window = ConvWindow<kernel_size, stride, padding, dilation>;
 
-    static constexpr Shape output_shape(Shape input) {
-        return {window_output(input.height, kernel, stride, padding, dilation),
-                window_output(input.width, kernel, stride, padding, dilation), OutChannels};
-    }
+    static constexpr Shape output_shape(Shape input) { return Window::output_shape(input, OutChannels); }
     static constexpr Misfit misfit(Shape input) {
         if (input.channels % groups != 0)
             return {Reason::groups_do_not_divide_channels,
@@ -64,25 +54,25 @@ struct Conv2d : Layer {
             return {Reason::groups_do_not_divide_output,
                     output_shape(input),
                     {output_shape(input).height, output_shape(input).width, (OutChannels / groups + 1) * groups}};
-        return window_misfit(input, kernel, padding, dilation);
+        return Window::misfit(input);
     }
     static constexpr TensorList tensors(Shape input) {
         const Index inputs = input.channels / groups;
         TensorList list;
-        // Fan-out keeps the size of gradients on the way back, the usual choice in front of a norm.
-        list.add(weight_tensor("weight", {OutChannels, inputs, kernel, kernel}, 4,
-                               kaiming_normal(Index{OutChannels} * kernel * kernel / groups)));
+        // Fan-out keeps the variance of gradients in backward, the usual choice before a norm.
+        list.add(weight_tensor("weight", {OutChannels, inputs, kernel_size, kernel_size}, 4,
+                               kaiming_normal(Index{OutChannels} * Window::taps / groups)));
         if (bias) list.add(channel_tensor("bias", OutChannels, constant(0)));
         return list;
     }
     static constexpr Index multiply_adds(Shape input) {
-        return pixel_count(output_shape(input)) * OutChannels * (input.channels / groups) * kernel * kernel;
+        return pixel_count(output_shape(input)) * OutChannels * (input.channels / groups) * Window::taps;
     }
 };
 
-/// 1×1 convolution: mixes channels at every position, N·M weights.
-/// `Options` are those of one convolution, or none: nvcc 13 loses the default argument of an alias within an
-/// alias, so they are a pack.
+/// 1×1 convolution: mixes the channels of each position, N·M weights.
+/// `Options` is empty or one `ConvOptions`: a pack, because nvcc 13 loses the default argument of an alias within an
+/// alias.
 template <int OutChannels, ConvOptions... Options>
 using PointwiseConv2d = Conv2d<OutChannels, 1, 1, Options...>;
 

@@ -8,11 +8,10 @@
 
 namespace bantam {
 
-/// The cheap replacement of a dense convolution (Howard et al., MobileNet, 2017): a depthwise K×K and
-/// a pointwise convolution, each followed by batch norm and `Act`, without biases. N·K² + N·M weights
-/// in place of N·M·K².
-template <int OutChannels, int Stride = 1, int Kernel = 3, ActivationLayer Act = ReLU6>
-struct DepthwiseSeparable : Sequence<DepthwiseConv2d<Kernel, Stride, ConvOptions{.bias = false}>, BatchNorm2d, Act,
+/// A cheap replacement of a dense convolution (Howard et al., MobileNet, 2017): a depthwise K×K and a pointwise
+/// convolution, each followed by batch norm and `Act`, without biases. N·K² + N·M weights instead of N·M·K².
+template <int OutChannels, int Stride = 1, int KernelSize = 3, ActivationLayer Act = ReLU6>
+struct DepthwiseSeparable : Sequence<DepthwiseConv2d<KernelSize, Stride, ConvOptions{.bias = false}>, BatchNorm2d, Act,
                                      PointwiseConv2d<OutChannels, ConvOptions{.bias = false}>, BatchNorm2d, Act> {
     static constexpr std::string_view name = "DepthwiseSeparable";
 };

@@ -8,16 +8,16 @@
 
 namespace bantam {
 
-/// MobileNetV2's block (Sandler et al., 2018): pointwise to Expansion·N channels, depthwise K×K,
-/// pointwise to M without activation; the input is added where stride is 1 and M equals N.
-/// At Expand = 1 the first pointwise convolution is left out, as in the paper's first block.
-template <int OutChannels, int Stride = 1, int Expand = 6, int Kernel = 3, ActivationLayer Act = ReLU6>
+/// MobileNetV2's block (Sandler et al., 2018): pointwise to Expand·N channels, depthwise K×K, pointwise to M channels
+/// without activation; the input is added where the stride is 1 and M equals N. With Expand = 1 there is no first
+/// pointwise convolution, as in the paper's first block.
+template <int OutChannels, int Stride = 1, int Expand = 6, int KernelSize = 3, ActivationLayer Act = ReLU6>
 struct InvertedResidual {
     static_assert(Expand > 0, "the expansion factor is at least 1");
     static constexpr std::string_view name = "InvertedResidual";
 
     template <Shape Input>
-    using Narrow = Sequence<DepthwiseConv2d<Kernel, Stride, ConvOptions{.bias = false}>, BatchNorm2d, Act,
+    using Narrow = Sequence<DepthwiseConv2d<KernelSize, Stride, ConvOptions{.bias = false}>, BatchNorm2d, Act,
                             PointwiseConv2d<OutChannels, ConvOptions{.bias = false}>, BatchNorm2d>;
     template <Shape Input>
     using Wide = Sequence<PointwiseConv2d<static_cast<int>(Input.channels) * Expand, ConvOptions{.bias = false}>,
@@ -29,9 +29,7 @@ struct InvertedResidual {
         std::conditional_t<Stride == 1 && Input.channels == OutChannels, Sequence<Residual<Body<Input>>>, Body<Input>>;
 
     static constexpr Shape output_shape(Shape input) {
-        constexpr int padding = (Kernel - 1) / 2;
-        return {window_output(input.height, Kernel, Stride, padding, 1),
-                window_output(input.width, Kernel, Stride, padding, 1), OutChannels};
+        return ConvWindow<KernelSize, Stride, (KernelSize - 1) / 2, 1>::output_shape(input, OutChannels);
     }
 };
 

@@ -1,30 +1,32 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <bantam/layers/conv2d.hpp>
+#include <bantam/core/layer.hpp>
+#include <bantam/layers/conv_geometry.hpp>
+
+#include <string_view>
 
 namespace bantam {
 
-/// Largest value of every window; padding never wins. Defaults as in PyTorch: stride = kernel.
-template <int Kernel, int Stride = Kernel, int Padding = 0>
+/// Largest value of each window; padding is never chosen. As in PyTorch, the stride defaults to the kernel size.
+template <int KernelSize, int Stride = KernelSize, int Padding = 0>
 struct MaxPool2d : Layer {
-    static_assert(Kernel > 0 && Stride > 0 && Padding >= 0 && 2 * Padding <= Kernel,
-                  "a pooling window is positive and its padding at most half of it");
+    static_assert(KernelSize > 0 && Stride > 0 && Padding >= 0 && 2 * Padding <= KernelSize,
+                  "a pooling window is positive, and its padding is at most half of it");
     static constexpr std::string_view name = "MaxPool2d";
-    static constexpr int kernel = Kernel;
+    static constexpr int kernel_size = KernelSize;
     static constexpr int stride = Stride;
     static constexpr int padding = Padding;
 
-    static constexpr Shape output_shape(Shape input) {
-        return {window_output(input.height, Kernel, Stride, Padding, 1),
-                window_output(input.width, Kernel, Stride, Padding, 1), input.channels};
-    }
-    static constexpr Misfit misfit(Shape input) { return window_misfit(input, Kernel, Padding, 1); }
+    using Window = ConvWindow<KernelSize, Stride, Padding, 1>;
+
+    static constexpr Shape output_shape(Shape input) { return Window::output_shape(input, input.channels); }
+    static constexpr Misfit misfit(Shape input) { return Window::misfit(input); }
 };
 
-/// Mean of every window, padding counted as zeros (PyTorch's count_include_pad).
-template <int Kernel, int Stride = Kernel, int Padding = 0>
-struct AvgPool2d : MaxPool2d<Kernel, Stride, Padding> {
+/// Mean of each window, padding counted as zeros (PyTorch's count_include_pad).
+template <int KernelSize, int Stride = KernelSize, int Padding = 0>
+struct AvgPool2d : MaxPool2d<KernelSize, Stride, Padding> {
     static constexpr std::string_view name = "AvgPool2d";
 };
 

@@ -319,7 +319,7 @@ void dense_agrees() {
     for (const bool exact : {true, false}) {
         Around<Kernel, S> around{count, exact};
         const auto windows = [&]<bool Back, int Own>(const auto& source) {
-            return Im2colOperand<std::remove_cvref_t<decltype(source)>, typename Kernel::Around, Back, Own>{source};
+            return Im2colOperand<std::remove_cvref_t<decltype(source)>, typename Kernel::Geometry, Back, Own>{source};
         };
         const auto forward = [&](const auto& source, const auto& sink) {
             const WeightOperand<S, true> ordered{

@@ -11,33 +11,34 @@
 
 namespace bantam::cpu {
 
-/// Walks the windows of a pooling layer.
+/// Visits the windows of a pooling layer.
 template <class Pool, Shape Input>
 struct PoolingWindows {
+    using Geometry = ConvGeometry<Input, Pool::kernel_size, Pool::stride, Pool::padding, 1>;
     static constexpr Shape output = Pool::output_shape(Input);
 
-    /// Calls `body(output pixel, input pixel, tap)` for every position of sample `n`'s windows inside the map.
+    /// Calls `body(output pixel, input pixel, tap)` for each position inside the map of sample `n`'s windows.
     template <class Body>
     static void for_each_tap(Index n, Body&& body) {
         for (Index y = 0; y < output.height; ++y)
             for (Index x = 0; x < output.width; ++x)
-                for (int tap = 0; tap < Pool::kernel * Pool::kernel; ++tap) {
-                    const Index in_y = y * Pool::stride - Pool::padding + tap / Pool::kernel;
-                    const Index in_x = x * Pool::stride - Pool::padding + tap % Pool::kernel;
-                    if (in_y < 0 || in_y >= Input.height || in_x < 0 || in_x >= Input.width) continue;
+                for (int tap = 0; tap < Geometry::taps; ++tap) {
+                    const Index in_y = Geometry::input_position(y, Index{tap / Pool::kernel_size});
+                    const Index in_x = Geometry::input_position(x, Index{tap % Pool::kernel_size});
+                    if (!Geometry::row_inside(in_y) || !Geometry::column_inside(in_x)) continue;
                     body((n * output.height + y) * output.width + x, (n * Input.height + in_y) * Input.width + in_x,
                          tap);
                 }
     }
 };
 
-template <int Kernel, int Stride, int Padding, Shape Input, class S>
-struct Operation<MaxPool2d<Kernel, Stride, Padding>, Input, S> : OperationSizes {
-    using Windows = PoolingWindows<MaxPool2d<Kernel, Stride, Padding>, Input>;
+template <int KernelSize, int Stride, int Padding, Shape Input, class S>
+struct Operation<MaxPool2d<KernelSize, Stride, Padding>, Input, S> : OperationSizes {
+    using Windows = PoolingWindows<MaxPool2d<KernelSize, Stride, Padding>, Input>;
     static constexpr Index channels = Input.channels;
     static constexpr Index out_elements = element_count(Windows::output);
 
-    /// The winning tap of every output.
+    /// The tap of each output's largest value.
     static constexpr Index saved_per_sample(bool training) { return training ? out_elements : 0; }
 
     static void forward(const Pass<S>& pass, const Weights<S>&, const S* input, S* output, S* argmax) {
@@ -49,7 +50,8 @@ struct Operation<MaxPool2d<Kernel, Stride, Padding>, Input, S> : OperationSizes 
                     for_each_vector<S>(channels, [&](Index c, auto fetch, auto put) {
                         const Vector<S> best = fetch(output + to * channels + c);
                         const Vector<S> value = fetch(input + from * channels + c);
-                        // The first of equals wins, as in PyTorch; a NaN wins so that it is not hidden.
+                        // The first of equal values is chosen, as in PyTorch; a NaN always is, so that it is not
+                        // hidden.
                         const auto better = (value > best) | (value != value);
                         put(output + to * channels + c, better ? value : best);
                         if (!pass.training) return;
@@ -69,9 +71,9 @@ struct Operation<MaxPool2d<Kernel, Stride, Padding>, Input, S> : OperationSizes 
             for (Index n = chunk.first; n < chunk.first + chunk.count; ++n)
                 Windows::for_each_tap(n, [&](Index from, Index to, int tap) {
                     for_each_vector<S>(channels, [&](Index c, auto fetch, auto put) {
-                        const auto won = fetch(argmax + from * channels + c) == broadcast(S(tap));
+                        const auto chosen = fetch(argmax + from * channels + c) == broadcast(S(tap));
                         S* gradient = input_gradient + to * channels + c;
-                        const Vector<S> share = won ? fetch(output_gradient + from * channels + c) : Vector<S>{};
+                        const Vector<S> share = chosen ? fetch(output_gradient + from * channels + c) : Vector<S>{};
                         put(gradient, fetch(gradient) + share);
                     });
                 });
@@ -79,12 +81,12 @@ struct Operation<MaxPool2d<Kernel, Stride, Padding>, Input, S> : OperationSizes 
     }
 };
 
-template <int Kernel, int Stride, int Padding, Shape Input, class S>
-struct Operation<AvgPool2d<Kernel, Stride, Padding>, Input, S> : OperationSizes {
-    using Windows = PoolingWindows<AvgPool2d<Kernel, Stride, Padding>, Input>;
+template <int KernelSize, int Stride, int Padding, Shape Input, class S>
+struct Operation<AvgPool2d<KernelSize, Stride, Padding>, Input, S> : OperationSizes {
+    using Windows = PoolingWindows<AvgPool2d<KernelSize, Stride, Padding>, Input>;
     static constexpr Index channels = Input.channels;
     static constexpr Index out_elements = element_count(Windows::output);
-    static constexpr double share = 1.0 / (Kernel * Kernel);
+    static constexpr double share = 1.0 / (KernelSize * KernelSize);
 
     /// to[…] += from[…] / K²
     static void add_share(const S* from, S* to) {

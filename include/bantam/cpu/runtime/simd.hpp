@@ -7,9 +7,11 @@
 #include <cstring>
 #include <type_traits>
 
-#if defined(__AVX__) && !defined(__CUDACC__)
-#define BANTAM_MASKED_VECTORS
+#if defined(__SSE2__) && !defined(__CUDACC__)
 #include <immintrin.h>
+#ifdef __AVX__
+#define BANTAM_MASKED_VECTORS
+#endif
 #endif
 
 // Unrolls a short loop, so that the arrays it indexes stay in registers. nvcc's front end does not know
@@ -119,8 +121,8 @@ inline Vector<S> broadcast(S scalar) {
     return scalar - Vector<S>{};
 }
 
-// Compilers turn `limit > x ? limit : x` into a comparison and a selection; the intrinsic is one instruction and returns
-// its second operand where one is NaN. The masked forms avoid a g++ 12 warning about an uninitialized value.
+// Compilers turn `limit > x ? limit : x` into a comparison and a selection; the intrinsic is one instruction and
+// returns its second operand where one is NaN. The masked forms avoid a g++ 12 warning about an uninitialized value.
 
 /// The larger one in each lane; NaN where x is.
 template <class S>
@@ -135,6 +137,11 @@ inline Vector<S> max(const Vector<S>& x, const Vector<S>& limit) {
         return _mm256_max_ps(limit, x);
     else
         return _mm256_max_pd(limit, x);
+#elif defined(__SSE2__) && !defined(__CUDACC__)
+    if constexpr (std::is_same_v<S, float>)
+        return _mm_max_ps(limit, x);
+    else
+        return _mm_max_pd(limit, x);
 #else
     return limit > x ? limit : x;
 #endif
@@ -153,6 +160,11 @@ inline Vector<S> min(const Vector<S>& x, const Vector<S>& limit) {
         return _mm256_min_ps(limit, x);
     else
         return _mm256_min_pd(limit, x);
+#elif defined(__SSE2__) && !defined(__CUDACC__)
+    if constexpr (std::is_same_v<S, float>)
+        return _mm_min_ps(limit, x);
+    else
+        return _mm_min_pd(limit, x);
 #else
     return limit < x ? limit : x;
 #endif

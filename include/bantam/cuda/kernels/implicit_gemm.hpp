@@ -38,10 +38,10 @@ struct PointwiseOperand {
 /// The left factor of dense convolutions: a row of the product sees the source through a window, tap by tap, `In`
 /// channels of its group each; zeros in the padding. With `Back` a row is an input's pixel that sees the outputs whose
 /// windows it lies in.
-template <class Source, class Around, bool Back, int In>
+template <class Source, class Geometry, bool Back, int In>
 struct Im2colOperand {
     using Number = Compute<typename Source::Scalar>;
-    static constexpr int depth = static_cast<int>(Around::taps) * In;
+    static constexpr int depth = static_cast<int>(Geometry::taps) * In;
     static constexpr int together = pack_size<typename Source::Scalar>(In);
     Source source;
 
@@ -50,8 +50,8 @@ struct Im2colOperand {
         typename Source::template Columns<Count> source;
         int tap;
         BANTAM_HOST_DEVICE void at(Index row, Number* to) const {
-            const int pixel =
-                Back ? Around::pixel_over(static_cast<int>(row), tap) : Around::pixel_under(static_cast<int>(row), tap);
+            const int pixel = Back ? Geometry::output_pixel(static_cast<int>(row), tap)
+                                   : Geometry::input_pixel(static_cast<int>(row), tap);
             if (pixel >= 0) return source.at(pixel, to);
             BANTAM_CUDA_UNROLL
             for (int j = 0; j < Count; ++j) to[j] = Number(0);

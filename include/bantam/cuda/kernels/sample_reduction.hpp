@@ -2,10 +2,10 @@
 #pragma once
 
 #include <bantam/base/index.hpp>
+#include <bantam/base/split_index.hpp>
 #include <bantam/core/shape.hpp>
 #include <bantam/cuda/kernels/row_reduction.hpp>
 #include <bantam/cuda/runtime/operation.hpp>
-#include <bantam/cuda/runtime/split_index.hpp>
 
 #include <algorithm>
 #include <bit>

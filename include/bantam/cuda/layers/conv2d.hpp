@@ -6,7 +6,6 @@
 #include <bantam/cuda/kernels/implicit_gemm.hpp>
 #include <bantam/cuda/kernels/pointwise_conv.hpp>
 #include <bantam/cuda/kernels/weight_gradient.hpp>
-#include <bantam/cuda/kernels/windows.hpp>
 #include <bantam/layers/conv2d.hpp>
 
 namespace bantam::cuda {
@@ -18,11 +17,11 @@ struct DenseKernel {
     using Number = Compute<S>;
     static constexpr Shape input = Input, output = Conv::output_shape(Input);
     static constexpr bool bias = Conv::bias;
-    using Around = Windows<Input, output, Conv::kernel, Conv::stride, Conv::padding, Conv::dilation>;
+    using Geometry = ConvGeometry<Input, Conv::kernel_size, Conv::stride, Conv::padding, Conv::dilation>;
     static constexpr int groups = Conv::groups;
     static constexpr int in = static_cast<int>(Input.channels) / groups;  // a group
     static constexpr int out = Conv::out_channels / groups;               // a group
-    static constexpr int taps = static_cast<int>(Around::taps), window = taps * in;
+    static constexpr int taps = static_cast<int>(Geometry::taps), window = taps * in;
     static constexpr Index weight_count = Index{groups} * out * window;
 
     // Scratch: the weight's gradient and the weights, in the order of windows.
@@ -59,7 +58,7 @@ struct DenseKernel {
         require_countable(pass.count * pixel_count(Input));
         const S* ordered = order<Order::by_output>(pass, weights);
         return implicit_gemm<out, groups>(pass, pass.count * pixel_count(output),
-                                          Im2colOperand<Source, Around, false, in>{source},
+                                          Im2colOperand<Source, Geometry, false, in>{source},
                                           WeightOperand<S, true>{ordered, window, Index{out} * window}, sink);
     }
 
@@ -69,7 +68,7 @@ struct DenseKernel {
         require_countable(pass.count * pixel_count(Input));
         auto* ordered_gradient = reinterpret_cast<Number*>(pass.scratch);
         weight_gradient_gemm<out, groups>(pass, pass.count * pixel_count(output), output_gradient,
-                                          Im2colOperand<Source, Around, false, in>{source}, ordered_gradient);
+                                          Im2colOperand<Source, Geometry, false, in>{source}, ordered_gradient);
         for_each_index(pass, weight_count,
                        Reorder<Order::by_output, true, Number, Number>{ordered_gradient, weight_gradient});
         if constexpr (is_null_sink<Sink>) {
@@ -77,7 +76,7 @@ struct DenseKernel {
         } else {
             const S* ordered = order<Order::by_tap>(pass, weights);
             return implicit_gemm<in, groups>(pass, pass.count * pixel_count(Input),
-                                             Im2colOperand<Gradient, Around, true, out>{output_gradient},
+                                             Im2colOperand<Gradient, Geometry, true, out>{output_gradient},
                                              WeightOperand<S, false>{ordered, in, Index{out} * window}, sink);
         }
     }

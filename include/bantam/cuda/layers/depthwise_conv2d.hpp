@@ -4,7 +4,6 @@
 #include <bantam/base/index.hpp>
 #include <bantam/cuda/kernels/conv_operation.hpp>
 #include <bantam/cuda/kernels/depthwise_conv.hpp>
-#include <bantam/cuda/kernels/windows.hpp>
 #include <bantam/cuda/runtime/operation.hpp>
 #include <bantam/layers/depthwise_conv2d.hpp>
 
@@ -18,14 +17,14 @@ struct DepthwiseKernel {
     static constexpr Shape input = Input, output = Conv::output_shape(Input);
     static constexpr bool bias = Conv::bias;
     static constexpr Index channels = Input.channels;
-    using Around = Windows<Input, output, Conv::kernel, Conv::stride, Conv::padding, Conv::dilation>;
-    static constexpr int taps = Around::taps;
+    using Geometry = ConvGeometry<Input, Conv::kernel_size, Conv::stride, Conv::padding, Conv::dilation>;
+    static constexpr int taps = Geometry::taps;
     static constexpr Index weight_count = channels * taps;
     static constexpr Index scratch_size = 0;
     static constexpr Index partial_size = weight_count;
 
-    using Forth = TapsForward<Conv::kernel, Conv::stride, Conv::padding, Conv::dilation>;
-    using Back = TapsBack<Conv::kernel, Conv::stride, Conv::padding, Conv::dilation>;
+    using Forth = TapsForward<Conv::kernel_size, Conv::stride, Conv::padding, Conv::dilation>;
+    using Back = TapsBack<Conv::kernel_size, Conv::stride, Conv::padding, Conv::dilation>;
     template <class Source, class Sink>
     using ForwardInBlocks = DepthwiseForwardTiled<Forth, Input, output, Source, Sink>;
     template <class Gradient, class Source, class Sink>
@@ -47,7 +46,7 @@ struct DepthwiseKernel {
             for (Index row = part * rows_per_slice; row < rows && row < (part + 1) * rows_per_slice; ++row) {
                 Number sum{}, value;
                 for (Index tap = 0; tap < taps; ++tap)
-                    if (const Index pixel = Around::pixel_under(row, tap); pixel >= 0) {
+                    if (const Index pixel = Geometry::input_pixel(row, tap); pixel >= 0) {
                         from.at(pixel, &value);
                         sum += value * weights[c * taps + tap];
                     }
@@ -80,7 +79,7 @@ struct DepthwiseKernel {
                 Number sum{}, factor, value;
                 from.at(row, &factor);
                 for (Index tap = 0; tap < taps; ++tap)
-                    if (const Index pixel = Around::pixel_over(row, tap); pixel >= 0) {
+                    if (const Index pixel = Geometry::output_pixel(row, tap); pixel >= 0) {
                         of_gradient.at(pixel, &value);
                         sum += value * weights[c * taps + tap];
                         totals[tap] += value * factor;

@@ -2,8 +2,8 @@
 #pragma once
 
 #include <bantam/base/index.hpp>
+#include <bantam/base/split_index.hpp>
 #include <bantam/cuda/runtime/operation.hpp>
-#include <bantam/cuda/runtime/split_index.hpp>
 #include <bantam/exec/activation_functions.hpp>
 #include <bantam/layers/gate.hpp>
 

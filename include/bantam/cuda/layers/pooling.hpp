@@ -2,10 +2,9 @@
 #pragma once
 
 #include <bantam/base/index.hpp>
+#include <bantam/base/split_index.hpp>
 #include <bantam/cuda/kernels/sample_reduction.hpp>
-#include <bantam/cuda/kernels/windows.hpp>
 #include <bantam/cuda/runtime/operation.hpp>
-#include <bantam/cuda/runtime/split_index.hpp>
 #include <bantam/layers/pooling.hpp>
 
 #include <limits>
@@ -13,38 +12,37 @@
 
 namespace bantam::cuda {
 
-template <int Kernel, int Stride, int Padding, Shape Input, class S>
-struct Operation<MaxPool2d<Kernel, Stride, Padding>, Input, S> : OperationSizes {
-    static constexpr Shape output_shape = MaxPool2d<Kernel, Stride, Padding>::output_shape(Input);
-    using Around = Windows<Input, output_shape, Kernel, Stride, Padding, 1>;
-    using Number = Compute<S>;
+template <int KernelSize, int Stride, int Padding, Shape Input, class S>
+struct Operation<MaxPool2d<KernelSize, Stride, Padding>, Input, S> : OperationSizes {
+    static constexpr Shape output_shape = MaxPool2d<KernelSize, Stride, Padding>::output_shape(Input);
+    using Geometry = ConvGeometry<Input, KernelSize, Stride, Padding, 1>;
     static constexpr Index channels = Input.channels;
     static constexpr Index outputs = element_count(output_shape);
-    static_assert(Around::taps <= 256 || !std::is_same_v<S, Bfloat16>, "bf16 counts no further than to 256");
+    static_assert(Geometry::taps <= 256 || !std::is_same_v<S, Bfloat16>, "bf16 holds whole numbers up to 256 only");
 
-    /// The winning tap of every output.
+    /// The tap of each output's largest value.
     static constexpr Index saved_per_sample(bool training) { return training ? outputs : 0; }
 
     struct Forward {
-        static constexpr Number lowest = -std::numeric_limits<Number>::infinity();
+        static constexpr Compute<S> lowest = -std::numeric_limits<Compute<S>>::infinity();
         const S* input;
         S *output, *argmax;  // argmax may be null
         BANTAM_HOST_DEVICE void operator()(Index i) const {
             const SplitIndex<channels> at{i};
-            Number best = lowest;
-            Index winner = 0;
-            for (Index tap = 0; tap < Around::taps; ++tap) {
-                const Index pixel = Around::pixel_under(at.whole, tap);
+            Compute<S> best = lowest;
+            Index best_tap = 0;
+            for (Index tap = 0; tap < Geometry::taps; ++tap) {
+                const Index pixel = Geometry::input_pixel(at.whole, tap);
                 if (pixel < 0) continue;
-                const Number value = input[pixel * channels + at.rest];
-                // The first of equals wins, as in PyTorch; a NaN wins so that it is not hidden.
+                const Compute<S> value = input[pixel * channels + at.rest];
+                // The first of equal values is chosen, as in PyTorch; a NaN always is, so that it is not hidden.
                 if (value > best || value != value) {
                     best = value;
-                    winner = tap;
+                    best_tap = tap;
                 }
             }
             output[i] = S(best);
-            if (argmax) argmax[i] = S(Number(winner));
+            if (argmax) argmax[i] = S(Compute<S>(best_tap));
         }
     };
     struct Backward {
@@ -53,10 +51,10 @@ struct Operation<MaxPool2d<Kernel, Stride, Padding>, Input, S> : OperationSizes 
         BANTAM_HOST_DEVICE void operator()(Index i) const {
             const SplitIndex<channels> at{i};
             Compute<S> sum{};
-            for (Index tap = 0; tap < Around::taps; ++tap) {
-                const Index pixel = Around::pixel_over(at.whole, tap);
+            for (Index tap = 0; tap < Geometry::taps; ++tap) {
+                const Index pixel = Geometry::output_pixel(at.whole, tap);
                 const Index from = pixel * channels + at.rest;
-                if (pixel >= 0 && argmax[from] == Number(tap)) sum += output_gradient[from];
+                if (pixel >= 0 && argmax[from] == Compute<S>(tap)) sum += output_gradient[from];
             }
             input_gradient[i] = S(sum);
         }
@@ -72,25 +70,26 @@ struct Operation<MaxPool2d<Kernel, Stride, Padding>, Input, S> : OperationSizes 
     }
 };
 
-template <int Kernel, int Stride, int Padding, Shape Input, class S>
-struct Operation<AvgPool2d<Kernel, Stride, Padding>, Input, S> : OperationSizes {
-    static constexpr Shape output_shape = AvgPool2d<Kernel, Stride, Padding>::output_shape(Input);
-    using Around = Windows<Input, output_shape, Kernel, Stride, Padding, 1>;
+template <int KernelSize, int Stride, int Padding, Shape Input, class S>
+struct Operation<AvgPool2d<KernelSize, Stride, Padding>, Input, S> : OperationSizes {
+    static constexpr Shape output_shape = AvgPool2d<KernelSize, Stride, Padding>::output_shape(Input);
+    using Geometry = ConvGeometry<Input, KernelSize, Stride, Padding, 1>;
     static constexpr Index channels = Input.channels;
 
-    /// to[i] = share of the sum of what the taps find.
-    template <bool Back>
+    /// to[i] = Σ from[…] / taps, over the pixels under output i (forward) or the windows over input i (backward).
+    template <bool Backward>
     struct Share {
         const S* from;
         S* to;
         BANTAM_HOST_DEVICE void operator()(Index i) const {
             const SplitIndex<channels> at{i};
             Compute<S> sum{};
-            for (Index tap = 0; tap < Around::taps; ++tap) {
-                const Index pixel = Back ? Around::pixel_over(at.whole, tap) : Around::pixel_under(at.whole, tap);
+            for (Index tap = 0; tap < Geometry::taps; ++tap) {
+                const Index pixel =
+                    Backward ? Geometry::output_pixel(at.whole, tap) : Geometry::input_pixel(at.whole, tap);
                 if (pixel >= 0) sum += from[pixel * channels + at.rest];
             }
-            to[i] = S(sum * Compute<S>(1.0 / (Kernel * Kernel)));
+            to[i] = S(sum * Compute<S>(1.0 / (KernelSize * KernelSize)));
         }
     };
 

@@ -7,10 +7,10 @@
 #include <cstdint>
 #include <limits>
 
-namespace bantam::cuda {
+namespace bantam {
 
-/// i / Size and i % Size, for i from 0 on; in 32 bits where they hold i, since a GPU takes several times as long
-/// for a division in 64.
+/// i / Size and i % Size, for i >= 0. Computed in 32 bits where they hold i: a GPU takes several times as long for a
+/// division in 64 bits.
 template <Index Size>
 struct SplitIndex {
     static constexpr Index largest = std::numeric_limits<std::int32_t>::max();
@@ -30,4 +30,4 @@ struct SplitIndex {
     }
 };
 
-}  // namespace bantam::cuda
+}  // namespace bantam

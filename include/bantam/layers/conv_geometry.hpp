@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <bantam/base/host_device.hpp>
+#include <bantam/base/index.hpp>
+#include <bantam/base/split_index.hpp>
+#include <bantam/core/layer.hpp>
+#include <bantam/core/shape.hpp>
+
+namespace bantam {
+
+/// A square window that slides over a map of any extent: `KernelSize` taps along each axis, `Dilation` positions apart;
+/// `Stride` positions from one output to the next; `Padding` positions added on each side. Positions are counted along
+/// one axis from 0, taps along one axis, or row by row where they are called `tap` of `taps`.
+template <int KernelSize, int Stride, int Padding, int Dilation>
+struct ConvWindow {
+    static constexpr int kernel_size = KernelSize;
+    static constexpr int stride = Stride;
+    static constexpr int padding = Padding;
+    static constexpr int dilation = Dilation;
+    static constexpr int taps = KernelSize * KernelSize;
+
+    /// How far the last tap lies behind the first.
+    static constexpr int halo = (KernelSize - 1) * Dilation;
+
+    /// The smallest extent of an input that gives an output.
+    static constexpr Index smallest_input = halo + 1 - 2 * Padding;
+
+    /// ⌊(input + 2·padding − dilation·(kernel_size − 1) − 1) / stride⌋ + 1, and 1 where the window does not fit.
+    static constexpr Index output_extent(Index input) {
+        return input < smallest_input ? 1 : (input - smallest_input) / Stride + 1;
+    }
+    /// How many neighboring inputs lie under the windows of `outputs` neighboring outputs.
+    static constexpr Index inputs_under(Index outputs) { return (outputs - 1) * Stride + halo + 1; }
+    /// The map's shape after the window, with `channels` channels.
+    static constexpr Shape output_shape(Shape input, Index channels) {
+        return {output_extent(input.height), output_extent(input.width), channels};
+    }
+    /// Whether the window fits into the padded map; if not, the smallest shape that would fit.
+    static constexpr Misfit misfit(Shape input) {
+        const auto fitting = [](Index extent) { return extent < smallest_input ? smallest_input : extent; };
+        const Shape needed{fitting(input.height), fitting(input.width), input.channels};
+        return input == needed ? Misfit{} : Misfit{Reason::kernel_larger_than_image, input, needed};
+    }
+
+    /// The input position under tap `k` of an output; outside the map in the padding.
+    template <class Int>
+    BANTAM_HOST_DEVICE static constexpr Int input_position(Int output, Int k) {
+        return output * Int{Stride} - Int{Padding} + k * Int{Dilation};
+    }
+    /// `stride` times the output whose tap `k` lies over an input: an output if divisible by the stride and not
+    /// negative.
+    template <class Int>
+    BANTAM_HOST_DEVICE static constexpr Int output_position_times_stride(Int input, Int k) {
+        return input + Int{Padding} - k * Int{Dilation};
+    }
+};
+
+/// A `ConvWindow` on maps of one size. Pixels are counted over the samples of a batch; `Int` is the type they are
+/// computed in, wide enough for the pixels of a batch (a GPU is faster in 32 bits).
+template <Shape Input, int KernelSize, int Stride, int Padding, int Dilation>
+struct ConvGeometry : ConvWindow<KernelSize, Stride, Padding, Dilation> {
+    using Window = ConvWindow<KernelSize, Stride, Padding, Dilation>;
+    static constexpr Index input_height = Input.height, input_width = Input.width;
+    static constexpr Index output_height = Window::output_extent(input_height);
+    static constexpr Index output_width = Window::output_extent(input_width);
+    static constexpr Index input_pixels = input_height * input_width;
+    static constexpr Index output_pixels = output_height * output_width;
+    /// Extents of the input with its padding.
+    static constexpr Index padded_height = input_height + 2 * Padding, padded_width = input_width + 2 * Padding;
+
+    /// Whether a position lies in the input's rows or columns.
+    template <class Int>
+    BANTAM_HOST_DEVICE static constexpr bool row_inside(Int y) {
+        return y >= 0 && y < static_cast<Int>(input_height);
+    }
+    template <class Int>
+    BANTAM_HOST_DEVICE static constexpr bool column_inside(Int x) {
+        return x >= 0 && x < static_cast<Int>(input_width);
+    }
+
+    /// The outputs along x whose windows lie inside the input: [begin, end), empty where none does.
+    static constexpr Index inner_begin() {
+        const Index first = (Padding + Stride - 1) / Stride;
+        return first < output_width ? first : output_width;
+    }
+    static constexpr Index inner_end() {
+        const Index room = input_width + Padding - Window::halo;
+        const Index end = room > 0 ? (room - 1) / Stride + 1 : 0;
+        const Index limited = end < output_width ? end : output_width;
+        return limited > inner_begin() ? limited : inner_begin();
+    }
+
+    /// The input pixel under `tap` of an output pixel; −1 in the padding.
+    template <class Int>
+    BANTAM_HOST_DEVICE static Int input_pixel(Int output, Int tap) {
+        constexpr auto height = static_cast<Int>(input_height), width = static_cast<Int>(input_width);
+        constexpr auto kernel_size = static_cast<Int>(KernelSize);
+        const SplitIndex<output_pixels> in_batch{output};
+        const SplitIndex<output_width> in_sample{in_batch.rest};
+        const Int y = Window::input_position(static_cast<Int>(in_sample.whole), tap / kernel_size);
+        const Int x = Window::input_position(static_cast<Int>(in_sample.rest), tap % kernel_size);
+        if (!row_inside(y) || !column_inside(x)) return -1;
+        return (static_cast<Int>(in_batch.whole) * height + y) * width + x;
+    }
+
+    /// The output pixel whose `tap` lies over an input pixel; −1 where there is none.
+    template <class Int>
+    BANTAM_HOST_DEVICE static Int output_pixel(Int input, Int tap) {
+        constexpr auto height = static_cast<Int>(output_height), width = static_cast<Int>(output_width);
+        constexpr auto kernel_size = static_cast<Int>(KernelSize), stride = static_cast<Int>(Stride);
+        const SplitIndex<input_pixels> in_batch{input};
+        const SplitIndex<input_width> in_sample{in_batch.rest};
+        const Int y =
+            Window::output_position_times_stride(static_cast<Int>(in_sample.whole), tap / kernel_size);
+        const Int x =
+            Window::output_position_times_stride(static_cast<Int>(in_sample.rest), tap % kernel_size);
+        if (y < 0 || x < 0 || y % stride != 0 || x % stride != 0) return -1;
+        if (y / stride >= height || x / stride >= width) return -1;
+        return (static_cast<Int>(in_batch.whole) * height + y / stride) * width + x / stride;
+    }
+};
+
+}  // namespace bantam
