@@ -46,19 +46,20 @@ struct SignedSquare : bantam::Activation {
 
 }  // namespace
 
-namespace bantam::cpu {
-
 template <>
-struct ActivationArithmetic<SignedSquare> {
+struct bantam::exec::ActivationFunction<SignedSquare> {
+    static constexpr bool cheap = true;
     template <class A>
-    static A value(const A& x) {
-        return x * x.abs();
+    BANTAM_HOST_DEVICE static A value(const A& x) {
+        return x * Math<A>::max(x, A(-x));
     }
     template <class A>
-    static A derivative(const A& x) {
-        return x.abs() * typename A::Scalar(2);
+    BANTAM_HOST_DEVICE static A derivative(const A& x) {
+        return Math<A>::max(x, A(-x)) * typename Math<A>::Scalar(2);
     }
 };
+
+namespace bantam::cpu {
 
 template <Mistake M, Shape Input, class S>
 struct Operation<Square<M>, Input, S> : OperationSizes {

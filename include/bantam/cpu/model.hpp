@@ -4,11 +4,13 @@
 #include <bantam/base/index.hpp>
 #include <bantam/core/network.hpp>
 #include <bantam/cpu/chain.hpp>
+#include <bantam/cpu/layers/activations.hpp>
 #include <bantam/cpu/layers/branches.hpp>
 #include <bantam/cpu/layers/conv2d.hpp>
 #include <bantam/cpu/layers/depthwise_conv2d.hpp>
 #include <bantam/cpu/layers/dropout.hpp>
 #include <bantam/cpu/layers/flatten.hpp>
+#include <bantam/cpu/layers/gate.hpp>
 #include <bantam/cpu/layers/layer_norm.hpp>
 #include <bantam/cpu/layers/linear.hpp>
 #include <bantam/cpu/layers/pooling.hpp>

@@ -124,7 +124,7 @@ constexpr ConvSpec conv_spec() {
                   .norm = false,
                   .bound = Bound::none};
     if constexpr (IsConv<L>::value || IsDepthwise<L>::value) {
-        spec.kernel_height = spec.kernel_width = L::kernel;
+        spec.kernel_height = spec.kernel_width = L::kernel_size;
         spec.stride = L::stride;
         spec.padding = L::padding;
         spec.dilation = L::dilation;
@@ -292,7 +292,7 @@ constexpr auto lower_first() {
     } else if constexpr (LowerGate<L>::value) {
         return Lowered<GateHalves<typename LowerGate<L>::Act, input, P, In, typename P::Signed>, 1>{};
     } else if constexpr (LowerPool<L>::value) {
-        constexpr PoolSpec spec{input, N::output, L::kernel, L::stride, L::padding};
+        constexpr PoolSpec spec{input, N::output, L::kernel_size, L::stride, L::padding};
         return Lowered<typename LowerPool<L>::template Stage<spec, P, In>, 1>{};
     } else if constexpr (std::is_same_v<L, GlobalAveragePool>) {
         return Lowered<GlobalPool<input, P, In>, 1>{};

@@ -23,7 +23,7 @@ template <class Conv, Shape Input, class S>
 struct DenseKernel : OperationSizes {
     static constexpr Shape input = Input;
     static constexpr Shape output = Conv::output_shape(Input);
-    static constexpr Index kernel_size = Conv::kernel;
+    static constexpr Index kernel_size = Conv::kernel_size;
     static constexpr Index stride = Conv::stride;
     static constexpr Index dilation = Conv::dilation;
     static constexpr Index padding = Conv::padding;

@@ -118,7 +118,7 @@ struct DepthwiseKernel : OperationSizes {
     static constexpr Shape input = Input;
     static constexpr Shape output = Conv::output_shape(Input);
     static constexpr Index channels = Input.channels;
-    static constexpr int kernel_size = Conv::kernel;
+    static constexpr int kernel_size = Conv::kernel_size;
     static constexpr int stride = Conv::stride;
     static constexpr Index dilation = Conv::dilation;
     static constexpr Index padding = Conv::padding;

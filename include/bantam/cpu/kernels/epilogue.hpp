@@ -73,7 +73,7 @@ struct NormActEpilogue {
     template <class Load>
     auto columns(Index channel, Load&& load) const {
         return [scale_here = load(scale + channel), shift_here = load(shift + channel)](const Vector<S>& sum) {
-            return Vector<S>(ActivationArithmetic<Act>::value(Vector<S>(sum * scale_here + shift_here)));
+            return to_vector<S>(exec::ActivationFunction<Act>::value(to_packet<S>(sum * scale_here + shift_here)));
         };
     }
 };

@@ -54,7 +54,7 @@ struct NormActSource {
                 for (std::size_t i = 0; i < Packets; ++i) {
                     const Index offset = row * Channels + static_cast<Index>(i) * Width;
                     store_packet<S, Width>(to + c + offset,
-                                           ActivationArithmetic<Act>::value(Packet<S, Width>(
+                                           exec::ActivationFunction<Act>::value(Packet<S, Width>(
                                                load_packet<S, Width>(from + offset) * scale[i] + shift[i])));
                 }
             }
@@ -65,12 +65,12 @@ struct NormActSource {
     /// act(scale · z + shift) for `Width` channels of a row.
     template <int Width>
     Packet<S, Width> value(Index row, Index c) const {
-        return ActivationArithmetic<Act>::value(normalized<Width>(row, c));
+        return exec::ActivationFunction<Act>::value(normalized<Width>(row, c));
     }
     /// act'(scale · z + shift) for `Width` channels of a row.
     template <int Width>
     Packet<S, Width> derivative(Index row, Index c) const {
-        return ActivationArithmetic<Act>::derivative(normalized<Width>(row, c));
+        return exec::ActivationFunction<Act>::derivative(normalized<Width>(row, c));
     }
 
 private:

@@ -47,7 +47,7 @@ public:
     /// Whole lines of the map, in ascending order.
     const S* rows(Index first, Index count, S* to) const {
         using Act = typename Stage::ActType;
-        if constexpr (takes_few_instructions<Act>) {
+        if constexpr (exec::ActivationFunction<Act>::cheap) {
             conv_.rows(first, count, to, NormActEpilogue<Act, S>{norm_.scale, norm_.shift});
             return to;
         } else {
