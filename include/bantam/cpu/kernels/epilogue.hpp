@@ -4,9 +4,10 @@
 #include <bantam/base/index.hpp>
 #include <bantam/cpu/kernels/batch_norm.hpp>
 #include <bantam/cpu/kernels/source.hpp>
-#include <bantam/cpu/layers/activations.hpp>
+#include <bantam/cpu/runtime/math.hpp>
 #include <bantam/cpu/runtime/packet.hpp>
 #include <bantam/cpu/runtime/simd.hpp>
+#include <bantam/exec/activation_functions.hpp>
 #include <bantam/exec/concepts.hpp>
 
 #include <algorithm>

@@ -3,8 +3,9 @@
 
 #include <bantam/base/index.hpp>
 #include <bantam/cpu/kernels/norm_coefficients.hpp>
-#include <bantam/cpu/layers/activations.hpp>
+#include <bantam/cpu/runtime/math.hpp>
 #include <bantam/cpu/runtime/packet.hpp>
+#include <bantam/exec/activation_functions.hpp>
 #include <bantam/exec/concepts.hpp>
 
 #include <cstddef>

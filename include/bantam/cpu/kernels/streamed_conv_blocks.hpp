@@ -5,8 +5,8 @@
 #include <bantam/cpu/kernels/epilogue.hpp>
 #include <bantam/cpu/kernels/norm_coefficients.hpp>
 #include <bantam/cpu/kernels/source.hpp>
-#include <bantam/cpu/layers/activations.hpp>
 #include <bantam/cpu/runtime/operation.hpp>
+#include <bantam/exec/activation_functions.hpp>
 
 #include <cstddef>
 #include <tuple>
