@@ -3,10 +3,10 @@
 
 #include <bantam/base/error.hpp>
 #include <bantam/base/index.hpp>
+#include <bantam/base/split_index.hpp>
 #include <bantam/core/shape_text.hpp>
 #include <bantam/cuda/kernels/sample_reduction.hpp>
 #include <bantam/cuda/runtime/operation.hpp>
-#include <bantam/base/split_index.hpp>
 #include <bantam/exec/concepts.hpp>
 #include <bantam/exec/fusion.hpp>
 #include <bantam/exec/stage_label.hpp>

@@ -217,7 +217,7 @@ template <class Conv, int Height, int Width, int Channels>
 void depthwise_agrees() {
     constexpr Shape input{Height, Width, Channels};
     for (const std::int64_t count : {1, 5})
-        BOOST_TEST_CONTEXT(Conv::kernel << " taps wide, stride " << Conv::stride << ", on " << count << 'x' << Height
+        BOOST_TEST_CONTEXT(Conv::kernel_size << " taps wide, stride " << Conv::stride << ", on " << count << 'x' << Height
                                         << 'x' << Width << 'x' << Channels) {
             depthwise_agrees<Conv, input, double>(count);
             depthwise_agrees<Conv, input, float>(count);
