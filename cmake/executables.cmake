@@ -97,8 +97,8 @@ function(bantam_add_programs folder)
         cmake_path(GET source STEM program)
         cmake_path(REPLACE_EXTENSION source LAST_ONLY cu OUTPUT_VARIABLE on_gpu)
         if(EXISTS ${on_gpu})
-            # A .cu file of the same name holds the program's GPU part. The CPU part is an object library, because
-            # tests link it with another GPU part.
+            # A .cu file of the same name holds the program's GPU part and defines gpu_job(). The CPU part is an
+            # object library, because tests link it with another GPU part.
             add_library(${program}_on_cpu OBJECT ${source})
             bantam_set_program_options(${program}_on_cpu)
             add_executable(${program})
@@ -106,6 +106,10 @@ function(bantam_add_programs folder)
             if(BANTAM_HAS_CUDA)
                 target_sources(${program} PRIVATE ${on_gpu})
                 bantam_use_cuda(${program})
+            else()
+                set(no_gpu_job ${PROJECT_BINARY_DIR}/${program}_no_gpu_job.cpp)
+                configure_file(${PROJECT_SOURCE_DIR}/cmake/no_gpu_job.cpp.in ${no_gpu_job} @ONLY)
+                target_sources(${program} PRIVATE ${no_gpu_job})
             endif()
         else()
             add_executable(${program} ${source})

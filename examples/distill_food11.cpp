@@ -24,11 +24,11 @@ int main(int argc, char** argv) {
     line.option("--stored-size", options.stored_size,
                 "Side of the pictures in memory; with a teacher or a stored student, theirs")
         .between(8, 4096);
-    line.device_options(options.device, distill_food11::distill_on_gpu != nullptr);
+    const auto on_gpu = distill_food11::gpu_job();
+    line.device_options(options.device, on_gpu != nullptr);
     line.flag("--resume", options.resume, "Go on with the interrupted run in --output");
     line.flag("--predict-only", options.predict_only, "Only answer the test, with --weights");
     line.option("--weights", options.weights, "Student to answer with; by default the one in --output");
-    return line.run(argc, argv, [&] {
-        options.device.on_gpu() ? distill_food11::distill_on_gpu(options) : distill_food11::distill<Cpu>(options);
-    });
+    return line.run(argc, argv,
+                    [&] { options.device.on_gpu() ? on_gpu(options) : distill_food11::distill<Cpu>(options); });
 }

@@ -1,13 +1,22 @@
 // SPDX-License-Identifier: MIT
-// The job on a GPU, for builds that nvcc takes part in.
+// The job on a GPU, in programs built with CUDA.
 
 #include <bantam/cuda/data/picture_data.hpp>
 #include <bantam/cuda/training/trainer.hpp>
 
 #include "distill_food11.hpp"
 
-void distill_food11::distill_on_gpu(Options& options) {
+namespace distill_food11 {
+namespace {
+
+void distill_on_gpu(Options& options) {
     options.training.allow_tf32 = options.device.precision == "tf32";
     if (options.device.precision == "bf16") return distill<CudaBfloat16>(options);
     distill<Cuda>(options);
 }
+
+}  // namespace
+
+void (*gpu_job())(Options&) { return distill_on_gpu; }
+
+}  // namespace distill_food11

@@ -5,12 +5,12 @@
 #include <bantam/core/budget.hpp>
 #include <bantam/core/network.hpp>
 #include <bantam/core/summary.hpp>
-#include <bantam/data/folders.hpp>
 #include <bantam/data/evaluation_loader.hpp>
 #include <bantam/data/expected_pictures.hpp>
-#include <bantam/data/training_loader.hpp>
+#include <bantam/data/folders.hpp>
 #include <bantam/data/picture_store.hpp>
 #include <bantam/data/teacher_logits.hpp>
+#include <bantam/data/training_loader.hpp>
 #include <bantam/io/checkpoint.hpp>
 #include <bantam/io/hash.hpp>
 #include <bantam/models/mobile.hpp>
@@ -212,8 +212,8 @@ void distill(Options& options) {
                folder.predictions().string());
 }
 
-/// The same on a GPU, in the numbers that `options` name. distill_food11.cu defines it; null in a program that is
-/// linked without.
-[[gnu::weak]] void distill_on_gpu(Options& options);
+/// What --device cuda runs, or null in a program built without CUDA. Defined by distill_food11.cu, or by
+/// cmake/no_gpu_job.cpp.in.
+void (*gpu_job())(Options&);
 
 }  // namespace distill_food11

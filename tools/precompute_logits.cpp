@@ -5,8 +5,6 @@
 #include "precompute_logits.hpp"
 
 #include <bantam/bantam.hpp>
-#include <bantam/data/testing_refusal.hpp>
-#include <bantam/io/atomic_file.hpp>
 
 namespace {
 
@@ -61,37 +59,17 @@ private:
 
 int main(int argc, char** argv) {
     Options options;
-    std::string architecture;
     CommandLine line{"Stores a teacher's logits for every training and validation picture"};
     line.option("--data", options.data, "Folder with training/ and validation/").required();
     line.option("--teacher", options.teacher, "Teacher weights, safetensors (see convert_teacher.py)").required();
     line.option("--output", options.output, "Logits file to write, safetensors").required();
-    line.option("--architecture", architecture,
+    line.option("--architecture", options.architecture,
                 "resnet18 or sample-teacher; by default what the weights' tensors tell");
     line.option("--views", options.views, "Views of each picture; view 0 is the whole picture").between(1, 1024);
     line.option("--view-seed", options.view_seed, "Seed of the views");
     line.option("--stored-size", options.stored_size, "Side of the pictures in memory, in pixels").between(8, 4096);
     line.option("--threads", options.threads, "Threads").between(1, 1024);
-    line.device_options(options.device, architectures_on_gpu != nullptr);
-    return line.run(argc, argv, [&] {
-        refuse_testing_folder(options.data);
-        // A place that cannot be written to is found out now, not after the teacher's work.
-        AtomicFile{options.output};
-        SafetensorsFile weights = SafetensorsFile::open(options.teacher);
-        const HomeworkFolders folders = open_homework(options.data);
-        if (architecture.empty())
-            architecture = weights.contains("layer1.0.conv1.weight") ? "resnet18" : "sample-teacher";
-        const std::vector<Architecture> known =
-            options.device.on_gpu() ? architectures_on_gpu(options) : architectures<OnCpu>();
-        const auto classes = static_cast<std::int64_t>(folders.classes.size());
-        for (const Architecture& candidate : known)
-            if (candidate.name == architecture && candidate.classes == classes) {
-                candidate.run(options, weights, folders);
-                return;
-            }
-        throw Error{
-            fmt::format("{}: no teacher '{}' with {} classes is built in; use convert_teacher.py --logits, "
-                        "or add it to the list in precompute_logits.hpp",
-                        options.data.string(), architecture, classes)};
-    });
+    const auto on_gpu = gpu_job();
+    line.device_options(options.device, on_gpu != nullptr);
+    return line.run(argc, argv, [&] { options.device.on_gpu() ? on_gpu(options) : precompute<OnCpu>(options); });
 }

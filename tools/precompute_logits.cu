@@ -58,10 +58,12 @@ using InFloat32 = OnGpu<Teacher, float>;
 template <class Teacher>
 using InBfloat16 = OnGpu<Teacher, Bfloat16>;
 
+void precompute_on_gpu(Options& options) {
+    options.device.precision == "bf16" ? precompute<InBfloat16>(options) : precompute<InFloat32>(options);
+}
+
 }  // namespace
 
-std::vector<Architecture> architectures_on_gpu(const Options& options) {
-    return options.device.precision == "bf16" ? architectures<InBfloat16>() : architectures<InFloat32>();
-}
+void (*gpu_job())(Options&) { return precompute_on_gpu; }
 
 }  // namespace precompute_logits

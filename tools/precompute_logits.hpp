@@ -7,7 +7,9 @@
 #include <bantam/core/network.hpp>
 #include <bantam/data/picture_store.hpp>
 #include <bantam/data/teacher_logits.hpp>
+#include <bantam/data/testing_refusal.hpp>
 #include <bantam/data/view.hpp>
+#include <bantam/io/atomic_file.hpp>
 #include <bantam/io/checkpoint.hpp>
 #include <bantam/io/hash.hpp>
 #include <bantam/models/resnet18.hpp>
@@ -36,6 +38,7 @@ struct Options {
     std::filesystem::path data;
     std::filesystem::path teacher;
     std::filesystem::path output;
+    std::string architecture;  ///< empty: told by the weights
     std::int64_t views = 8;
     std::uint64_t view_seed = 1;
     int stored_size = 144;
@@ -160,7 +163,29 @@ std::vector<Architecture> architectures() {
     return list;
 }
 
-/// The same on a GPU. precompute_logits.cu defines it; null in a program that is linked without.
-[[gnu::weak]] std::vector<Architecture> architectures_on_gpu(const Options& options);
+/// Runs the built-in teacher that `options` name on `Runner`'s device. An empty architecture is told by the weights'
+/// tensors. The testing folder is never read. Throws Error where no teacher fits.
+template <template <class> class Runner>
+void precompute(Options& options) {
+    refuse_testing_folder(options.data);
+    // Fail before the teacher's work where the output cannot be written.
+    AtomicFile{options.output};
+    SafetensorsFile weights = SafetensorsFile::open(options.teacher);
+    const HomeworkFolders folders = open_homework(options.data);
+    if (options.architecture.empty())
+        options.architecture = weights.contains("layer1.0.conv1.weight") ? "resnet18" : "sample-teacher";
+    const auto classes = static_cast<Index>(folders.classes.size());
+    for (const Architecture& candidate : architectures<Runner>())
+        if (candidate.name == options.architecture && candidate.classes == classes)
+            return candidate.run(options, weights, folders);
+    throw Error{
+        fmt::format("{}: no teacher '{}' with {} classes is built in; use convert_teacher.py --logits, "
+                    "or add it to the list in precompute_logits.hpp",
+                    options.data.string(), options.architecture, classes)};
+}
+
+/// What --device cuda runs, or null in a program built without CUDA. Defined by precompute_logits.cu, or by
+/// cmake/no_gpu_job.cpp.in.
+void (*gpu_job())(Options&);
 
 }  // namespace precompute_logits
