@@ -144,17 +144,17 @@ BOOST_AUTO_TEST_CASE(writes_beyond_the_stated_sizes_are_reported) {
 
 BOOST_AUTO_TEST_CASE(missing_writes_are_reported) {
     expect<Mistake::leaves_a_hole>("forward left element 5 of the output unwritten");
-    expect<Mistake::adds_to_gradient>("backward left element 0 of the input's gradient unwritten");
+    expect<Mistake::adds_to_gradient>("backward left element 0 of the input gradient unwritten");
 }
 
 BOOST_AUTO_TEST_CASE(a_changed_input_is_reported) { expect<Mistake::changes_input>("the layer changed its input"); }
 
 BOOST_AUTO_TEST_CASE(inference_that_mixes_samples_is_reported) {
-    expect<Mistake::mixes_samples>("inference of sample 0 depends on its neighbors");
+    expect<Mistake::mixes_samples>("inference of sample 0 depends on the other samples");
 }
 
 BOOST_AUTO_TEST_CASE(a_difference_between_float_and_double_is_reported) {
-    expect<Mistake::imprecise_in_float>("float against double is off by 0.01");
+    expect<Mistake::imprecise_in_float>("float compared with double is off by 0.01");
 }
 
 BOOST_AUTO_TEST_CASE(a_user_layer_works_in_a_network) {
