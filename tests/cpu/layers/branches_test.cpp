@@ -33,7 +33,7 @@ BOOST_AUTO_TEST_CASE(branches_in_branches_pass) {
 
 BOOST_AUTO_TEST_CASE(the_tiniest_block_passes) { layer_passes<TiniestBlock<8>, Shape{5, 4, 8}>({2}); }
 
-BOOST_AUTO_TEST_CASE(an_ensemble_answers_with_the_mean_of_its_members_and_passes) {
+BOOST_AUTO_TEST_CASE(an_ensemble_returns_the_mean_of_its_members) {
     using A = Network<Image<3, 3, 2>, Conv2d<5, 3>, ReLU, GlobalAveragePool, Linear<3>>;
     using B = Network<Image<3, 3, 2>, Flatten, Linear<3>>;
     using Both = Ensemble<A, B>;

@@ -25,13 +25,13 @@ BOOST_AUTO_TEST_CASE(groups_pass) {
     layer_passes<Conv2d<6, 1, 1, ConvOptions{.groups = 2}>, Shape{3, 3, 4}>({2});
 }
 
-BOOST_AUTO_TEST_CASE(a_map_smaller_than_the_kernel_passes_with_padding) {
+BOOST_AUTO_TEST_CASE(maps_smaller_than_the_kernel_pass_with_padding) {
     layer_passes<Conv2d<3, 5>, Shape{2, 1, 3}>();
     layer_passes<Conv2d<3, 3, 2>, Shape{1, 1, 2}>({1, 3});
     layer_passes<Conv2d<3, 7, 1, ConvOptions{.padding = 6, .dilation = 2}>, Shape{3, 2, 2}>({2});
 }
 
-BOOST_AUTO_TEST_CASE(a_convolution_with_many_taps_passes) { layer_passes<Conv2d<4, 3>, Shape{3, 3, 130}>({2}); }
+BOOST_AUTO_TEST_CASE(a_convolution_with_many_channels_passes) { layer_passes<Conv2d<4, 3>, Shape{3, 3, 130}>({2}); }
 
 BOOST_AUTO_TEST_CASE(pointwise_convolutions_pass) {
     layer_passes<PointwiseConv2d<5>, Shape{3, 3, 7}>();

@@ -11,12 +11,12 @@ BOOST_AUTO_TEST_CASE(depthwise_convolutions_with_odd_channels_pass) {
     layer_passes<DepthwiseConv2d<3, 1, ConvOptions{.bias = false}>, Shape{4, 6, 19}>({3});
     layer_passes<DepthwiseConv2d<3, 2>, Shape{7, 6, 17}>({2});
     layer_passes<DepthwiseConv2d<1>, Shape{2, 3, 3}>({2});
-    // Several groups of positions and what is left of them.
+    // More positions than are computed together, and a rest.
     layer_passes<DepthwiseConv2d<3>, Shape{3, 21, 3}>({2});
     layer_passes<DepthwiseConv2d<5, 2>, Shape{3, 39, 2}>({2});
 }
 
-BOOST_AUTO_TEST_CASE(vector_wide_channels_pass) {
+BOOST_AUTO_TEST_CASE(channels_that_fill_vectors_pass) {
     layer_passes<DepthwiseConv2d<3, 1, ConvOptions{.bias = false}>, Shape{5, 6, 16}>({3});
     layer_passes<DepthwiseConv2d<3, 2, ConvOptions{.bias = false}>, Shape{6, 5, 32}>({3});
 }
@@ -29,7 +29,7 @@ BOOST_AUTO_TEST_CASE(strides_paddings_and_dilations_pass) {
     layer_passes<DepthwiseConv2d<3, 1, ConvOptions{.padding = 3}>, Shape{3, 4, 3}>({2});
 }
 
-BOOST_AUTO_TEST_CASE(a_map_smaller_than_the_kernel_passes_with_padding) {
+BOOST_AUTO_TEST_CASE(maps_smaller_than_the_kernel_pass_with_padding) {
     layer_passes<DepthwiseConv2d<7>, Shape{2, 3, 3}>();
     layer_passes<DepthwiseConv2d<3, 2>, Shape{1, 1, 5}>({1, 3});
     layer_passes<DepthwiseConv2d<3>, Shape{2, 1, 5}>({2});

@@ -15,7 +15,7 @@ using namespace bantam;
 
 namespace {
 
-constexpr std::int64_t samples = 20;
+constexpr Index samples = 20;
 using Net = Network<Image<10, 10, 7>, Dropout<30>>;
 
 std::vector<float> dropped(std::uint64_t seed, int threads) {
@@ -34,12 +34,12 @@ BOOST_AUTO_TEST_CASE(dropout_passes) {
     layer_passes<Residual<Dropout<50>, Dropout<50>>, Shape{3, 4, 5}>({3});
 }
 
-BOOST_AUTO_TEST_CASE(the_stated_share_is_dropped_and_the_mean_is_kept) {
+BOOST_AUTO_TEST_CASE(the_stated_share_is_dropped_and_the_rest_is_scaled) {
     const std::vector<float> output = dropped(5, 1);
     const double size = static_cast<double>(output.size());
     const auto zeros = static_cast<double>(std::count(output.begin(), output.end(), 0.0f));
     const auto scaled = static_cast<double>(std::count(output.begin(), output.end(), 1 / 0.7f));
-    // Five standard deviations of a binomial share.
+    // Five standard deviations of a binomial distribution.
     BOOST_TEST(std::abs(zeros / size - 0.3) < 5 * std::sqrt(0.3 * 0.7 / size));
     BOOST_TEST(zeros + scaled == size);
 }
@@ -49,7 +49,7 @@ BOOST_AUTO_TEST_CASE(the_mask_depends_on_the_seed_and_not_on_the_threads) {
     BOOST_TEST((dropped(5, 1) != dropped(6, 1)));
 }
 
-BOOST_AUTO_TEST_CASE(two_layers_and_two_samples_draw_different_masks) {
+BOOST_AUTO_TEST_CASE(layers_and_samples_have_different_masks) {
     using Twice = Network<Image<10, 10, 7>, Concatenate<Dropout<30>, Dropout<30>>>;
     cpu::Model<Twice> model;
     const std::vector<float> ones(2 * 700, 1.0f);
@@ -65,7 +65,7 @@ BOOST_AUTO_TEST_CASE(two_layers_and_two_samples_draw_different_masks) {
     BOOST_TEST(samples_differ > 200);
 }
 
-BOOST_AUTO_TEST_CASE(the_way_back_drops_the_same_elements) {
+BOOST_AUTO_TEST_CASE(backward_drops_the_same_elements) {
     cpu::Model<Net> model{2};
     const std::vector<float> ones(static_cast<std::size_t>(samples * 700), 1.0f);
     std::vector<float> output(ones.size()), gradient(ones.size());

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Laws of fused stages: a convolution of any kind with its norm and activation equals the three one
-// by one.
-#define BOOST_TEST_MODULE cpu_fusion_convolutions
+// A convolution of any kind fused with its norm and activation equals the three layers one by one.
+#define BOOST_TEST_MODULE cpu_fused_convolutions
 #include "cpu/compare_models.hpp"
 
 #include <bantam/bantam.hpp>
@@ -14,7 +13,7 @@ template <int Height, int Width, int Channels, class Conv>
 using Stage = Network<Image<Height, Width, Channels>, Conv, BatchNorm2d, SiLU>;
 
 template <int Height, int Width, int Channels, class Conv>
-void fuses(std::initializer_list<std::int64_t> counts = {5, 18}) {
+void fuses(std::initializer_list<Index> counts = {5, 18}) {
     fused_equals_single_layers<Stage<Height, Width, Channels, Conv>>(counts);
 }
 
@@ -27,7 +26,7 @@ BOOST_AUTO_TEST_CASE(pointwise_convolutions_fuse) {
     fuses<6, 7, 1, PointwiseConv2d<1, no_bias>>();
 }
 
-BOOST_AUTO_TEST_CASE(a_convolution_fuses_with_a_norm_alone) {
+BOOST_AUTO_TEST_CASE(a_convolution_fuses_with_a_norm_without_activation) {
     fused_equals_single_layers<Network<Image<6, 7, 12>, PointwiseConv2d<5>, BatchNorm2d>>();
 }
 
@@ -64,4 +63,6 @@ BOOST_AUTO_TEST_CASE(dense_convolutions_with_groups_and_dilation_fuse) {
     fuses<7, 9, 3, Conv2d<5, 3, 1, ConvOptions{.dilation = 2}>>();
 }
 
-BOOST_AUTO_TEST_CASE(small_maps_in_bands_of_many_samples_fuse) { fuses<3, 3, 5, Conv2d<4, 3>>({5, 260}); }
+BOOST_AUTO_TEST_CASE(convolutions_of_small_maps_in_bands_of_many_samples_fuse) {
+    fuses<3, 3, 5, Conv2d<4, 3>>({5, 260});
+}

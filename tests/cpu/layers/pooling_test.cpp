@@ -28,7 +28,7 @@ BOOST_AUTO_TEST_CASE(average_pooling_passes) {
     layer_passes<Flatten, Shape{3, 2, 5}>({2});
 }
 
-BOOST_AUTO_TEST_CASE(a_nan_wins_the_maximum_and_is_not_hidden) {
+BOOST_AUTO_TEST_CASE(max_pooling_propagates_nan) {
     cpu::Model<Network<Image<2, 2, 1>, MaxPool2d<2>>> model;
     const float nan = std::numeric_limits<float>::quiet_NaN();
     for (std::size_t at = 0; at < 4; ++at) {
@@ -40,7 +40,7 @@ BOOST_AUTO_TEST_CASE(a_nan_wins_the_maximum_and_is_not_hidden) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(the_first_of_equal_values_gets_the_gradient) {
+BOOST_AUTO_TEST_CASE(max_pooling_gives_the_gradient_to_the_first_of_equal_values) {
     cpu::Model<Network<Image<2, 2, 1>, MaxPool2d<2>>> model;
     const float input[] = {1, 5, 5, 5};
     const float one = 1;

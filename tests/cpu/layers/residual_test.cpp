@@ -15,7 +15,7 @@ BOOST_AUTO_TEST_CASE(residuals_pass) {
     layer_passes<Residual<BatchNorm2d, SiLU>, Shape{3, 3, 5}>({3});
 }
 
-BOOST_AUTO_TEST_CASE(learned_scales_pass_on_either_path) {
+BOOST_AUTO_TEST_CASE(learned_scales_on_either_path_pass) {
     layer_passes<ScaledResidual<Scale::body, Body>, Shape{4, 3, 5}>();
     layer_passes<ScaledResidual<Scale::shortcut, Body>, Shape{4, 3, 5}>();
 }

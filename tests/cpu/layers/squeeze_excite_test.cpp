@@ -14,7 +14,7 @@ BOOST_AUTO_TEST_CASE(squeeze_and_excitation_passes) {
     layer_passes<SqueezeExcite<16>, Shape{1, 1, 3}>({3});
 }
 
-BOOST_AUTO_TEST_CASE(a_gate_of_ones_own_passes) {
+BOOST_AUTO_TEST_CASE(custom_channel_gates_pass) {
     layer_passes<ChannelGate<GlobalAveragePool, PointwiseConv2d<3>, GELU>, Shape{3, 2, 3}>({1, 3});
     layer_passes<Residual<BatchNorm2d, SqueezeExcite<2>, SqueezeExcite<3>>, Shape{3, 2, 6}>({3});
 }
