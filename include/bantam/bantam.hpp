@@ -9,6 +9,7 @@
 #include <bantam/core/summary.hpp>
 #include <bantam/cpu/model.hpp>
 #include <bantam/cpu/trainer.hpp>
+#include <bantam/data/batch.hpp>
 #include <bantam/layers/activations.hpp>
 #include <bantam/layers/batch_norm2d.hpp>
 #include <bantam/layers/branches.hpp>
