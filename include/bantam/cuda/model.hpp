@@ -120,7 +120,7 @@ private:
     };
     static constexpr auto workspace = exec::make_workspace<S>([](bool training) {
         std::array<exec::RegionSize, region_count> regions{};
-        regions[operations] = exec::saved_region<Program>(training);
+        regions[operations] = exec::saved_size<Program>(training);
         if (rounds) {
             regions[rounded_input].per_sample = input_elements;
             regions[rounded_logits].per_sample = output_elements;

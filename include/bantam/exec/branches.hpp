@@ -48,7 +48,7 @@ struct Operation<Backend, Branches<Forking, Joining, Paths...>, Input, S> : Oper
 
     static constexpr auto workspace = make_workspace<S>([](bool training) {
         std::array<RegionSize, 2 * count + 2> regions{};
-        const std::array<RegionSize, count> saved{saved_region<PathChain<Paths>>(training)...};
+        const std::array<RegionSize, count> saved{saved_size<PathChain<Paths>>(training)...};
         for (std::size_t i = 0; i < count; ++i) {
             if (splits) regions[2 * i].per_sample = element_count(path_input);
             regions[2 * i + 1] = saved[i];

@@ -81,22 +81,21 @@ struct StageChain<Backend, S, StageList<Stages...>> {
     // buffers hold the gradients between the stages in turn. In inference the two buffers hold the maps between the
     // stages, and all operations save in one place.
     static constexpr std::size_t output_region(std::size_t i) { return 2 * i; }
-    static constexpr std::size_t saved_region_of(std::size_t i) { return 2 * i + 1; }
+    static constexpr std::size_t saved_region(std::size_t i) { return 2 * i + 1; }
     static constexpr std::size_t alternating_region(std::size_t i) { return 2 * size + i % 2; }
     static constexpr std::size_t inference_region = 2 * size + 2;
 
     static constexpr auto workspace = make_workspace<S>([](bool training) {
         std::array<RegionSize, 2 * size + 3> regions{};
         // The last output is the caller's.
-        const std::array<Index, size> outputs{Stages::output_elements...};
-        for (std::size_t i = 0; i + 1 < size; ++i) {
-            Index& buffer = regions[2 * size + i % 2].per_sample;
-            buffer = std::max(buffer, outputs[i]);
-            if (training) regions[2 * i].per_sample = outputs[i];
-        }
-        const std::array<RegionSize, size> saved{saved_region<typename Stages::OperationType>(training)...};
+        std::array<Index, size> outputs{Stages::output_elements...};
+        outputs[size - 1] = 0;
+        const std::array<Index, 2> buffers = alternating_sizes(outputs);
+        for (std::size_t i = 0; i < 2; ++i) regions[alternating_region(i)].per_sample = buffers[i];
+        const std::array<RegionSize, size> saved{saved_size<typename Stages::OperationType>(training)...};
         for (std::size_t i = 0; i < size; ++i) {
-            RegionSize& region = regions[training ? 2 * i + 1 : 2 * size + 2];
+            if (training) regions[output_region(i)].per_sample = outputs[i];
+            RegionSize& region = regions[training ? saved_region(i) : inference_region];
             region = region.max(saved[i]);
         }
         return regions;
@@ -129,7 +128,7 @@ struct StageChain<Backend, S, StageList<Stages...>> {
             return workspace.at(pass.training ? output_region(i) : alternating_region(i), pass, saved);
         };
         const auto saved_at = [&](std::size_t i) {
-            return workspace.at(pass.training ? saved_region_of(i) : inference_region, pass, saved);
+            return workspace.at(pass.training ? saved_region(i) : inference_region, pass, saved);
         };
         std::size_t i = 0;
         const auto step = [&]<class Stage>() {
@@ -151,7 +150,7 @@ struct StageChain<Backend, S, StageList<Stages...>> {
                 OperationAt<I>::backward(
                     pass_at(pass, I), weights.at(offsets[I]),
                     I == 0 ? input : workspace.at(output_region(I - 1), pass, saved),
-                    workspace.at(saved_region_of(I), pass, saved), I + 1 == size ? output_gradient : gradient_at(I),
+                    workspace.at(saved_region(I), pass, saved), I + 1 == size ? output_gradient : gradient_at(I),
                     I == 0 ? input_gradient : gradient_at(I - 1), parameter_gradient + offsets[I].trainable);
             });
         };

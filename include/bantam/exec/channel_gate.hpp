@@ -33,7 +33,7 @@ struct Operation<Backend, ChannelGate<Ls...>, Input, S> : OperationSizes {
             regions[gate_gradient].per_sample = Input.channels;
             regions[body_gradient].per_sample = element_count(Input);
         }
-        regions[body] = saved_region<Body>(training);
+        regions[body] = saved_size<Body>(training);
         return regions;
     });
     static constexpr Index saved_per_sample(bool training) { return workspace.per_sample(training); }

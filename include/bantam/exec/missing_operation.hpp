@@ -45,13 +45,15 @@ struct MissingOperationFacts {
 
 namespace exec {
 
-/// The operation of a layer that has none: one sentence that names the layer and the backend, and no further errors.
+/// The operation of a layer that has none. Where it runs, one sentence names the layer and the backend, and no further
+/// errors follow.
 template <class L, class BackendName>
-struct MissingOperation : private bantam::detail::MissingOperationSentence<L, BackendName>,
-                          private bantam::detail::MissingOperationFacts<L, BackendName>,
-                          OperationSizes {
+struct MissingOperation : OperationSizes {
     template <class... Arguments>
-    static void forward(const Arguments&...) {}
+    static void forward(const Arguments&...) {
+        static_cast<void>(sizeof(bantam::detail::MissingOperationSentence<L, BackendName>));
+        static_cast<void>(sizeof(bantam::detail::MissingOperationFacts<L, BackendName>));
+    }
     template <class... Arguments>
     static void backward(const Arguments&...) {}
 };

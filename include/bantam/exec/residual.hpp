@@ -43,8 +43,8 @@ struct Operation<Backend, ResidualBlock<Body, Shortcut, Scaled>, Input, S> : Ope
     static constexpr auto workspace = make_workspace<S>([](bool training) {
         constexpr Index in = element_count(Input), out = element_count(output_shape);
         std::array<RegionSize, region_count> regions{};
-        regions[body] = saved_region<BodyChain>(training);
-        regions[shortcut] = saved_region<ShortcutChain>(training);
+        regions[body] = saved_size<BodyChain>(training);
+        regions[shortcut] = saved_size<ShortcutChain>(training);
         if (!identity_shortcut || Scaled == Scale::body) regions[path_output].per_sample = out;
         if (training) regions[gradient].per_sample = std::max(in, out);
         return regions;

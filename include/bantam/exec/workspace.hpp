@@ -23,7 +23,7 @@ struct RegionSize {
 
 /// What operation `Op` saves.
 template <class Op>
-constexpr RegionSize saved_region(bool training) {
+constexpr RegionSize saved_size(bool training) {
     return {Op::saved_per_sample(training), Op::saved_fixed(training)};
 }
 
