@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
-// The layer that docs/adding-a-layer.md shows passes check_layer, and the CPU trains a network that holds it.
+// The layer and the activation that docs/adding-a-layer.md shows pass check_layer, alone and in networks.
 #define BOOST_TEST_MODULE docs_adding_a_layer
 #include <boost/test/unit_test.hpp>
 
 #include "docs/cpu/layers/learned_scale.hpp"
+#include "docs/layers/squared_relu.hpp"
 
 #include <bantam/bantam.hpp>
 #include <bantam/cpu/check_layer.hpp>
@@ -12,9 +13,17 @@
 #include <string_view>
 #include <vector>
 
-BOOST_AUTO_TEST_CASE(check_layer_accepts_it) {
+BOOST_AUTO_TEST_CASE(check_layer_accepts_the_layer) {
     const auto report = bantam::cpu::check_layer<LearnedScale, bantam::Shape{5, 4, 3}>();
     BOOST_TEST(report.ok, report.message);
+}
+
+BOOST_AUTO_TEST_CASE(check_layer_accepts_the_activation_alone_and_fused) {
+    const auto alone = bantam::cpu::check_layer<SquaredReLU, bantam::Shape{5, 4, 3}>();
+    BOOST_TEST(alone.ok, alone.message);
+    using Block = bantam::Sequence<bantam::Conv2d<4, 3>, bantam::BatchNorm2d, SquaredReLU>;
+    const auto fused = bantam::cpu::check_layer<Block, bantam::Shape{5, 4, 3}>();
+    BOOST_TEST(fused.ok, fused.message);
 }
 
 BOOST_AUTO_TEST_CASE(counts_and_names_follow_from_the_tensor_list) {

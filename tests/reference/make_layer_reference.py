@@ -126,7 +126,7 @@ def numbered(module, kind):
     return [buffer for name, buffer in module.named_buffers() if not name.endswith("num_batches_tracked")]
 
 
-def randomise(module):
+def randomize(module):
     """Fills all parameters and statistics with numbers no layer would start from."""
     with torch.no_grad():
         for parameter in module.parameters():
@@ -142,7 +142,7 @@ def compute(name, module, shape, training, seed):
     """Returns (tensors of the case, smallest distance of an activation's input to a kink)."""
     torch.manual_seed(seed)
     module = module.double().train(training)
-    randomise(module)
+    randomize(module)
     distances = [np.inf]
 
     def watch(layer, inputs):
