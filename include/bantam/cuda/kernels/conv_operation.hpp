@@ -5,24 +5,27 @@
 #include <bantam/core/shape.hpp>
 #include <bantam/cuda/kernels/epilogue.hpp>
 #include <bantam/cuda/kernels/row_reduction.hpp>
+#include <bantam/cuda/kernels/source.hpp>
 #include <bantam/cuda/runtime/operation.hpp>
 
 namespace bantam::cuda {
 
-// A convolution's kernel states `input`, `output`, `bias`, `weight_count`, its `scratch` and `partials`, and
+// A convolution kernel (PointwiseKernel, DenseKernel, DepthwiseKernel) has the members `input` and `output` (shapes),
+// `bias`, `weight_count`, `scratch_size`, `partial_size`, and
 //
-// - `forward(pass, weights, source, sink)`
-// - `backward(pass, weights, output gradient's source, input's source, sink of the input's gradient, weight gradient)`
+// - `forward(pass, weights, source, epilogue)`
+// - `backward(pass, weights, source of the output's gradient, source of the input, epilogue of the input's gradient,
+//    weight gradient)`
 //
-// which give the number of parts that the sink's sums lie in at pass.sums, [part][sum][channel].
+// Both return the number of slices of the epilogue's sums, which are at pass.sums as [slice][sum][channel].
 
-/// gradient[c] = Σ over rows of what `source` gives; takes pass.sums.
+/// gradient[c] = Σ over rows of the source's values; uses pass.sums.
 template <class S, class Source>
 void bias_gradient(const Pass<S>& pass, Index rows, const Source& source, Compute<S>* gradient) {
     sum_over_rows(pass, rows, Source::channels, SourceTerm<Source>{source}, pass.sums, gradient);
 }
 
-/// A convolution on its own, from memory to memory.
+/// A convolution that is not fused: from memory to memory.
 template <class Kernel_, class S>
 struct ConvOperation : OperationSizes {
     using Kernel = Kernel_;
@@ -32,7 +35,7 @@ struct ConvOperation : OperationSizes {
 
     static void forward(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* output, S*) {
         Kernel::forward(pass, weights.parameters, MemorySource<in, S>{input},
-                        PlainSink<Kernel::bias, out, S>{output, weights.parameters + Kernel::weight_count});
+                        optional_bias_epilogue<Kernel::bias, out>(output, weights.parameters + Kernel::weight_count));
     }
     static void backward(const Pass<S>& pass, const Weights<S>& weights, const S* input, const S*,
                          const S* output_gradient, S* input_gradient, Compute<S>* parameter_gradient) {
@@ -42,7 +45,7 @@ struct ConvOperation : OperationSizes {
             bias_gradient(pass, pass.count * pixel_count(Kernel::output), gradient,
                           parameter_gradient + Kernel::weight_count);
         if (input_gradient)
-            Kernel::backward(pass, weights.parameters, gradient, source, PlainSink<false, in, S>{input_gradient},
+            Kernel::backward(pass, weights.parameters, gradient, source, IdentityEpilogue<in, S>{input_gradient},
                              parameter_gradient);
         else
             Kernel::backward(pass, weights.parameters, gradient, source, NullSink<in, S>{}, parameter_gradient);

@@ -5,236 +5,172 @@
 #include <bantam/base/host_device.hpp>
 #include <bantam/base/index.hpp>
 #include <bantam/cuda/kernels/norm_coefficients.hpp>
+#include <bantam/cuda/kernels/source.hpp>
+#include <bantam/cuda/layers/activations.hpp>
 #include <bantam/cuda/runtime/vector_access.hpp>
-#include <bantam/exec/activation_functions.hpp>
+#include <bantam/exec/concepts.hpp>
 
 #include <type_traits>
 
 namespace bantam::cuda {
 
-// A convolution reads its input and its output's gradient from a source and hands what it makes to a sink, so that
-// the layers around it need no trip to memory of their own. Both know maps [row][channel], where a row is a position
-// counted over the samples, and are asked for `Count` neighboring channels at a time:
+// An Epilogue is what a kernel does with its results: the store transform. It adds the bias, applies norm and
+// activation or sums statistics while the results are in registers.
 //
-// - `source.columns<Count>(first)` holds what these channels need; its `at(row, values)` gives their values.
-// - `sink.columns<Count>(first)` likewise; its `put(row, values, totals)` takes values and adds to
-//   `totals[sum][channel]` what the sink sums up over all rows, `Sink::sum_count` values a channel.
-//
-// `first` is a multiple of `Count`.
+// Maps are [row][channel]; a row is one position, counted over the samples. An Epilogue has
+// - `Scalar`, the type that maps are stored in, `channels`, and `sum_count`, the sums that it keeps per channel;
+// - `columns<Count>(first)`: an object that holds, in registers, what the channels [first, first + Count) need.
+//   `first` is a multiple of `Count`.
+// - `columns<Count>(first).store(row, values, sums)`: consumes values[0 .. Count), as Compute<Scalar>, of `row`, and
+//   adds to sums[sum][0 .. Count). It may change `values`.
+// A kernel stores every row once and writes the sums as [slice][sum][channel] to pass.sums.
 
-/// Room for what a sink sums up of a channel: an array has one element at least.
-template <class Sink>
-inline constexpr int epilogue_sums = Sink::sum_count > 0 ? Sink::sum_count : 1;
+using exec::is_null_sink;
+using exec::NullSink;
 
-template <class L, int Count>
-BANTAM_HOST_DEVICE void load_channels(const L* from, int first, L (&to)[Count]) {
-    BANTAM_CUDA_UNROLL
-    for (int j = 0; j < Count; ++j) to[j] = from[first + j];
-}
+/// The extent of an array for the sums of one channel: at least 1.
+template <class Epilogue>
+inline constexpr int sum_array_size = Epilogue::sum_count > 0 ? Epilogue::sum_count : 1;
 
-/// A map as it lies in memory.
+/// y = sum
 template <Index Channels, class S>
-struct MemorySource {
+struct IdentityEpilogue {
     using Scalar = S;
-    static constexpr int channels = Channels;
-    const S* values;
-
-    template <int Count>
-    struct Columns {
-        const S* values;
-        BANTAM_HOST_DEVICE void at(Index row, Compute<S>* to) const {
-            load_values<Count, Channels % Count == 0>(values + row * Channels, to);
-        }
-    };
-    template <int Count>
-    BANTAM_HOST_DEVICE Columns<Count> columns(int first) const {
-        return {values + first};
-    }
-};
-
-/// The map behind a batch norm and its activation, made of the one before them.
-template <class Act, Index Channels, class S>
-struct NormActSource {
-    using Scalar = S;
-    using Number = Compute<S>;
-    static constexpr int channels = Channels;
-    const S* values;
-    NormCoefficients<S> norm;
-
-    template <int Count>
-    struct Columns {
-        const S* values;
-        Number scale[Count], shift[Count];
-        BANTAM_HOST_DEVICE void at(Index row, Number* to) const {
-            load_values<Count, Channels % Count == 0>(values + row * Channels, to);
-            BANTAM_CUDA_UNROLL
-            for (int j = 0; j < Count; ++j) to[j] = exec::ActivationFunction<Act>::value(to[j] * scale[j] + shift[j]);
-        }
-    };
-    template <int Count>
-    BANTAM_HOST_DEVICE Columns<Count> columns(int first) const {
-        Columns<Count> own;
-        own.values = values + first;
-        load_channels(norm.scale(), first, own.scale);
-        load_channels(norm.shift(), first, own.shift);
-        return own;
-    }
-};
-
-/// dL/d(norm's input) = scale · g + slope · z + offset, where g = dL/d(norm's output): `gradient` as it is, or where
-/// `Act` is not Identity, its product with the activation's derivative. `gradient` has one row for `Pixels` rows of z
-/// that share it evenly, as behind a global average.
-template <class Act, Index Channels, class S, Index Pixels = 1>
-struct NormGradientSource {
-    using Scalar = S;
-    using Number = Compute<S>;
-    static constexpr int channels = Channels;
-    const S *gradient, *z;
-    NormCoefficients<S> norm;
-
-    template <int Count>
-    struct Columns {
-        const S *gradient, *z;
-        Number scale[Count], shift[Count], slope[Count], offset[Count];
-        BANTAM_HOST_DEVICE void at(Index row, Number* to) const {
-            constexpr bool aligned = Channels % Count == 0;
-            Number x[Count];
-            load_values<Count, aligned>(gradient + row / Pixels * Channels, to);
-            load_values<Count, aligned>(z + row * Channels, x);
-            BANTAM_CUDA_UNROLL
-            for (int j = 0; j < Count; ++j) {
-                if constexpr (Pixels > 1) to[j] *= Number(1.0 / static_cast<double>(Pixels));
-                to[j] *= exec::ActivationFunction<Act>::derivative(x[j] * scale[j] + shift[j]);
-                to[j] = to[j] * scale[j] + x[j] * slope[j] + offset[j];
-            }
-        }
-    };
-    template <int Count>
-    BANTAM_HOST_DEVICE Columns<Count> columns(int first) const {
-        Columns<Count> own;
-        own.gradient = gradient + first;
-        own.z = z + first;
-        load_channels(norm.scale(), first, own.scale);
-        load_channels(norm.shift(), first, own.shift);
-        load_channels(norm.slope(), first, own.slope);
-        load_channels(norm.offset(), first, own.offset);
-        return own;
-    }
-};
-
-/// `Count` channels' biases, which begin the sums of a convolution that has any.
-template <bool WithBias, int Count, class Number>
-BANTAM_HOST_DEVICE void load_bias(const Number* bias, int first, Number (&to)[Count]) {
-    BANTAM_CUDA_UNROLL
-    for (int j = 0; j < Count; ++j) to[j] = WithBias ? bias[first + j] : Number(0);
-}
-
-/// Writes to memory, with the bias that the convolution has.
-template <bool WithBias, Index Channels, class S>
-struct PlainSink {
-    using Scalar = S;
-    using Number = Compute<S>;
+    using ComputeType = Compute<S>;
     static constexpr int channels = Channels;
     static constexpr int sum_count = 0;
     S* to;
-    const Number* bias = nullptr;
 
     template <int Count>
     struct Columns {
         S* to;
-        Number bias[Count];
-        BANTAM_HOST_DEVICE void put(Index row, Number* values, Number*) const {
-            BANTAM_CUDA_UNROLL
-            for (int j = 0; j < Count; ++j)
-                if constexpr (WithBias) values[j] += bias[j];
-            store_values<Count, Channels % Count == 0>(values, to + row * Channels);
+        BANTAM_HOST_DEVICE void store(Index row, ComputeType* values, ComputeType*) const {
+            store_n<Count, Channels % Count == 0>(values, to + row * Channels);
         }
     };
     template <int Count>
     BANTAM_HOST_DEVICE Columns<Count> columns(int first) const {
-        Columns<Count> own;
-        own.to = to + first;
-        load_bias<WithBias>(bias, first, own.bias);
-        return own;
+        return {to + first};
     }
 };
 
-/// The same, and sums what the batch norm behind needs: z − origin and its square. The origins are near the batch's
-/// means, so that differences to them do not cancel.
+/// y = sum + bias
+template <Index Channels, class S>
+struct BiasEpilogue {
+    using Scalar = S;
+    using ComputeType = Compute<S>;
+    static constexpr int channels = Channels;
+    static constexpr int sum_count = 0;
+    S* to;
+    const ComputeType* bias;
+
+    template <int Count>
+    struct Columns {
+        S* to;
+        ComputeType bias[Count];
+        BANTAM_HOST_DEVICE void store(Index row, ComputeType* values, ComputeType*) const {
+            BANTAM_CUDA_UNROLL
+            for (int j = 0; j < Count; ++j) values[j] += bias[j];
+            store_n<Count, Channels % Count == 0>(values, to + row * Channels);
+        }
+    };
+    template <int Count>
+    BANTAM_HOST_DEVICE Columns<Count> columns(int first) const {
+        Columns<Count> columns;
+        columns.to = to + first;
+        detail::load_channels(bias, first, columns.bias);
+        return columns;
+    }
+};
+
+/// BiasEpilogue where `WithBias`, else IdentityEpilogue; `bias` is not read then.
+template <bool WithBias, Index Channels, class S>
+BANTAM_HOST_DEVICE auto optional_bias_epilogue(S* to, [[maybe_unused]] const Compute<S>* bias) {
+    if constexpr (WithBias)
+        return BiasEpilogue<Channels, S>{to, bias};
+    else
+        return IdentityEpilogue<Channels, S>{to};
+}
+
+/// z = sum + bias (without `WithBias`: z = sum); sums Σ(z − origin) and Σ(z − origin)², from which the batch norm behind
+/// computes its statistics. An origin near the batch's mean avoids cancellation.
 template <bool WithBias, Index Channels, class S>
 struct MomentsEpilogue {
     using Scalar = S;
-    using Number = Compute<S>;
+    using ComputeType = Compute<S>;
     static constexpr int channels = Channels;
     static constexpr int sum_count = 2;
     S* to;
-    const Number *bias, *origins;
+    const ComputeType *bias, *origins;
 
     template <int Count>
     struct Columns {
-        typename PlainSink<WithBias, Channels, S>::template Columns<Count> plain;
-        Number origin[Count];
-        BANTAM_HOST_DEVICE void put(Index row, Number* values, Number* totals) const {
-            plain.put(row, values, nullptr);
+        using StoreColumns =
+            typename std::conditional_t<WithBias, BiasEpilogue<Channels, S>,
+                                        IdentityEpilogue<Channels, S>>::template Columns<Count>;
+        StoreColumns plain;
+        ComputeType origin[Count];
+        BANTAM_HOST_DEVICE void store(Index row, ComputeType* values, ComputeType* sums) const {
+            plain.store(row, values, nullptr);
             BANTAM_CUDA_UNROLL
             for (int j = 0; j < Count; ++j) {
-                const Number difference = values[j] - origin[j];
-                totals[j] += difference;
-                totals[Count + j] += difference * difference;
+                const ComputeType difference = values[j] - origin[j];
+                sums[j] += difference;
+                sums[Count + j] += difference * difference;
             }
         }
     };
     template <int Count>
     BANTAM_HOST_DEVICE Columns<Count> columns(int first) const {
-        Columns<Count> own;
-        own.plain = PlainSink<WithBias, Channels, S>{to, bias}.template columns<Count>(first);
-        load_channels(origins, first, own.origin);
-        return own;
+        Columns<Count> columns;
+        columns.plain = optional_bias_epilogue<WithBias, Channels>(to, bias).template columns<Count>(first);
+        detail::load_channels(origins, first, columns.origin);
+        return columns;
     }
 };
 
-/// In inference: applies the norm and the activation behind the convolution, and writes what they give.
+/// y = act(scale · (sum + bias) + shift): norm and activation behind a convolution, in inference
 template <class Act, bool WithBias, Index Channels, class S>
 struct NormActEpilogue {
     using Scalar = S;
-    using Number = Compute<S>;
+    using ComputeType = Compute<S>;
     static constexpr int channels = Channels;
     static constexpr int sum_count = 0;
     S* to;
-    const Number* bias;
+    const ComputeType* bias;
     NormCoefficients<S> norm;
 
     template <int Count>
     struct Columns {
         S* to;
-        Number scale[Count], shift[Count];
-        BANTAM_HOST_DEVICE void put(Index row, Number* values, Number*) const {
+        ComputeType scale[Count], shift[Count];
+        BANTAM_HOST_DEVICE void store(Index row, ComputeType* values, ComputeType*) const {
             BANTAM_CUDA_UNROLL
             for (int j = 0; j < Count; ++j)
-                values[j] = exec::ActivationFunction<Act>::value(values[j] * scale[j] + shift[j]);
-            store_values<Count, Channels % Count == 0>(values, to + row * Channels);
+                values[j] = ActivationArithmetic<Act>::value(values[j] * scale[j] + shift[j]);
+            store_n<Count, Channels % Count == 0>(values, to + row * Channels);
         }
     };
     template <int Count>
     BANTAM_HOST_DEVICE Columns<Count> columns(int first) const {
-        Columns<Count> own;
-        own.to = to + first;
-        load_channels(norm.scale(), first, own.scale);
-        load_channels(norm.shift(), first, own.shift);
-        Number biases[Count];
-        load_bias<WithBias>(bias, first, biases);
+        Columns<Count> columns;
+        columns.to = to + first;
+        detail::load_channels(norm.scale(), first, columns.scale);
+        detail::load_channels(norm.shift(), first, columns.shift);
+        // The bias moves the shift.
         BANTAM_CUDA_UNROLL
-        for (int j = 0; j < Count; ++j) own.shift[j] += biases[j] * own.scale[j];
-        return own;
+        for (int j = 0; j < Count; ++j)
+            columns.shift[j] += (WithBias ? bias[first + j] : ComputeType(0)) * columns.scale[j];
+        return columns;
     }
 };
 
-/// Takes dL/d(input) of a stage to dL/d(norm's output) of the stage before, through its activation, and sums what
-/// that norm needs on the way back: g and g · (z − mean).
+/// g = dL/d(act(y)) · act'(y) with y = scale · z + shift: takes the gradient of a block's input through the activation
+/// of the block before. Stores g; sums Σg and Σg · (z − mean) for the norm of that block.
 template <class Act, Index Channels, class S>
 struct ActBackwardEpilogue {
     using Scalar = S;
-    using Number = Compute<S>;
+    using ComputeType = Compute<S>;
     static constexpr int channels = Channels;
     static constexpr int sum_count = 2;
     S* to;
@@ -245,65 +181,46 @@ struct ActBackwardEpilogue {
     struct Columns {
         S* to;
         const S* z;
-        Number scale[Count], shift[Count], mean[Count];
-        BANTAM_HOST_DEVICE void put(Index row, Number* values, Number* totals) const {
+        ComputeType scale[Count], shift[Count], mean[Count];
+        BANTAM_HOST_DEVICE void store(Index row, ComputeType* values, ComputeType* sums) const {
             constexpr bool aligned = Channels % Count == 0;
-            Number x[Count];
-            load_values<Count, aligned>(z + row * Channels, x);
+            ComputeType x[Count];
+            load_n<Count, aligned>(z + row * Channels, x);
             BANTAM_CUDA_UNROLL
             for (int j = 0; j < Count; ++j)
-                values[j] *= exec::ActivationFunction<Act>::derivative(x[j] * scale[j] + shift[j]);
-            store_values<Count, aligned>(values, to + row * Channels);
+                values[j] *= ActivationArithmetic<Act>::derivative(x[j] * scale[j] + shift[j]);
+            store_n<Count, aligned>(values, to + row * Channels);
             BANTAM_CUDA_UNROLL
             for (int j = 0; j < Count; ++j) {
-                totals[j] += values[j];
-                totals[Count + j] += values[j] * (x[j] - mean[j]);
+                sums[j] += values[j];
+                sums[Count + j] += values[j] * (x[j] - mean[j]);
             }
         }
     };
     template <int Count>
     BANTAM_HOST_DEVICE Columns<Count> columns(int first) const {
-        Columns<Count> own;
-        own.to = to + first;
-        own.z = z + first;
-        load_channels(norm.scale(), first, own.scale);
-        load_channels(norm.shift(), first, own.shift);
-        load_channels(norm.mean(), first, own.mean);
-        return own;
+        Columns<Count> columns;
+        columns.to = to + first;
+        columns.z = z + first;
+        detail::load_channels(norm.scale(), first, columns.scale);
+        detail::load_channels(norm.shift(), first, columns.shift);
+        detail::load_channels(norm.mean(), first, columns.mean);
+        return columns;
     }
 };
 
-/// Takes nothing: where nobody wants dL/d(input).
-template <Index Channels, class S>
-struct NullSink {
-    using Scalar = S;
-    using Number = Compute<S>;
-    static constexpr int channels = Channels;
-    static constexpr int sum_count = 0;
-
-    template <int Count>
-    struct Columns {
-        BANTAM_HOST_DEVICE void put(Index, Number*, Number*) const {}
-    };
-    template <int Count>
-    BANTAM_HOST_DEVICE Columns<Count> columns(int) const {
-        return {};
-    }
+/// Stores nothing. The columns of exec::NullSink.
+struct NullColumns {
+    template <class ComputeType>
+    BANTAM_HOST_DEVICE void store(Index, ComputeType*, ComputeType*) const {}
 };
-template <class Sink>
-inline constexpr bool is_null_sink = false;
-template <Index Channels, class S>
-inline constexpr bool is_null_sink<NullSink<Channels, S>> = true;
-
-/// A term of a sum over rows: what a source gives.
-template <class Source>
-struct SourceTerm {
-    Source source;
-    BANTAM_HOST_DEVICE Compute<typename Source::Scalar> operator()(Index row, Index c) const {
-        Compute<typename Source::Scalar> value;
-        source.template columns<1>(static_cast<int>(c)).at(row, &value);
-        return value;
-    }
-};
+/// epilogue.columns<Count>(first), also for NullSink: for kernels that compute its values on the way to others.
+template <int Count, class Epilogue>
+BANTAM_HOST_DEVICE auto epilogue_columns([[maybe_unused]] const Epilogue& epilogue, [[maybe_unused]] int first) {
+    if constexpr (is_null_sink<Epilogue>)
+        return NullColumns{};
+    else
+        return epilogue.template columns<Count>(first);
+}
 
 }  // namespace bantam::cuda

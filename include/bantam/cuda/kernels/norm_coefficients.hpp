@@ -8,26 +8,29 @@
 
 namespace bantam::cuda {
 
-/// What a batch norm comes to, for every channel: [mean, 1 / √(variance + ε), scale, shift, slope, offset][channels].
-/// Forward y = x · scale + shift; on the way back dL/dx = scale · g + slope · x + offset.
+/// The coefficients of a batch norm, stored as [mean, 1 / √(variance + ε), scale, shift, slope, offset][channels].
+/// Forward: y = scale · x + shift. Backward: dL/dx = scale · dL/dy + slope · x + offset.
 template <class S>
 struct NormCoefficients {
-    using Number = Compute<S>;
-    Number* values;
+    using ComputeType = Compute<S>;
+    static constexpr Index count = 6;  ///< scalars per channel
+
+    ComputeType* values;
     Index channels;
 
-    static constexpr Index count = 6;  ///< numbers a channel
-    BANTAM_HOST_DEVICE exec::BatchNormChannel<Number> at(Index c) const {
+    BANTAM_HOST_DEVICE exec::BatchNormChannel<ComputeType> at(Index c) const {
         return {values + c, values + channels + c, values + 2 * channels + c, values + 3 * channels + c};
     }
-    BANTAM_HOST_DEVICE const Number* mean() const { return values; }
-    BANTAM_HOST_DEVICE const Number* scale() const { return values + 2 * channels; }
-    BANTAM_HOST_DEVICE const Number* shift() const { return values + 3 * channels; }
-    BANTAM_HOST_DEVICE Number* slope() const { return values + 4 * channels; }
-    BANTAM_HOST_DEVICE Number* offset() const { return values + 5 * channels; }
+    BANTAM_HOST_DEVICE const ComputeType* mean() const { return values; }
+    BANTAM_HOST_DEVICE const ComputeType* scale() const { return values + 2 * channels; }
+    BANTAM_HOST_DEVICE const ComputeType* shift() const { return values + 3 * channels; }
+    BANTAM_HOST_DEVICE ComputeType* slope() const { return values + 4 * channels; }
+    BANTAM_HOST_DEVICE ComputeType* offset() const { return values + 5 * channels; }
 };
 
-/// Takes a channel's Σ(x − origin) and Σ(x − origin)² of a batch to its coefficients, and moves the running
+// The first two below are what a row reduction does with its sums: store(slice, channel, sums).
+
+/// Computes a channel's coefficients from Σ(x − origin) and Σ(x − origin)² over a batch, and updates the running
 /// statistics. `origins` may be the running means.
 template <class S, class Origin>
 struct NormFromBatch {
@@ -46,20 +49,7 @@ struct NormFromBatch {
     }
 };
 
-/// The coefficients of inference.
-template <class S>
-struct NormFromRunning {
-    const Compute<S>*statistics, *parameters;
-    NormCoefficients<S> coefficients;
-    BANTAM_HOST_DEVICE void operator()(Index c) const {
-        const Index channels = coefficients.channels;
-        const auto channel = coefficients.at(c);
-        channel.from_running(statistics[c], statistics[channels + c]);
-        channel.find_scale(parameters[c], parameters[channels + c]);
-    }
-};
-
-/// Takes a channel's Σg and Σg · (x − mean) to its coefficients on the way back and its parameters' gradients.
+/// Computes a channel's backward coefficients and parameter gradients from Σg and Σg · (x − mean), where g = dL/dy.
 template <class S>
 struct NormBackwardCoefficients {
     double count;
@@ -70,6 +60,19 @@ struct NormBackwardCoefficients {
         coefficients.at(c).backward_coefficients(sums[0], sums[1], count, parameter_gradient[c],
                                                  parameter_gradient[coefficients.channels + c], coefficients.slope()[c],
                                                  coefficients.offset()[c]);
+    }
+};
+
+/// Computes a channel's coefficients for inference, from the running statistics.
+template <class S>
+struct NormFromRunning {
+    const Compute<S>*statistics, *parameters;
+    NormCoefficients<S> coefficients;
+    BANTAM_HOST_DEVICE void operator()(Index c) const {
+        const Index channels = coefficients.channels;
+        const auto channel = coefficients.at(c);
+        channel.from_running(statistics[c], statistics[channels + c]);
+        channel.find_scale(parameters[c], parameters[channels + c]);
     }
 };
 

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/base/division.hpp>
+#include <bantam/base/host_device.hpp>
 #include <bantam/base/index.hpp>
 #include <bantam/cuda/kernels/epilogue.hpp>
-#include <bantam/cuda/kernels/implicit_gemm.hpp>
 #include <bantam/cuda/kernels/row_reduction.hpp>
-#include <bantam/cuda/kernels/tensor_core_tile.hpp>
+#include <bantam/cuda/kernels/source.hpp>
+#include <bantam/cuda/kernels/tensor_core_tiles.hpp>
+#include <bantam/cuda/kernels/tile_transfer.hpp>
 #include <bantam/cuda/kernels/weight_gradient.hpp>
 #include <bantam/cuda/runtime/operation.hpp>
 
@@ -15,170 +18,149 @@
 
 namespace bantam::cuda {
 
-/// The way back of a pointwise convolution in one go, on tensor cores: some rows of dL/d(output) and of the input lie
-/// in shared memory while both products are made of them, the input's gradient, which goes to the sink, and the
-/// weight's, which stays in registers until the block's rows are through. Equals ImplicitGemm and WeightGradient.
-template <class T, class Gradient, class Source, class Sink, int Out, int In>
+/// The whole backward pass of a pointwise convolution on tensor cores. Each tile of rows of dL/d(output) and of the
+/// input is loaded into shared memory once and serves both products: the input's gradient goes to the epilogue, the
+/// weight gradient stays in registers until the block has seen all rows of its slice. Computes the same as
+/// ImplicitGemm and WeightGradient.
+template <class T, class Gradient, class Source, class Epilogue, int Out, int In>
 struct TensorCorePointwiseBackward {
-    static_assert(std::is_same_v<typename Sink::Number, float>);
-    static constexpr int threads = detail::row_threads, warps = threads / warp_threads;
+    static_assert(std::is_same_v<Compute<typename Epilogue::Scalar>, float>);
+    static constexpr int threads = detail::block_threads, warps = threads / warp_threads;
     static constexpr int min_blocks_per_multiprocessor = 2;
     static constexpr int out = Out, in = In, side = 16;
     static constexpr int tile_n = static_cast<int>(ceil_div(Out, side)) * side;
     static constexpr int tile_k = static_cast<int>(ceil_div(In, side)) * side;
-    // Rows begin in different banks.
-    static constexpr int apart = 16 / static_cast<int>(sizeof(T));
-    static constexpr int stride_n = tile_n + apart, stride_k = tile_k + apart, result_stride = tile_k + 4;
+    using WeightWarps = detail::WeightGradientWarps<T, tile_n, tile_k>;
+    static constexpr int stride_n = WeightWarps::stride_n, stride_k = WeightWarps::stride_k;
+    static constexpr int result_stride = WeightWarps::result_stride;
 
-    /// Whether so many rows fit shared memory, and their products the warps.
+    /// Whether a tile of `rows` rows fits into shared memory and its product divides evenly among the warps.
     static constexpr bool fits(int rows) {
-        const auto factors = static_cast<std::size_t>(rows * (stride_n + stride_k)) * sizeof(T);
+        const auto operands = static_cast<std::size_t>(rows * (stride_n + stride_k)) * sizeof(T);
         const auto results = static_cast<std::size_t>(rows * result_stride) * sizeof(float);
-        const std::size_t bytes = static_cast<std::size_t>(tile_n * stride_k) * sizeof(T) + std::max(factors, results);
+        const std::size_t bytes = static_cast<std::size_t>(tile_n * stride_k) * sizeof(T) + std::max(operands, results);
         return bytes <= max_shared_bytes && tile_k / side % (warps * side / rows) == 0;
     }
-    /// Rows at once; 0 where none fit, or a warp would have too much to keep.
-    static constexpr int height = tile_k > 64 || tile_n > 128 ? 0 : fits(128) ? 128 : fits(64) ? 64 : 0;
-    static constexpr bool fit = height > 0;
+    /// 0 where no tile fits or a warp would need too many accumulators.
+    static constexpr int tile_rows = tile_k > 64 || tile_n > 128 ? 0 : fits(128) ? 128 : fits(64) ? 64 : 0;
+    static constexpr bool fit = tile_rows > 0;
 
-    // For the input's gradient warps stand in rows of 16 and share the columns; for the weight's they share its rows,
-    // and where there are more warps than those, the rows of the map.
-    static constexpr int row_groups = fit ? height / side : 1, column_groups = warps / row_groups;
-    static constexpr int workers = std::min(warps, tile_n / side), lanes = warps / workers;
-    using InputTiles = TensorCoreTiles<T, std::max(1, tile_k / side / column_groups)>;
-    using WeightTiles = TensorCoreTiles<T, tile_k / side>;
-    static_assert(!fit || height % (lanes * WeightTiles::depth) == 0);
-    struct Kept {
+    // For the input's gradient [tile_rows][tile_k] the warps form a grid: each takes 16 rows and a share of the columns.
+    static constexpr int warp_rows = fit ? tile_rows / side : 1, warp_cols = warps / warp_rows;
+    using InputTiles = TensorCoreTiles<T, std::max(1, tile_k / side / warp_cols)>;
+    using WeightTiles = typename WeightWarps::Tiles;
+    static_assert(!fit || tile_rows % (WeightWarps::row_slices * WeightTiles::depth) == 0);
+    struct Accumulators {
         InputTiles input;
         WeightTiles weight;
     };
-    static constexpr int sum_count = 4 * epilogue_sums<Sink>;
-    static constexpr int across = tile_k / 4, down = threads / across;
+    static constexpr int sums_per_thread = detail::cols_per_thread * sum_array_size<Epilogue>;
+    static constexpr int thread_cols = tile_k / detail::cols_per_thread;
 
-    struct Factors {
-        alignas(32) T gradient[std::max(1, height) * stride_n];
-        alignas(32) T left[std::max(1, height) * stride_k];
+    struct Operands {
+        alignas(32) T gradient[std::max(1, tile_rows) * stride_n];
+        alignas(32) T input[std::max(1, tile_rows) * stride_k];
     };
-    struct Running {
+    struct Tile {
         alignas(32) T weights[tile_n * stride_k];
         union {
-            Factors factors;
-            alignas(32) float results[std::max(1, height) * result_stride];
+            Operands operands;
+            alignas(32) float results[std::max(1, tile_rows) * result_stride];
         };
     };
     union Shared {
-        Running running;
-        alignas(32) float results[lanes * tile_n * result_stride];
-        double totals[sum_count * threads];
+        Tile tile;
+        alignas(32) float results[WeightWarps::result_size];
+        double totals[sums_per_thread * threads];
     };
 
     Gradient output_gradient;
     Source source;
-    Sink sink;
+    Epilogue epilogue;
     const float* weights;  ///< [Out][In]
     Index rows, rows_per_slice;
-    float* partials;    ///< [part][Out][In]
-    double* sink_sums;  ///< [part][sum][channel]
+    float* partials;  ///< [slice][Out][In]
+    double* sums;     ///< [slice][sum][channel]
 
-    Index parts() const { return std::max<Index>(1, ceil_div(rows, rows_per_slice)); }
+    Index slices() const { return std::max<Index>(1, ceil_div(rows, rows_per_slice)); }
 
     template <class Block>
     BANTAM_HOST_DEVICE void operator()(const Block& block, Shared& shared) const {
-        Running& work = shared.running;
+        Tile& tile = shared.tile;
         const Index begin = block.index() * rows_per_slice;
         const Index end = begin + rows_per_slice < rows ? begin + rows_per_slice : rows;
-        auto own = block.template per_warp<Kept>();
-        auto own_sums = block.template per_thread<Values<float, sum_count>>();
+        auto accumulators = block.template per_warp<Accumulators>();
+        auto thread_sums = block.template per_thread<Values<float, sums_per_thread>>();
         block.for_each_thread([&](int thread) {
             for (int i = thread; i < tile_n * tile_k; i += threads) {
                 const int n = i / tile_k, k = i % tile_k;
-                work.weights[n * stride_k + k] = T(n < Out && k < In ? weights[n * In + k] : 0.0f);
+                tile.weights[n * stride_k + k] = T(n < Out && k < In ? weights[n * In + k] : 0.0f);
             }
         });
-        block.for_each_warp([&](int warp) { own[warp].weight.clear(); });
-        for (Index row = begin; row < end; row += height) {
-            block.for_each_thread([&](int thread) { load(work.factors, thread, row, end); });
-            block.for_each_warp([&](int warp) { multiply(work.factors, work.weights, warp, own[warp]); });
+        block.for_each_warp([&](int warp) { accumulators[warp].weight.clear(); });
+        for (Index row = begin; row < end; row += tile_rows) {
+            block.for_each_thread([&](int thread) { load(tile.operands, thread, row, end); });
+            block.for_each_warp(
+                [&](int warp) { multiply_add(tile.operands, tile.weights, warp, accumulators[warp]); });
             block.for_each_warp([&](int warp) {
-                own[warp].input.store(work.results + warp % row_groups * side * result_stride +
-                                          warp / row_groups * (tile_k / column_groups),
-                                      result_stride);
+                accumulators[warp].input.store(tile.results + warp % warp_rows * side * result_stride +
+                                                   warp / warp_rows * (tile_k / warp_cols),
+                                               result_stride);
             });
             block.for_each_thread([&](int thread) {
-                if (thread >= across * down) return;
-                constexpr int at_once = 4, turns = (height + at_once * down - 1) / (at_once * down) * at_once;
-                const int lane = thread / across, column = thread % across * 4;
-                const auto row_of = [&](int i) { return lane + i * down < height ? row + lane + i * down : end; };
-                detail::store_rows<In, turns, at_once>(
-                    sink, 0, column, end, row_of,
-                    [&](int i) {
-                        return *reinterpret_cast<const Pack<float, 4>*>(work.results +
-                                                                        (lane + i * down) * result_stride + column);
-                    },
-                    own_sums[thread].values);
+                detail::store_shared_tile<In, tile_rows, tile_k, result_stride>(epilogue, 0, 0, thread, row, end,
+                                                                                tile.results,
+                                                                                thread_sums[thread].values);
             });
         }
-        block.for_each_warp([&](int warp) {
-            if (warp < workers * lanes)
-                own[warp].weight.store(shared.results + warp * side * result_stride, result_stride);
-        });
+        block.for_each_warp(
+            [&](int warp) { WeightWarps::store(warp, accumulators[warp].weight, shared.results); });
         block.for_each_thread([&](int thread) {
-            for (int i = thread; i < Out * In; i += threads) {
-                const int n = i / In, k = i % In;
-                double sum = 0;
-                for (int lane = 0; lane < lanes; ++lane)
-                    sum += static_cast<double>(shared.results[(lane * tile_n + n) * result_stride + k]);
-                partials[block.index() * Out * In + i] = static_cast<float>(sum);
-            }
+            WeightWarps::template reduce<Out, In>(thread, shared.results, [&](int n, int k, double sum) {
+                partials[(block.index() * Out + n) * In + k] = static_cast<float>(sum);
+            });
         });
-        detail::write_column_sums<In, across, Sink>(block, 0, 0, block.index(), own_sums, shared.totals, sink_sums);
+        detail::store_epilogue_sums<In, thread_cols, Epilogue>(block, 0, 0, block.index(), thread_sums, shared.totals,
+                                                               sums);
     }
 
 private:
-    BANTAM_HOST_DEVICE void load(Factors& factors, int thread, Index row, Index end) const {
-        constexpr int together_n = pack_size<typename Gradient::Scalar>(Out);
-        constexpr int together_k = pack_size<typename Source::Scalar>(In);
-        detail::load_rows<float, height, tile_n, together_n>(
-            thread, row, end, Out, [&](int first) { return output_gradient.template columns<together_n>(first); },
-            [&](int i, int first, const auto& values) {
-                detail::store_pack(values, factors.gradient + i * stride_n + first);
-            });
-        detail::load_rows<float, height, tile_k, together_k>(
-            thread, row, end, In, [&](int first) { return source.template columns<together_k>(first); },
-            [&](int i, int first, const auto& values) {
-                detail::store_pack(values, factors.left + i * stride_k + first);
-            });
+    BANTAM_HOST_DEVICE void load(Operands& operands, int thread, Index row, Index end) const {
+        constexpr int gradient_width = max_vector_width<typename Gradient::Scalar>(Out);
+        constexpr int input_width = max_vector_width<typename Source::Scalar>(In);
+        detail::load_shared_tile<float, tile_rows, tile_n, gradient_width, stride_n>(
+            thread, row, end, Out, [&](int first) { return output_gradient.template columns<gradient_width>(first); },
+            operands.gradient);
+        detail::load_shared_tile<float, tile_rows, tile_k, input_width, stride_k>(
+            thread, row, end, In, [&](int first) { return source.template columns<input_width>(first); },
+            operands.input);
     }
 
-    BANTAM_HOST_DEVICE static void multiply(const Factors& factors, const T* weights, int warp, Kept& kept) {
-        kept.input.clear();
-        const T* rows_of_gradient = factors.gradient + warp % row_groups * side * stride_n;
-        const T* columns_of_weights = weights + warp / row_groups * (tile_k / column_groups);
+    BANTAM_HOST_DEVICE static void multiply_add(const Operands& operands, const T* weights, int warp,
+                                                Accumulators& accumulators) {
+        accumulators.input.clear();
+        const T* gradient_rows = operands.gradient + warp % warp_rows * side * stride_n;
+        const T* weight_columns = weights + warp / warp_rows * (tile_k / warp_cols);
         BANTAM_CUDA_UNROLL
         for (int n = 0; n < tile_n; n += InputTiles::depth)
-            kept.input.template add<false, false>(rows_of_gradient + n, stride_n, columns_of_weights + n * stride_k,
-                                                  stride_k);
-        if (warp >= workers * lanes) return;
-        BANTAM_CUDA_UNROLL
-        for (int from = 0; from < height; from += lanes * WeightTiles::depth) {
-            const int i = from + warp / workers * WeightTiles::depth;
-            kept.weight.template add<true, false>(factors.gradient + i * stride_n + warp % workers * side, stride_n,
-                                                  factors.left + i * stride_k, stride_k);
-        }
+            accumulators.input.template multiply_add<false, false>(gradient_rows + n, stride_n,
+                                                                   weight_columns + n * stride_k, stride_k);
+        WeightWarps::template multiply_add<tile_rows>(warp, operands.gradient, operands.input, accumulators.weight);
     }
 };
 
-/// Runs such a kernel; gives the number of parts of the sink's sums. Takes pass.partials.
-template <class Kernel, class S, class Gradient, class Source, class Sink>
+/// Launches such a kernel; uses pass.partials. Returns the number of slices of the epilogue's sums in pass.sums.
+template <class Kernel, class S, class Gradient, class Source, class Epilogue>
 Index pointwise_backward(const Pass<S>& pass, Index rows, const float* weights, const Gradient& output_gradient,
-                         const Source& source, const Sink& sink, float* weight_gradient) {
-    static_assert(weight_parts(Kernel::out, 1, Kernel::in) == max_slices,
-                  "partial gradients of every part have a place");
-    const Index turns = ceil_div(ceil_div(rows, Kernel::height), max_slices);
-    const Kernel kernel{output_gradient, source, sink, weights, rows, turns * Kernel::height, pass.partials, pass.sums};
-    run_blocks(pass, kernel.parts(), kernel);
-    sum_slices(*pass.execution, kernel.parts(), Index{Kernel::out} * Kernel::in, pass.partials, weight_gradient);
-    return kernel.parts();
+                         const Source& source, const Epilogue& epilogue, float* weight_gradient) {
+    static_assert(weight_gradient_slices(Kernel::out, 1, Kernel::in) == max_slices,
+                  "pass.partials holds the gradients of every slice");
+    const Index tiles_per_slice = ceil_div(ceil_div(rows, Kernel::tile_rows), max_slices);
+    const Kernel kernel{output_gradient, source, epilogue, weights, rows, tiles_per_slice * Kernel::tile_rows,
+                        pass.partials, pass.sums};
+    run_blocks(pass, kernel.slices(), kernel);
+    sum_slices(*pass.execution, kernel.slices(), Index{Kernel::out} * Kernel::in, pass.partials, weight_gradient);
+    return kernel.slices();
 }
 
 }  // namespace bantam::cuda

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <bantam/base/index.hpp>
+#include <bantam/core/shape.hpp>
 #include <bantam/cuda/kernels/conv_operation.hpp>
 #include <bantam/cuda/kernels/gemm.hpp>
 #include <bantam/cuda/kernels/implicit_gemm.hpp>
@@ -13,59 +14,60 @@
 
 namespace bantam::cuda {
 
-/// Y[rows×Out] = X[rows×In] · Wᵀ at every position, and what the layers around it ask for on the way.
+/// Y[rows×Out] = X[rows×In] · Wᵀ at every position, with any source and epilogue.
 template <Shape Input, Index Out, bool WithBias, class S>
 struct PointwiseKernel {
-    using Number = Compute<S>;
+    using ComputeType = Compute<S>;
     static constexpr Shape input = Input, output{Input.height, Input.width, Out};
     static constexpr bool bias = WithBias;
     static constexpr int in = static_cast<int>(Input.channels), out = static_cast<int>(Out);
     static constexpr Index weight_count = Index{in} * out;
     static constexpr Index scratch_size = 0;
-    static constexpr Index partial_size = weight_partials(out, 1, in);
+    static constexpr Index partial_size = weight_gradient_partial_size(out, 1, in);
 
-    template <class Source, class Sink>
-    static Index forward(const Pass<S>& pass, const Number* weights, const Source& source, const Sink& sink) {
+    template <class Source, class Epilogue>
+    static Index forward(const Pass<S>& pass, const ComputeType* weights, const Source& source,
+                         const Epilogue& epilogue) {
         return implicit_gemm<out>(pass, pass.count * pixel_count(Input), PointwiseOperand<Source>{source},
-                                  WeightOperand<Number, true>{weights, in}, sink);
+                                  WeightOperand<ComputeType, true>{weights, in}, epilogue);
     }
-    template <class Gradient, class Source, class Sink>
-    static Index backward(const Pass<S>& pass, const Number* weights, const Gradient& output_gradient,
-                          const Source& source, const Sink& sink, Number* weight_gradient) {
+    template <class Gradient, class Source, class Epilogue>
+    static Index backward(const Pass<S>& pass, const ComputeType* weights, const Gradient& output_gradient,
+                          const Source& source, const Epilogue& epilogue, ComputeType* weight_gradient) {
         const Index rows = pass.count * pixel_count(Input);
-        if constexpr (!is_null_sink<Sink> && std::is_same_v<Number, float>) {
+        if constexpr (!is_null_sink<Epilogue> && std::is_same_v<ComputeType, float>) {
             using T = std::conditional_t<std::is_same_v<S, Bfloat16>, Bfloat16, Tf32>;
-            using Both = TensorCorePointwiseBackward<T, Gradient, Source, Sink, out, in>;
-            if constexpr (Both::fit)
+            using Combined = TensorCorePointwiseBackward<T, Gradient, Source, Epilogue, out, in>;
+            if constexpr (Combined::fit)
                 if (std::is_same_v<S, Bfloat16> || pass.execution->allows_tf32())
-                    return pointwise_backward<Both>(pass, rows, weights, output_gradient, source, sink,
-                                                    weight_gradient);
+                    return pointwise_backward<Combined>(pass, rows, weights, output_gradient, source, epilogue,
+                                                        weight_gradient);
         }
         weight_gradient_gemm<out>(pass, rows, output_gradient, PointwiseOperand<Source>{source}, weight_gradient);
-        if constexpr (is_null_sink<Sink>)
+        if constexpr (is_null_sink<Epilogue>)
             return 0;
         else
             return implicit_gemm<in>(pass, rows, PointwiseOperand<Gradient>{output_gradient},
-                                     WeightOperand<Number, false>{weights, in}, sink);
+                                     WeightOperand<ComputeType, false>{weights, in}, epilogue);
     }
 };
 
-/// Y[rows×Out] = X[rows×In] · Wᵀ + b on its own: pointwise convolution and linear layers. A product that takes nothing
-/// along is cuBLAS's.
+/// Y[rows×Out] = X[rows×In] · Wᵀ + b from memory to memory: pointwise convolution and linear layers. Products without a
+/// bias are cuBLAS's.
 template <Shape Input, Index Out, bool WithBias, class S>
 struct PointwiseOperation : OperationSizes {
     using Kernel = PointwiseKernel<Input, Out, WithBias, S>;
     static constexpr Index in = Input.channels, weight_count = Kernel::weight_count;
-    static constexpr Index scratch_size = factor_scratch<S>(weight_count);
+    static constexpr Index scratch_size = rounded_weights_size<S>(weight_count);
     static constexpr Index sum_count = WithBias ? Out : 0;
 
     static void forward(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* output, S*) {
         if constexpr (WithBias) {
             Kernel::forward(pass, weights.parameters, MemorySource<in, S>{input},
-                            PlainSink<true, Out, S>{output, weights.parameters + weight_count});
+                            BiasEpilogue<Out, S>{output, weights.parameters + weight_count});
         } else {
-            const S* factor = as_factor(pass, weight_count, weights.parameters);
-            multiply<S>(pass, pass.count * pixel_count(Input), Out, in, {input, in}, {factor, in, Transposed::yes},
+            const S* rounded = rounded_weights(pass, weight_count, weights.parameters);
+            multiply<S>(pass, pass.count * pixel_count(Input), Out, in, {input, in}, {rounded, in, Transposed::yes},
                         output, Out);
         }
     }
@@ -76,8 +78,8 @@ struct PointwiseOperation : OperationSizes {
         if constexpr (WithBias)
             bias_gradient(pass, rows, MemorySource<Out, S>{output_gradient}, parameter_gradient + weight_count);
         if (!input_gradient) return;
-        const S* factor = as_factor(pass, weight_count, weights.parameters);
-        multiply<S>(pass, rows, in, Out, {output_gradient, Out}, {factor, in}, input_gradient, in);
+        const S* rounded = rounded_weights(pass, weight_count, weights.parameters);
+        multiply<S>(pass, rows, in, Out, {output_gradient, Out}, {rounded, in}, input_gradient, in);
     }
 };
 

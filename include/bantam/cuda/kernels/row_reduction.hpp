@@ -2,9 +2,11 @@
 #pragma once
 
 #include <bantam/base/bfloat16.hpp>
+#include <bantam/base/division.hpp>
 #include <bantam/base/host_device.hpp>
 #include <bantam/base/index.hpp>
 #include <bantam/cuda/runtime/execution.hpp>
+#include <bantam/cuda/runtime/operation.hpp>
 #include <bantam/cuda/runtime/thread_block.hpp>
 
 #include <algorithm>
@@ -13,303 +15,249 @@
 
 namespace bantam::cuda {
 
-// Maps as matrices [rows][size], mostly [positions][channels]. In a block neighboring threads take
-// neighboring columns, so that they read neighbors in memory; what threads are left take other rows.
-
-/// Sums over positions are made of this many parts at most, which are added in a fixed order: the same
-/// bits on every run.
-inline constexpr Index max_slices = 512;
-
-/// What a term gives that is summed into several values at once.
-template <class S, int Count>
-struct Values {
-    S values[Count];
-};
-
-/// How many pieces of at most `limit`, and how long the longest is when they are as equal as can be.
-BANTAM_HOST_DEVICE constexpr Index ceil_div(Index size, Index limit) { return (size + limit - 1) / limit; }
-BANTAM_HOST_DEVICE constexpr Index even_split(Index size, Index limit) { return ceil_div(size, ceil_div(size, limit)); }
+// Maps are matrices [rows][size], mostly [positions][channels]. The threads of a block form a grid of `thread_rows` by
+// `width`: neighboring threads take neighboring columns, so that their loads coalesce, and the thread rows take
+// different rows of the matrix.
 
 namespace detail {
 
-template <class Given>
+inline constexpr int block_threads = 256;
+
+template <class T>
 inline constexpr int value_count = 1;
 template <class S, int Count>
 inline constexpr int value_count<Values<S, Count>> = Count;
 
 template <class S>
-BANTAM_HOST_DEVICE S value_at(const S& given, int) {
-    return given;
+BANTAM_HOST_DEVICE S value_at(const S& value, int) {
+    return value;
 }
 template <class S, int Count>
-BANTAM_HOST_DEVICE S value_at(const Values<S, Count>& given, int i) {
-    return given.values[i];
+BANTAM_HOST_DEVICE S value_at(const Values<S, Count>& values, int i) {
+    return values.values[i];
 }
 
-/// What `term(row, index)` gives.
+/// What `term(row, column)` returns: a scalar or Values.
 template <class Term>
-using Given = std::invoke_result_t<const Term&, Index, Index>;
+using TermResult = std::invoke_result_t<const Term&, Index, Index>;
 
-inline constexpr int row_threads = 256;
-
-/// Columns in pieces of at most a warp's width, or of fewer; a block takes one piece, with `lanes` rows at once.
-struct ColumnPieces {
+/// Columns split evenly into tiles of at most a warp's width; a thread block works on one tile.
+struct ColumnTiles {
     Index size;
-    std::uint32_t pieces;
-    int width, lanes;
+    std::uint32_t count;
+    int width, thread_rows;
 
-    static ColumnPieces of(Index size, Index widest = 32) {
-        const auto width = static_cast<int>(even_split(size, widest));
-        return {size, static_cast<std::uint32_t>(ceil_div(size, widest)), width, row_threads / width};
+    static ColumnTiles of(Index size, Index max_width = warp_threads) {
+        const auto width = static_cast<int>(even_split(size, max_width));
+        return {size, static_cast<std::uint32_t>(ceil_div(size, max_width)), width, block_threads / width};
     }
 };
 
-/// Where a thread of a block stands: its column, and its lane among the rows.
-struct ColumnPlace {
+/// A thread's column and its row in the grid of threads.
+struct ThreadPosition {
     Index column;
-    int lane;
+    int thread_row;
     bool inside;
 
-    BANTAM_HOST_DEVICE ColumnPlace(const ColumnPieces& columns, std::uint32_t piece, int thread)
-        : column{static_cast<Index>(piece) * columns.width + thread % columns.width},
-          lane{thread / columns.width},
-          inside{lane < columns.lanes && column < columns.size} {}
+    BANTAM_HOST_DEVICE ThreadPosition(const ColumnTiles& tiles, std::uint32_t tile, int thread)
+        : column{static_cast<Index>(tile) * tiles.width + thread % tiles.width},
+          thread_row{thread / tiles.width},
+          inside{thread_row < tiles.thread_rows && column < tiles.size} {}
 };
 
-/// Adds up what a block's lanes hold, halving their number in a fixed order; lane 0 gets the sums.
-/// Value `v` of thread `t` lies at totals[v · row_threads + t].
+/// Sums over the thread rows of a block, halving their number in a fixed order; thread row 0 holds the sums.
+/// Value v of thread t is at totals[v · block_threads + t].
 template <int Count, class Block, class Total>
-BANTAM_HOST_DEVICE void join_lanes(const Block& block, int width, int lanes, Total* totals) {
-    while (lanes > 1) {
-        const int half = (lanes + 1) / 2;
+BANTAM_HOST_DEVICE void reduce_thread_rows(const Block& block, int width, int thread_rows, Total* totals) {
+    while (thread_rows > 1) {
+        const int half = (thread_rows + 1) / 2;
         block.for_each_thread([&](int thread) {
-            if (thread >= (lanes - half) * width) return;
+            if (thread >= (thread_rows - half) * width) return;
             BANTAM_CUDA_UNROLL
             for (int v = 0; v < Count; ++v)
-                totals[v * row_threads + thread] += totals[v * row_threads + thread + half * width];
+                totals[v * block_threads + thread] += totals[v * block_threads + thread + half * width];
         });
-        lanes = half;
+        thread_rows = half;
     }
 }
 
-/// What becomes of a column's sums in a part: to[part][value][index].
+/// to[slice][value][column] = sums[value]
 template <int Count, class Result>
 struct StoreSums {
     Result* to;
     Index size;
     template <class Total>
-    BANTAM_HOST_DEVICE void operator()(Index part, Index index, const Total* sums) const {
+    BANTAM_HOST_DEVICE void operator()(Index slice, Index column, const Total* sums) const {
         BANTAM_CUDA_UNROLL
-        for (int v = 0; v < Count; ++v) to[(part * Count + v) * size + index] = static_cast<Result>(sums[v]);
+        for (int v = 0; v < Count; ++v) to[(slice * Count + v) * size + column] = static_cast<Result>(sums[v]);
     }
 };
 
-/// finish(part, index, sums), where sums[value] = Σ over the part's rows of term(row, index).
-template <class Total, class Term, class Finish>
-struct SumRows {
-    static constexpr int threads = row_threads;
-    static constexpr int count = value_count<Given<Term>>;
-    static constexpr int at_once = 4;  // rows that a thread reads before it adds, so that memory is kept busy
+/// store(slice, column, sums), where sums[value] = Σ over the slice's rows of term(row, column).
+template <class Total, class Term, class Store>
+struct RowReduction {
+    static constexpr int threads = block_threads;
+    static constexpr int count = value_count<TermResult<Term>>;
+    static constexpr int unroll = 4;  // rows that a thread loads before it adds them, to keep more loads in flight
     struct Shared {
         Total totals[count * threads];
     };
 
     Term term;
     Index rows, rows_per_slice;
-    ColumnPieces columns;
-    Finish finish;
+    ColumnTiles tiles;
+    Store store;
 
     template <class Block>
     BANTAM_HOST_DEVICE void operator()(const Block& block, Shared& shared) const {
         const auto index = static_cast<std::uint32_t>(block.index());
-        const std::uint32_t part = index / columns.pieces, piece = index % columns.pieces;
+        const std::uint32_t slice = index / tiles.count, tile = index % tiles.count;
         block.for_each_thread([&](int thread) {
-            const ColumnPlace at{columns, piece, thread};
+            const ThreadPosition at{tiles, tile, thread};
             Total sums[count]{};
-            if (at.inside) add_rows(part * rows_per_slice, at, sums);
+            if (at.inside) add_rows(slice * rows_per_slice, at, sums);
             BANTAM_CUDA_UNROLL
             for (int v = 0; v < count; ++v) shared.totals[v * threads + thread] = sums[v];
         });
-        join_lanes<count>(block, columns.width, columns.lanes, shared.totals);
+        reduce_thread_rows<count>(block, tiles.width, tiles.thread_rows, shared.totals);
         block.for_each_thread([&](int thread) {
-            const ColumnPlace at{columns, piece, thread};
-            if (at.lane > 0 || !at.inside) return;
+            const ThreadPosition at{tiles, tile, thread};
+            if (at.thread_row > 0 || !at.inside) return;
             Total sums[count];
             BANTAM_CUDA_UNROLL
             for (int v = 0; v < count; ++v) sums[v] = shared.totals[v * threads + thread];
-            finish(part, at.column, sums);
+            store(slice, at.column, sums);
         });
     }
 
 private:
-    BANTAM_HOST_DEVICE void add_rows(Index begin, const ColumnPlace& at, Total* sums) const {
-        const auto add = [&](const Given<Term>& given) {
+    BANTAM_HOST_DEVICE void add_rows(Index begin, const ThreadPosition& at, Total* sums) const {
+        const auto add = [&](const TermResult<Term>& values) {
             BANTAM_CUDA_UNROLL
-            for (int v = 0; v < count; ++v) sums[v] += static_cast<Total>(value_at(given, v));
+            for (int v = 0; v < count; ++v) sums[v] += static_cast<Total>(value_at(values, v));
         };
         const Index end = begin + rows_per_slice < rows ? begin + rows_per_slice : rows;
-        Index row = begin + at.lane;
-        for (; row + (at_once - 1) * columns.lanes < end; row += at_once * columns.lanes) {
-            Given<Term> given[at_once];
+        Index row = begin + at.thread_row;
+        for (; row + (unroll - 1) * tiles.thread_rows < end; row += unroll * tiles.thread_rows) {
+            TermResult<Term> values[unroll];
             BANTAM_CUDA_UNROLL
-            for (int j = 0; j < at_once; ++j) given[j] = term(row + j * columns.lanes, at.column);
+            for (int j = 0; j < unroll; ++j) values[j] = term(row + j * tiles.thread_rows, at.column);
             BANTAM_CUDA_UNROLL
-            for (int j = 0; j < at_once; ++j) add(given[j]);
+            for (int j = 0; j < unroll; ++j) add(values[j]);
         }
-        for (; row < end; row += columns.lanes) add(term(row, at.column));
+        for (; row < end; row += tiles.thread_rows) add(term(row, at.column));
     }
 };
 
-/// output[row][index] = column(index)(row).
+/// output[row][index] = column(index)(row)
 template <class Column, class S>
 struct WriteRows {
-    static constexpr int threads = row_threads;
-    static constexpr int at_once = 8;  // as above
+    static constexpr int threads = block_threads;
+    static constexpr int unroll = 8;  // as above
     struct Shared {};
 
     Column column;
     Index rows;
-    ColumnPieces columns;
+    ColumnTiles tiles;
     S* output;
 
-    Index rows_per_block() const { return at_once * columns.lanes; }
+    Index rows_per_block() const { return unroll * tiles.thread_rows; }
 
     template <class Block>
     BANTAM_HOST_DEVICE void operator()(const Block& block, Shared&) const {
         const auto index = static_cast<std::uint32_t>(block.index());
         block.for_each_thread([&](int thread) {
-            const ColumnPlace at{columns, index % columns.pieces, thread};
+            const ThreadPosition at{tiles, index % tiles.count, thread};
             if (!at.inside) return;
             const auto value_of = column(at.column);
-            const Index row = Index{index / columns.pieces} * (at_once * columns.lanes) + at.lane;
-            S values[at_once]{};
+            const Index row = Index{index / tiles.count} * (unroll * tiles.thread_rows) + at.thread_row;
+            S values[unroll]{};
             BANTAM_CUDA_UNROLL
-            for (int j = 0; j < at_once; ++j)
-                if (row + j * columns.lanes < rows) values[j] = S(value_of(row + j * columns.lanes));
+            for (int j = 0; j < unroll; ++j)
+                if (row + j * tiles.thread_rows < rows) values[j] = S(value_of(row + j * tiles.thread_rows));
             BANTAM_CUDA_UNROLL
-            for (int j = 0; j < at_once; ++j)
-                if (row + j * columns.lanes < rows)
-                    output[(row + j * columns.lanes) * columns.size + at.column] = values[j];
+            for (int j = 0; j < unroll; ++j)
+                if (row + j * tiles.thread_rows < rows)
+                    output[(row + j * tiles.thread_rows) * tiles.size + at.column] = values[j];
         });
     }
 };
 
-/// What a part holds of column `index`: values[part][value][index].
+/// A term: the partial sums of a slice, partials[slice][value][column].
 template <int Count, class Total>
-struct SliceSums {
-    const Total* values;
+struct SliceTerm {
+    const Total* partials;
     Index size;
-    BANTAM_HOST_DEVICE Values<Total, Count> operator()(Index part, Index index) const {
+    BANTAM_HOST_DEVICE Values<Total, Count> operator()(Index slice, Index column) const {
         Values<Total, Count> sums;
         BANTAM_CUDA_UNROLL
-        for (int v = 0; v < Count; ++v) sums.values[v] = values[(part * Count + v) * size + index];
+        for (int v = 0; v < Count; ++v) sums.values[v] = partials[(slice * Count + v) * size + column];
         return sums;
-    }
-};
-
-/// A term of a sum over rows: the element itself.
-template <class S>
-struct RowElement {
-    const S* values;
-    Index stride;
-    BANTAM_HOST_DEVICE Compute<S> operator()(Index row, Index index) const { return values[row * stride + index]; }
-};
-
-/// partials[part][value][index] = Σ over the part's rows of term(row, index), by one thread each.
-template <class Total, class Term>
-struct SumOfSlice {
-    static constexpr int count = value_count<Given<Term>>;
-    Term term;
-    Index rows, parts, size;
-    Total* partials;
-    BANTAM_HOST_DEVICE void operator()(Index i) const {
-        const Index part = i / size, index = i % size;
-        Total sums[count]{};
-        for (Index row = rows * part / parts; row < rows * (part + 1) / parts; ++row) {
-            const auto given = term(row, index);
-            for (int v = 0; v < count; ++v) sums[v] += static_cast<Total>(value_at(given, v));
-        }
-        for (int v = 0; v < count; ++v) partials[(part * count + v) * size + index] = sums[v];
-    }
-};
-
-/// result[index] = Σ over the parts, in order.
-template <class Total, class Result>
-struct SumOfSlices {
-    const Total* partials;
-    Index parts, size;
-    Result* result;
-    BANTAM_HOST_DEVICE void operator()(Index index) const {
-        Total sum{};
-        for (Index part = 0; part < parts; ++part) sum += partials[part * size + index];
-        result[index] = static_cast<Result>(sum);
     }
 };
 
 }  // namespace detail
 
-/// Calls finish(0, index, sums) for every index below `size`, where sums[value] = Σ over the parts of
-/// partials[part][value][index].
-template <int Count, class Total, class Finish>
-void finish_slices(const Execution& execution, Index parts, Index size, const Total* partials, const Finish& finish) {
-    using Term = detail::SliceSums<Count, Total>;
-    // There is little to read, and what follows waits for it: many lanes, each with a few parts.
-    const auto columns = detail::ColumnPieces::of(size, 8);
-    run_blocks(execution, columns.pieces,
-               detail::SumRows<double, Term, Finish>{Term{partials, size}, parts, parts, columns, finish});
+/// Calls store(0, column, sums) for every column below `size`, where sums[value] = Σ over the slices of
+/// partials[slice][value][column].
+template <int Count, class Total, class Store>
+void reduce_slices(const Execution& execution, Index slices, Index size, const Total* partials, const Store& store) {
+    using Term = detail::SliceTerm<Count, Total>;
+    // There is little to read and the next kernel needs the result: narrow tiles give many thread rows with few slices
+    // each.
+    const auto tiles = detail::ColumnTiles::of(size, 8);
+    run_blocks(execution, tiles.count,
+                  detail::RowReduction<double, Term, Store>{Term{partials, size}, slices, slices, tiles, store});
 }
 
-/// result[index] = Σ over the parts of partials[part][index], for index below `size`.
+/// result[column] = Σ over the slices of partials[slice][column], for every column below `size`.
 template <class Total, class Result>
-void sum_slices(const Execution& execution, Index parts, Index size, const Total* partials, Result* result) {
-    finish_slices<1>(execution, parts, size, partials, detail::StoreSums<1, Result>{result, size});
+void sum_slices(const Execution& execution, Index slices, Index size, const Total* partials, Result* result) {
+    reduce_slices<1>(execution, slices, size, partials, detail::StoreSums<1, Result>{result, size});
 }
 
-/// Calls finish(0, index, sums) for every index below `size`, where sums[value] = Σ over `rows` of
-/// term(row, index), which gives a scalar or `Values`; `partials` is memory for max_slices · values · size totals.
-template <class Total, class Term, class Finish>
-void finish_rows(const Execution& execution, Index rows, Index size, const Term& term, Total* partials,
-                 const Finish& finish) {
-    constexpr int count = detail::value_count<detail::Given<Term>>;
-    constexpr Index turns = 8;  // rows of a lane at least: a part must be worth its place among the sums
-    const auto columns = detail::ColumnPieces::of(size);
-    const Index rows_per_slice = std::max(turns * columns.lanes, ceil_div(rows, max_slices));
-    const Index parts = std::max<Index>(1, ceil_div(rows, rows_per_slice));
-    const auto sum_into = [&](const auto& to) {
+/// Calls store(0, column, sums) for every column below `size`, where sums[value] = Σ over `rows` of
+/// term(row, column), a scalar or Values. `partials` is memory for max_slices · values · size totals.
+template <class Total, class Term, class Store>
+void reduce_rows(const Execution& execution, Index rows, Index size, const Term& term, Total* partials,
+                 const Store& store) {
+    constexpr int count = detail::value_count<detail::TermResult<Term>>;
+    constexpr Index min_rows_per_thread = 8;  // fewer do not pay for the slice's partial sums
+    const auto tiles = detail::ColumnTiles::of(size);
+    const Index rows_per_slice = std::max(min_rows_per_thread * tiles.thread_rows, ceil_div(rows, max_slices));
+    const Index slices = std::max<Index>(1, ceil_div(rows, rows_per_slice));
+    const auto reduce_into = [&](const auto& to) {
         using To = std::remove_cvref_t<decltype(to)>;
-        run_blocks(execution, parts * columns.pieces,
-                   detail::SumRows<Total, Term, To>{term, rows, rows_per_slice, columns, to});
+        run_blocks(execution, slices * tiles.count,
+                      detail::RowReduction<Total, Term, To>{term, rows, rows_per_slice, tiles, to});
     };
-    if (parts == 1) return sum_into(finish);
-    sum_into(detail::StoreSums<count, Total>{partials, size});
-    finish_slices<count>(execution, parts, size, partials, finish);
+    if (slices == 1) return reduce_into(store);
+    reduce_into(detail::StoreSums<count, Total>{partials, size});
+    reduce_slices<count>(execution, slices, size, partials, store);
 }
 
-/// result[value][index] = Σ over `rows` of term(row, index); see finish_rows.
+/// result[value][column] = Σ over `rows` of term(row, column); arguments as in reduce_rows.
 template <class Total, class Term, class Result>
 void sum_over_rows(const Execution& execution, Index rows, Index size, const Term& term, Total* partials,
                    Result* result) {
-    using Store = detail::StoreSums<detail::value_count<detail::Given<Term>>, Result>;
-    finish_rows(execution, rows, size, term, partials, Store{result, size});
+    using Store = detail::StoreSums<detail::value_count<detail::TermResult<Term>>, Result>;
+    reduce_rows(execution, rows, size, term, partials, Store{result, size});
+}
+template <class S, class Total, class Term, class Result>
+void sum_over_rows(const Pass<S>& pass, Index rows, Index size, const Term& term, Total* partials, Result* result) {
+    sum_over_rows(*pass.execution, rows, size, term, partials, result);
 }
 
-/// The same sums with one thread for every element and part, in another order: what those in blocks are held
-/// against.
-template <class Total, class Term, class Result>
-void sum_over_rows_by_element(const Execution& execution, Index rows, Index size, const Term& term, Total* partials,
-                              Result* result) {
-    const Index parts = std::min(rows, max_slices);
-    const Index columns = detail::value_count<detail::Given<Term>> * size;
-    for_each_index(execution, parts * size, detail::SumOfSlice<Total, Term>{term, rows, parts, size, partials});
-    for_each_index(execution, columns, detail::SumOfSlices<Total, Result>{partials, parts, columns, result});
-}
-
-/// output[row][index] = column(index)(row) for index below `size`: what belongs to a column is found once for
-/// several rows.
+/// output[row][index] = column(index)(row) for every index below `size`: column(index) loads what is constant in a
+/// column once for several rows.
 template <class S, class Column>
 void write_rows(const Execution& execution, Index rows, Index size, const Column& column, S* output) {
-    const detail::WriteRows<Column, S> kernel{column, rows, detail::ColumnPieces::of(size), output};
-    run_blocks(execution, ceil_div(rows, kernel.rows_per_block()) * kernel.columns.pieces, kernel);
+    const detail::WriteRows<Column, S> kernel{column, rows, detail::ColumnTiles::of(size), output};
+    run_blocks(execution, ceil_div(rows, kernel.rows_per_block()) * kernel.tiles.count, kernel);
+}
+template <class S, class Column>
+void write_rows(const Pass<S>& pass, Index rows, Index size, const Column& column, S* output) {
+    write_rows(*pass.execution, rows, size, column, output);
 }
 
 }  // namespace bantam::cuda

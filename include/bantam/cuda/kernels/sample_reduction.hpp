@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/base/bfloat16.hpp>
+#include <bantam/base/division.hpp>
 #include <bantam/base/index.hpp>
 #include <bantam/base/split_index.hpp>
 #include <bantam/core/shape.hpp>
@@ -15,12 +17,13 @@ namespace bantam::cuda {
 
 namespace detail {
 
-/// Terms of a sum over the pixels of a map: its elements, and those of two maps multiplied.
+/// A term: map[pixel][c].
 template <Index Channels, class S>
 struct MapElement {
     const S* map;
     BANTAM_HOST_DEVICE Compute<S> operator()(Index pixel, Index c) const { return map[pixel * Channels + c]; }
 };
+/// A term: a[pixel][c] · b[pixel][c].
 template <Index Channels, class S>
 struct MapProduct {
     const S *a, *b;
@@ -29,91 +32,72 @@ struct MapProduct {
     }
 };
 
-/// output[sample][c] = scale · Σ over the sample's pixels of term(pixel of the batch, c). A block takes a sample
-/// times a few neighboring channels, with `lanes` pixels at once.
+/// output[sample][c] = scale · Σ over the sample's pixels of term(pixel, c). A thread block works on one sample and
+/// `width` adjacent channels, with `thread_rows` pixels at a time.
 template <Shape Map, class Term, class S>
-struct SumSamples {
-    using Number = Compute<S>;
+struct SampleReduction {
+    using ComputeType = Compute<S>;
     static constexpr Index channels = Map.channels;
     static constexpr Index pixels = pixel_count(Map);
-    static constexpr int at_once = 8;  // pixels that a thread reads before it adds, so that memory is kept busy
+    static constexpr int unroll = 8;  // pixels that a thread loads before it adds them, to keep more loads in flight
 
-    /// Whole sectors of memory, and few threads without a channel.
+    /// Whole memory sectors, and few threads without a channel.
     static constexpr int width = [] {
         if (channels <= 32) return static_cast<int>(channels);
         return ceil_div(channels, 16) * 16 < ceil_div(channels, 32) * 32 ? 16 : 32;
     }();
-    static constexpr int pieces = static_cast<int>(ceil_div(channels, width));
+    static constexpr int channel_tiles = static_cast<int>(ceil_div(channels, width));
 
-    /// Enough to read a map at once; for large ones what a block can have.
+    /// Enough to read the sample in one unrolled step, within the limits of a thread block.
     static constexpr int threads = static_cast<int>(std::clamp<Index>(
-        static_cast<Index>(std::bit_ceil(static_cast<std::uint64_t>(ceil_div(pixels, at_once) * width))), 64, 1024));
-    static constexpr int lanes = static_cast<int>(std::min<Index>(threads / width, pixels));
+        static_cast<Index>(std::bit_ceil(static_cast<std::uint64_t>(ceil_div(pixels, unroll) * width))), 64, 1024));
+    static constexpr int thread_rows = static_cast<int>(std::min<Index>(threads / width, pixels));
     struct Shared {
-        Number totals[threads];
+        ComputeType totals[threads];
     };
 
     Term term;
-    Number scale;
+    ComputeType scale;
     S* output;
 
-    static Index blocks(Index samples) { return samples * pieces; }
+    static Index blocks(Index samples) { return samples * channel_tiles; }
 
     template <class Block>
     BANTAM_HOST_DEVICE void operator()(const Block& block, Shared& shared) const {
-        const SplitIndex<pieces> place{block.index()};
-        const Index first_pixel = place.whole * pixels, first_channel = place.rest * width;
+        const SplitIndex<channel_tiles> sample_and_tile{block.index()};
+        const Index sample = sample_and_tile.whole, first_channel = sample_and_tile.rest * width;
+        const Index first_pixel = sample * pixels;
         block.for_each_thread([&](int thread) {
-            const int lane = thread / width;
+            const int thread_row = thread / width;
             const Index c = first_channel + thread % width;
-            Number sum{};
-            if (lane < lanes && c < channels)
-                for (Index pixel = lane; pixel < pixels; pixel += at_once * lanes) {
-                    Number given[at_once];
+            ComputeType sum{};
+            if (thread_row < thread_rows && c < channels)
+                for (Index pixel = thread_row; pixel < pixels; pixel += unroll * thread_rows) {
+                    ComputeType values[unroll];
                     BANTAM_CUDA_UNROLL
-                    for (int j = 0; j < at_once; ++j)
-                        given[j] = pixel + j * lanes < pixels ? term(first_pixel + pixel + j * lanes, c) : Number(0);
+                    for (int j = 0; j < unroll; ++j)
+                        values[j] = pixel + j * thread_rows < pixels ? term(first_pixel + pixel + j * thread_rows, c)
+                                                                     : ComputeType(0);
                     BANTAM_CUDA_UNROLL
-                    for (int j = 0; j < at_once; ++j) sum += given[j];
+                    for (int j = 0; j < unroll; ++j) sum += values[j];
                 }
             shared.totals[thread] = sum;
         });
-        join_lanes<1>(block, width, lanes, shared.totals);
-        block.for_each_thread_alone([&](int thread) {
+        reduce_thread_rows<1>(block, width, thread_rows, shared.totals);
+        block.for_each_thread_nosync([&](int thread) {
             const Index c = first_channel + thread;
-            if (thread < width && c < channels) output[place.whole * channels + c] = S(shared.totals[thread] * scale);
+            if (thread < width && c < channels) output[sample * channels + c] = S(shared.totals[thread] * scale);
         });
-    }
-};
-
-/// The same with one thread an element.
-template <Shape Map, class Term, class S>
-struct SumOfSample {
-    Term term;
-    Compute<S> scale;
-    S* output;
-    BANTAM_HOST_DEVICE void operator()(Index i) const {
-        constexpr Index pixels = pixel_count(Map);
-        const SplitIndex<Map.channels> place{i};
-        Compute<S> sum{};
-        for (Index pixel = 0; pixel < pixels; ++pixel) sum += term(place.whole * pixels + pixel, place.rest);
-        output[i] = S(sum * scale);
     }
 };
 
 }  // namespace detail
 
-/// output[sample][c] = scale · Σ over the sample's pixels of term(pixel of the batch, c).
+/// output[sample][c] = scale · Σ over the sample's pixels of term(pixel, c), with pixels counted over the batch.
 template <Shape Map, class S, class Term>
 void sum_samples(const Pass<S>& pass, const Term& term, Compute<S> scale, S* output) {
-    using Kernel = detail::SumSamples<Map, Term, S>;
+    using Kernel = detail::SampleReduction<Map, Term, S>;
     run_blocks(pass, Kernel::blocks(pass.count), Kernel{term, scale, output});
-}
-
-/// The same with one thread an element, in another order: what blocks are held against.
-template <Shape Map, class S, class Term>
-void sum_samples_by_element(const Pass<S>& pass, const Term& term, Compute<S> scale, S* output) {
-    for_each_index(pass, pass.count * Map.channels, detail::SumOfSample<Map, Term, S>{term, scale, output});
 }
 
 }  // namespace bantam::cuda

@@ -12,17 +12,17 @@ namespace bantam::cuda {
 
 template <int Percent, Shape Input, class S>
 struct Operation<Dropout<Percent>, Input, S> : OperationSizes {
-    /// The same elements as on the CPU: which are kept depends on seed, layer and position alone.
+    /// Which elements are dropped depends on seed, layer and position alone, as on the CPU.
     struct Drop {
         const S* from;
         S* to;
         const std::uint64_t* seed;
         std::uint64_t stream;
         BANTAM_HOST_DEVICE void operator()(Index i) const {
-            const bool kept =
-                random_uniform(*seed, stream, static_cast<std::uint64_t>(i)) >= Dropout<Percent>::probability;
-            using Number = Compute<S>;
-            to[i] = S(kept ? from[i] * Number(1 / (1 - Dropout<Percent>::probability)) : Number(0));
+            using ComputeType = Compute<S>;
+            const bool dropped =
+                random_uniform(*seed, stream, static_cast<std::uint64_t>(i)) < Dropout<Percent>::probability;
+            to[i] = S(dropped ? ComputeType(0) : from[i] * ComputeType(1 / (1 - Dropout<Percent>::probability)));
         }
     };
 

@@ -7,7 +7,7 @@
 
 namespace bantam::cuda {
 
-/// Layers that hand their numbers on as they are.
+/// Layers whose output is their input, unchanged.
 template <Shape Input, class S>
 struct CopyOperation : OperationSizes {
     static void forward(const Pass<S>& pass, const Weights<S>&, const S* input, S* output, S*) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <bantam/cuda/kernels/pointwise_conv.hpp>
+#include <bantam/cuda/runtime/operation.hpp>
 #include <bantam/layers/linear.hpp>
 
 namespace bantam::cuda {

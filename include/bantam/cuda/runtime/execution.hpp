@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Without nvcc the same arithmetic runs on the processor's threads, which is how it is tested where there
-// is no GPU: Thrust's device is then OpenMP, or plain C++ where that is off.
+// Without nvcc the same code runs on the processor's threads, which is how it is tested without a GPU: Thrust's
+// device is then OpenMP, or plain C++ where OpenMP is off.
 #if !defined(__CUDACC__) && !defined(THRUST_DEVICE_SYSTEM)
 #ifdef _OPENMP
 #define THRUST_DEVICE_SYSTEM 2
@@ -43,10 +43,10 @@ namespace bantam::cuda {
 
 namespace detail {
 
-/// Does `task`. Thrust's failures, which know no place, become Errors of `where`; std::bad_alloc stays what it is,
-/// for who asked for memory knows what to do without.
+/// Runs `task`. Rethrows Thrust's exceptions, which carry no source location, as Errors at `where`. std::bad_alloc
+/// passes through, since callers handle it.
 template <class Task>
-void at_place(const std::source_location& where, const Task& task) {
+void run_at(const std::source_location& where, const Task& task) {
     try {
         task();
     } catch (const thrust::system_error& error) {
@@ -72,25 +72,24 @@ inline void check(cublasStatus_t status, const char* call, const char* file, int
 
 }  // namespace detail
 
-/// Throws Error with the call and its place where CUDA or cuBLAS reports a failure.
+/// Throws Error with the call and its source location if CUDA or cuBLAS reports a failure.
 #define BANTAM_CUDA_CHECK(call) ::bantam::cuda::detail::check((call), #call, __FILE__, __LINE__)
 
 namespace detail {
 
-/// A CUDA handle that is destroyed with its owner.
 template <class Handle, auto Destroy>
-struct Destroyer {
+struct HandleDeleter {
     void operator()(Handle handle) const { Destroy(handle); }
 };
 template <class Handle, auto Destroy>
-using Owned = std::unique_ptr<std::remove_pointer_t<Handle>, Destroyer<Handle, Destroy>>;
+using UniqueHandle = std::unique_ptr<std::remove_pointer_t<Handle>, HandleDeleter<Handle, Destroy>>;
 
 }  // namespace detail
 
-/// The queue that a model's work goes through, and cuBLAS on it.
+/// A CUDA stream, on which a model runs in order, and a cuBLAS handle for it.
 class Execution {
 public:
-    /// Throws Error where there is no GPU to work on.
+    /// Throws Error if no GPU can be used.
     Execution() {
         int gpus = 0;
         if (const cudaError_t found = cudaGetDeviceCount(&gpus); found != cudaSuccess || gpus == 0)
@@ -104,7 +103,7 @@ public:
         BANTAM_CUDA_CHECK(cublasCreate(&blas));
         blas_.reset(blas);
         BANTAM_CUDA_CHECK(cublasSetStream(blas, stream));
-        // Memory of our own, so that a recorded product finds it there when it is replayed.
+        // cuBLAS's default workspace may move, which would break the replay of a recorded product.
         void* workspace{};
         BANTAM_CUDA_CHECK(cudaMalloc(&workspace, workspace_bytes));
         workspace_.reset(workspace);
@@ -115,20 +114,20 @@ public:
     auto policy() const { return thrust::cuda::par_nosync.on(stream()); }
     cudaStream_t stream() const { return stream_.get(); }
     cublasHandle_t blas() const { return blas_.get(); }
-    /// Waits until all that was asked for is done; a failure on the way there is reported here.
+    /// Waits until all work is done; failures of that work are reported here.
     void wait() const { BANTAM_CUDA_CHECK(cudaStreamSynchronize(stream())); }
 
-    /// Does `task`, which asks for work; where work is being recorded, CUDA writes it down. Throws Error with the
-    /// caller's place where Thrust fails.
+    /// Runs `task`, which launches work; while work is being recorded, CUDA captures it. Throws Error with the caller's
+    /// source location if Thrust fails.
     template <class Task>
     void perform(const Task& task, const std::source_location& where = std::source_location::current()) const {
-        detail::at_place(where, task);
+        detail::run_at(where, task);
     }
 
-    /// TensorFloat-32 in products: faster, with 10 bits of mantissa in place of 23. Off at first.
+    /// TensorFloat-32 in matrix products: faster, with 10 bits of mantissa instead of 23. Off by default.
     void allow_tf32(bool allowed) const {
         allows_tf32_ = allowed;
-        // Parts of a sum of bf16 products are joined in float32, too.
+        // Partial sums of bf16 products are added in float32, too.
         BANTAM_CUDA_CHECK(cublasSetMathMode(
             blas(), static_cast<cublasMath_t>((allowed ? CUBLAS_TF32_TENSOR_OP_MATH : CUBLAS_DEFAULT_MATH) |
                                               CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION)));
@@ -137,47 +136,46 @@ public:
     bool allows_tf32() const { return allows_tf32_; }
 
 private:
-    // What cuBLAS's manual advises for its hungriest GPUs.
+    // The largest size that cuBLAS's manual recommends for any GPU.
     static constexpr std::size_t workspace_bytes = std::size_t{32} << 20;
 
-    detail::Owned<void*, cudaFree> workspace_;
-    detail::Owned<cudaStream_t, cudaStreamDestroy> stream_;
-    detail::Owned<cublasHandle_t, cublasDestroy> blas_;
+    detail::UniqueHandle<void*, cudaFree> workspace_;
+    detail::UniqueHandle<cudaStream_t, cudaStreamDestroy> stream_;
+    detail::UniqueHandle<cublasHandle_t, cublasDestroy> blas_;
     mutable bool allows_tf32_ = false;
 };
 
-/// Work that is recorded once and then done again at the price of one call: a CUDA graph. What is recorded
-/// are calls with their arguments, so that whatever changes from one time to the next must lie in the
-/// device's memory.
+/// Work that is recorded once and replayed with one call: a CUDA graph. It records calls with their arguments, so
+/// whatever changes between replays must be in the device's memory.
 class RecordedWork {
 public:
-    /// Records what `work()` asks of the device; nothing of it is done yet.
+    /// Records what `work()` launches, without running it.
     template <class Work>
     RecordedWork(const Execution& execution, Work&& work) {
-        // Other threads may go on allocating.
+        // Other threads may still allocate.
         BANTAM_CUDA_CHECK(cudaStreamBeginCapture(execution.stream(), cudaStreamCaptureModeThreadLocal));
         cudaGraph_t graph{};
         try {
             work();
         } catch (...) {
-            // The first failure is the one to tell; the capture it broke ends with another.
+            // Report the first failure; ending the broken capture gives a second one.
             if (cudaStreamEndCapture(execution.stream(), &graph) == cudaSuccess) cudaGraphDestroy(graph);
             static_cast<void>(cudaGetLastError());
             throw;
         }
         BANTAM_CUDA_CHECK(cudaStreamEndCapture(execution.stream(), &graph));
-        const detail::Owned<cudaGraph_t, cudaGraphDestroy> owned{graph};
-        cudaGraphExec_t ready{};
-        BANTAM_CUDA_CHECK(cudaGraphInstantiate(&ready, graph, 0));
-        ready_.reset(ready);
+        const detail::UniqueHandle<cudaGraph_t, cudaGraphDestroy> graph_guard{graph};
+        cudaGraphExec_t executable{};
+        BANTAM_CUDA_CHECK(cudaGraphInstantiate(&executable, graph, 0));
+        executable_.reset(executable);
     }
 
     void replay(const Execution& execution) const {
-        BANTAM_CUDA_CHECK(cudaGraphLaunch(ready_.get(), execution.stream()));
+        BANTAM_CUDA_CHECK(cudaGraphLaunch(executable_.get(), execution.stream()));
     }
 
 private:
-    detail::Owned<cudaGraphExec_t, cudaGraphExecDestroy> ready_;
+    detail::UniqueHandle<cudaGraphExec_t, cudaGraphExecDestroy> executable_;
 };
 
 #else
@@ -190,22 +188,21 @@ public:
     Execution(const Execution&) = delete;
     Execution& operator=(const Execution&) = delete;
     auto policy() const { return thrust::device; }
-    /// As on a GPU, work that is being recorded can neither be waited for nor fetched.
+    /// As on a GPU, there is no waiting for, and no copying from, work that is being recorded.
     void wait() const {
         if (recording_) throw Error("recorded work cannot be waited for");
     }
-    /// Whether products in blocks round their factors to TensorFloat-32; others are exact here.
+    /// Rounds the operands of tensor-core kernels to TensorFloat-32; `multiply` is exact here.
     void allow_tf32(bool allowed) const { allows_tf32_ = allowed; }
     bool allows_tf32() const { return allows_tf32_; }
 
-    /// Does `task`, or writes it down where work is being recorded. Throws Error with the caller's place where
-    /// Thrust fails.
+    /// Runs `task`, or records it. Throws Error with the caller's source location if Thrust fails.
     template <class Task>
     void perform(Task task, const std::source_location& where = std::source_location::current()) const {
         if (recording_)
-            recording_->emplace_back([task = std::move(task), where] { detail::at_place(where, task); });
+            recording_->emplace_back([task = std::move(task), where] { detail::run_at(where, task); });
         else
-            detail::at_place(where, task);
+            detail::run_at(where, task);
     }
 
 private:
@@ -214,8 +211,7 @@ private:
     mutable bool allows_tf32_ = false;
 };
 
-/// Work that is recorded once and done again; without a GPU a list of the calls with their arguments, as a
-/// CUDA graph is.
+/// Work that is recorded once and replayed: like a CUDA graph, a list of calls with their arguments.
 class RecordedWork {
 public:
     template <class Work>
@@ -239,7 +235,7 @@ private:
 
 #endif
 
-/// Calls `functor(i)` for every i below `count`, in no order.
+/// Calls `functor(i)` for every i below `count`, in any order.
 template <class Functor>
 void for_each_index(const Execution& execution, Index count, Functor functor,
                     const std::source_location& where = std::source_location::current()) {
@@ -252,7 +248,8 @@ void for_each_index(const Execution& execution, Index count, Functor functor,
 #ifndef __CUDACC__
 namespace detail {
 
-/// Zeros that cost nothing until they are touched: a pass's memory is mostly larger than what a test needs of it.
+/// Zero-initialized memory. calloc's pages cost nothing until they are touched, and a pass uses little of its memory in
+/// most tests.
 template <class T>
 class HostMemory {
     static_assert(std::is_trivially_copyable_v<T> && std::is_trivially_destructible_v<T>);
@@ -283,7 +280,7 @@ private:
 }  // namespace detail
 #endif
 
-/// Memory on the device. What it holds is lost when it grows.
+/// Memory on the device. Growing it discards its contents.
 template <class T>
 class DeviceBuffer {
 public:
@@ -291,10 +288,11 @@ public:
     const T* data() const { return thrust::raw_pointer_cast(values_.data()); }
     Index size() const { return static_cast<Index>(values_.size()); }
 
-    /// Room for `size` values; true where that moved them. Throws std::bad_alloc where there is none.
+    /// Makes room for at least `size` values; returns true if the memory moved. Throws std::bad_alloc if there is not
+    /// enough.
     bool reserve(Index size, const std::source_location& where = std::source_location::current()) {
         if (size <= this->size()) return false;
-        detail::at_place(where, [&] {
+        detail::run_at(where, [&] {
             values_.clear();
             values_.shrink_to_fit();
             values_.resize(static_cast<std::size_t>(size));
@@ -322,7 +320,7 @@ void copy_on_device(const Execution& execution, const T* from, Index count, T* t
 #endif
 }
 
-/// Copies from the host's memory; the source may be changed afterwards.
+/// Copies from host memory and waits: the source may be changed afterwards.
 template <class T>
 void copy_to_device(const Execution& execution, const T* from, Index count, T* to) {
     if (count == 0) return;
@@ -335,7 +333,7 @@ void copy_to_device(const Execution& execution, const T* from, Index count, T* t
     execution.wait();
 }
 
-/// Copies to the host's memory, and waits for it.
+/// Copies to host memory and waits.
 template <class T>
 void copy_to_host(const Execution& execution, const T* from, Index count, T* to) {
     if (count == 0) return;

@@ -11,25 +11,23 @@
 
 namespace bantam::cuda {
 
-// A kernel that needs shared memory is a functor
+// A kernel that uses shared memory is a functor that is called once per thread block:
 //
 //     struct Kernel {
 //         static constexpr int threads = 256;
+//         static constexpr int min_blocks_per_multiprocessor = 2;  // optional, limits the registers per thread
 //         struct Shared { float values[256]; };
 //         template <class Block>
 //         BANTAM_HOST_DEVICE void operator()(const Block& block, Shared& shared) const;
 //     };
 //
-// (and `min_blocks_per_multiprocessor` where several blocks must fit a multiprocessor, since they wait for memory),
-//
-// which is called once a block and written as phases, `block.for_each_thread([&](int thread) { ... })`. All
-// threads are through with a phase before the next one begins; within a phase they run in no order. On a
-// GPU a phase is a thread's work and a barrier, on the host a loop over the threads. `for_each_warp` is the same for
-// what a warp does as one. Work that touches nothing of other threads needs no barrier:
-// `block.for_each_thread_alone(...)`.
+// Its body is a sequence of phases, `block.for_each_thread([&](int thread) { ... })`. Within a phase the threads run
+// in any order; a phase begins after all threads have finished the one before. On a GPU a phase is each thread's code
+// followed by a barrier, on the processor it is a loop over the threads. `for_each_warp` calls its phase once per
+// warp. `for_each_thread_nosync` leaves the barrier out.
 
-// Loops over what a thread holds in registers must be unrolled: registers cannot be indexed. Others that the compiler
-// would unroll into more registers than there are must not.
+// A loop over an array in registers must be unrolled, since registers cannot be indexed. BANTAM_CUDA_ROLLED keeps the
+// compiler from unrolling a loop into more registers than there are.
 #ifdef __CUDA_ARCH__
 #define BANTAM_CUDA_UNROLL _Pragma("unroll")
 #define BANTAM_CUDA_ROLLED _Pragma("unroll 1")
@@ -38,13 +36,12 @@ namespace bantam::cuda {
 #define BANTAM_CUDA_ROLLED
 #endif
 
-/// Threads that run in step.
 inline constexpr int warp_threads = 32;
 
-/// Shared memory that every GPU gives a block without being asked.
+/// Shared memory that a thread block of any GPU has without opting in to more.
 inline constexpr std::size_t max_shared_bytes = std::size_t{48} << 10;
 
-/// What a thread keeps between the phases: registers on a GPU. It begins with zeros.
+/// One T per thread that persists across phases, in registers on a GPU. Zero-initialized.
 template <class T, int Threads>
 class PerThread {
 public:
@@ -61,16 +58,22 @@ private:
 #endif
 };
 
-/// A block of threads at work.
+/// A fixed number of values, such as what a thread accumulates.
+template <class S, int Count>
+struct Values {
+    S values[Count];
+};
+
+/// The block argument of a kernel.
 template <int Threads>
 class ThreadBlock {
 public:
     BANTAM_HOST_DEVICE explicit ThreadBlock(Index index) : index_{index} {}
 
-    /// Which of the blocks this is.
+    /// The block's index in the grid.
     BANTAM_HOST_DEVICE Index index() const { return index_; }
 
-    /// One phase: `phase(thread)` for every thread, and a barrier.
+    /// One phase: `phase(thread)` for every thread, then a barrier.
     template <class Phase>
     BANTAM_HOST_DEVICE void for_each_thread(const Phase& phase) const {
 #if defined(__CUDA_ARCH__)
@@ -81,10 +84,10 @@ public:
 #endif
     }
 
-    /// The same without the barrier: nothing that it writes into shared memory may be read, nor what it reads
-    /// be written, by other threads before the next phase is over.
+    /// Without the barrier: until the next phase has ended, other threads must neither read the shared memory that
+    /// this phase writes nor write what it reads.
     template <class Phase>
-    BANTAM_HOST_DEVICE void for_each_thread_alone(const Phase& phase) const {
+    BANTAM_HOST_DEVICE void for_each_thread_nosync(const Phase& phase) const {
 #if defined(__CUDA_ARCH__)
         phase(static_cast<int>(threadIdx.x));
 #else
@@ -92,7 +95,7 @@ public:
 #endif
     }
 
-    /// The same for every warp.
+    /// `phase(warp)` for every warp, whose threads execute it together; then a barrier.
     template <class Phase>
     BANTAM_HOST_DEVICE void for_each_warp(const Phase& phase) const {
 #if defined(__CUDA_ARCH__)
@@ -107,7 +110,7 @@ public:
     BANTAM_HOST_DEVICE PerThread<T, Threads> per_thread() const {
         return {};
     }
-    /// What a warp keeps, spread over its threads.
+    /// One T per warp, distributed over the warp's threads.
     template <class T>
     BANTAM_HOST_DEVICE PerThread<T, Threads / warp_threads> per_warp() const {
         return {};
@@ -121,18 +124,18 @@ namespace detail {
 
 #ifdef __CUDACC__
 
-/// Blocks of a kernel that a multiprocessor's registers must hold at once, where it says so.
+/// The second argument of __launch_bounds__; 0 sets no bound.
 template <class Kernel>
 constexpr int min_blocks_per_multiprocessor() {
     if constexpr (requires { Kernel::min_blocks_per_multiprocessor; })
         return Kernel::min_blocks_per_multiprocessor;
     else
-        return 0;  // as many as it comes to
+        return 0;
 }
 
 template <class Kernel>
 __global__ void __launch_bounds__(Kernel::threads, min_blocks_per_multiprocessor<Kernel>())
-    run_block(Index first, Kernel kernel) {
+    block_entry(Index first, Kernel kernel) {
     __shared__ typename Kernel::Shared shared;
     kernel(ThreadBlock<Kernel::threads>{first + static_cast<Index>(blockIdx.x)}, shared);
 }
@@ -140,7 +143,7 @@ __global__ void __launch_bounds__(Kernel::threads, min_blocks_per_multiprocessor
 #else
 
 template <class Kernel>
-struct RunBlock {
+struct BlockEntry {
     Kernel kernel;
     void operator()(Index index) const {
         typename Kernel::Shared shared;
@@ -152,21 +155,21 @@ struct RunBlock {
 
 }  // namespace detail
 
-/// Runs `kernel` in `count` blocks, in no order.
+/// Runs `count` thread blocks of `kernel`, in any order.
 template <class Kernel>
 void run_blocks(const Execution& execution, Index count, const Kernel& kernel) {
-    static_assert(sizeof(typename Kernel::Shared) <= max_shared_bytes, "a block has 48 KiB of shared memory");
+    static_assert(sizeof(typename Kernel::Shared) <= max_shared_bytes, "a thread block has 48 KiB of shared memory");
     static_assert(std::is_trivially_default_constructible_v<typename Kernel::Shared>,
-                  "shared memory comes as it is: nothing constructs what lies there");
+                  "shared memory is not initialized: no constructor runs");
 #ifdef __CUDACC__
-    constexpr Index most = (Index{1} << 31) - 1;  // blocks that one launch takes
-    for (Index first = 0; first < count; first += most) {
-        const auto blocks = static_cast<unsigned>(std::min(most, count - first));
-        detail::run_block<<<blocks, Kernel::threads, 0, execution.stream()>>>(first, kernel);
+    constexpr Index max_grid = (Index{1} << 31) - 1;
+    for (Index first = 0; first < count; first += max_grid) {
+        const auto blocks = static_cast<unsigned>(std::min(max_grid, count - first));
+        detail::block_entry<<<blocks, Kernel::threads, 0, execution.stream()>>>(first, kernel);
         BANTAM_CUDA_CHECK(cudaGetLastError());
     }
 #else
-    for_each_index(execution, count, detail::RunBlock<Kernel>{kernel});
+    for_each_index(execution, count, detail::BlockEntry<Kernel>{kernel});
 #endif
 }
 

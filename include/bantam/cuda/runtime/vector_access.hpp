@@ -11,48 +11,49 @@
 
 namespace bantam::cuda {
 
-/// Neighbors in memory that one instruction reads or writes: 16 bytes of them at most.
+/// `Count` adjacent scalars that one instruction loads or stores, up to 16 bytes at a time.
 template <class T, int Count>
-struct alignas(std::min<std::size_t>(16, sizeof(T) * Count)) Pack {
+struct alignas(std::min<std::size_t>(16, sizeof(T) * Count)) AlignedVector {
     T values[Count];
 };
 
-/// How many neighbors go into one pack where rows of `size` lie one behind the other: as many as keep every row's
-/// packs aligned.
+/// The widest AlignedVector, in scalars, that stays aligned in every row of a matrix whose rows have `row_size`
+/// scalars and no gaps between them.
 template <class T>
-BANTAM_HOST_DEVICE constexpr int pack_size(Index size) {
-    int count = 16 / static_cast<int>(sizeof(T));
-    while (size % count != 0) count /= 2;
-    return count;
+BANTAM_HOST_DEVICE constexpr int max_vector_width(Index row_size) {
+    int width = 16 / static_cast<int>(sizeof(T));
+    while (row_size % width != 0) width /= 2;
+    return width;
 }
 
-/// Values from memory, as what is computed in. `Aligned` where they begin at a multiple of their pack.
+/// Loads `Count` adjacent scalars and converts them to Compute<T>. `Aligned`: `from` is aligned for an
+/// AlignedVector<T, Count>.
 template <int Count, bool Aligned, class T>
-BANTAM_HOST_DEVICE void load_values(const T* from, Compute<T>* to) {
+BANTAM_HOST_DEVICE void load_n(const T* from, Compute<T>* to) {
     if constexpr (Aligned) {
-        const auto pack = *reinterpret_cast<const Pack<T, Count>*>(from);
+        const auto vector = *reinterpret_cast<const AlignedVector<T, Count>*>(from);
         BANTAM_CUDA_UNROLL
-        for (int j = 0; j < Count; ++j) to[j] = pack.values[j];
+        for (int j = 0; j < Count; ++j) to[j] = vector.values[j];
     } else {
         BANTAM_CUDA_UNROLL
         for (int j = 0; j < Count; ++j) to[j] = from[j];
     }
 }
 
-/// Values to memory; `values` then holds what is there, rounded where `T` is the narrower type.
+/// Rounds `Count` values to T and stores them; `values` are the rounded ones afterwards. `Aligned` as in load_n.
 template <int Count, bool Aligned, class T>
-BANTAM_HOST_DEVICE void store_values(Compute<T>* values, T* to) {
-    Pack<T, Count> pack;
+BANTAM_HOST_DEVICE void store_n(Compute<T>* values, T* to) {
+    AlignedVector<T, Count> vector;
     BANTAM_CUDA_UNROLL
     for (int j = 0; j < Count; ++j) {
-        pack.values[j] = T(values[j]);
-        values[j] = pack.values[j];
+        vector.values[j] = T(values[j]);
+        values[j] = vector.values[j];
     }
     if constexpr (Aligned) {
-        *reinterpret_cast<Pack<T, Count>*>(to) = pack;
+        *reinterpret_cast<AlignedVector<T, Count>*>(to) = vector;
     } else {
         BANTAM_CUDA_UNROLL
-        for (int j = 0; j < Count; ++j) to[j] = pack.values[j];
+        for (int j = 0; j < Count; ++j) to[j] = vector.values[j];
     }
 }
 

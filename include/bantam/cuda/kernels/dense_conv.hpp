@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <bantam/base/index.hpp>
+#include <bantam/core/shape.hpp>
+#include <bantam/cuda/kernels/epilogue.hpp>
+#include <bantam/cuda/kernels/implicit_gemm.hpp>
+#include <bantam/cuda/kernels/weight_gradient.hpp>
+#include <bantam/cuda/kernels/windows.hpp>
+#include <bantam/cuda/runtime/operation.hpp>
+
+namespace bantam::cuda {
+
+/// A dense convolution as implicit GEMM. The columns of the im2col operand are ordered by tap, then by channel, so that
+/// adjacent columns are adjacent in memory.
+template <class Conv, Shape Input, class S>
+struct DenseKernel {
+    using ComputeType = Compute<S>;
+    static constexpr Shape input = Input, output = Conv::output_shape(Input);
+    static constexpr bool bias = Conv::bias;
+    using Window = Windows<Input, output, Conv::kernel, Conv::stride, Conv::padding, Conv::dilation>;
+    static constexpr int groups = Conv::groups;
+    static constexpr int in = static_cast<int>(Input.channels) / groups;  // per group
+    static constexpr int out = Conv::out_channels / groups;               // per group
+    static constexpr int taps = static_cast<int>(Window::taps), window = taps * in;
+    static constexpr Index weight_count = Index{groups} * out * window;
+
+    // Scratch: the weight gradient, then the weights, both in the order of the im2col operand.
+    static constexpr Index gradient_scratch = exec::align_up<S>(exec::storage_per_compute<S> * weight_count);
+    static constexpr Index scratch_size = gradient_scratch + weight_count;
+    static constexpr Index partial_size = weight_gradient_partial_size(out, groups, window);
+
+    enum class Order { by_output, by_tap };  // [group][out][tap][channel] or [group][tap][out][channel]
+
+    /// From PyTorch's layout [group][out][channel][tap] to `Target`, or with `Inverse` from `Target` to PyTorch's.
+    template <Order Target, bool Inverse, class From, class To>
+    struct Reorder {
+        const From* from;
+        To* to;
+        BANTAM_HOST_DEVICE void operator()(Index i) const {
+            const Index group = i / (out * window), in_group = i % (out * window), c = i % in;
+            const bool by_output = Target == Order::by_output;
+            const Index tap = by_output ? in_group % window / in : in_group / (out * in);
+            const Index o = by_output ? in_group / window : in_group / in % out;
+            const Index in_tensor = ((group * out + o) * in + c) * taps + tap;
+            to[Inverse ? in_tensor : i] = To(from[Inverse ? i : in_tensor]);
+        }
+    };
+    /// The reordered weights, in scratch.
+    template <Order Target>
+    static const S* reorder_weights(const Pass<S>& pass, const ComputeType* weights) {
+        S* reordered = pass.scratch + gradient_scratch;
+        for_each_index(pass, weight_count, Reorder<Target, false, ComputeType, S>{weights, reordered});
+        return reordered;
+    }
+
+    template <class Source, class Epilogue>
+    static Index forward(const Pass<S>& pass, const ComputeType* weights, const Source& source,
+                         const Epilogue& epilogue) {
+        require_countable(pass.count * pixel_count(Input));
+        const S* reordered = reorder_weights<Order::by_output>(pass, weights);
+        return implicit_gemm<out, groups>(pass, pass.count * pixel_count(output),
+                                          Im2colOperand<Source, Window, false, in>{source},
+                                          WeightOperand<S, true>{reordered, window, Index{out} * window}, epilogue);
+    }
+
+    template <class Gradient, class Source, class Epilogue>
+    static Index backward(const Pass<S>& pass, const ComputeType* weights, const Gradient& output_gradient,
+                          const Source& source, const Epilogue& epilogue, ComputeType* weight_gradient) {
+        require_countable(pass.count * pixel_count(Input));
+        auto* reordered_gradient = reinterpret_cast<ComputeType*>(pass.scratch);
+        weight_gradient_gemm<out, groups>(pass, pass.count * pixel_count(output), output_gradient,
+                                          Im2colOperand<Source, Window, false, in>{source}, reordered_gradient);
+        for_each_index(pass, weight_count,
+                       Reorder<Order::by_output, true, ComputeType, ComputeType>{reordered_gradient, weight_gradient});
+        if constexpr (is_null_sink<Epilogue>) {
+            return 0;
+        } else {
+            const S* reordered = reorder_weights<Order::by_tap>(pass, weights);
+            return implicit_gemm<in, groups>(pass, pass.count * pixel_count(Input),
+                                             Im2colOperand<Gradient, Window, true, out>{output_gradient},
+                                             WeightOperand<S, false>{reordered, in, Index{out} * window}, epilogue);
+        }
+    }
+};
+
+}  // namespace bantam::cuda
