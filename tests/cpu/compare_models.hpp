@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "reference/test_numbers.hpp"
+
 #include <boost/test/unit_test.hpp>
 
 #include <bantam/base/random.hpp>
 #include <bantam/cpu/model.hpp>
 
-#include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
-#include <limits>
 #include <span>
 #include <type_traits>
 #include <vector>
@@ -22,14 +21,6 @@ struct Everything {
     std::vector<S> output, parameter_gradient, input_gradient, statistics, inferred;
     bool operator==(const Everything&) const = default;
 };
-
-template <class S>
-std::vector<S> numbers(std::int64_t size, std::uint64_t stream) {
-    bantam::Random random{3, stream};
-    std::vector<S> values(static_cast<std::size_t>(size));
-    for (S& value : values) value = static_cast<S>(random.uniform(-1.5, 1.5));
-    return values;
-}
 
 /// Moves values off zeros and ones, behind which a forgotten bias or scale would hide.
 template <class S>
@@ -57,20 +48,6 @@ Everything<S> run(std::int64_t count, int threads) {
     model.infer(input.data(), count, result.inferred.data());
     result.statistics.assign(model.statistics().begin(), model.statistics().end());
     return result;
-}
-
-/// Relative to the largest value; infinite where sizes differ, not a number where a value is not.
-template <class A, class B>
-double largest_difference(const std::vector<A>& a, const std::vector<B>& b) {
-    if (a.size() != b.size()) return std::numeric_limits<double>::infinity();
-    double largest = 0.01, difference = 0;
-    for (std::size_t i = 0; i < a.size(); ++i) {
-        largest = std::max(largest, std::abs(static_cast<double>(a[i])));
-        const double here = std::abs(static_cast<double>(a[i]) - static_cast<double>(b[i]));
-        if (std::isnan(here)) return here;
-        difference = std::max(difference, here);
-    }
-    return difference / largest;
 }
 
 template <class A, class B>

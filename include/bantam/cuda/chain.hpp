@@ -2,21 +2,8 @@
 #pragma once
 
 #include <bantam/cuda/backend.hpp>
-#include <bantam/cuda/layers/activations.hpp>
-#include <bantam/cuda/layers/batch_norm2d.hpp>
-#include <bantam/cuda/layers/conv2d.hpp>
-#include <bantam/cuda/layers/depthwise_conv2d.hpp>
-#include <bantam/cuda/layers/dropout.hpp>
-#include <bantam/cuda/layers/flatten.hpp>
-#include <bantam/cuda/layers/fused_conv_blocks.hpp>
-#include <bantam/cuda/layers/gate.hpp>
-#include <bantam/cuda/layers/layer_norm.hpp>
-#include <bantam/cuda/layers/linear.hpp>
-#include <bantam/cuda/layers/pooling.hpp>
-#include <bantam/exec/branches.hpp>
-#include <bantam/exec/channel_gate.hpp>
+#include <bantam/cuda/layers/all.hpp>
 #include <bantam/exec/fusion.hpp>
-#include <bantam/exec/residual.hpp>
 
 namespace bantam::cuda {
 

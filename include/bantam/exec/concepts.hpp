@@ -11,9 +11,9 @@
 //
 // - CPU: `source.rows(first, count, buffer)` gives whole rows, in `buffer` or where they are in memory already;
 //   `epilogue.store(first, count, rows)` takes whole rows. Both are called in ascending order of rows.
-// - CUDA: `source.columns<N>(first)` loads what N channels from `first` on need once per thread; `at(row, values)`
-//   then gives their values. `epilogue.columns<N>(first)` likewise; `put(row, values, sums)` stores values and adds to
-//   `sums[sum][channel]`.
+// - CUDA: `source.columns<N>(first)` loads what N channels from `first` on need once per thread; `load(row, values)`
+//   then gives their values. `epilogue.columns<N>(first)` likewise; `store(row, values, sums)` stores values and adds
+//   to `sums[sum][channel]`.
 //
 // NullSink is the epilogue that stores nothing: kernels leave out its work with `if constexpr (is_null_sink<E>)`.
 // A ConvKernel states its shapes and sizes. A Backend has the operations of layers and the passes of composites.
@@ -42,7 +42,7 @@ concept RowSource = Source<T> && requires(const T& source, Index index, typename
 /// A source that gives neighboring channels (CUDA).
 template <class T>
 concept ColumnSource = Source<T> && requires(const T& source, Index row, Compute<typename T::Scalar>* values) {
-    source.template columns<1>(0).at(row, values);
+    source.template columns<1>(0).load(row, values);
 };
 
 template <class T>
@@ -73,7 +73,7 @@ concept RowEpilogue =
 template <class T>
 concept ColumnEpilogue =
     Epilogue<T> && (is_null_sink<T> || requires(const T& epilogue, Index row, Compute<typename T::Scalar>* values) {
-        epilogue.template columns<1>(0).put(row, values, values);
+        epilogue.template columns<1>(0).store(row, values, values);
     });
 
 /// A convolution kernel. It also has `forward…` and `backward…` functions, which are templates over sources and

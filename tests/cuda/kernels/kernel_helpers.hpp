@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "cpu/compare_models.hpp"
+#include "reference/test_numbers.hpp"
+
+#include <boost/test/unit_test.hpp>
 
 #include <bantam/base/bfloat16.hpp>
 #include <bantam/cuda/runtime/execution.hpp>
@@ -9,15 +11,24 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <memory>
+#include <string_view>
 #include <type_traits>
 #include <vector>
 
-/// How far blocks may be from one thread an element, relative to the largest value.
+/// How far a kernel may be from its reference, relative to the largest value.
 template <class S>
 constexpr double tolerance = std::is_same_v<S, double> ? 1e-12 : 1e-5;
+
+/// The sizes that a test tries: all of them, or with BANTAM_TEST_SMALL=1, as under compute-sanitizer, a few.
+template <class T = std::int64_t>
+std::vector<T> test_sizes(std::vector<T> all, std::vector<T> few) {
+    const char* small = std::getenv("BANTAM_TEST_SMALL");
+    return small && std::string_view{small} == "1" ? few : all;
+}
 
 template <class T>
 bantam::cuda::DeviceBuffer<T> on_device(const bantam::cuda::Execution& execution, const std::vector<T>& values) {
@@ -26,7 +37,7 @@ bantam::cuda::DeviceBuffer<T> on_device(const bantam::cuda::Execution& execution
     bantam::cuda::copy_to_device(execution, values.data(), std::ssize(values), buffer.data());
     return buffer;
 }
-/// Whatever is not written stays as far off as can be.
+/// NaN, so that an element which a kernel fails to write is noticed.
 template <class T>
 bantam::cuda::DeviceBuffer<T> unset(const bantam::cuda::Execution& execution, std::int64_t size) {
     const auto nan = static_cast<T>(std::numeric_limits<bantam::Compute<T>>::quiet_NaN());
@@ -41,18 +52,18 @@ std::vector<T> on_host(const bantam::cuda::Execution& execution, const bantam::c
 
 #ifndef __CUDACC__
 
-/// A block whose threads take their turns from the last to the first.
+/// A thread block whose threads run from the last to the first.
 template <int Threads>
-class BlockBackwards {
+class BackwardsBlock {
 public:
-    explicit BlockBackwards(std::int64_t index) : index_{index} {}
+    explicit BackwardsBlock(std::int64_t index) : index_{index} {}
     std::int64_t index() const { return index_; }
     template <class Phase>
     void for_each_thread(const Phase& phase) const {
         for (int thread = Threads; thread-- > 0;) phase(thread);
     }
     template <class Phase>
-    void for_each_thread_alone(const Phase& phase) const {
+    void for_each_thread_nosync(const Phase& phase) const {
         for_each_thread(phase);
     }
     template <class Phase>
@@ -72,14 +83,14 @@ private:
     std::int64_t index_;
 };
 
-/// Runs a kernel with blocks and threads in the opposite order; shared memory begins as NaN.
+/// Runs a kernel with its thread blocks and their threads in the opposite order; shared memory begins as NaN.
 template <class Kernel>
 void run_backwards(std::int64_t count, const Kernel& kernel) {
     using Shared = typename Kernel::Shared;
     const auto shared = std::make_unique<Shared>();
     while (count-- > 0) {
         std::memset(static_cast<void*>(shared.get()), 0xff, sizeof(Shared));
-        kernel(BlockBackwards<Kernel::threads>{count}, *shared);
+        kernel(BackwardsBlock<Kernel::threads>{count}, *shared);
     }
 }
 

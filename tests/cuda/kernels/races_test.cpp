@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// No thread of a block counts on what another does unless a barrier lies between, nor a block on another: here
-// ThreadSanitizer watches all kernels at work.
-#define BOOST_TEST_MODULE cuda_races
-#define THRUST_DEVICE_SYSTEM 4  // plain C++: blocks one after the other
+// ThreadSanitizer runs all kernels: no thread depends on what another does unless there is a barrier between, and no
+// thread block depends on another.
+#define BOOST_TEST_MODULE cuda_kernels_races
+#define THRUST_DEVICE_SYSTEM 4  // plain C++: thread blocks run one after another
 #include <boost/test/unit_test.hpp>
 
 #include "racing_block.hpp"
@@ -22,12 +22,12 @@
 using namespace bantam;
 using namespace bantam::cuda;
 
-// The first report ends the program: behind a race there are thousands, and each takes its time.
+// The first report ends the program: a race is reported thousands of times, which is slow.
 extern "C" const char* __tsan_default_options() { return "halt_on_error=1:exitcode=66"; }
 
 namespace {
 
-/// Everything a model does of one batch.
+/// Runs every pass of a model on one batch.
 template <class Net, class S>
 void pass_through(std::int64_t count, bool allow_tf32) {
     Model<Net, S> model;
@@ -51,7 +51,7 @@ void pass_through(std::int64_t count, bool allow_tf32) {
     model.infer(input.data(), count, logits.data());
 }
 
-/// The same in whatever is computed in.
+/// The same in every precision.
 template <class Net>
 void pass_through(std::int64_t count) {
     pass_through<Net, float>(count, false);
@@ -59,7 +59,7 @@ void pass_through(std::int64_t count) {
     pass_through<Net, Bfloat16>(count, false);
 }
 
-/// Every thread takes what its neighbor wrote, behind a barrier or not.
+/// Every thread reads what its neighbor wrote, with a barrier between or without.
 template <bool WithBarrier>
 struct Rotate {
     static constexpr int threads = 64;
@@ -74,13 +74,13 @@ struct Rotate {
         if constexpr (WithBarrier)
             block.for_each_thread(write);
         else
-            block.for_each_thread_alone(write);
-        block.for_each_thread_alone(
+            block.for_each_thread_nosync(write);
+        block.for_each_thread_nosync(
             [&](int thread) { to[block.index() * threads + thread] = shared.values[(thread + 1) % threads]; });
     }
 };
 
-/// Each block writes where the next one begins, too.
+/// Each thread block also writes the first element of the next one.
 struct Overlap {
     static constexpr int threads = 64;
     struct Shared {};
@@ -92,7 +92,7 @@ struct Overlap {
     }
 };
 
-/// Whether a race is reported in three blocks, which a process of its own runs.
+/// Whether a race is reported in three thread blocks, which run in a child process.
 template <class Kernel>
 bool races() {
     const pid_t child = fork();
@@ -111,7 +111,8 @@ bool races() {
 
 constexpr ConvOptions no_bias{.bias = false};
 
-/// Kernels whose blocks work on several tiles in turn, in the same shared memory: without a batch of thousands.
+/// Kernels whose thread blocks process several tiles one after another in the same shared memory, which otherwise needs
+/// a batch of thousands.
 template <class S>
 class Tiles {
 public:
@@ -123,14 +124,13 @@ public:
     }
     void run() {
         if constexpr (std::is_same_v<S, float>) {
-            products<ImplicitGemm<Left, Right, Sink, out>, WeightGradient<Gradient, Left, out>>();
-            products<TensorCoreImplicitGemm<Tf32, Left, Right, Sink, out>,
-                     TensorCoreWeightGradient<Tf32, Gradient, Left, out>>();
-            both_products<Tf32>();
+            products<ImplicitGemm<A, B, Epilogue, out>, WeightGradient<Gradient, A, out>>();
+            products<TensorCoreImplicitGemm<Tf32, A, B, Epilogue, out>,
+                     TensorCoreWeightGradient<Tf32, Gradient, A, out>>();
+            combined_products<Tf32>();
         } else {
-            products<TensorCoreImplicitGemm<S, Left, Right, Sink, out>,
-                     TensorCoreWeightGradient<S, Gradient, Left, out>>();
-            both_products<S>();
+            products<TensorCoreImplicitGemm<S, A, B, Epilogue, out>, TensorCoreWeightGradient<S, Gradient, A, out>>();
+            combined_products<S>();
         }
         depthwise<DepthwiseKernel<DepthwiseConv2d<3>, Shape{6, 7, in}, S>>();
         depthwise<DepthwiseKernel<DepthwiseConv2d<3, 2>, Shape{6, 7, in}, S>>();
@@ -139,52 +139,53 @@ public:
 private:
     static constexpr int in = 40, out = 20;
     static constexpr std::int64_t count = 40, pixels = 6 * 7, rows = count * pixels, tiles = 3;
-    using Number = Compute<S>;
-    using Left = PointwiseOperand<MemorySource<in, S>>;
-    using Right = WeightOperand<Number, true>;
-    using Sink = MomentsEpilogue<false, out, S>;
+    using ComputeType = Compute<S>;
+    using A = PointwiseOperand<MemorySource<in, S>>;
+    using B = WeightOperand<ComputeType, true>;
+    using Epilogue = MomentsEpilogue<false, out, S>;
     using Gradient = MemorySource<out, S>;
 
-    template <class Rows, class Weights>
+    template <class Gemm, class GradientGemm>
     void products() {
-        const Left left{{input_.data()}};
-        const Rows of_rows{{left,
-                            {numbers_.data(), in},
-                            {output_.data(), nullptr, numbers_.data()},
-                            rows,
-                            tiles * Rows::height,
-                            sums_.data()}};
-        run_blocks(execution_, of_rows.blocks(), of_rows);
-        const Weights of_weights{{{output_.data()}, left, rows, tiles * Weights::height, partials_.data()}};
-        run_blocks(execution_, of_weights.blocks(), of_weights);
+        const A a{{input_.data()}};
+        const Gemm gemm{{a,
+                         {numbers_.data(), in},
+                         {output_.data(), nullptr, numbers_.data()},
+                         rows,
+                         tiles * Gemm::tile_rows,
+                         sums_.data()}};
+        run_blocks(execution_, gemm.blocks(), gemm);
+        const GradientGemm gradient{{{output_.data()}, a, rows, tiles * GradientGemm::tile_rows, partials_.data()}};
+        run_blocks(execution_, gradient.blocks(), gradient);
     }
     template <class T>
-    void both_products() {
-        constexpr int narrow = 32;  // more does not fit in every precision
-        using Both = TensorCorePointwiseBackward<T, Gradient, MemorySource<narrow, S>,
-                                                 ActBackwardEpilogue<ReLU, narrow, S>, out, narrow>;
-        static_assert(Both::fit);
+    void combined_products() {
+        constexpr int narrow = 32;  // wider does not fit in every precision
+        using Combined = TensorCorePointwiseBackward<T, Gradient, MemorySource<narrow, S>,
+                                                     ActBackwardEpilogue<ReLU, narrow, S>, out, narrow>;
+        static_assert(Combined::fit);
         const NormCoefficients<S> norm{numbers_.data(), narrow};
-        const Both both{{output_.data()},
-                        {input_.data()},
-                        {input_gradient_.data(), input_.data(), norm},
-                        numbers_.data(),
-                        rows,
-                        tiles * Both::height,
-                        partials_.data(),
-                        sums_.data()};
-        run_blocks(execution_, both.parts(), both);
+        const Combined combined{{output_.data()},
+                                {input_.data()},
+                                {input_gradient_.data(), input_.data(), norm},
+                                numbers_.data(),
+                                rows,
+                                tiles * Combined::tile_rows,
+                                partials_.data(),
+                                sums_.data()};
+        run_blocks(execution_, combined.slices(), combined);
     }
     template <class Kernel>
     void depthwise() {
         const MemorySource<in, S> source{input_.data()}, gradient{output_.data()};
         const NormCoefficients<S> norm{numbers_.data(), in};
-        const MomentsEpilogue<false, in, S> there{output_.data(), nullptr, numbers_.data()};
-        using Forward = typename Kernel::template ForwardInBlocks<MemorySource<in, S>, MomentsEpilogue<false, in, S>>;
-        const Forward forward{source, there, numbers_.data(), {count * Forward::Tiles::tiles, tiles}, sums_.data()};
-        run_blocks(execution_, forward.parts.blocks(), forward);
-        using Back = ActBackwardEpilogue<ReLU, in, S>;
-        using Backward = typename Kernel::template BackwardInBlocks<MemorySource<in, S>, MemorySource<in, S>, Back>;
+        const MomentsEpilogue<false, in, S> epilogue{output_.data(), nullptr, numbers_.data()};
+        using Forward = typename Kernel::template TiledForward<MemorySource<in, S>, MomentsEpilogue<false, in, S>>;
+        const Forward forward{source, epilogue, numbers_.data(), {count * Forward::Tiles::tiles, tiles}, sums_.data()};
+        run_blocks(execution_, forward.slices.blocks(), forward);
+        using BackwardEpilogue = ActBackwardEpilogue<ReLU, in, S>;
+        using Backward =
+            typename Kernel::template TiledBackward<MemorySource<in, S>, MemorySource<in, S>, BackwardEpilogue>;
         static_assert(Forward::fit && Backward::fit);
         const Backward backward{gradient,
                                 source,
@@ -193,12 +194,12 @@ private:
                                 {count * Backward::Tiles::tiles, tiles},
                                 partials_.data(),
                                 sums_.data()};
-        run_blocks(execution_, backward.parts.blocks(), backward);
+        run_blocks(execution_, backward.slices.blocks(), backward);
     }
 
     const Execution execution_;
     DeviceBuffer<S> input_, output_, input_gradient_;
-    DeviceBuffer<Number> numbers_, partials_;
+    DeviceBuffer<ComputeType> numbers_, partials_;
     DeviceBuffer<double> sums_;
 };
 
@@ -209,15 +210,15 @@ BOOST_AUTO_TEST_CASE(a_missing_barrier_is_reported) {
     BOOST_TEST(races<Rotate<false>>());
 }
 
-BOOST_AUTO_TEST_CASE(blocks_that_write_to_one_place_are_reported) { BOOST_TEST(races<Overlap>()); }
+BOOST_AUTO_TEST_CASE(blocks_that_write_the_same_element_are_reported) { BOOST_TEST(races<Overlap>()); }
 
-BOOST_AUTO_TEST_CASE(runs_of_convolutions_do_not_race) {
+BOOST_AUTO_TEST_CASE(fused_conv_blocks_do_not_race) {
     pass_through<Network<Image<9, 7, 3>, Conv2d<8, 3, 2>, BatchNorm2d, ReLU6, DepthwiseConv2d<3>, BatchNorm2d, SiLU,
                          PointwiseConv2d<36, no_bias>, BatchNorm2d, DepthwiseConv2d<3, 2, no_bias>, BatchNorm2d, ReLU,
                          PointwiseConv2d<70>, BatchNorm2d, ReLU, GlobalAveragePool, Linear<5>>>(3);
 }
 
-BOOST_AUTO_TEST_CASE(parts_of_several_tiles_do_not_race) {
+BOOST_AUTO_TEST_CASE(slices_of_several_tiles_do_not_race) {
     Tiles<float>{}.run();
     Tiles<Bfloat16>{}.run();
 }

@@ -16,12 +16,12 @@ extern "C" void AnnotateIgnoreReadsEnd(const char* file, int line);
 extern "C" void AnnotateIgnoreWritesBegin(const char* file, int line);
 extern "C" void AnnotateIgnoreWritesEnd(const char* file, int line);
 
-// A block's threads as ThreadSanitizer is to see them: shared out at random to a few fibers, of which it is told that
-// nothing but barriers orders them. In truth one thread does their work, so that what is found is no matter of luck.
+// The threads of a block, as ThreadSanitizer sees them: distributed at random over a few fibers that only barriers
+// synchronize. One thread runs all of them, so the reports do not depend on timing.
 
 namespace racing {
 
-/// Calls `task()` so many bytes further down the stack.
+/// Calls `task()` `bytes` further down the stack.
 template <class Task>
 [[gnu::noinline]] void call(const Task& task) {
     task();
@@ -34,7 +34,7 @@ template <class Task>
     asm volatile("" : : "r"(gap) : "memory");
 }
 
-/// The fibers that work on a block.
+/// The fibers that run a thread block.
 class Workers {
 public:
     static constexpr std::size_t count = 16;
@@ -44,27 +44,27 @@ public:
         for (void*& fiber : fibers_) fiber = __tsan_create_fiber(0);
     }
 
-    /// Whatever the caller has done or seen they have seen, too.
-    void follow() {
+    /// What the caller has done happens before what the fibers do.
+    void acquire_caller() {
         __tsan_release(&followed_);
         for (void* fiber : fibers_) as(fiber, [&] { __tsan_acquire(&followed_); });
     }
-    /// The caller has seen what they have done.
-    void lead() {
+    /// What the fibers have done happens before what the caller does.
+    void release_to_caller() {
         for (void* fiber : fibers_) as(fiber, [&] { __tsan_release(&led_); });
         __tsan_acquire(&led_);
     }
 
-    /// phase(member) for every member, always by the same worker; then a barrier where there is one.
+    /// phase(member) for every member, each always on the same fiber; then a barrier if `barrier`.
     template <int Members, class Phase>
     void run(const Phase& phase, bool barrier) {
-        static const auto shares = shares_of(Members);
+        static const auto members_of = distribute(Members);
         for (std::size_t w = 0; w < count; ++w)
-            // They share a stack, where none must find what others left.
+            // The fibers share a stack; each gets a part of it that no other touches.
             call_deeper((w + 1) * stack_bytes, [&] {
                 as(fibers_[w], [&] {
                     __tsan_acquire(&barriers_[passed_]);
-                    for (const int member : shares[w]) phase(member);
+                    for (const int member : members_of[w]) phase(member);
                     if (barrier) __tsan_release(&barriers_[1 - passed_]);
                 });
             });
@@ -79,20 +79,20 @@ private:
         task();
         __tsan_switch_to_fiber(caller, __tsan_switch_to_fiber_no_sync);
     }
-    static std::array<std::vector<int>, count> shares_of(int members) {
-        std::array<std::vector<int>, count> shares;
-        for (int i = 0; i < members; ++i) shares[static_cast<std::uint32_t>(i) * 0x9e3779b1U >> 28].push_back(i);
-        return shares;
+    static std::array<std::vector<int>, count> distribute(int members) {
+        std::array<std::vector<int>, count> members_of;
+        for (int i = 0; i < members; ++i) members_of[static_cast<std::uint32_t>(i) * 0x9e3779b1U >> 28].push_back(i);
+        return members_of;
     }
 
     std::array<void*, count> fibers_;
-    // What stands for the barrier passed last and the next one: nobody sees who is there already.
+    // The last barrier and the next one.
     std::array<std::uint64_t, 2> barriers_{};
     std::size_t passed_ = 0;
     std::uint64_t followed_ = 0, led_ = 0;
 };
 
-/// A block of such threads.
+/// A thread block whose threads run on such fibers.
 template <int Threads>
 class ThreadBlock {
 public:
@@ -104,10 +104,10 @@ public:
         workers_->run<Threads>(phase, true);
     }
     template <class Phase>
-    void for_each_thread_alone(const Phase& phase) const {
+    void for_each_thread_nosync(const Phase& phase) const {
         workers_->run<Threads>(phase, false);
     }
-    /// A warp is a member of its own: nothing but barriers orders it and what its threads do, either.
+    /// A warp is a member like a thread: only barriers synchronize it with the threads.
     template <class Phase>
     void for_each_warp(const Phase& phase) const {
         workers_->run<Threads / bantam::cuda::warp_threads>(phase, true);
@@ -126,37 +126,37 @@ private:
     Workers* workers_;
 };
 
-inline std::array<Workers, 2>& two_teams() {
-    static std::array<Workers, 2> teams;
-    return teams;
+inline std::array<Workers, 2>& worker_pair() {
+    static std::array<Workers, 2> workers;
+    return workers;
 }
 
-/// Runs block `index` of a kernel, block 0 first. Neighboring blocks have workers of their own, and so may not count
-/// on each other.
+/// Runs block `index` of a kernel, block 0 first. Neighboring blocks have different workers, so that a dependency
+/// between them is reported.
 template <class Kernel>
 void run_block(const Kernel& kernel, std::int64_t index) {
-    auto& teams = two_teams();
+    auto& workers = worker_pair();
     if (index == 0)
-        for (Workers& team : teams) team.follow();
-    const auto own = static_cast<std::size_t>(index % 2);
-    // What lies between the phases each thread has of its own on a GPU.
+        for (Workers& team : workers) team.acquire_caller();
+    const auto which = static_cast<std::size_t>(index % 2);
+    // Code between the phases has its own copy of every variable in each thread of a GPU.
     AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
     AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
-    call_deeper(own << 20, [&] {
+    call_deeper(which << 20, [&] {
         const auto shared = std::make_unique_for_overwrite<typename Kernel::Shared>();
-        kernel(ThreadBlock<Kernel::threads>{index, teams[own]}, *shared);
+        kernel(ThreadBlock<Kernel::threads>{index, workers[which]}, *shared);
     });
     AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
     AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
-    teams[own].lead();
+    workers[which].release_to_caller();
 }
 
 }  // namespace racing
 
-/// In place of blocks whose threads take turns.
+/// Replaces the loop over the threads.
 template <class Kernel>
     requires(Kernel::threads > 0)
-struct bantam::cuda::detail::RunBlock<Kernel> {
+struct bantam::cuda::detail::BlockEntry<Kernel> {
     Kernel kernel;
     void operator()(std::int64_t index) const { racing::run_block(kernel, index); }
 };

@@ -5,8 +5,8 @@
 #include <bantam/base/host_device.hpp>
 #include <bantam/base/index.hpp>
 #include <bantam/cuda/kernels/norm_coefficients.hpp>
-#include <bantam/cuda/layers/activations.hpp>
 #include <bantam/cuda/runtime/thread_block.hpp>
+#include <bantam/exec/activation_functions.hpp>
 
 namespace bantam::cuda {
 
@@ -35,7 +35,7 @@ struct NormActColumns {
         Index channels;
         Compute<S> scale, shift;
         BANTAM_HOST_DEVICE Compute<S> operator()(Index row) const {
-            return ActivationArithmetic<Act>::value(input[row * channels] * scale + shift);
+            return exec::ActivationFunction<Act>::value(input[row * channels] * scale + shift);
         }
     };
     BANTAM_HOST_DEVICE Column operator()(Index c) const {
@@ -56,7 +56,7 @@ struct NormGradientTerm {
         const auto channel = coefficients.at(c);
         const ComputeType x = input[row * coefficients.channels + c];
         const ComputeType gradient = output_gradient[row / Pixels * coefficients.channels + c] *
-                                     ActivationArithmetic<Act>::derivative(x * *channel.scale + *channel.shift) *
+                                     exec::ActivationFunction<Act>::derivative(x * *channel.scale + *channel.shift) *
                                      ComputeType(1.0 / static_cast<double>(Pixels));
         return {{gradient, gradient * (x - *channel.mean)}};
     }
@@ -75,7 +75,7 @@ struct NormBackwardColumns {
         BANTAM_HOST_DEVICE Compute<S> operator()(Index row) const {
             const Compute<S> x = input[row * channels];
             const Compute<S> gradient =
-                output_gradient[row * channels] * ActivationArithmetic<Act>::derivative(x * scale + shift);
+                output_gradient[row * channels] * exec::ActivationFunction<Act>::derivative(x * scale + shift);
             return gradient * scale + x * slope + offset;
         }
     };

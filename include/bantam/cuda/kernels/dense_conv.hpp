@@ -6,8 +6,8 @@
 #include <bantam/cuda/kernels/epilogue.hpp>
 #include <bantam/cuda/kernels/implicit_gemm.hpp>
 #include <bantam/cuda/kernels/weight_gradient.hpp>
-#include <bantam/cuda/kernels/windows.hpp>
 #include <bantam/cuda/runtime/operation.hpp>
+#include <bantam/layers/conv_geometry.hpp>
 
 namespace bantam::cuda {
 
@@ -18,11 +18,11 @@ struct DenseKernel {
     using ComputeType = Compute<S>;
     static constexpr Shape input = Input, output = Conv::output_shape(Input);
     static constexpr bool bias = Conv::bias;
-    using Window = Windows<Input, output, Conv::kernel, Conv::stride, Conv::padding, Conv::dilation>;
+    using Geometry = ConvGeometry<Input, Conv::kernel_size, Conv::stride, Conv::padding, Conv::dilation>;
     static constexpr int groups = Conv::groups;
     static constexpr int in = static_cast<int>(Input.channels) / groups;  // per group
     static constexpr int out = Conv::out_channels / groups;               // per group
-    static constexpr int taps = static_cast<int>(Window::taps), window = taps * in;
+    static constexpr int taps = static_cast<int>(Geometry::taps), window = taps * in;
     static constexpr Index weight_count = Index{groups} * out * window;
 
     // Scratch: the weight gradient, then the weights, both in the order of the im2col operand.
@@ -60,7 +60,7 @@ struct DenseKernel {
         require_countable(pass.count * pixel_count(Input));
         const S* reordered = reorder_weights<Order::by_output>(pass, weights);
         return implicit_gemm<out, groups>(pass, pass.count * pixel_count(output),
-                                          Im2colOperand<Source, Window, false, in>{source},
+                                          Im2colOperand<Source, Geometry, false, in>{source},
                                           WeightOperand<S, true>{reordered, window, Index{out} * window}, epilogue);
     }
 
@@ -70,7 +70,7 @@ struct DenseKernel {
         require_countable(pass.count * pixel_count(Input));
         auto* reordered_gradient = reinterpret_cast<ComputeType*>(pass.scratch);
         weight_gradient_gemm<out, groups>(pass, pass.count * pixel_count(output), output_gradient,
-                                          Im2colOperand<Source, Window, false, in>{source}, reordered_gradient);
+                                          Im2colOperand<Source, Geometry, false, in>{source}, reordered_gradient);
         for_each_index(pass, weight_count,
                        Reorder<Order::by_output, true, ComputeType, ComputeType>{reordered_gradient, weight_gradient});
         if constexpr (is_null_sink<Epilogue>) {
@@ -78,7 +78,7 @@ struct DenseKernel {
         } else {
             const S* reordered = reorder_weights<Order::by_tap>(pass, weights);
             return implicit_gemm<in, groups>(pass, pass.count * pixel_count(Input),
-                                             Im2colOperand<Gradient, Window, true, out>{output_gradient},
+                                             Im2colOperand<Gradient, Geometry, true, out>{output_gradient},
                                              WeightOperand<S, false>{reordered, in, Index{out} * window}, epilogue);
         }
     }

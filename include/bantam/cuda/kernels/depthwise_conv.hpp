@@ -9,33 +9,33 @@
 #include <bantam/cuda/kernels/depthwise_tiles.hpp>
 #include <bantam/cuda/kernels/epilogue.hpp>
 #include <bantam/cuda/kernels/row_reduction.hpp>
-#include <bantam/cuda/kernels/windows.hpp>
 #include <bantam/cuda/runtime/operation.hpp>
+#include <bantam/layers/conv_geometry.hpp>
 
 namespace bantam::cuda {
 
-/// A depthwise convolution: tiled, or with one thread per channel and slice of the rows where tiles do not fit or do not
-/// pay.
+/// A depthwise convolution: tiled, or with one thread per channel and slice of the rows where tiles do not fit or do
+/// not pay.
 template <class Conv, Shape Input, class S>
 struct DepthwiseKernel {
     using ComputeType = Compute<S>;
     static constexpr Shape input = Input, output = Conv::output_shape(Input);
     static constexpr bool bias = Conv::bias;
     static constexpr Index channels = Input.channels;
-    using Window = Windows<Input, output, Conv::kernel, Conv::stride, Conv::padding, Conv::dilation>;
-    static constexpr int taps = Window::taps;
+    using Geometry = ConvGeometry<Input, Conv::kernel_size, Conv::stride, Conv::padding, Conv::dilation>;
+    static constexpr int taps = Geometry::taps;
     static constexpr Index weight_count = channels * taps;
     static constexpr Index scratch_size = 0;
     static constexpr Index partial_size = weight_count;
 
     template <class Source, class Epilogue>
     using TiledForward =
-        DepthwiseForwardTiled<ForwardTaps<Conv::kernel, Conv::stride, Conv::padding, Conv::dilation>, Input, output,
-                              Source, Epilogue>;
+        DepthwiseForwardTiled<ForwardTaps<Conv::kernel_size, Conv::stride, Conv::padding, Conv::dilation>, Input,
+                              output, Source, Epilogue>;
     template <class Gradient, class Source, class Epilogue>
     using TiledBackward =
-        DepthwiseBackwardTiled<BackwardTaps<Conv::kernel, Conv::stride, Conv::padding, Conv::dilation>, output, Input,
-                               Gradient, Source, Epilogue>;
+        DepthwiseBackwardTiled<BackwardTaps<Conv::kernel_size, Conv::stride, Conv::padding, Conv::dilation>, output,
+                               Input, Gradient, Source, Epilogue>;
 
     template <class Source, class Epilogue>
     static Index forward(const Pass<S>& pass, const ComputeType* weights, const Source& source,
@@ -83,7 +83,7 @@ struct DepthwiseKernel {
             for (Index row = slice * rows_per_slice; row < rows && row < (slice + 1) * rows_per_slice; ++row) {
                 ComputeType sum{}, value;
                 for (Index tap = 0; tap < taps; ++tap)
-                    if (const Index pixel = Window::pixel_under(row, tap); pixel >= 0) {
+                    if (const Index pixel = Geometry::input_pixel(row, tap); pixel >= 0) {
                         from.load(pixel, &value);
                         sum += value * weights[c * taps + tap];
                     }
@@ -116,7 +116,7 @@ struct DepthwiseKernel {
                 ComputeType sum{}, input_value, gradient;
                 input_column.load(row, &input_value);
                 for (Index tap = 0; tap < taps; ++tap)
-                    if (const Index pixel = Window::pixel_over(row, tap); pixel >= 0) {
+                    if (const Index pixel = Geometry::output_pixel(row, tap); pixel >= 0) {
                         gradient_column.load(pixel, &gradient);
                         sum += gradient * weights[c * taps + tap];
                         weight_gradients[tap] += gradient * input_value;

@@ -15,9 +15,9 @@
 
 namespace bantam::cuda {
 
-// How depthwise convolutions are tiled. A thread block computes a tile of the map `To`, for a chunk of channels. It loads
-// the patch of the map `From` that the tile depends on, the tile with its halo, into shared memory once. A thread then
-// computes strips: adjacent pixels in a row of the tile, for one channel.
+// How depthwise convolutions are tiled. A thread block computes a tile of the map `To`, for a chunk of channels. It
+// loads the patch of the map `From` that the tile depends on, the tile with its halo, into shared memory once. A thread
+// then computes strips: adjacent pixels in a row of the tile, for one channel.
 
 /// The taps of a forward convolution along one axis: which input a tile's output `i` reads with tap `k`.
 template <Index Kernel, Index Stride, Index Padding, Index Dilation>
@@ -90,8 +90,8 @@ struct DepthwiseTiles {
             std::clamp<Index>(thread_rows / round_up(rows), 1, ceil_div(columns, Taps::multiple));
         return {round_up(rows), strips_per_row, round_up(ceil_div(columns, strips_per_row))};
     }
-    /// Strips of eight and one row per thread row; smaller where the patch would leave room for only a few thread blocks
-    /// on a multiprocessor.
+    /// Strips of eight and one row per thread row; smaller where the patch would leave room for only a few thread
+    /// blocks on a multiprocessor.
     static constexpr TileSize tile = [] {
         constexpr Index preferred_bytes = 32 << 10;
         Index rows = even_split(To.height, thread_rows);
@@ -163,8 +163,7 @@ struct DepthwiseTiles {
             }
             BANTAM_CUDA_UNROLL
             for (int j = 0; j < unroll; ++j)
-                if (pixel + j * thread_rows < patch_pixels)
-                    patch[(pixel + j * thread_rows) * chunk + at.c] = values[j];
+                if (pixel + j * thread_rows < patch_pixels) patch[(pixel + j * thread_rows) * chunk + at.c] = values[j];
         }
     }
 

@@ -6,8 +6,8 @@
 #include <bantam/base/index.hpp>
 #include <bantam/cuda/kernels/norm_coefficients.hpp>
 #include <bantam/cuda/kernels/source.hpp>
-#include <bantam/cuda/layers/activations.hpp>
 #include <bantam/cuda/runtime/vector_access.hpp>
+#include <bantam/exec/activation_functions.hpp>
 #include <bantam/exec/concepts.hpp>
 
 #include <type_traits>
@@ -92,8 +92,8 @@ BANTAM_HOST_DEVICE auto optional_bias_epilogue(S* to, [[maybe_unused]] const Com
         return IdentityEpilogue<Channels, S>{to};
 }
 
-/// z = sum + bias (without `WithBias`: z = sum); sums Σ(z − origin) and Σ(z − origin)², from which the batch norm behind
-/// computes its statistics. An origin near the batch's mean avoids cancellation.
+/// z = sum + bias (without `WithBias`: z = sum); sums Σ(z − origin) and Σ(z − origin)², from which the batch norm
+/// behind computes its statistics. An origin near the batch's mean avoids cancellation.
 template <bool WithBias, Index Channels, class S>
 struct MomentsEpilogue {
     using Scalar = S;
@@ -105,9 +105,8 @@ struct MomentsEpilogue {
 
     template <int Count>
     struct Columns {
-        using StoreColumns =
-            typename std::conditional_t<WithBias, BiasEpilogue<Channels, S>,
-                                        IdentityEpilogue<Channels, S>>::template Columns<Count>;
+        using StoreColumns = typename std::conditional_t<WithBias, BiasEpilogue<Channels, S>,
+                                                         IdentityEpilogue<Channels, S>>::template Columns<Count>;
         StoreColumns plain;
         ComputeType origin[Count];
         BANTAM_HOST_DEVICE void store(Index row, ComputeType* values, ComputeType* sums) const {
@@ -147,7 +146,7 @@ struct NormActEpilogue {
         BANTAM_HOST_DEVICE void store(Index row, ComputeType* values, ComputeType*) const {
             BANTAM_CUDA_UNROLL
             for (int j = 0; j < Count; ++j)
-                values[j] = ActivationArithmetic<Act>::value(values[j] * scale[j] + shift[j]);
+                values[j] = exec::ActivationFunction<Act>::value(values[j] * scale[j] + shift[j]);
             store_n<Count, Channels % Count == 0>(values, to + row * Channels);
         }
     };
@@ -188,7 +187,7 @@ struct ActBackwardEpilogue {
             load_n<Count, aligned>(z + row * Channels, x);
             BANTAM_CUDA_UNROLL
             for (int j = 0; j < Count; ++j)
-                values[j] *= ActivationArithmetic<Act>::derivative(x[j] * scale[j] + shift[j]);
+                values[j] *= exec::ActivationFunction<Act>::derivative(x[j] * scale[j] + shift[j]);
             store_n<Count, aligned>(values, to + row * Channels);
             BANTAM_CUDA_UNROLL
             for (int j = 0; j < Count; ++j) {

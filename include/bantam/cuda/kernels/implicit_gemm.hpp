@@ -40,12 +40,12 @@ struct PointwiseOperand {
 };
 
 /// The A operand of a dense convolution, im2col: a row of A is an output pixel, whose columns are the taps of its
-/// window times the group's `In` channels; zero in the padding. With `Backward` a row is an input pixel, and the columns
-/// are the output pixels that read it.
-template <class Source, class Window, bool Backward, int In>
+/// window times the group's `In` channels; zero in the padding. With `Backward` a row is an input pixel, and the
+/// columns are the output pixels that read it.
+template <class Source, class Geometry, bool Backward, int In>
 struct Im2colOperand {
     using ComputeType = Compute<typename Source::Scalar>;
-    static constexpr int depth = static_cast<int>(Window::taps) * In;
+    static constexpr int depth = static_cast<int>(Geometry::taps) * In;
     static constexpr int vector_width = max_vector_width<typename Source::Scalar>(In);
     Source source;
 
@@ -54,8 +54,8 @@ struct Im2colOperand {
         typename Source::template Columns<Count> source;
         int tap;
         BANTAM_HOST_DEVICE void load(Index row, ComputeType* to) const {
-            const int pixel = Backward ? Window::pixel_over(static_cast<int>(row), tap)
-                                       : Window::pixel_under(static_cast<int>(row), tap);
+            const int pixel = Backward ? Geometry::output_pixel(static_cast<int>(row), tap)
+                                       : Geometry::input_pixel(static_cast<int>(row), tap);
             if (pixel >= 0) return source.load(pixel, to);
             BANTAM_CUDA_UNROLL
             for (int j = 0; j < Count; ++j) to[j] = ComputeType(0);
@@ -185,7 +185,7 @@ struct ImplicitGemm : detail::ImplicitGemmTiles<A, B, Epilogue, Size, Groups, de
     template <class Block>
     BANTAM_HOST_DEVICE void operator()(const Block& block, Shared& shared) const {
         const BlockTile tile{*this, block.index()};
-        auto sums = block.template per_thread<Values<ComputeType, Base::sums_per_thread>>();
+        auto thread_sums = block.template per_thread<Values<ComputeType, Base::sums_per_thread>>();
         auto accumulators = block.template per_thread<Values<ComputeType, rows_per_thread * cols_per_thread>>();
         for (Index row = tile.begin; row < tile.end; row += tile_rows) {
             for (int k = 0; k < depth; k += tile_depth) {
@@ -218,10 +218,10 @@ struct ImplicitGemm : detail::ImplicitGemmTiles<A, B, Epilogue, Size, Groups, de
                             values.values[j] = accumulators[thread].values[i * cols_per_thread + j];
                         return values;
                     },
-                    sums[thread].values);
+                    thread_sums[thread].values);
             });
         }
-        this->store_sums(block, tile, sums, shared.totals);
+        this->store_sums(block, tile, thread_sums, shared.totals);
     }
 
 private:
@@ -278,7 +278,7 @@ struct TensorCoreImplicitGemm
     template <class Block>
     BANTAM_HOST_DEVICE void operator()(const Block& block, Shared& shared) const {
         const BlockTile tile{*this, block.index()};
-        auto sums = block.template per_thread<Values<float, Base::sums_per_thread>>();
+        auto thread_sums = block.template per_thread<Values<float, Base::sums_per_thread>>();
         auto accumulators = block.template per_warp<Tiles>();
         for (Index row = tile.begin; row < tile.end; row += tile_rows) {
             for (int k = 0; k < depth; k += tile_depth) {
@@ -296,9 +296,8 @@ struct TensorCoreImplicitGemm
                     if (k == 0) tiles.clear();
                     BANTAM_CUDA_UNROLL
                     for (int step = 0; step < tile_depth; step += Tiles::depth)
-                        tiles.template multiply_add<false, true>(
-                            shared.operands.a + warp * Tiles::side * stride + step, stride, shared.operands.b + step,
-                            stride);
+                        tiles.template multiply_add<false, true>(shared.operands.a + warp * Tiles::side * stride + step,
+                                                                 stride, shared.operands.b + step, stride);
                 });
             }
             block.for_each_warp([&](int warp) {
@@ -307,10 +306,10 @@ struct TensorCoreImplicitGemm
             block.for_each_thread([&](int thread) {
                 detail::store_shared_tile<Size, tile_rows, tile_cols, result_stride>(
                     this->epilogue, tile.group * Size, tile.column, thread, row, tile.end, shared.results,
-                    sums[thread].values);
+                    thread_sums[thread].values);
             });
         }
-        this->store_sums(block, tile, sums, shared.totals);
+        this->store_sums(block, tile, thread_sums, shared.totals);
     }
 };
 

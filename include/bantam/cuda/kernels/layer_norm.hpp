@@ -314,7 +314,8 @@ private:
             for (int row = 0; row < unroll; ++row) {
                 BANTAM_CUDA_UNROLL
                 for (int k = 0; k < channels_per_thread; ++k)
-                    normalized[row * channels_per_thread + k] = (normalized[row * channels_per_thread + k] - means[row]) * inverses[row];
+                    normalized[row * channels_per_thread + k] =
+                        (normalized[row * channels_per_thread + k] - means[row]) * inverses[row];
             }
         }
         /// Adds to the sums over rows, and stores Σ and dot product over the thread's channels in `sums`. The gradient
@@ -326,7 +327,8 @@ private:
                 ComputeType sum{}, dot{};
                 BANTAM_CUDA_UNROLL
                 for (int k = 0; k < channels_per_thread; ++k) {
-                    const ComputeType g = gradient[row * channels_per_thread + k], value = normalized[row * channels_per_thread + k];
+                    const ComputeType g = gradient[row * channels_per_thread + k],
+                                      value = normalized[row * channels_per_thread + k];
                     weight_sums[k] += g * value;
                     bias_sums[k] += g;
                     sum += g * weights[k];

@@ -45,7 +45,8 @@ struct TensorCorePointwiseBackward {
     static constexpr int tile_rows = tile_k > 64 || tile_n > 128 ? 0 : fits(128) ? 128 : fits(64) ? 64 : 0;
     static constexpr bool fit = tile_rows > 0;
 
-    // For the input's gradient [tile_rows][tile_k] the warps form a grid: each takes 16 rows and a share of the columns.
+    // For the input's gradient [tile_rows][tile_k] the warps form a grid: each takes 16 rows and a share of the
+    // columns.
     static constexpr int warp_rows = fit ? tile_rows / side : 1, warp_cols = warps / warp_rows;
     using InputTiles = TensorCoreTiles<T, std::max(1, tile_k / side / warp_cols)>;
     using WeightTiles = typename WeightWarps::Tiles;
@@ -100,21 +101,18 @@ struct TensorCorePointwiseBackward {
         block.for_each_warp([&](int warp) { accumulators[warp].weight.clear(); });
         for (Index row = begin; row < end; row += tile_rows) {
             block.for_each_thread([&](int thread) { load(tile.operands, thread, row, end); });
-            block.for_each_warp(
-                [&](int warp) { multiply_add(tile.operands, tile.weights, warp, accumulators[warp]); });
+            block.for_each_warp([&](int warp) { multiply_add(tile.operands, tile.weights, warp, accumulators[warp]); });
             block.for_each_warp([&](int warp) {
-                accumulators[warp].input.store(tile.results + warp % warp_rows * side * result_stride +
-                                                   warp / warp_rows * (tile_k / warp_cols),
-                                               result_stride);
+                accumulators[warp].input.store(
+                    tile.results + warp % warp_rows * side * result_stride + warp / warp_rows * (tile_k / warp_cols),
+                    result_stride);
             });
             block.for_each_thread([&](int thread) {
-                detail::store_shared_tile<In, tile_rows, tile_k, result_stride>(epilogue, 0, 0, thread, row, end,
-                                                                                tile.results,
-                                                                                thread_sums[thread].values);
+                detail::store_shared_tile<In, tile_rows, tile_k, result_stride>(
+                    epilogue, 0, 0, thread, row, end, tile.results, thread_sums[thread].values);
             });
         }
-        block.for_each_warp(
-            [&](int warp) { WeightWarps::store(warp, accumulators[warp].weight, shared.results); });
+        block.for_each_warp([&](int warp) { WeightWarps::store(warp, accumulators[warp].weight, shared.results); });
         block.for_each_thread([&](int thread) {
             WeightWarps::template reduce<Out, In>(thread, shared.results, [&](int n, int k, double sum) {
                 partials[(block.index() * Out + n) * In + k] = static_cast<float>(sum);
@@ -156,8 +154,8 @@ Index pointwise_backward(const Pass<S>& pass, Index rows, const float* weights, 
     static_assert(weight_gradient_slices(Kernel::out, 1, Kernel::in) == max_slices,
                   "pass.partials holds the gradients of every slice");
     const Index tiles_per_slice = ceil_div(ceil_div(rows, Kernel::tile_rows), max_slices);
-    const Kernel kernel{output_gradient, source, epilogue, weights, rows, tiles_per_slice * Kernel::tile_rows,
-                        pass.partials, pass.sums};
+    const Kernel kernel{output_gradient, source,   epilogue, weights, rows, tiles_per_slice * Kernel::tile_rows,
+                        pass.partials,   pass.sums};
     run_blocks(pass, kernel.slices(), kernel);
     sum_slices(*pass.execution, kernel.slices(), Index{Kernel::out} * Kernel::in, pass.partials, weight_gradient);
     return kernel.slices();

@@ -207,7 +207,7 @@ void reduce_slices(const Execution& execution, Index slices, Index size, const T
     // each.
     const auto tiles = detail::ColumnTiles::of(size, 8);
     run_blocks(execution, tiles.count,
-                  detail::RowReduction<double, Term, Store>{Term{partials, size}, slices, slices, tiles, store});
+               detail::RowReduction<double, Term, Store>{Term{partials, size}, slices, slices, tiles, store});
 }
 
 /// result[column] = Σ over the slices of partials[slice][column], for every column below `size`.
@@ -229,7 +229,7 @@ void reduce_rows(const Execution& execution, Index rows, Index size, const Term&
     const auto reduce_into = [&](const auto& to) {
         using To = std::remove_cvref_t<decltype(to)>;
         run_blocks(execution, slices * tiles.count,
-                      detail::RowReduction<Total, Term, To>{term, rows, rows_per_slice, tiles, to});
+                   detail::RowReduction<Total, Term, To>{term, rows, rows_per_slice, tiles, to});
     };
     if (slices == 1) return reduce_into(store);
     reduce_into(detail::StoreSums<count, Total>{partials, size});

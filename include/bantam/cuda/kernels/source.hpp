@@ -5,8 +5,8 @@
 #include <bantam/base/host_device.hpp>
 #include <bantam/base/index.hpp>
 #include <bantam/cuda/kernels/norm_coefficients.hpp>
-#include <bantam/cuda/layers/activations.hpp>
 #include <bantam/cuda/runtime/vector_access.hpp>
+#include <bantam/exec/activation_functions.hpp>
 
 namespace bantam::cuda {
 
@@ -68,7 +68,7 @@ struct NormActSource {
         BANTAM_HOST_DEVICE void load(Index row, ComputeType* to) const {
             load_n<Count, Channels % Count == 0>(z + row * Channels, to);
             BANTAM_CUDA_UNROLL
-            for (int j = 0; j < Count; ++j) to[j] = ActivationArithmetic<Act>::value(to[j] * scale[j] + shift[j]);
+            for (int j = 0; j < Count; ++j) to[j] = exec::ActivationFunction<Act>::value(to[j] * scale[j] + shift[j]);
         }
     };
     template <int Count>
@@ -104,7 +104,7 @@ struct NormBackwardSource {
             BANTAM_CUDA_UNROLL
             for (int j = 0; j < Count; ++j) {
                 if constexpr (Pixels > 1) to[j] *= ComputeType(1.0 / static_cast<double>(Pixels));
-                to[j] *= ActivationArithmetic<Act>::derivative(x[j] * scale[j] + shift[j]);
+                to[j] *= exec::ActivationFunction<Act>::derivative(x[j] * scale[j] + shift[j]);
                 to[j] = to[j] * scale[j] + x[j] * slope[j] + offset[j];
             }
         }

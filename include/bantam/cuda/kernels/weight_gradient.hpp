@@ -96,8 +96,8 @@ protected:
     }
 };
 
-/// How a block's warps compute a tile [TileN][TileK] of a weight gradient on tensor cores: a warp accumulates 16 rows of
-/// the tile, and warps beyond TileN / 16 take other rows of the map (`row_slices`).
+/// How a block's warps compute a tile [TileN][TileK] of a weight gradient on tensor cores: a warp accumulates 16 rows
+/// of the tile, and warps beyond TileN / 16 take other rows of the map (`row_slices`).
 template <class T, int TileN, int TileK>
 struct WeightGradientWarps {
     static constexpr int side = 16;
@@ -255,9 +255,8 @@ struct TensorCoreWeightGradient : detail::WeightGradientTiles<Gradient, A, Size,
         }
         block.for_each_warp([&](int warp) { Warps::store(warp, accumulators[warp], shared.results); });
         block.for_each_thread([&](int thread) {
-            Warps::template reduce<tile_n, tile_k>(thread, shared.results, [&](int n, int k, double sum) {
-                this->store(tile, n, k, sum);
-            });
+            Warps::template reduce<tile_n, tile_k>(thread, shared.results,
+                                                   [&](int n, int k, double sum) { this->store(tile, n, k, sum); });
         });
     }
 };

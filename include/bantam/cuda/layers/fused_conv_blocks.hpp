@@ -4,9 +4,13 @@
 #include <bantam/base/index.hpp>
 #include <bantam/core/network.hpp>
 #include <bantam/cuda/backend.hpp>
+#include <bantam/cuda/kernels/batch_norm.hpp>
+#include <bantam/cuda/kernels/conv_operation.hpp>
 #include <bantam/cuda/kernels/epilogue.hpp>
+#include <bantam/cuda/kernels/norm_coefficients.hpp>
+#include <bantam/cuda/kernels/row_reduction.hpp>
 #include <bantam/cuda/kernels/sample_reduction.hpp>
-#include <bantam/cuda/layers/batch_norm2d.hpp>
+#include <bantam/cuda/kernels/source.hpp>
 #include <bantam/cuda/layers/conv2d.hpp>
 #include <bantam/cuda/layers/depthwise_conv2d.hpp>
 #include <bantam/cuda/runtime/operation.hpp>
@@ -20,58 +24,58 @@
 
 namespace bantam::cuda {
 
-/// A run of convolution + norm + activation stages on the way from memory to memory, as `cpu::FusedConvBlocks`: every
-/// stage stores only its convolution's output z, whose statistics are summed while it is written. Norm and activation
-/// are applied where the next stage reads z, on the way back as on the way there; the gradient that is stored on the
-/// way back is the one behind the norm. In inference norm and activation are applied before z is written. `Pooled` runs
-/// end in a global average, which reads the last stage likewise.
-template <class S, bool Pooled, class... Stages>
+/// Neighboring blocks of convolution, norm and activation as one stage, as in `cpu::FusedConvBlocks`. In training a
+/// block stores its convolution's output z only and sums z's statistics while it does (MomentsEpilogue). The next block
+/// applies norm and activation when it loads z, forward and backward (NormActSource); the gradient stored between
+/// blocks is the one behind the norm (ActBackwardEpilogue). In inference norm and activation are applied before the
+/// output is stored (NormActEpilogue). With `Pooled` a global average follows, which reads the last z in the same way.
+template <class S, bool Pooled, class... Blocks>
 struct FusedConvBlocks : OperationSizes {
-    using Number = Compute<S>;
-    static constexpr std::size_t size = sizeof...(Stages), last = size - 1;
+    using ComputeType = Compute<S>;
+    static constexpr std::size_t size = sizeof...(Blocks), last = size - 1;
     template <std::size_t I>
-    using StageAt = std::tuple_element_t<I, std::tuple<Stages...>>;
-    template <class Stage>
-    using KernelOf = typename Operation<typename Stage::ConvType, Stage::input, S>::Kernel;
+    using BlockAt = std::tuple_element_t<I, std::tuple<Blocks...>>;
+    template <class Block>
+    using KernelOf = typename Operation<typename Block::ConvType, Block::input, S>::Kernel;
     template <std::size_t I>
-    using KernelAt = KernelOf<StageAt<I>>;
+    using KernelAt = KernelOf<BlockAt<I>>;
     template <std::size_t I>
-    using ActAt = typename StageAt<I>::ActType;
+    using ActAt = typename BlockAt<I>::ActType;
     template <std::size_t I>
-    static constexpr Index channels = StageAt<I>::output.channels;
+    static constexpr Index channels = BlockAt<I>::output.channels;
     template <std::size_t I>
-    static constexpr Index pixels = pixel_count(StageAt<I>::output);
+    static constexpr Index pixels = pixel_count(BlockAt<I>::output);
 
-    static constexpr Index scratch_size = std::max({KernelOf<Stages>::scratch_size...});
-    static constexpr Index partial_size = std::max({KernelOf<Stages>::partial_size...});
-    static constexpr Index sum_count = 2 * std::max({Stages::output.channels...});
+    static constexpr Index scratch_size = std::max({KernelOf<Blocks>::scratch_size...});
+    static constexpr Index partial_size = std::max({KernelOf<Blocks>::partial_size...});
+    static constexpr Index sum_count = 2 * std::max({Blocks::output.channels...});
 
-    /// What the stages of a sample's way there (and back) read and write if nothing stays in a cache.
+    /// Scalars that a sample's pass reads and writes if nothing stays in a cache.
     static constexpr Index scalars_moved(bool training) {
-        return ((Stages::forward_label.scalars_moved + (training ? Stages::backward_label.scalars_moved : 0)) + ...);
+        return ((Blocks::forward_label.scalars_moved + (training ? Blocks::backward_label.scalars_moved : 0)) + ...);
     }
 
-    static constexpr exec::FusedConvTensors<Stages...> conv_tensors{};
-    /// Where the stages' parts of the workspace begin: outputs (a sample), norms.
+    static constexpr exec::FusedConvTensors<Blocks...> conv_tensors{};
+    /// Where each block's z (per sample) and coefficients begin in the workspace.
     struct Offsets {
         std::array<Index, size + 1> output{}, norm{};
     };
     static constexpr Offsets offsets = [] {
         Offsets o;
         std::size_t i = 0;
-        ((o.output[i + 1] = o.output[i] + exec::align_up<S>(element_count(Stages::output)),
+        ((o.output[i + 1] = o.output[i] + exec::align_up<S>(element_count(Blocks::output)),
           o.norm[i + 1] = o.norm[i] + exec::align_up<S>(NormCoefficients<S>::count * exec::storage_per_compute<S> *
-                                                        Stages::output.channels),
+                                                        Blocks::output.channels),
           ++i),
          ...);
         return o;
     }();
-    // Workspace: the norms, then the convolutions' outputs and on the way back gradients between the stages, of which
-    // two take turns; in inference maps between the stages take turns.
+    // Workspace in training: the norms' coefficients, z of every block, and two gradients between blocks, used in turn.
+    // In inference: the coefficients and two maps between blocks, used in turn.
     static constexpr Index maps_between = static_cast<Index>(size) - (Pooled ? 0 : 1);
     static constexpr Index largest_between = [] {
-        Index largest = 0, stage = 0;
-        ((largest = stage++ < maps_between ? std::max(largest, element_count(Stages::output)) : largest), ...);
+        Index largest = 0, block = 0;
+        ((largest = block++ < maps_between ? std::max(largest, element_count(Blocks::output)) : largest), ...);
         return exec::align_up<S>(largest);
     }();
     static constexpr Index between = largest_between * std::min<Index>(2, maps_between);
@@ -80,7 +84,7 @@ struct FusedConvBlocks : OperationSizes {
 
     template <std::size_t I>
     static NormCoefficients<S> norm_at(S* saved) {
-        return {reinterpret_cast<Number*>(saved + offsets.norm[I]), channels<I>};
+        return {reinterpret_cast<ComputeType*>(saved + offsets.norm[I]), channels<I>};
     }
     template <std::size_t I>
     static S* output_at(const Pass<S>& pass, S* saved) {
@@ -98,21 +102,21 @@ struct FusedConvBlocks : OperationSizes {
     }
 
     template <std::size_t I>
-    static const Number* parameters_at(const Weights<S>& weights) {
+    static const ComputeType* parameters_at(const Weights<S>& weights) {
         return weights.parameters + conv_tensors.trainable[I];
     }
     template <std::size_t I>
-    static const Number* bias_at(const Weights<S>& weights) {
+    static const ComputeType* bias_at(const Weights<S>& weights) {
         return parameters_at<I>(weights) + KernelAt<I>::weight_count;
     }
     template <std::size_t I>
-    static constexpr Index norm_parameters = conv_tensors.trainable[I] + StageAt<I>::conv_parameters;
+    static constexpr Index norm_parameters = conv_tensors.trainable[I] + BlockAt<I>::conv_parameters;
 
-    /// What stage I reads in training.
+    /// The input of block I in training.
     template <std::size_t I>
     static auto source_of(const Pass<S>& pass, const S* input, S* saved) {
         if constexpr (I == 0)
-            return MemorySource<StageAt<0>::input.channels, S>{input};
+            return MemorySource<BlockAt<0>::input.channels, S>{input};
         else
             return NormActSource<ActAt<I - 1>, channels<I - 1>, S>{output_at<I - 1>(pass, saved),
                                                                    norm_at<I - 1>(saved)};
@@ -121,10 +125,10 @@ struct FusedConvBlocks : OperationSizes {
     static void forward(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* output, S* saved) {
         [&]<std::size_t... Is>(std::index_sequence<Is...>) {
             if (pass.training) {
-                (train_stage<Is>(pass, weights, input, saved), ...);
-                finish(pass, output, saved);
+                (train_block<Is>(pass, weights, input, saved), ...);
+                store_output(pass, output, saved);
             } else {
-                (infer_stage<Is>(pass, weights, input, output, saved), ...);
+                (infer_block<Is>(pass, weights, input, output, saved), ...);
                 if constexpr (Pooled)
                     average(pass, MemorySource<channels<last>, S>{inferred_at<last>(pass, output, saved)}, output);
             }
@@ -132,111 +136,112 @@ struct FusedConvBlocks : OperationSizes {
     }
 
     template <std::size_t I>
-    static void train_stage(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* saved) {
-        Backend<>::run_stage(pass, StageAt<I>::forward_label, [&] {
-            Number* statistics = weights.statistics + conv_tensors.non_trainable[I];
-            // The running means are near the batch's.
-            const MomentsEpilogue<KernelAt<I>::bias, channels<I>, S> sink{output_at<I>(pass, saved),
-                                                                          bias_at<I>(weights), statistics};
-            const Index parts =
-                KernelAt<I>::forward(pass, parameters_at<I>(weights), source_of<I>(pass, input, saved), sink);
-            finish_slices<2>(
-                *pass.execution, parts, channels<I>, pass.sums,
-                NormFromBatch<S, Number>{static_cast<double>(pass.count * pixels<I>), statistics,
-                                         weights.parameters + norm_parameters<I>, statistics, norm_at<I>(saved)});
+    static void train_block(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* saved) {
+        Backend<>::run_stage(pass, BlockAt<I>::forward_label, [&] {
+            ComputeType* statistics = weights.statistics + conv_tensors.non_trainable[I];
+            // The running means are the origins: they are near the batch's means.
+            const MomentsEpilogue<KernelAt<I>::bias, channels<I>, S> epilogue{output_at<I>(pass, saved),
+                                                                              bias_at<I>(weights), statistics};
+            const Index slices =
+                KernelAt<I>::forward(pass, parameters_at<I>(weights), source_of<I>(pass, input, saved), epilogue);
+            reduce_slices<2>(
+                *pass.execution, slices, channels<I>, pass.sums,
+                NormFromBatch<S, ComputeType>{static_cast<double>(pass.count * pixels<I>), statistics,
+                                              weights.parameters + norm_parameters<I>, statistics, norm_at<I>(saved)});
         });
     }
 
     template <class Source>
     static void average(const Pass<S>& pass, const Source& source, S* output) {
-        sum_samples<StageAt<last>::output>(pass, SourceTerm<Source>{source},
-                                           Number(1.0 / static_cast<double>(pixels<last>)), output);
+        sum_samples<BlockAt<last>::output>(pass, SourceTerm<Source>{source},
+                                           ComputeType(1.0 / static_cast<double>(pixels<last>)), output);
     }
 
-    /// The last stage's map, normalized and activated, or its average.
-    static void finish(const Pass<S>& pass, S* output, S* saved) {
+    /// The last z behind norm and activation, or the average of that.
+    static void store_output(const Pass<S>& pass, S* output, S* saved) {
         const S* z = output_at<last>(pass, saved);
         if constexpr (Pooled)
             average(pass, NormActSource<ActAt<last>, channels<last>, S>{z, norm_at<last>(saved)}, output);
         else
             write_rows(pass, pass.count * pixels<last>, channels<last>,
-                       detail::Normalize<ActAt<last>, S>{z, norm_at<last>(saved)}, output);
+                       NormActColumns<ActAt<last>, S>{z, norm_at<last>(saved)}, output);
     }
 
     template <std::size_t I>
-    static void infer_stage(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* output, S* saved) {
-        Backend<>::run_stage(pass, StageAt<I>::forward_label, [&] {
+    static void infer_block(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* output, S* saved) {
+        Backend<>::run_stage(pass, BlockAt<I>::forward_label, [&] {
             const NormCoefficients<S> norm = norm_at<I>(saved);
             for_each_index(pass, channels<I>,
                            NormFromRunning<S>{weights.statistics + conv_tensors.non_trainable[I],
                                               weights.parameters + norm_parameters<I>, norm});
             const S* from = input;
             if constexpr (I > 0) from = inferred_at<I - 1>(pass, output, saved);
-            KernelAt<I>::forward(pass, parameters_at<I>(weights), MemorySource<StageAt<I>::input.channels, S>{from},
+            KernelAt<I>::forward(pass, parameters_at<I>(weights), MemorySource<BlockAt<I>::input.channels, S>{from},
                                  NormActEpilogue<ActAt<I>, KernelAt<I>::bias, channels<I>, S>{
                                      inferred_at<I>(pass, output, saved), bias_at<I>(weights), norm});
         });
     }
 
     static void backward(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* saved,
-                         const S* output_gradient, S* input_gradient, Number* parameter_gradient) {
-        finish_rows(*pass.execution, pass.count * pixels<last>, channels<last>,
-                    detail::NormGradientTerm<ActAt<last>, S, shared_by>{output_at<last>(pass, saved), output_gradient,
+                         const S* output_gradient, S* input_gradient, ComputeType* parameter_gradient) {
+        reduce_rows(*pass.execution, pass.count * pixels<last>, channels<last>,
+                    NormGradientTerm<ActAt<last>, S, rows_per_gradient>{output_at<last>(pass, saved), output_gradient,
                                                                         norm_at<last>(saved)},
                     pass.sums, backward_coefficients<last>(pass, saved, parameter_gradient));
         [&]<std::size_t... Is>(std::index_sequence<Is...>) {
-            Index parts = 0;  // of the sums that the stage behind left
-            ((parts = backward_stage<last - Is>(pass, weights, input, saved, output_gradient, input_gradient,
-                                                parameter_gradient, parts)),
+            Index slices = 0;  // of the sums that the block behind stored
+            ((slices = backward_block<last - Is>(pass, weights, input, saved, output_gradient, input_gradient,
+                                                 parameter_gradient, slices)),
              ...);
         }(std::make_index_sequence<size>{});
     }
 
 private:
-    /// Rows of the last map that share one row of the run's output.
-    static constexpr Index shared_by = Pooled ? pixels<last> : 1;
+    /// Rows of the last z that belong to one row of the output.
+    static constexpr Index rows_per_gradient = Pooled ? pixels<last> : 1;
 
     template <std::size_t I>
     static NormBackwardCoefficients<S> backward_coefficients(const Pass<S>& pass, S* saved,
-                                                             Number* parameter_gradient) {
+                                                             ComputeType* parameter_gradient) {
         return {static_cast<double>(pass.count * pixels<I>), norm_at<I>(saved),
                 parameter_gradient + norm_parameters<I>};
     }
 
     template <std::size_t I>
-    static Index backward_stage(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* saved,
-                                const S* output_gradient, S* input_gradient, Number* parameter_gradient, Index parts) {
-        Index own_parts = 0;
-        Backend<>::run_stage(pass, StageAt<I>::backward_label, [&] {
+    static Index backward_block(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* saved,
+                                const S* output_gradient, S* input_gradient, ComputeType* parameter_gradient,
+                                Index slices) {
+        Index stored_slices = 0;
+        Backend<>::run_stage(pass, BlockAt<I>::backward_label, [&] {
             if constexpr (I < last)
-                finish_slices<2>(*pass.execution, parts, channels<I>, pass.sums,
+                reduce_slices<2>(*pass.execution, slices, channels<I>, pass.sums,
                                  backward_coefficients<I>(pass, saved, parameter_gradient));
             const auto gradient = [&] {
                 const S* z = output_at<I>(pass, saved);
                 if constexpr (I == last)
-                    return NormGradientSource<ActAt<I>, channels<I>, S, shared_by>{output_gradient, z,
-                                                                                   norm_at<I>(saved)};
+                    return NormBackwardSource<ActAt<I>, channels<I>, S, rows_per_gradient>{output_gradient, z,
+                                                                                           norm_at<I>(saved)};
                 else
-                    return NormGradientSource<Identity, channels<I>, S>{gradient_at<I>(pass, saved), z,
+                    return NormBackwardSource<Identity, channels<I>, S>{gradient_at<I>(pass, saved), z,
                                                                         norm_at<I>(saved)};
             }();
-            Number* weight_gradient = parameter_gradient + conv_tensors.trainable[I];
+            ComputeType* weight_gradient = parameter_gradient + conv_tensors.trainable[I];
             if constexpr (KernelAt<I>::bias)
                 bias_gradient(pass, pass.count * pixels<I>, gradient, weight_gradient + KernelAt<I>::weight_count);
-            const auto run = [&](const auto& sink) {
-                own_parts = KernelAt<I>::backward(pass, parameters_at<I>(weights), gradient,
-                                                  source_of<I>(pass, input, saved), sink, weight_gradient);
+            const auto run = [&](const auto& epilogue) {
+                stored_slices = KernelAt<I>::backward(pass, parameters_at<I>(weights), gradient,
+                                                      source_of<I>(pass, input, saved), epilogue, weight_gradient);
             };
-            constexpr Index in = StageAt<I>::input.channels;
+            constexpr Index in = BlockAt<I>::input.channels;
             if constexpr (I > 0)
                 run(ActBackwardEpilogue<ActAt<I - 1>, in, S>{gradient_at<I - 1>(pass, saved),
                                                              output_at<I - 1>(pass, saved), norm_at<I - 1>(saved)});
             else if (input_gradient)
-                run(PlainSink<false, in, S>{input_gradient});
+                run(IdentityEpilogue<in, S>{input_gradient});
             else
                 run(NullSink<in, S>{});
         });
-        return own_parts;
+        return stored_slices;
     }
 };
 

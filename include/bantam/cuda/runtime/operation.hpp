@@ -6,10 +6,12 @@
 #include <bantam/core/shape.hpp>
 #include <bantam/cuda/runtime/execution.hpp>
 #include <bantam/cuda/runtime/thread_block.hpp>
+#include <bantam/exec/missing_operation.hpp>
 #include <bantam/exec/operation.hpp>
 
 #include <cstdint>
 #include <source_location>
+#include <string_view>
 
 namespace bantam::cuda {
 
@@ -33,10 +35,15 @@ struct Pass {
     const Execution* execution = nullptr;
 };
 
+/// The backend's name in error messages.
+struct BackendName {
+    static constexpr std::string_view name = "cuda";
+};
+
 /// How `L` runs on an `Input` shape: the interface of `cpu::Operation`, with buffers on the device. Maps and their
 /// gradients are stored as `S`; arithmetic, weights, statistics and weight gradients are Compute<S>.
 template <class L, Shape Input, class S>
-struct Operation;
+struct Operation : exec::MissingOperation<L, BackendName> {};
 
 /// Calls `functor(i)` for every i below `count`, in any order.
 template <class S, class Functor>
