@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""PyTorch twins of Bantam's layers and blocks.
+"""The PyTorch modules that equal Bantam's layers and blocks.
 
 Modules are registered in the order of Bantam's flat parameter buffer, so `parameters()` enumerates
 the tensors as C++ numbers them: a block's body first, then its shortcut, then its learned scale;
@@ -46,6 +46,17 @@ class ChannelLayerNorm(nn.Module):
         x = x.permute(0, 2, 3, 1)
         x = functional.layer_norm(x, x.shape[-1:], self.weight, self.bias, self.epsilon)
         return x.permute(0, 3, 1, 2)
+
+
+def linear(inputs, outputs, bias=False):
+    return nn.Sequential(nn.Flatten(), nn.Linear(inputs, outputs, bias))
+
+
+def block(inputs, outputs):
+    return nn.Sequential(nn.BatchNorm2d(inputs), nn.ReLU(), pointwise(inputs, outputs))
+
+
+HardSwish = nn.Hardswish
 
 
 class HardSigmoid(nn.Module):

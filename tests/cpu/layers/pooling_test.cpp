@@ -12,7 +12,6 @@
 using namespace bantam;
 
 BOOST_AUTO_TEST_CASE(max_pooling_passes) {
-    layer_passes<MaxPool2d<2>, Shape{5, 4, 3}>();
     layer_passes<MaxPool2d<3, 2, 1>, Shape{7, 6, 17}>({2});
     layer_passes<MaxPool2d<3, 1, 1>, Shape{4, 4, 3}>({2});
     layer_passes<MaxPool2d<2, 3>, Shape{6, 6, 2}>({2});
@@ -20,10 +19,8 @@ BOOST_AUTO_TEST_CASE(max_pooling_passes) {
 }
 
 BOOST_AUTO_TEST_CASE(average_pooling_passes) {
-    layer_passes<AvgPool2d<2>, Shape{5, 4, 3}>();
     layer_passes<AvgPool2d<3, 1, 1>, Shape{4, 3, 17}>({2});
     layer_passes<AvgPool2d<3, 2, 1>, Shape{2, 1, 3}>({2});
-    layer_passes<GlobalAveragePool, Shape{3, 5, 7}>();
     layer_passes<GlobalAveragePool, Shape{1, 1, 7}>({2});
     layer_passes<Flatten, Shape{3, 2, 5}>({2});
 }
