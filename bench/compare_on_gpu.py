@@ -101,7 +101,7 @@ def main():
                 times.setdefault(who, []).append(result["images_per_second"])
                 if who == ("bantam", "float32"):
                     shares.setdefault(name, []).append(result["share_of_bandwidth_bound"])
-        rates = {who: statistics.median(own) for who, own in times.items()}
+        rates = {who: statistics.median(samples) for who, samples in times.items()}
         ours = max((who for who in rates if who[0] == "bantam"), key=rates.get)
         peer = max((who for who in rates if who[0] != "bantam"), key=rates.get)
         rows.append(f"| {name} | {' '.join(peer)} | {rates[ours]:.0f} images/s ({ours[1]}) | {rates[peer]:.0f} images/s "

@@ -5,7 +5,7 @@
     bench/compare_with_peers.py --output docs/performance.md
 
 Builds bench/network_speed and bench/feeding_speed, then takes every measurement in rounds, ours and the
-peers' in turn, so that a machine that slows down slows all; a figure is the median of its rounds. Peers are
+peers' in turn, so that a slower machine affects all; a figure is the median of its rounds. Peers are
 PyTorch (eager NCHW, channels_last, torch.compile) and for inference ONNX Runtime and ncnn; what is not
 installed for the Python that runs this is left out and named. Newest peers in an environment of their own:
 
@@ -118,8 +118,8 @@ def compare(options, measurement, peers):
             times.setdefault(who, []).append(result["median_ms"])
             if "peak_mb" in result:
                 memory.setdefault(who, []).append(result["peak_mb"] - result["baseline_mb"])
-    return ({who: statistics.median(own) for who, own in times.items()},
-            {who: statistics.median(own) for who, own in memory.items()}, unavailable)
+    return ({who: statistics.median(samples) for who, samples in times.items()},
+            {who: statistics.median(samples) for who, samples in memory.items()}, unavailable)
 
 
 def share_of_peak(options):
@@ -145,9 +145,9 @@ def fusion_gain(options, net):
     """Milliseconds of forward and backward with fused stages and layer by layer, in turn."""
     times = {"gradients-fused": [], "gradients-layer-by-layer": []}
     for _ in range(options.rounds):
-        for mode, own in times.items():
-            own.append(measure(options, "bantam", (net, mode, 64, options.threads))["median_ms"])
-    return tuple(statistics.median(own) for own in times.values())
+        for mode, samples in times.items():
+            samples.append(measure(options, "bantam", (net, mode, 64, options.threads))["median_ms"])
+    return tuple(statistics.median(samples) for samples in times.values())
 
 
 def compile_cost(entry):

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT
-// Times what feeds the training step: batches cut from decoded pictures by random crop, flip and color.
-// One thread does it, beside those that train. Prints one JSON line.
+// Times the loader of a training step: batches cut from decoded pictures by random crop, flip and color. One
+// thread does it while others train. Prints one JSON line.
 
 #include "common/network_timing.hpp"
 
 #include "../tools/shared/command_line.hpp"
 
+#include <bantam/base/index.hpp>
 #include <bantam/data/training_loader.hpp>
 
 #include <fmt/core.h>
 
-#include <cstdint>
 #include <filesystem>
 #include <vector>
 
@@ -28,9 +28,9 @@ void run(const std::filesystem::path& data, bench::TimingOptions options, int si
     loader_options.batch_size = options.batch;
     TrainingLoader loader{loader_options};
     loader.add(pictures);
-    const std::vector<std::int64_t> order = loader.epoch_order(0);
+    const std::vector<Index> order = loader.epoch_order(0);
     Batch batch;
-    std::int64_t index = 0;
+    Index index = 0;
     const double milliseconds = bench::median(
         bench::time_calls(options, [&] { loader.assemble(0, order, index++ % loader.batch_count(), batch); }));
     fmt::print("{{\"mode\": \"feeding\", \"batch\": {}, \"stored_size\": {}, \"size\": {}, \"median_ms\": {:.4f}}}\n",
@@ -50,7 +50,7 @@ int main(int argc, char** argv) {
         .required();
     line.option("--batch", options.batch, "Pictures in a batch").between(1, 65536);
     line.option("--size", size, "Height and width of the cut pictures").between(8, 1024);
-    line.option("--threads", options.threads, "Threads that decode the pictures before").between(1, 1024);
+    line.option("--threads", options.threads, "Threads that decode the pictures first").between(1, 1024);
     line.option("--repeats", options.repeats, "Batches timed, at most").between(1, 1'000'000);
     return line.run(argc, argv, [&] { run(data, options, size); });
 }

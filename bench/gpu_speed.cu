@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Times one reference net on a GPU and prints one JSON line, as bench/peer_torch.py --device cuda does for
-// PyTorch: a training step (forward, cross-entropy, backward, SGD with Nesterov momentum) on pictures that lie
-// on the GPU, or a forward pass. Beside the step stands what the GPU's memory alone would allow.
+// PyTorch: a training step (forward, cross-entropy, backward, SGD with Nesterov momentum) on pictures in the
+// GPU's memory, or a forward pass. The line also has the fraction of the bound by memory bandwidth.
 
 #include "common/timing.hpp"
 
+#include <bantam/base/index.hpp>
 #include <bantam/cuda/model.hpp>
 #include <bantam/cuda/training/trainer.hpp>
 #include <bantam/models/mobile.hpp>
@@ -25,34 +26,33 @@ namespace bantam::bench {
 namespace {
 
 struct GpuTiming {
-    std::vector<double> calls;  ///< milliseconds a step
-    double bytes = 0;           ///< that a step must read and write at least
+    std::vector<double> calls;  ///< milliseconds per step
+    double bytes = 0;           ///< that a step reads and writes at least
 };
 
-/// The numbers that a picture's way through the stages there and back reads and writes if nothing stays in a cache: one
-/// map a convolution where it takes norm and activation along.
+/// The numbers per picture that forward and backward of all stages read and write where no cache keeps any: one map
+/// per convolution where it fuses norm and activation.
 template <class Chain>
 struct NumbersMoved;
 template <class Backend, class S, class... Stages>
 struct NumbersMoved<exec::StageChain<Backend, S, exec::StageList<Stages...>>> {
     template <class Stage>
-    static constexpr std::int64_t of_stage(bool training) {
+    static constexpr Index of_stage(bool training) {
         if constexpr (requires { Stage::OperationType::scalars_moved(training); })
             return Stage::OperationType::scalars_moved(training);
         else
             return Stage::forward_label.scalars_moved + (training ? Stage::backward_label.scalars_moved : 0);
     }
-    static constexpr std::int64_t count(bool training) { return (of_stage<Stages>(training) + ...); }
+    static constexpr Index count(bool training) { return (of_stage<Stages>(training) + ...); }
 };
 
-/// A batch of noise that lies on the GPU, many times an epoch.
+/// A batch of noise in the GPU's memory, used `steps` times per epoch.
 template <class Net>
 class NoiseOnGpu {
 public:
     using Device = Cuda;
 
-    NoiseOnGpu(const cuda::Execution& execution, std::int64_t count, std::int64_t steps)
-        : count_{count}, steps_{steps} {
+    NoiseOnGpu(const cuda::Execution& execution, Index count, Index steps) : count_{count}, steps_{steps} {
         const RandomBatch batch = random_batch<Net>(count);
         pixels_.reserve(std::ssize(batch.pixels));
         labels_.reserve(count);
@@ -61,37 +61,37 @@ public:
     }
 
     struct Range {
-        std::int64_t begin, end;
-        std::int64_t count() const { return end - begin; }
+        Index begin, end;
+        Index count() const { return end - begin; }
     };
-    std::int64_t batch_count() const { return steps_; }
-    std::int64_t largest_batch() const { return count_; }
-    Range batch_range(std::int64_t index) const { return {index * count_, (index + 1) * count_}; }
-    std::int64_t teacher_classes() const { return 0; }
-    void begin_epoch(const cuda::Execution&, std::int64_t) const {}
-    void fill(const cuda::Execution& execution, const std::int64_t*, std::int64_t, cuda::BatchMemory& batch) const {
+    Index batch_count() const { return steps_; }
+    Index largest_batch() const { return count_; }
+    Range batch_range(Index index) const { return {index * count_, (index + 1) * count_}; }
+    Index teacher_classes() const { return 0; }
+    void begin_epoch(const cuda::Execution&, Index) const {}
+    void fill(const cuda::Execution& execution, const Index*, Index, cuda::BatchMemory& batch) const {
         cuda::copy_on_device(execution, pixels_.data(), pixels_.size(), batch.pixels.data());
         cuda::copy_on_device(execution, labels_.data(), count_, batch.labels.data());
     }
     std::shared_ptr<const void> identity() const { return identity_; }
 
 private:
-    std::int64_t count_, steps_;
+    Index count_, steps_;
     cuda::DeviceBuffer<float> pixels_;
     cuda::DeviceBuffer<std::int32_t> labels_;
     std::shared_ptr<const char> identity_ = std::make_shared<const char>();
 };
 
-/// Times `steps` steps at once, since the host waits for an epoch and not for a step.
+/// Times epochs of `steps` steps, since the host waits for an epoch and not for a step.
 template <class Net, class Device, class Activation>
-GpuTiming time_training(const TimingOptions& options, std::int64_t steps, const std::string& precision) {
+GpuTiming time_training(const TimingOptions& options, Index steps, const std::string& precision) {
     TrainingOptions training = timed_training();
     training.allow_tf32 = precision == "tf32";
     Trainer<Net, Device> trainer{training};
     const NoiseOnGpu<Net> data{trainer.execution(), options.batch, steps};
-    std::int64_t epoch = 0;
+    Index epoch = 0;
     GpuTiming timing;
-    timing.calls = time_calls(options, [&] { trainer.train_epoch(data, epoch++, [](std::int64_t, std::int64_t) {}); });
+    timing.calls = time_calls(options, [&] { trainer.train_epoch(data, epoch++, [](Index, Index) {}); });
     for (double& call : timing.calls) call /= static_cast<double>(steps);
     timing.bytes =
         static_cast<double>(NumbersMoved<typename cuda::Model<Net, Activation>::Program>::count(true) * options.batch) *
@@ -100,7 +100,7 @@ GpuTiming time_training(const TimingOptions& options, std::int64_t steps, const 
 }
 
 template <class Net, class Activation>
-GpuTiming time_inference(const TimingOptions& options, std::int64_t steps, const std::string& precision) {
+GpuTiming time_inference(const TimingOptions& options, Index steps, const std::string& precision) {
     cuda::Model<Net, Activation> model;
     model.execution().allow_tf32(precision == "tf32");
     model.initialize(0);
@@ -111,7 +111,7 @@ GpuTiming time_inference(const TimingOptions& options, std::int64_t steps, const
     cuda::copy_to_device(model.execution(), batch.pixels.data(), std::ssize(batch.pixels), pixels.data());
     GpuTiming timing;
     timing.calls = time_calls(options, [&] {
-        for (std::int64_t i = 0; i < steps; ++i) model.infer(pixels.data(), options.batch, logits.data());
+        for (Index i = 0; i < steps; ++i) model.infer(pixels.data(), options.batch, logits.data());
         model.execution().wait();
     });
     for (double& call : timing.calls) call /= static_cast<double>(steps);
@@ -122,21 +122,21 @@ GpuTiming time_inference(const TimingOptions& options, std::int64_t steps, const
 }
 
 template <class Net>
-GpuTiming time_chosen_inference(const TimingOptions& options, std::int64_t steps, const std::string& precision) {
+GpuTiming time_chosen_inference(const TimingOptions& options, Index steps, const std::string& precision) {
     return precision == "bf16" ? time_inference<Net, Bfloat16>(options, steps, precision)
                                : time_inference<Net, float>(options, steps, precision);
 }
 
 template <class Net>
-GpuTiming time_net(const TimingOptions& options, std::int64_t steps, const std::string& precision) {
+GpuTiming time_net(const TimingOptions& options, Index steps, const std::string& precision) {
     if (options.mode != "training") return time_chosen_inference<Net>(options, steps, precision);
     return precision == "bf16" ? time_training<Net, CudaBfloat16, Bfloat16>(options, steps, precision)
                                : time_training<Net, Cuda, float>(options, steps, precision);
 }
 
-/// What a copy within the GPU's memory reads and writes.
+/// The bandwidth of a copy within the GPU's memory, reads and writes counted.
 double gigabytes_per_second() {
-    constexpr std::int64_t size = std::int64_t{1} << 28;
+    constexpr Index size = Index{1} << 28;
     const cuda::Execution execution;
     cuda::DeviceBuffer<float> from, to;
     from.reserve(size);
@@ -148,12 +148,12 @@ double gigabytes_per_second() {
     return 2.0 * size * sizeof(float) / median(times) / 1e6;
 }
 
-void run(const TimingOptions& options, std::int64_t steps, const std::string& precision) {
+void run(const TimingOptions& options, Index steps, const std::string& precision) {
     GpuTiming timing;
     if (options.net == "mobile-98k") timing = time_net<Mobile98k<11>>(options, steps, precision);
     if (options.net == "tiniest-97k") timing = time_net<Tiniest97k<10>>(options, steps, precision);
     if (options.net == "resnet18") {
-        if (options.mode != "inference") throw Error{"of resnet18 inference alone is timed; use --mode inference"};
+        if (options.mode != "inference") throw Error{"resnet18 is timed in inference only; use --mode inference"};
         timing = time_chosen_inference<ResNet18<10>>(options, steps, precision);
     }
     const double middle = median(timing.calls), bandwidth = gigabytes_per_second();
@@ -173,15 +173,15 @@ void run(const TimingOptions& options, std::int64_t steps, const std::string& pr
 int main(int argc, char** argv) {
     bantam::bench::TimingOptions options;
     options.batch = 256;
-    std::int64_t steps = 50;
+    Index steps = 50;
     std::string precision = "float32";
     bantam::CommandLine line{"Times one reference net on a GPU and prints one JSON line"};
-    line.option("--net", options.net, "The net; of resnet18 inference only")
+    line.option("--net", options.net, "The net; resnet18 in inference only")
         .one_of({"mobile-98k", "tiniest-97k", "resnet18"});
     line.option("--mode", options.mode, "What is timed").one_of({"training", "inference"});
     line.option("--batch", options.batch, "Pictures in a step").between(1, 65536);
-    line.option("--steps", steps, "Steps between two looks at the clock").between(1, 1'000'000);
-    line.option("--precision", precision, "Of maps and products").one_of({"float32", "tf32", "bf16"});
+    line.option("--steps", steps, "Steps per round").between(1, 1'000'000);
+    line.option("--precision", precision, "Precision of activations and products").one_of({"float32", "tf32", "bf16"});
     line.option("--warmup", options.warmup, "Rounds of steps before the clock starts").between(1, 1'000'000);
     line.option("--repeats", options.repeats, "Rounds timed, at most").between(1, 1'000'000);
     line.option("--seconds", options.seconds, "Stop timing after this long, three rounds at least");

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Times one reference net and prints one JSON line, as bench/peer_torch.py does for PyTorch. The training
 // step is forward, cross-entropy, backward and SGD with Nesterov momentum; inference is a forward pass;
-// gradients are forward and backward alone, with neighboring layers fused or each on its own; `stages`
-// prints where forward and backward spend their time beside what the machine allows.
+// gradients are forward and backward alone, with adjacent layers fused or layer by layer; `stages` prints the
+// time of each stage beside its bound on this machine.
 
 #include "common/machine_bounds.hpp"
 #include "nets/nets.hpp"
@@ -46,8 +46,8 @@ void print_line(const TimingOptions& options, const Timing& timing, double basel
         timing.multiply_adds, baseline, peak_megabytes());
 }
 
-/// A stage can be no faster than its multiply-adds or its memory traffic allow; the last column is how
-/// much of that it reaches.
+/// A stage is bounded by its multiply-adds or its memory traffic; the last column is the bound's part of the
+/// measured time.
 void print_stages(const TimingOptions& options, const Timing& timing) {
     const MachineBounds machine = measure_machine(options.threads);
     const double whole = median(timing.calls);
@@ -93,7 +93,7 @@ int main(int argc, char** argv) {
     TimingOptions options;
     options.threads = processor_count();
     CommandLine line{"Times one reference net and prints one JSON line, or a table of its stages"};
-    line.option("--net", options.net, "The net; of resnet18 inference only")
+    line.option("--net", options.net, "The net; resnet18 in inference only")
         .one_of({"mobile-98k", "sample-88k", "tiniest-97k", "resnet18"});
     line.option("--mode", options.mode, "What is timed")
         .one_of({"training", "inference", "stages", "gradients-fused", "gradients-layer-by-layer"});

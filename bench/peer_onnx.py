@@ -95,7 +95,7 @@ def main():
             before = os.getcwd()
             os.chdir(folder)
             make_call = onnxruntime_call if options.runtime == "onnxruntime" else ncnn_call
-            # Converters chat on the standard output, where our one line belongs.
+            # Converters print to the standard output, which must have one line only.
             sys.stdout.flush()
             kept = os.dup(1)
             os.dup2(2, 1)

@@ -9,7 +9,7 @@ One process takes one measurement, so that a caller can alternate it with its ow
 
 The training step is forward, cross-entropy, backward and SGD with Nesterov momentum; inference is a
 forward pass in eval mode. Where the variant does not exist the line holds `unavailable` instead of times. On a GPU
-the pictures lie there, and compile takes CUDA graphs along (mode max-autotune).
+the pictures are in its memory, and compile includes CUDA graphs (mode max-autotune).
 """
 
 import argparse
@@ -29,8 +29,8 @@ def arguments():
                         help="eager is NCHW; compile is torch.compile on channels_last")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--precision", choices=["float32", "tf32", "bf16"], default="float32",
-                        help="tf32 lets products be in it, bf16 is autocast besides; both are for cuda")
-    parser.add_argument("--steps", type=int, default=1, help="steps between two looks at the clock")
+                        help="tf32 allows it in products, bf16 adds autocast; both are for cuda")
+    parser.add_argument("--steps", type=int, default=1, help="steps per timed round")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--warmup", type=int, default=3, help="steps before the clock starts")

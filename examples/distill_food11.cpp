@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The homework "food classification again", end to end: a student of at most 100,000 parameters learns
-// from labels and from a teacher's stored logits, and answers for the testing pictures.
+// The homework "food classification again", end to end: trains a student of at most 100,000 parameters on
+// labels and a teacher's stored logits, and predicts the classes of the testing pictures.
 //
 // Another class count or picture size: -DBANTAM_CLASSES=10, -DBANTAM_IMAGE_SIZE=64 with CMake.
 
@@ -13,22 +13,23 @@ using namespace bantam;
 int main(int argc, char** argv) {
     distill_food11::Options options;
     options.training.threads = processor_count();
-    CommandLine line{"Trains a student under 100,000 parameters on the food-11 homework and answers its test"};
+    CommandLine line{
+        "Trains a student under 100,000 parameters on the food-11 homework and predicts its testing pictures"};
     line.option("--data", options.data, "Folder with training/, validation/ and testing/").required();
     line.option("--teacher-logits", options.teacher_logits,
-                "Logits file of precompute_logits; without it the student learns from labels alone");
+                "Logits file of precompute_logits; without it the student is trained on labels alone");
     line.option("--output", options.output, "Folder for the results");
     line.training_options(options.training);
     line.option("--temperature", options.training.temperature, "Distillation temperature T");
-    line.option("--alpha", options.training.alpha, "Share of the teacher in the loss of a labeled picture");
+    line.option("--alpha", options.training.alpha, "Weight of the teacher in the loss of a labeled picture");
     line.option("--stored-size", options.stored_size,
                 "Side of the pictures in memory; with a teacher or a stored student, theirs")
         .between(8, 4096);
     const auto on_gpu = distill_food11::gpu_job();
     line.device_options(options.device, on_gpu != nullptr);
-    line.flag("--resume", options.resume, "Go on with the interrupted run in --output");
-    line.flag("--predict-only", options.predict_only, "Only answer the test, with --weights");
-    line.option("--weights", options.weights, "Student to answer with; by default the one in --output");
+    line.flag("--resume", options.resume, "Resume the interrupted run in --output");
+    line.flag("--predict-only", options.predict_only, "Only predict the testing pictures, with --weights");
+    line.option("--weights", options.weights, "Student for --predict-only; by default the one in --output");
     return line.run(argc, argv,
                     [&] { options.device.on_gpu() ? on_gpu(options) : distill_food11::distill<Cpu>(options); });
 }

@@ -2,6 +2,7 @@
 // The job of distill_food11 on any device.
 #pragma once
 
+#include <bantam/base/index.hpp>
 #include <bantam/core/budget.hpp>
 #include <bantam/core/network.hpp>
 #include <bantam/core/summary.hpp>
@@ -42,7 +43,7 @@ namespace distill_food11 {
 
 using namespace bantam;
 
-// The student. Change the layers, and the compiler says whether the budget still holds.
+// The student. The compiler checks the parameter limit for any layers.
 using Net = Mobile98k<BANTAM_CLASSES, BANTAM_IMAGE_SIZE>;
 using FoodStudent = Student<Net>;
 
@@ -76,7 +77,7 @@ inline Metadata run_identity(const Options& options, const std::vector<std::stri
     return identity;
 }
 
-/// The most likely class of every testing picture. One that cannot be read is answered with class 0.
+/// The most likely class of every testing picture, 0 for one that cannot be read.
 template <class Device>
 std::vector<int> predict(Trainer<FoodStudent, Device>& trainer, const TestPictures& pictures, std::size_t files) {
     std::vector<int> categories(files, 0);
@@ -90,7 +91,9 @@ std::vector<int> predict(Trainer<FoodStudent, Device>& trainer, const TestPictur
     return categories;
 }
 
-inline std::string percent(std::optional<double> share) { return share ? fmt::format("{:.2f} %", 100 * *share) : "-"; }
+inline std::string percent(std::optional<double> fraction) {
+    return fraction ? fmt::format("{:.2f} %", 100 * *fraction) : "-";
+}
 
 inline SafetensorsFile open_student(const std::filesystem::path& path) {
     if (!std::filesystem::exists(path))
@@ -98,15 +101,15 @@ inline SafetensorsFile open_student(const std::filesystem::path& path) {
     return SafetensorsFile::open(path);
 }
 
-/// The size a stored student's pictures had in memory. Throws Error where it knows other classes than the
-/// data has. A file that says nothing of either is taken as it is.
+/// The stored size of the pictures that a stored student was trained on, `otherwise` where its file does not have
+/// it. Throws Error where its file names other classes than the data.
 inline int stored_size_of_student(const std::filesystem::path& path, const std::vector<std::string>& classes,
                                   int otherwise) {
     const SafetensorsFile file = open_student(path);
     const Metadata& metadata = file.metadata();
     const std::string here = json_text(classes);
     if (const auto known = metadata.find("classes"); known != metadata.end() && known->second != here)
-        throw Error{fmt::format("{}: answers with the classes {}, the data has {}; name the data it was trained on",
+        throw Error{fmt::format("{}: was trained on the classes {}, the data has {}; name the data it was trained on",
                                 path.string(), known->second, here)};
     const auto found = metadata.find("stored_size");
     if (found == metadata.end()) return otherwise;
@@ -119,13 +122,13 @@ inline int stored_size_of_student(const std::filesystem::path& path, const std::
     return size;
 }
 
-/// Restores the student from its file into a trainer that only answers.
+/// Loads a stored student into a trainer, for inference.
 template <class Device>
 void load_student(const std::filesystem::path& path, Trainer<FoodStudent, Device>& trainer) {
     SafetensorsFile file = open_student(path);
     std::vector<float> parameters(static_cast<std::size_t>(trainable_parameters<FoodStudent>));
     std::vector<float> statistics(static_cast<std::size_t>(non_trainable_parameters<FoodStudent>));
-    // Spans by hand: nvcc 13.0 does not see that a vector is one once <filesystem> is there.
+    // Explicit spans: with <filesystem> included, nvcc 13.0 does not convert a vector to a span.
     read_network<FoodStudent>(file, {parameters.data(), parameters.size()}, {statistics.data(), statistics.size()});
     trainer.set_weights(parameters, statistics);
 }
@@ -137,7 +140,7 @@ void distill(Options& options) {
         throw Error{"--resume trains and --predict-only does not; leave out one of them"};
     if (!options.predict_only && !options.weights.empty())
         throw Error{"--weights names the student of --predict-only; training starts from random weights, leave it out"};
-    // A device that is not there is found out now, not after the pictures are read.
+    // Fails now, not after the pictures are read, where the device is missing.
     Trainer<FoodStudent, Device> trainer{options.training};
 
     const HomeworkFolders folders = open_homework(options.data, BANTAM_CLASSES);
@@ -162,14 +165,14 @@ void distill(Options& options) {
     RunFolder folder{options.output, metadata};
     if (!options.predict_only) {
         const LabeledPictures labeled = load_with_report(options.data, folders.training, reading, "labeled");
-        // Without a teacher nothing can be learned from pictures without labels.
+        // Pictures without labels can be trained on only with a teacher.
         const UnlabeledPictures unlabeled =
             load_with_report(options.data, taught ? folders.unlabeled : UnlabeledSplit{}, reading, "unlabeled");
         const ExpectedPictures pictures = expected_pictures(labeled, unlabeled, validation, folders.classes);
         if (taught) match_teacher_logits(teacher, options.teacher_logits, pictures);
 
         const auto rows = [&](std::size_t first) {
-            return taught ? TeacherRows{&teacher, static_cast<std::int64_t>(first)} : TeacherRows{};
+            return taught ? TeacherRows{&teacher, static_cast<Index>(first)} : TeacherRows{};
         };
         TrainingLoader training{{.input = input_shape<FoodStudent>,
                                  .batch_size = options.training.batch_size,

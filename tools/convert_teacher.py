@@ -25,7 +25,7 @@ import safetensors_io  # noqa: E402
 
 
 class Refusal(Exception):
-    """Something the user can mend; the message is one line."""
+    """An error that the user can fix; the message is one line."""
 
 
 def arguments():
@@ -39,11 +39,11 @@ def arguments():
     logits.add_argument("--logits", action="store_true", help="run the teacher and write its logits")
     logits.add_argument("--data", metavar="DIR", help="the data set, with training/ and validation/")
     logits.add_argument("--arch", metavar="NAME", help="a torchvision classifier, such as resnet18")
-    logits.add_argument("--views", type=int, default=8, help="views a picture; view 0 is the whole picture (8)")
+    logits.add_argument("--views", type=int, default=8, help="views per picture; view 0 is the whole picture (8)")
     logits.add_argument("--view-seed", type=int, default=1, help="seed of the other views (1)")
     logits.add_argument("--stored-size", type=int, default=144, help="side pictures are squashed to first (144)")
     logits.add_argument("--input", type=int, default=128, help="side of the teacher's input (128)")
-    logits.add_argument("--batch-size", type=int, default=64, help="views run at once (64)")
+    logits.add_argument("--batch-size", type=int, default=64, help="views in a batch (64)")
     logits.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="CPU threads (all)")
     options = parser.parse_args()
     if options.logits:
@@ -137,7 +137,7 @@ class Progress:
 
 
 def report(split, logits, labels):
-    """The line about one split: what the teacher makes of whole pictures."""
+    """The line about one split: figures of the teacher's logits for whole pictures."""
     logits = logits.astype(np.float64)
     shifted = logits - logits.max(1, keepdims=True)
     log_probability = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
@@ -189,7 +189,7 @@ def write_logits(options):
         except homework.PictureError as error:
             bad.append(f"{path} {error}")
             continue
-        # Views are numbered by place in the logits file, which bad pictures do not enter.
+        # Views are numbered by the image's position in the logits file, which has no bad pictures.
         image = len(paths)
         paths.append(path)
         labels[split].append(label)

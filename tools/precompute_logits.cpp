@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
-// Runs a teacher over the training and validation pictures, several views of each, and stores what it
-// says as a logits file. The testing folder is never read.
+// Runs a teacher on several views of each training and validation picture and stores its logits in a file.
+// The testing folder is never read.
 
 #include "precompute_logits.hpp"
 
 #include <bantam/bantam.hpp>
+#include <bantam/base/index.hpp>
 
 namespace {
 
@@ -21,10 +22,10 @@ public:
         model_.prepare();
     }
 
-    std::int64_t batch() const { return 16 * threads_; }
+    Index batch() const { return 16 * threads_; }
 
-    void look_at(const std::vector<const std::uint8_t*>& pictures, int stored_size, const std::vector<View>& views,
-                 std::int64_t views_each, const ColorTransform& colors) {
+    void set_pictures(const std::vector<const std::uint8_t*>& pictures, int stored_size, const std::vector<View>& views,
+                      Index views_each, const ColorTransform& colors) {
         pictures_ = &pictures;
         stored_size_ = stored_size;
         views_ = &views;
@@ -33,10 +34,10 @@ public:
         pixels_.resize(static_cast<std::size_t>(batch() * element_count(input_shape<Teacher>)));
     }
 
-    void answer(std::int64_t first, std::int64_t count, float* logits) {
+    void infer(Index first, Index count, float* logits) {
         constexpr Shape input = input_shape<Teacher>;
-        cpu::detail::parallel_for(count, threads_, [&](std::int64_t i, int) {
-            const std::int64_t index = first + i;
+        cpu::detail::parallel_for(count, threads_, [&](Index i, int) {
+            const Index index = first + i;
             cut_view((*pictures_)[static_cast<std::size_t>(index / views_each_)], stored_size_,
                      (*views_)[static_cast<std::size_t>(index)], input, pixels_.data() + i * element_count(input),
                      colors_);
@@ -50,7 +51,7 @@ private:
     const std::vector<const std::uint8_t*>* pictures_ = nullptr;
     const std::vector<View>* views_ = nullptr;
     int stored_size_ = 0;
-    std::int64_t views_each_ = 1;
+    Index views_each_ = 1;
     ColorTransform colors_;
     std::vector<float> pixels_;
 };
@@ -64,7 +65,7 @@ int main(int argc, char** argv) {
     line.option("--teacher", options.teacher, "Teacher weights, safetensors (see convert_teacher.py)").required();
     line.option("--output", options.output, "Logits file to write, safetensors").required();
     line.option("--architecture", options.architecture,
-                "resnet18 or sample-teacher; by default what the weights' tensors tell");
+                "resnet18 or sample-teacher; by default the one that the weights' tensors belong to");
     line.option("--views", options.views, "Views of each picture; view 0 is the whole picture").between(1, 1024);
     line.option("--view-seed", options.view_seed, "Seed of the views");
     line.option("--stored-size", options.stored_size, "Side of the pictures in memory, in pixels").between(8, 4096);

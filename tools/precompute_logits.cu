@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Teachers on a GPU, for builds that nvcc takes part in.
+// Teachers on a GPU, in programs built with CUDA.
 
+#include <bantam/base/index.hpp>
 #include <bantam/cuda/data/pictures.hpp>
 #include <bantam/cuda/model.hpp>
 
@@ -11,7 +12,7 @@
 namespace precompute_logits {
 namespace {
 
-/// A teacher on the GPU. The pictures lie there, too, and are cut there.
+/// A teacher on the GPU, where the pictures are kept and cut.
 template <class Teacher, class Activation>
 class OnGpu {
 public:
@@ -26,21 +27,21 @@ public:
         model_.write_statistics(statistics.data());
     }
 
-    std::int64_t batch() const { return 256; }
+    Index batch() const { return 256; }
 
-    void look_at(const std::vector<const std::uint8_t*>& pictures, int stored_size, const std::vector<View>& views,
-                 std::int64_t views_each, const ColorTransform& colors) {
+    void set_pictures(const std::vector<const std::uint8_t*>& pictures, int stored_size, const std::vector<View>& views,
+                      Index views_each, const ColorTransform& colors) {
         pictures_.emplace(model_.execution(), pictures, stored_size);
         std::vector<bantam::cuda::Cut> cuts;
         for (std::size_t i = 0; i < views.size(); ++i)
-            cuts.emplace_back(static_cast<std::int64_t>(i) / views_each, views[i], colors);
+            cuts.emplace_back(static_cast<Index>(i) / views_each, views[i], colors);
         cuts_.reserve(std::ssize(cuts));
         bantam::cuda::copy_to_device(model_.execution(), cuts.data(), std::ssize(cuts), cuts_.data());
         pixels_.reserve(batch() * model_.input_elements);
         logits_.reserve(batch() * model_.output_elements);
     }
 
-    void answer(std::int64_t first, std::int64_t count, float* logits) {
+    void infer(Index first, Index count, float* logits) {
         pictures_->cut(model_.execution(), cuts_.data() + first, nullptr, count, input_shape<Teacher>, pixels_.data());
         model_.infer(pixels_.data(), count, logits_.data());
         bantam::cuda::copy_to_host(model_.execution(), logits_.data(), count * model_.output_elements, logits);

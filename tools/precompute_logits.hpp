@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-// What precompute_logits does with a teacher, on any device.
+// The job of precompute_logits on any device.
 #pragma once
 
 #include <bantam/base/error.hpp>
+#include <bantam/base/index.hpp>
 #include <bantam/base/random.hpp>
 #include <bantam/core/network.hpp>
 #include <bantam/data/picture_store.hpp>
@@ -38,34 +39,34 @@ struct Options {
     std::filesystem::path data;
     std::filesystem::path teacher;
     std::filesystem::path output;
-    std::string architecture;  ///< empty: told by the weights
-    std::int64_t views = 8;
+    std::string architecture;  ///< empty: found from the weights
+    Index views = 8;
     std::uint64_t view_seed = 1;
     int stored_size = 144;
     int threads = processor_count();
     DeviceOptions device;
 };
 
-/// A picture store together with what the report says of it.
-struct Part {
+/// A picture store with its name in the report.
+struct Split {
     const PictureStore* store;
     const std::vector<int>* labels;  // null where there are none
     const char* name;
 };
 
-/// The teacher's answers to view 0 of labeled pictures.
+/// Figures of the teacher's logits for view 0 of labeled pictures.
 struct Score {
     double accuracy;
     double top_probability;
     double cross_entropy;
 };
 
-inline Score score(const TeacherLogits& result, std::int64_t first_row, const std::vector<int>& labels) {
+inline Score score(const TeacherLogits& result, Index first_row, const std::vector<int>& labels) {
     Score total{0, 0, 0};
-    const std::int64_t classes = result.class_count();
+    const Index classes = result.class_count();
     std::vector<double> log_probabilities(static_cast<std::size_t>(classes));
     for (std::size_t i = 0; i < labels.size(); ++i) {
-        const float* row = result.view_logits(first_row + static_cast<std::int64_t>(i), 0);
+        const float* row = result.view_logits(first_row + static_cast<Index>(i), 0);
         log_softmax(1.0, std::ssize(log_probabilities), row, log_probabilities.data());
         const auto best = std::max_element(log_probabilities.begin(), log_probabilities.end());
         total.accuracy += best - log_probabilities.begin() == labels[i] ? 1 : 0;
@@ -76,8 +77,8 @@ inline Score score(const TeacherLogits& result, std::int64_t first_row, const st
     return {total.accuracy / count, total.top_probability / count, total.cross_entropy / count};
 }
 
-/// `Runner` runs its `Network` on pictures: `look_at` names them and their views, `answer` gives the logits of
-/// some of the views, [image · view].
+/// `Runner` runs its `Network` on pictures: `set_pictures` takes them and their views, `infer` gives the logits of
+/// views [first, first + count) of all, [image · view].
 template <class Runner>
 void run(const Options& options, SafetensorsFile& weights, const HomeworkFolders& folders) {
     using Teacher = typename Runner::Network;
@@ -88,9 +89,9 @@ void run(const Options& options, SafetensorsFile& weights, const HomeworkFolders
     const LabeledPictures training = load_with_report(options.data, folders.training, reading, "labeled");
     const UnlabeledPictures unlabeled = load_with_report(options.data, folders.unlabeled, reading, "unlabeled");
     const LabeledPictures validation = load_with_report(options.data, folders.validation, reading, "validation");
-    const Part parts[] = {{&training.store, &training.labels, "labeled"},
-                          {&unlabeled.store, nullptr, "unlabeled"},
-                          {&validation.store, &validation.labels, "validation"}};
+    const Split splits[] = {{&training.store, &training.labels, "labeled"},
+                            {&unlabeled.store, nullptr, "unlabeled"},
+                            {&validation.store, &validation.labels, "validation"}};
 
     TeacherLogits result;
     result.classes = folders.classes;
@@ -103,49 +104,49 @@ void run(const Options& options, SafetensorsFile& weights, const HomeworkFolders
     result.view_seed = options.view_seed;
 
     std::vector<const std::uint8_t*> pictures;
-    for (const Part& part : parts)
-        for (std::size_t i = 0; i < part.store->size(); ++i) {
-            pictures.push_back(part.store->pixels(i));
-            result.paths.push_back(part.store->paths()[i]);
-            result.hashes.push_back(part.store->hashes()[i]);
+    for (const Split& split : splits)
+        for (std::size_t i = 0; i < split.store->size(); ++i) {
+            pictures.push_back(split.store->pixels(i));
+            result.paths.push_back(split.store->paths()[i]);
+            result.hashes.push_back(split.store->hashes()[i]);
         }
-    const auto images = static_cast<std::int64_t>(pictures.size());
-    for (std::int64_t image = 0; image < images; ++image)
-        for (std::int64_t view = 0; view < options.views; ++view) {
+    const auto images = static_cast<Index>(pictures.size());
+    for (Index image = 0; image < images; ++image)
+        for (Index view = 0; view < options.views; ++view) {
             Random random{options.view_seed, static_cast<std::uint64_t>(image * 1024 + view)};
             result.views.push_back(view == 0 ? whole_view() : random_view(random));
         }
 
-    const std::int64_t total = images * options.views;
+    const Index total = images * options.views;
     result.logits.resize(static_cast<std::size_t>(total * result.class_count()));
     const ColorTransform colors = compose(byte_colors(), normalize(result.preprocessing.normalization));
-    runner.look_at(pictures, options.stored_size, result.views, options.views, colors);
+    runner.set_pictures(pictures, options.stored_size, result.views, options.views, colors);
     WorkProgress progress{"views", total, stderr};
-    for (std::int64_t first = 0; first < total; first += runner.batch()) {
-        const std::int64_t count = std::min(runner.batch(), total - first);
-        runner.answer(first, count, result.logits.data() + first * result.class_count());
+    for (Index first = 0; first < total; first += runner.batch()) {
+        const Index count = std::min(runner.batch(), total - first);
+        runner.infer(first, count, result.logits.data() + first * result.class_count());
         progress.update(first + count);
     }
     write_teacher_logits(options.output, result);
 
-    std::int64_t row = 0;
-    for (const Part& part : parts) {
-        if (part.labels && !part.labels->empty()) {
-            const Score figures = score(result, row, *part.labels);
-            fmt::print("{} accuracy: {:.4f}\n", part.name, figures.accuracy);
-            fmt::print("{} mean top probability: {:.4f}\n", part.name, figures.top_probability);
-            fmt::print("{} cross-entropy: {:.4f}\n", part.name, figures.cross_entropy);
+    Index row = 0;
+    for (const Split& split : splits) {
+        if (split.labels && !split.labels->empty()) {
+            const Score figures = score(result, row, *split.labels);
+            fmt::print("{} accuracy: {:.4f}\n", split.name, figures.accuracy);
+            fmt::print("{} mean top probability: {:.4f}\n", split.name, figures.top_probability);
+            fmt::print("{} cross-entropy: {:.4f}\n", split.name, figures.cross_entropy);
         }
-        row += static_cast<std::int64_t>(part.store->size());
+        row += static_cast<Index>(split.store->size());
     }
     fmt::print("parameters: {}\n", parameter_count<Teacher>);
     fmt::print("pictures: {}\nviews: {}\nlogits: {}\n", images, options.views, options.output.string());
 }
 
-/// A teacher this program can run: an architecture at a picture size with a number of classes.
+/// A teacher that is built in: an architecture at a picture size with a number of classes.
 struct Architecture {
     std::string name;
-    std::int64_t classes;
+    Index classes;
     std::function<void(const Options&, SafetensorsFile&, const HomeworkFolders&)> run;
 };
 
@@ -163,8 +164,8 @@ std::vector<Architecture> architectures() {
     return list;
 }
 
-/// Runs the built-in teacher that `options` name on `Runner`'s device. An empty architecture is told by the weights'
-/// tensors. The testing folder is never read. Throws Error where no teacher fits.
+/// Runs the built-in teacher that `options` name on `Runner`'s device. An empty architecture is found from the
+/// weights' tensors. The testing folder is never read. Throws Error where no teacher fits.
 template <template <class> class Runner>
 void precompute(Options& options) {
     refuse_testing_folder(options.data);

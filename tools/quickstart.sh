@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # From a fresh machine to a distilled student: installs what is missing, builds, draws a sample data
-# set, gets a teacher, stores its logits, trains the student on the labels alone and once more with
+# set, trains a teacher, stores its logits, trains the student on the labels alone and once more with
 # the teacher, and prints how the three compare. Everything it writes lies in build/quickstart.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -14,7 +14,7 @@ sample=$run/sample
 teacher=$run/teacher.safetensors
 logits=$run/teacher_logits.safetensors
 epochs=${BANTAM_QUICKSTART_EPOCHS:-25}
-# A run of two thousand steps wants a quicker average of weights than the hour-long default.
+# A run of two thousand steps needs a shorter average of weights than the default.
 student_options=(--data "$sample" --stored-size "$stored" --threads "$threads" --batch-size 32
     --optimizer adamw --learning-rate 6e-3 --weight-decay 0.05 --warmup-epochs 1 --averaging-decay 0.98)
 
@@ -36,7 +36,7 @@ mkdir -p "$run"
 "$build"/tools/sample_data/draw_sample_food11 --output "$sample" --size "$stored" \
     --threads "$threads"
 
-# The teacher has seen far more labeled pictures than the student's 440, from another seed.
+# The teacher is trained on far more labeled pictures than the student's 440, from another seed.
 step "Teacher"
 "$build"/tools/sample_data/draw_sample_food11 --output "$run/teacher_sample" --seed 2 --size "$stored" \
     --threads "$threads" --labeled-per-class 900 --unlabeled 0 --testing 11
@@ -74,4 +74,4 @@ row "teacher" "$run/precompute_logits.log"
 row "student alone" "$run/alone/summary.txt"
 row "distilled student" "$run/distilled/summary.txt"
 echo
-echo "The distilled student's answers for the testing pictures: $run/distilled/predict.csv"
+echo "The distilled student's predictions for the testing pictures: $run/distilled/predict.csv"

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "machine_bounds.hpp"
 
+#include <bantam/base/index.hpp>
 #include <bantam/cpu/runtime/operation.hpp>
 #include <bantam/cpu/runtime/simd.hpp>
 
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
-#include <cstdint>
 #include <vector>
 
 namespace bantam::bench {
@@ -21,18 +21,18 @@ double seconds_of(auto&& body) {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - before).count();
 }
 
-/// Keeps twelve independent sums going, more than the units' latency asks for.
-float multiply_add_rounds(std::int64_t rounds) {
+/// Twelve independent sums, more than the latency of the units requires.
+float multiply_add_rounds(Index rounds) {
     constexpr int chains = 12;
     // Different starts: equal sums would be computed once.
     Vector<float> sums[chains];
     for (int chain = 0; chain < chains; ++chain) sums[chain] = cpu::broadcast(static_cast<float>(chain));
     const Vector<float> a = cpu::broadcast(0.999F);
     Vector<float> b = cpu::broadcast(0.001F);
-    for (std::int64_t i = 0; i < rounds; ++i) {
+    for (Index i = 0; i < rounds; ++i) {
         BANTAM_UNROLL(12)
         for (int chain = 0; chain < chains; ++chain) sums[chain] = sums[chain] * a + b;
-        // The compiler must not see that every round does the same.
+        // Keeps the compiler from merging the rounds.
         asm volatile("" : "+x"(b));
     }
     float total = 0;
@@ -43,27 +43,27 @@ float multiply_add_rounds(std::int64_t rounds) {
 }  // namespace
 
 MachineBounds measure_machine(int threads) {
-    constexpr std::int64_t rounds = 5'000'000;
+    constexpr Index rounds = 5'000'000;
     constexpr int repeats = 5;
     std::vector<float> results(static_cast<std::size_t>(threads));
     double compute = 1e9, memory = 1e9;
     for (int i = 0; i < repeats; ++i)
         compute = std::min(compute, seconds_of([&] {
-                               cpu::detail::parallel_for(threads, threads, [&](std::int64_t index, int) {
+                               cpu::detail::parallel_for(threads, threads, [&](Index index, int) {
                                    results[static_cast<std::size_t>(index)] = multiply_add_rounds(rounds);
                                });
                            }));
     const double operations = 2.0 * 12 * cpu::lanes<float> * static_cast<double>(rounds) * threads;
 
-    constexpr std::int64_t parts = 64;
-    constexpr std::size_t size = std::size_t{48} << 20;  // 192 MiB an array
+    constexpr Index slices = 64;
+    constexpr std::size_t size = std::size_t{48} << 20;  // 192 MiB per array
     std::vector<float> from(size, 1.0F), to(size);
     for (int i = 0; i < repeats; ++i)
         memory = std::min(memory, seconds_of([&] {
-                              cpu::detail::parallel_for(parts, threads, [&](std::int64_t part, int) {
-                                  const std::size_t count = size / parts;
-                                  const float* in = from.data() + static_cast<std::size_t>(part) * count;
-                                  float* out = to.data() + static_cast<std::size_t>(part) * count;
+                              cpu::detail::parallel_for(slices, threads, [&](Index slice, int) {
+                                  const std::size_t count = size / slices;
+                                  const float* in = from.data() + static_cast<std::size_t>(slice) * count;
+                                  float* out = to.data() + static_cast<std::size_t>(slice) * count;
                                   for (std::size_t k = 0; k < count; ++k) out[k] = in[k] * 0.5F;
                               });
                           }));

@@ -3,7 +3,7 @@
 
 namespace bantam::bench {
 
-/// What `threads` cores of this machine can do, measured on the spot.
+/// The measured limits of `threads` cores of this machine.
 struct MachineBounds {
     double gflops;                ///< fused multiply-adds on registers, counted as two operations
     double gigabytes_per_second;  ///< scaling an array far larger than the caches: two reads, one write

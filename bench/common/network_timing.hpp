@@ -3,11 +3,11 @@
 
 #include "timing.hpp"
 
+#include <bantam/base/index.hpp>
 #include <bantam/cpu/trainer.hpp>
 #include <bantam/exec/stage_profiler.hpp>
 
 #include <cstddef>
-#include <cstdint>
 #include <vector>
 
 namespace bantam::bench {
@@ -21,11 +21,10 @@ struct Timing {
         int calls;
     };
     std::vector<Stage> stages;
-    std::int64_t multiply_adds = 0;  ///< of one picture's forward pass
+    Index multiply_adds = 0;  ///< of one picture's forward pass
 };
 
-/// Forward and backward alone, with neighboring layers fused or each on its own. With `timing`, stage by
-/// stage.
+/// Forward and backward alone, with adjacent layers fused or layer by layer. With `timing`, stage by stage.
 template <class Net, bool Fused>
 std::vector<double> time_gradients(const TimingOptions& options, const RandomBatch& batch, Timing* timing = nullptr) {
     cpu::Model<Net, float, Fused> model{options.threads};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/base/index.hpp>
 #include <bantam/base/random.hpp>
 #include <bantam/core/network.hpp>
 #include <bantam/train/options.hpp>
@@ -18,7 +19,7 @@ namespace bantam::bench {
 struct TimingOptions {
     std::string net = "mobile-98k";
     std::string mode = "training";
-    std::int64_t batch = 64;
+    Index batch = 64;
     int threads = 1;
     int warmup = 3;
     int repeats = 20;
@@ -31,7 +32,7 @@ inline double median(std::vector<double> values) {
     return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
 }
 
-/// At most `repeats` calls, at most `seconds` of them but three at least.
+/// The milliseconds of each call: at most `repeats` calls for at most `seconds`, but at least three.
 inline std::vector<double> time_calls(const TimingOptions& options, const std::function<void()>& call) {
     using Clock = std::chrono::steady_clock;
     for (int i = 0; i < std::max(options.warmup, 1); ++i) call();
@@ -46,7 +47,7 @@ inline std::vector<double> time_calls(const TimingOptions& options, const std::f
     return times;
 }
 
-/// A training step is forward, cross-entropy, backward and SGD with Nesterov momentum, and no more.
+/// The timed training step: forward, cross-entropy, backward and SGD with Nesterov momentum.
 inline TrainingOptions timed_training() {
     TrainingOptions training;
     training.learning_rate = 0.01;
@@ -57,9 +58,9 @@ inline TrainingOptions timed_training() {
     return training;
 }
 
-/// A batch as a data loader would make it.
+/// A batch as a data loader makes it.
 struct RandomBatch {
-    std::int64_t count;
+    Index count;
     std::vector<float> pixels;
     std::vector<int> labels;
     std::vector<float> teacher_logits;
@@ -67,12 +68,12 @@ struct RandomBatch {
 };
 
 template <class Net>
-RandomBatch random_batch(std::int64_t count) {
+RandomBatch random_batch(Index count) {
     RandomBatch batch{count, {}, {}, {}, {}};
     Random random{0, 0};
     batch.pixels.resize(static_cast<std::size_t>(count * element_count(input_shape<Net>)));
     for (float& value : batch.pixels) value = static_cast<float>(random.normal());
-    for (std::int64_t i = 0; i < count; ++i)
+    for (Index i = 0; i < count; ++i)
         batch.labels.push_back(static_cast<int>(random.below(static_cast<std::uint64_t>(class_count<Net>))));
     return batch;
 }

@@ -5,7 +5,7 @@
 
 namespace bantam::bench {
 
-// One file a net, so that they compile side by side.
+// One file per net, so that they compile in parallel.
 Timing time_mobile_98k(const TimingOptions& options);
 Timing time_sample_88k(const TimingOptions& options);
 Timing time_tiniest_97k(const TimingOptions& options);

@@ -3,6 +3,7 @@
 #include <boost/test/unit_test.hpp>
 
 #include "bantam/bantam.hpp"
+#include "bantam/base/index.hpp"
 #include "bantam/cpu/trainer.hpp"
 
 #include "io/temporary_folder.hpp"
@@ -10,7 +11,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdint>
 #include <limits>
 #include <span>
 #include <string>
@@ -40,8 +40,8 @@ BOOST_AUTO_TEST_CASE(the_loss_falls_with_every_optimizer) {
 }
 
 BOOST_AUTO_TEST_CASE(the_same_seed_gives_the_same_bits_with_any_number_of_threads) {
-    // Batches of one sample up to more than a thread's share.
-    for (const std::int64_t batch_size : {7, 21}) {
+    // Batches of one sample up to several samples per thread.
+    for (const bantam::Index batch_size : {7, 21}) {
         const SyntheticPictures pictures{22, batch_size};
         for (const TrainingOptions& kind : every_kind()) {
             TinyTrainer one{kind};
@@ -65,7 +65,7 @@ BOOST_AUTO_TEST_CASE(another_seed_gives_other_weights) {
     BOOST_TEST(copied(one.parameters()) != copied(other.parameters()));
 }
 
-BOOST_AUTO_TEST_CASE(a_trainer_given_the_state_of_another_goes_on_bit_for_bit) {
+BOOST_AUTO_TEST_CASE(a_trainer_with_the_state_of_another_continues_bit_for_bit) {
     const SyntheticPictures pictures{20, 8};
     for (const TrainingOptions& options : every_kind()) {
         TinyTrainer whole{options}, begun{options}, resumed{options};
@@ -80,7 +80,7 @@ BOOST_AUTO_TEST_CASE(a_trainer_given_the_state_of_another_goes_on_bit_for_bit) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(what_is_not_carried_over_changes_the_end) {
+BOOST_AUTO_TEST_CASE(a_state_that_is_not_restored_changes_the_result) {
     const SyntheticPictures pictures{20, 8};
     TinyTrainer whole{tiny_options()};
     train(whole, pictures, 0, 5);
@@ -99,7 +99,7 @@ BOOST_AUTO_TEST_CASE(what_is_not_carried_over_changes_the_end) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(evaluation_trains_nothing) {
+BOOST_AUTO_TEST_CASE(evaluation_changes_no_weight) {
     const SyntheticPictures pictures{20, 8};
     TinyTrainer trainer{tiny_options()};
     train(trainer, pictures, 0, 1);
@@ -113,7 +113,7 @@ BOOST_AUTO_TEST_CASE(evaluation_trains_nothing) {
     BOOST_TEST(first.count == 8);
 }
 
-BOOST_AUTO_TEST_CASE(evaluation_leaves_label_smoothing_out) {
+BOOST_AUTO_TEST_CASE(evaluation_does_not_smooth_labels) {
     const SyntheticPictures pictures{8, 8, true};
     TrainingOptions options = tiny_options();
     TinyTrainer plain{options};
@@ -128,7 +128,7 @@ BOOST_AUTO_TEST_CASE(the_weights_to_keep_are_the_moving_average_of_the_weights_s
     TinyTrainer trainer{tiny_options()};
     std::vector<double> expected(trainer.parameters().begin(), trainer.parameters().end());
     std::vector<double> expected_statistics(trainer.statistics().begin(), trainer.statistics().end());
-    std::int64_t updates = 0;
+    bantam::Index updates = 0;
     auto batches = pictures.batches(0);
     while (const auto* batch = batches.next()) {
         trainer.step(*batch, 3);
@@ -162,7 +162,7 @@ BOOST_AUTO_TEST_CASE(without_averaging_the_weights_to_keep_are_the_last_ones) {
     for (const auto& state : trainer.state()) BOOST_TEST(!state.name.starts_with("average"));
 }
 
-BOOST_AUTO_TEST_CASE(weights_set_from_outside_are_those_that_answer) {
+BOOST_AUTO_TEST_CASE(weights_that_are_set_are_those_that_infer) {
     const SyntheticPictures pictures{24, 8};
     for (const double decay : {0.0, 0.9}) {
         TrainingOptions options = tiny_options();
@@ -188,7 +188,7 @@ BOOST_AUTO_TEST_CASE(a_batch_of_one_sample_is_trained_on) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(a_pixel_that_is_not_finite_stops_training_and_leaves_the_weights) {
+BOOST_AUTO_TEST_CASE(a_pixel_that_is_not_finite_is_refused_and_changes_no_weight) {
     const SyntheticPictures pictures{16, 8};
     for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
         TinyTrainer trainer{tiny_options()};

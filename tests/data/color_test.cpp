@@ -21,7 +21,7 @@ void check_close(const Color& left, const Color& right) {
     for (std::size_t i = 0; i < 3; ++i) BOOST_TEST(std::abs(left[i] - right[i]) < 1e-5F);
 }
 
-BOOST_AUTO_TEST_CASE(composition_is_one_after_the_other) {
+BOOST_AUTO_TEST_CASE(a_composition_applies_both_transforms_in_order) {
     bantam::Random random{1, 1};
     const auto first = bantam::random_color(random, {0.4F, 0.4F, 0.4F});
     const auto second = bantam::normalize({});

@@ -12,7 +12,7 @@
 
 namespace bantam_test {
 
-/// Small pictures read from files, with a teacher that has seen four views of each.
+/// Small pictures read from files, with a teacher's logits for four views of each.
 struct LoadedPictures {
     static constexpr int stored_size = 12;
 
@@ -48,7 +48,7 @@ struct LoadedPictures {
             teacher.paths.push_back(std::to_string(1000 + image) + ".png");
             for (int view = 0; view < 4; ++view) {
                 teacher.views.push_back(view == 0 ? bantam::whole_view() : bantam::random_view(random));
-                // Every view's logits name their image and view.
+                // The logits of a view are the numbers of its image and view.
                 teacher.logits.insert(teacher.logits.end(), {float(image), float(view), 0.5F});
             }
         }

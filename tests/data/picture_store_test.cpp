@@ -14,7 +14,7 @@ using bantam::PictureOptions;
 using bantam::PictureProblem;
 using bantam::PictureStore;
 
-/// Eleven files: every third one bad.
+/// Eleven files, of which every third is bad.
 std::vector<std::string> write_mixture(const TemporaryFolder& folder) {
     std::vector<std::string> paths;
     for (int index = 0; index < 11; ++index) {

@@ -27,7 +27,7 @@ bantam::DecodedPicture decode(const Bytes& bytes, const bantam::PictureLimits& l
     return decode_picture(std::span<const std::uint8_t>{bytes}, limits);
 }
 
-BOOST_AUTO_TEST_CASE(png_and_bmp_pixels_come_back_exactly) {
+BOOST_AUTO_TEST_CASE(png_and_bmp_are_decoded_exactly) {
     const Bytes pixels = smooth_pixels(13, 17, 3);
     for (const Bytes& file : {png_of(pixels, 13, 17, 3), bmp_of(pixels, 13, 17, 3)}) {
         const auto decoded = decode(file);
@@ -38,7 +38,7 @@ BOOST_AUTO_TEST_CASE(png_and_bmp_pixels_come_back_exactly) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(jpeg_pixels_come_back_nearly) {
+BOOST_AUTO_TEST_CASE(jpeg_is_decoded_approximately) {
     Bytes pixels;
     for (int y = 0; y < 32; ++y)
         for (int x = 0; x < 48; ++x)
@@ -111,7 +111,7 @@ BOOST_AUTO_TEST_CASE(an_absurd_size_is_refused_from_the_header) {
     BOOST_TEST(decode(sound, {100, sound.size() - 1}).problem == PictureProblem::too_large);
 }
 
-BOOST_AUTO_TEST_CASE(files_that_hold_no_picture_are_told_apart) {
+BOOST_AUTO_TEST_CASE(files_without_a_picture_are_distinguished) {
     const TemporaryFolder folder;
     BOOST_TEST(decode_picture(folder.write("a.jpg", "")).problem == PictureProblem::empty);
     BOOST_TEST(decode_picture(folder.write("b.jpg", "just a text")).problem == PictureProblem::not_a_picture);
@@ -141,7 +141,7 @@ BOOST_AUTO_TEST_CASE(a_huffman_table_with_too_many_codes_is_refused) {
     BOOST_TEST(decode(file).problem == PictureProblem::damaged);
 }
 
-BOOST_AUTO_TEST_CASE(every_problem_has_a_text_of_its_own) {
+BOOST_AUTO_TEST_CASE(every_problem_has_a_different_text) {
     std::set<std::string_view> texts;
     for (std::size_t problem = 0; problem < bantam::picture_problem_count; ++problem)
         texts.insert(bantam::picture_problem_text(static_cast<PictureProblem>(problem)));
@@ -158,7 +158,7 @@ BOOST_AUTO_TEST_CASE(mutated_pictures_never_crash) {
     for (std::uint64_t round = 0; round < rounds; ++round) {
         bantam::Random random{11, round};
         Bytes file = sound[round % sound.size()];
-        // Headers are where lies matter most, so half of the changes go there.
+        // Half of the changes are in the header, where they have the most effect.
         const std::size_t reach = random.below(2) == 0 ? std::size_t{64} : file.size();
         for (std::uint64_t change = random.below(6) + 1; change > 0; --change)
             file[random.below(std::min(reach, file.size()))] = static_cast<std::uint8_t>(random.below(256));

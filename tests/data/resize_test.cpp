@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #define BOOST_TEST_MODULE data_resize
 #include "bantam/data/resize.hpp"
+#include "bantam/base/index.hpp"
 
 #include "bantam/base/random.hpp"
 
@@ -9,16 +10,17 @@
 
 namespace {
 
+using bantam::Index;
+
 using Bytes = std::vector<std::uint8_t>;
 
-Bytes resized(const Bytes& source, std::int64_t height, std::int64_t width, std::int64_t target_height,
-              std::int64_t target_width) {
+Bytes resized(const Bytes& source, Index height, Index width, Index target_height, Index target_width) {
     Bytes target(static_cast<std::size_t>(target_height * target_width * 3));
     bantam::resize_rgb(source.data(), height, width, target.data(), target_height, target_width);
     return target;
 }
 
-Bytes random_pixels(std::int64_t height, std::int64_t width) {
+Bytes random_pixels(Index height, Index width) {
     bantam::Random random{3, static_cast<std::uint64_t>(height * 1000 + width)};
     Bytes pixels(static_cast<std::size_t>(height * width * 3));
     for (auto& value : pixels) value = static_cast<std::uint8_t>(random.below(256));
@@ -59,14 +61,14 @@ BOOST_AUTO_TEST_CASE(one_axis_may_shrink_while_the_other_grows) {
 }
 
 BOOST_AUTO_TEST_CASE(any_sizes_agree_with_the_definition) {
-    // Straight from the definition: dense weights per axis in double.
-    const auto weights = [](std::int64_t source, std::int64_t target) {
+    // The definition itself: dense weights per axis in double.
+    const auto weights = [](Index source, Index target) {
         std::vector<std::vector<double>> rows;
-        for (std::int64_t i = 0; i < target; ++i) {
+        for (Index i = 0; i < target; ++i) {
             std::vector<double> row(static_cast<std::size_t>(source));
             const double scale = static_cast<double>(source) / static_cast<double>(target);
             if (source >= target) {
-                for (std::int64_t j = 0; j < source; ++j) {
+                for (Index j = 0; j < source; ++j) {
                     const double from = std::max(double(i) * scale, double(j));
                     const double to = std::min(double(i + 1) * scale, double(j + 1));
                     row[static_cast<std::size_t>(j)] = std::max(0.0, to - from) / scale;
@@ -81,17 +83,17 @@ BOOST_AUTO_TEST_CASE(any_sizes_agree_with_the_definition) {
         }
         return rows;
     };
-    for (const auto& [h, w, th, tw] : std::vector<std::array<std::int64_t, 4>>{
+    for (const auto& [h, w, th, tw] : std::vector<std::array<Index, 4>>{
              {31, 47, 12, 20}, {12, 20, 31, 47}, {50, 9, 16, 16}, {1, 64, 16, 16}, {144, 100, 48, 48}}) {
         const Bytes source = random_pixels(h, w);
         const Bytes target = resized(source, h, w, th, tw);
         const auto rows = weights(h, th);
         const auto columns = weights(w, tw);
-        for (std::int64_t y = 0; y < th; ++y)
-            for (std::int64_t x = 0; x < tw; ++x) {
+        for (Index y = 0; y < th; ++y)
+            for (Index x = 0; x < tw; ++x) {
                 double sum = 0;
-                for (std::int64_t sy = 0; sy < h; ++sy)
-                    for (std::int64_t sx = 0; sx < w; ++sx)
+                for (Index sy = 0; sy < h; ++sy)
+                    for (Index sx = 0; sx < w; ++sx)
                         sum += rows[std::size_t(y)][std::size_t(sy)] * columns[std::size_t(x)][std::size_t(sx)] *
                                source[std::size_t((sy * w + sx) * 3 + 1)];
                 const double got = target[std::size_t((y * tw + x) * 3 + 1)];

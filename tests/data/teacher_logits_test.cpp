@@ -47,7 +47,7 @@ std::string mismatch(const std::function<void(ExpectedPictures&)>& change) {
     return message_of<bantam::Error>([&] { bantam::check_teacher_logits(sample_logits(), "t.safetensors", expected); });
 }
 
-BOOST_AUTO_TEST_CASE(what_is_written_comes_back) {
+BOOST_AUTO_TEST_CASE(a_written_file_reads_back_unchanged) {
     const TemporaryFolder folder;
     const auto path = folder.path() / "t.safetensors";
     const TeacherLogits teacher = sample_logits();

@@ -67,7 +67,7 @@ BOOST_FIXTURE_TEST_CASE(a_link_to_the_testing_folder_is_refused, Fixture) {
 BOOST_FIXTURE_TEST_CASE(a_data_set_is_accepted_wherever_it_lies, Fixture) {
     BOOST_TEST(refusal(data) == accepted);
     BOOST_TEST(refusal(data / "training") == accepted);
-    // Somebody's folder for trying things out is not a testing folder.
+    // A folder for experiments is not a testing folder.
     folder.write("test/food/training/labeled/0/a.jpg", "x");
     BOOST_TEST(refusal(folder.path() / "test/food") == accepted);
     folder.write("latest/training/labeled/0/a.jpg", "x");
@@ -95,7 +95,7 @@ BOOST_FIXTURE_TEST_CASE(a_linked_testing_folder_is_refused_as_unlabeled_pictures
     BOOST_TEST(link_refusal() == (data / "training/unlabeled/more/00/d.jpg").string() + link_message);
 }
 
-BOOST_FIXTURE_TEST_CASE(a_testing_folder_that_is_a_link_itself_is_seen_through, Fixture) {
+BOOST_FIXTURE_TEST_CASE(a_testing_folder_that_is_a_link_is_recognized, Fixture) {
     folder.write("elsewhere/00/d.jpg", "x");
     fs::remove_all(data / "testing");
     fs::create_directory_symlink(folder.path() / "elsewhere", data / "testing");

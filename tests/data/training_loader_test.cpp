@@ -125,7 +125,7 @@ BOOST_AUTO_TEST_CASE(the_student_sees_the_view_whose_logits_it_is_given) {
             seen.insert({image, view});
         }
     }
-    // All but few of the 100 pairs turn up in 300 draws.
+    // Nearly all of the 100 pairs occur in 300 draws.
     BOOST_TEST(seen.size() > 85U);
 }
 
@@ -157,7 +157,7 @@ BOOST_AUTO_TEST_CASE(mixed_samples_carry_zeros_where_there_is_no_teacher) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(what_does_not_fit_together_is_refused) {
+BOOST_AUTO_TEST_CASE(mismatched_pictures_and_logits_are_refused) {
     const LoadedPictures pictures{5, 5};
     LoaderOptions gray = small_options(4);
     gray.input.channels = 1;
@@ -174,7 +174,7 @@ BOOST_AUTO_TEST_CASE(what_does_not_fit_together_is_refused) {
                         "logits of two teachers"));
 }
 
-// The testing pictures can be predicted but not trained on: there is no such call.
+// Testing pictures can be predicted but not trained on.
 template <class Set>
 constexpr bool can_train_on = requires(TrainingLoader& loader, const Set& set) { loader.add(set); };
 static_assert(can_train_on<bantam::LabeledPictures>);

@@ -1,26 +1,28 @@
 // SPDX-License-Identifier: MIT
 #define BOOST_TEST_MODULE data_view
 #include "bantam/data/view.hpp"
+#include "bantam/base/index.hpp"
 
 #include <boost/test/unit_test.hpp>
 #include <cmath>
 
 namespace {
 
+using bantam::Index;
 using bantam::View;
 
 constexpr bantam::ColorTransform as_they_are{};
 
-std::vector<std::uint8_t> random_picture(std::int64_t size) {
+std::vector<std::uint8_t> random_picture(Index size) {
     bantam::Random random{5, static_cast<std::uint64_t>(size)};
     std::vector<std::uint8_t> pixels(static_cast<std::size_t>(size * size * 3));
     for (auto& value : pixels) value = static_cast<std::uint8_t>(random.below(256));
     return pixels;
 }
 
-std::vector<float> cut(const std::vector<std::uint8_t>& stored, std::int64_t size, const View& view,
-                       bantam::Shape target, const bantam::ColorTransform& colors = as_they_are) {
-    // A guard behind the output shows writes beyond it.
+std::vector<float> cut(const std::vector<std::uint8_t>& stored, Index size, const View& view, bantam::Shape target,
+                       const bantam::ColorTransform& colors = as_they_are) {
+    // A guard after the output detects writes beyond it.
     std::vector<float> output(static_cast<std::size_t>(bantam::element_count(target)) + 1, 12345.0F);
     bantam::cut_view(stored.data(), size, view, target, output.data(), colors);
     BOOST_TEST(output.back() == 12345.0F);
@@ -28,23 +30,23 @@ std::vector<float> cut(const std::vector<std::uint8_t>& stored, std::int64_t siz
     return output;
 }
 
-// Straight from the definition, in double.
-double expected_value(const std::vector<std::uint8_t>& stored, std::int64_t size, const View& view,
-                      bantam::Shape target, std::int64_t y, std::int64_t x, std::int64_t channel) {
-    const auto coordinate = [&](double start, double extent, std::int64_t i, std::int64_t count) {
+// The definition itself, in double.
+double expected_value(const std::vector<std::uint8_t>& stored, Index size, const View& view, bantam::Shape target,
+                      Index y, Index x, Index channel) {
+    const auto coordinate = [&](double start, double extent, Index i, Index count) {
         return std::clamp((start + (double(i) + 0.5) * extent / double(count)) * double(size) - 0.5, 0.0,
                           double(size - 1));
     };
     const double sy = coordinate(double(view.top), double(view.height), y, target.height);
     const double sx =
         coordinate(double(view.left), double(view.width), view.flipped ? target.width - 1 - x : x, target.width);
-    const auto at = [&](std::int64_t row, std::int64_t column) {
+    const auto at = [&](Index row, Index column) {
         row = std::min(row, size - 1);
         column = std::min(column, size - 1);
         return double(stored[std::size_t((row * size + column) * 3 + channel)]);
     };
-    const auto y0 = std::int64_t(sy);
-    const auto x0 = std::int64_t(sx);
+    const auto y0 = Index(sy);
+    const auto x0 = Index(sx);
     const double fy = sy - double(y0);
     const double fx = sx - double(x0);
     return (1 - fy) * ((1 - fx) * at(y0, x0) + fx * at(y0, x0 + 1)) +
@@ -59,15 +61,15 @@ BOOST_AUTO_TEST_CASE(the_whole_view_at_the_stored_size_is_the_picture) {
 
 BOOST_AUTO_TEST_CASE(every_view_agrees_with_the_definition) {
     bantam::Random random{2, 2};
-    for (const std::int64_t size : {1, 2, 19, 48})
+    for (const Index size : {1, 2, 19, 48})
         for (int round = 0; round < 20; ++round) {
             const auto stored = random_picture(size);
-            const bantam::Shape target{std::int64_t(random.below(40)) + 1, std::int64_t(random.below(40)) + 1, 3};
+            const bantam::Shape target{Index(random.below(40)) + 1, Index(random.below(40)) + 1, 3};
             const View view = round == 0 ? bantam::whole_view() : bantam::random_view(random);
             const auto output = cut(stored, size, view, target);
-            for (std::int64_t y = 0; y < target.height; ++y)
-                for (std::int64_t x = 0; x < target.width; ++x)
-                    for (std::int64_t c = 0; c < 3; ++c) {
+            for (Index y = 0; y < target.height; ++y)
+                for (Index x = 0; x < target.width; ++x)
+                    for (Index c = 0; c < 3; ++c) {
                         const double got = double(output[std::size_t((y * target.width + x) * 3 + c)]);
                         BOOST_REQUIRE(std::abs(got - expected_value(stored, size, view, target, y, x, c)) < 5e-3);
                     }
@@ -103,7 +105,7 @@ BOOST_AUTO_TEST_CASE(colors_are_mapped_by_the_whole_matrix) {
         }
 }
 
-BOOST_AUTO_TEST_CASE(random_views_lie_inside_and_keep_their_promises) {
+BOOST_AUTO_TEST_CASE(random_views_lie_inside_and_have_the_stated_distribution) {
     bantam::Random random{4, 4};
     int flips = 0;
     double smallest = 1;

@@ -62,12 +62,12 @@ BOOST_AUTO_TEST_CASE(a_folder_or_device_is_never_replaced) {
 }
 
 #if defined(__unix__) || defined(__APPLE__)
-BOOST_AUTO_TEST_CASE(a_disk_that_takes_no_more_is_reported_and_nothing_is_lost) {
+BOOST_AUTO_TEST_CASE(a_full_disk_is_reported_and_the_older_file_kept) {
     const TemporaryFolder folder;
     const auto path = folder.path() / "a.bin";
     bantam::write_file(path, "old");
 
-    // A limit on the size of files stands in for a full disk: the write comes back short.
+    // A limit on file sizes simulates a full disk: the write is short.
     rlimit before{};
     BOOST_REQUIRE(getrlimit(RLIMIT_FSIZE, &before) == 0);
     const auto old_handler = std::signal(SIGXFSZ, SIG_IGN);

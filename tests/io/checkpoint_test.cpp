@@ -3,6 +3,7 @@
 #include <boost/test/unit_test.hpp>
 
 #include "bantam/bantam.hpp"
+#include "bantam/base/index.hpp"
 #include "bantam/io/checkpoint.hpp"
 
 #include "io/temporary_folder.hpp"
@@ -55,10 +56,10 @@ Weights read(const std::filesystem::path& path) {
     return weights;
 }
 
-/// A tensor of its own, of the network's or not, for files that write_network would not write.
+/// A tensor with its values, for files that write_network would not write.
 struct Loose {
     std::string name;
-    std::vector<std::int64_t> shape;
+    std::vector<Index> shape;
     std::vector<float> values;
 };
 
@@ -89,7 +90,7 @@ struct Fixture {
     TemporaryFolder folder;
     std::filesystem::path path = folder.path() / "student.safetensors";
 
-    /// What reading says after the path.
+    /// The message of reading, after the path.
     std::string refusal() const {
         const std::string message = message_of<Error>([&] { read(path); });
         BOOST_TEST(message.starts_with(path.string() + ": "), message);
@@ -100,7 +101,7 @@ struct Fixture {
 
 }  // namespace
 
-BOOST_FIXTURE_TEST_CASE(a_network_comes_back_bit_for_bit, Fixture) {
+BOOST_FIXTURE_TEST_CASE(a_network_reads_back_bit_for_bit, Fixture) {
     Weights weights = Weights::random();
     weights.parameters[0] = -0.0F;
     weights.parameters[1] = std::numeric_limits<float>::denorm_min();
@@ -119,9 +120,9 @@ BOOST_FIXTURE_TEST_CASE(tensors_have_pytorchs_shapes_and_the_metadata_its_format
     BOOST_TEST(file.metadata("format") == "bantam-checkpoint/1");
     BOOST_TEST(file.metadata("classes") == "[\"a\"]");
     BOOST_TEST(file.tensors().size() == 7U);
-    BOOST_TEST(file.entry("0.weight").shape == (std::vector<std::int64_t>{4, 3, 3, 3}));
-    BOOST_TEST(file.entry("1.running_var").shape == (std::vector<std::int64_t>{4}));
-    BOOST_TEST(file.entry("4.weight").shape == (std::vector<std::int64_t>{5, 4}));
+    BOOST_TEST(file.entry("0.weight").shape == (std::vector<Index>{4, 3, 3, 3}));
+    BOOST_TEST(file.entry("1.running_var").shape == (std::vector<Index>{4}));
+    BOOST_TEST(file.entry("4.weight").shape == (std::vector<Index>{5, 4}));
     for (const TensorEntry& tensor : file.tensors()) BOOST_TEST(tensor.type == "F32");
 }
 
@@ -132,10 +133,10 @@ BOOST_FIXTURE_TEST_CASE(the_order_in_the_file_does_not_matter_and_no_format_is_n
     BOOST_TEST((read(path) == Weights::random()));
 }
 
-BOOST_FIXTURE_TEST_CASE(torchvisions_count_of_batches_is_passed_over, Fixture) {
+BOOST_FIXTURE_TEST_CASE(torchvisions_count_of_batches_is_ignored, Fixture) {
     const std::vector<Loose> tensors = loose_tensors();
-    const std::vector<std::int64_t> batches{1234};
-    std::vector<TensorView> views{{"1.num_batches_tracked", std::vector<std::int64_t>{}, batches}};
+    const std::vector<Index> batches{1234};
+    std::vector<TensorView> views{{"1.num_batches_tracked", std::vector<Index>{}, batches}};
     for (const Loose& tensor : tensors) views.emplace_back(tensor.name, tensor.shape, tensor.values);
     write_safetensors(path, views);
     BOOST_TEST((read(path) == Weights::random()));
@@ -148,7 +149,7 @@ BOOST_FIXTURE_TEST_CASE(a_tensor_that_is_missing_is_named, Fixture) {
     BOOST_TEST(refusal() == "has no tensor '1.running_var'; it is from another network");
 }
 
-BOOST_FIXTURE_TEST_CASE(a_tensor_too_many_is_named, Fixture) {
+BOOST_FIXTURE_TEST_CASE(an_extra_tensor_is_named, Fixture) {
     std::vector<Loose> tensors = loose_tensors();
     tensors.push_back({"5.weight", {2}, {1, 2}});
     write(path, tensors);

@@ -14,7 +14,7 @@ BOOST_AUTO_TEST_CASE(hashes_are_the_published_xxh64_values) {
     BOOST_TEST(bantam::hash_bytes("abc", 3) == "44bc2cf5ad770999");
 }
 
-BOOST_AUTO_TEST_CASE(a_file_hashed_in_pieces_has_the_hash_of_its_bytes) {
+BOOST_AUTO_TEST_CASE(a_file_hashed_in_chunks_has_the_hash_of_its_bytes) {
     const bantam_test::TemporaryFolder folder;
     std::string text(3'000'000, 'x');
     for (std::size_t index = 0; index < text.size(); index += 7) text[index] = char(index % 97);

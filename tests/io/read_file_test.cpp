@@ -11,7 +11,7 @@ namespace {
 using bantam_test::message_of;
 using bantam_test::TemporaryFolder;
 
-BOOST_AUTO_TEST_CASE(the_bytes_come_back_as_written) {
+BOOST_AUTO_TEST_CASE(the_bytes_read_are_those_written) {
     const TemporaryFolder folder;
     const std::vector<std::uint8_t> bytes{0, 1, 255, 10, 13, 26};
     BOOST_TEST(bantam::read_file(folder.write("a", bytes)) == bytes);
@@ -27,7 +27,7 @@ BOOST_AUTO_TEST_CASE(a_missing_file_and_a_folder_are_named) {
                folder.path().string() + ": is not a regular file; name a file");
 }
 
-BOOST_AUTO_TEST_CASE(reading_past_the_end_is_an_error_and_not_a_short_answer) {
+BOOST_AUTO_TEST_CASE(reading_past_the_end_is_an_error_and_not_a_short_read) {
     const TemporaryFolder folder;
     bantam::InputFile file{folder.write("a", "12345")};
     char text[4];

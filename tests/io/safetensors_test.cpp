@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #define BOOST_TEST_MODULE io_safetensors
 #include "bantam/io/safetensors.hpp"
+#include "bantam/base/index.hpp"
 
 #include "bantam/base/random.hpp"
 #include "io/temporary_folder.hpp"
@@ -9,6 +10,7 @@
 
 namespace {
 
+using bantam::Index;
 using bantam::SafetensorsFile;
 using bantam::TensorView;
 using bantam_test::contains;
@@ -31,12 +33,12 @@ std::string refusal(const TemporaryFolder& folder, const std::string& contents) 
     return message.substr(std::min(start.size(), message.size()));
 }
 
-BOOST_AUTO_TEST_CASE(what_is_written_comes_back) {
+BOOST_AUTO_TEST_CASE(a_written_file_reads_back_unchanged) {
     const TemporaryFolder folder;
     const auto path = folder.path() / "a.safetensors";
     const std::vector<float> weights{1.5F, -2.25F, 3e-20F, 0.0F, 5.0F, 6.0F};
     const std::vector<double> exact{0.1};
-    const std::vector<std::int64_t> counts{-1, 1LL << 60};
+    const std::vector<Index> counts{-1, 1LL << 60};
     const std::vector<std::uint8_t> bytes{0, 127, 255};
     bantam::write_safetensors(
         path,
@@ -47,10 +49,10 @@ BOOST_AUTO_TEST_CASE(what_is_written_comes_back) {
     BOOST_TEST(file.tensors().size() == 5U);
     BOOST_TEST(file.tensor<float>("w") == weights);
     BOOST_TEST(file.tensor<double>("scalar") == exact);
-    BOOST_TEST(file.tensor<std::int64_t>("n") == counts);
+    BOOST_TEST(file.tensor<Index>("n") == counts);
     BOOST_TEST(file.tensor<std::uint8_t>("bytes") == bytes);
     BOOST_TEST(file.tensor<float>("none").empty());
-    BOOST_TEST((file.entry("w").shape == std::vector<std::int64_t>{2, 3}));
+    BOOST_TEST((file.entry("w").shape == std::vector<Index>{2, 3}));
     BOOST_TEST(file.metadata("names") == "[\"é\"]");
     for (const auto& entry : file.tensors())
         BOOST_TEST(entry.position % bantam::safetensors_type_size(entry.type) == 0U);
@@ -81,7 +83,7 @@ BOOST_AUTO_TEST_CASE(a_wrong_name_type_or_count_is_an_error_that_says_so) {
                path.string() + ": its metadata lacks 'format'; is it the right file?");
 }
 
-BOOST_AUTO_TEST_CASE(every_kind_of_unsound_file_is_refused_by_name) {
+BOOST_AUTO_TEST_CASE(every_kind_of_invalid_file_is_refused_by_name) {
     const TemporaryFolder folder;
     const auto entry = [](const char* name, const char* shape, const char* offsets) {
         return "\"" + std::string{name} + "\":{\"dtype\":\"F32\",\"shape\":" + shape + ",\"data_offsets\":" + offsets +
@@ -121,7 +123,7 @@ BOOST_AUTO_TEST_CASE(every_kind_of_unsound_file_is_refused_by_name) {
                         "tensor 'a' has an unknown dtype"));
 }
 
-BOOST_AUTO_TEST_CASE(writing_refuses_what_it_could_not_read) {
+BOOST_AUTO_TEST_CASE(files_that_could_not_be_read_are_not_written) {
     const TemporaryFolder folder;
     const auto path = folder.path() / "a.safetensors";
     const std::vector<float> two{1, 2};

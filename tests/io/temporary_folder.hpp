@@ -14,7 +14,7 @@
 
 namespace bantam_test {
 
-/// A folder of its own for one test, removed with everything in it.
+/// A new folder for one test, removed with its contents.
 class TemporaryFolder {
 public:
     TemporaryFolder() {

@@ -126,7 +126,7 @@ class Conversion(ConvertTeacher):
         for name, value in expected.items():
             np.testing.assert_array_equal(tensors[name], value.numpy(), name)
 
-    def test_views_of_a_shared_storage_are_cut_out_of_it(self):
+    def test_views_of_a_shared_storage_are_read_from_it(self):
         whole = torch.arange(24.0).reshape(4, 6)
         tensors = self.convert(self.save({"rows": whole[1:3], "turned": whole.t(), "one": whole[2, 3]}))
         np.testing.assert_array_equal(tensors["rows"], whole[1:3].numpy())
@@ -249,7 +249,7 @@ class Logits(ConvertTeacher):
         self.assertEqual(status, 0, errors)
         return teacher, data, output, errors, *safetensors_io.load(target)
 
-    def test_pictures_come_in_the_promised_order_with_their_hashes(self):
+    def test_pictures_are_in_the_documented_order_with_their_hashes(self):
         _, data, output, _, tensors, metadata = self.write()
         expected = [f"training/labeled/{name}/{index}.png" for name in ("1", "2", "10") for index in range(2)]
         expected += ["training/unlabeled/00/0.png"]

@@ -30,7 +30,7 @@ class Training(Distill):
     def on_device(self, output, *more):
         return [DISTILL_ON_DEVICE, *self.command(output, "--device", "cuda", *more)[1:]]
 
-    def test_a_run_on_the_device_is_the_run_of_the_cpu(self):
+    def test_a_run_on_the_device_matches_that_of_the_cpu(self):
         output = self.path("out")
         self.run_program(*self.on_device(output))
         self.assertEqual(sorted(os.listdir(output)), sorted(os.listdir(self.reference)))
@@ -56,13 +56,13 @@ class Training(Distill):
             np.testing.assert_allclose(found[name], expected[name], rtol=0.05, err_msg=name)
             self.assertFalse(np.array_equal(found[name], expected[name]), name)
 
-    def test_a_student_of_the_cpu_answers_the_same_on_the_device(self):
+    def test_a_student_of_the_cpu_predicts_the_same_on_the_device(self):
         output = self.path("out")
         self.run_program(DISTILL_ON_DEVICE, "--data", self.data, "--predict-only", "--device", "cuda", "--weights",
                          os.path.join(self.reference, "student.safetensors"), "--output", output)
         self.assertEqual(read(output, "predict.csv"), read(self.reference, "predict.csv"))
 
-    def test_a_run_goes_on_on_the_other_device(self):
+    def test_a_run_is_resumed_on_the_other_device(self):
         output = self.path("out")
         self.kill_after(1, output, self.on_device(output))
         self.run_program(*self.command(output, "--resume"))
@@ -73,7 +73,7 @@ class Training(Distill):
 
 
 class Teacher(ProgramTest):
-    def test_logits_are_those_of_the_cpu(self):
+    def test_logits_match_those_of_the_cpu(self):
         data, teacher = self.path("food"), self.path("teacher.safetensors")
         self.run_program(DRAW, "--output", data, "--size", "54", "--labeled-per-class", "2", "--unlabeled", "3",
                          "--validation-per-class", "1", "--testing", "1")

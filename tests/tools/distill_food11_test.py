@@ -110,16 +110,16 @@ class Results(Distill):
             self.assertIn(f"\n{line}\n", text)
         self.assertIn("Total", text)
 
-    def test_the_run_tells_how_it_goes(self):
+    def test_the_run_prints_its_progress(self):
         self.assertRegex(self.finished.stderr, rf"epoch 1/{EPOCHS}  batch 1/4  loss \d+\.\d+")
         self.assertRegex(self.finished.stderr, rf"epoch {EPOCHS}/{EPOCHS}  loss .* validation accuracy \d+\.\d+ %")
         self.assertIn(f"predictions: {os.path.join(self.reference, 'predict.csv')}", self.finished.stdout)
 
-    def test_nothing_else_is_left_in_the_output_folder(self):
+    def test_the_output_folder_holds_nothing_else(self):
         self.assertEqual(sorted(os.listdir(self.reference)),
                          ["last.safetensors", "metrics.csv", "predict.csv", "student.safetensors", "summary.txt"])
 
-    def test_a_student_may_learn_from_labels_alone(self):
+    def test_a_student_can_be_trained_on_labels_alone(self):
         done = self.run_program(DISTILL, "--data", self.data, "--output", self.path("out"), "--stored-size", SIZE,
                                 "--epochs", 1, "--threads", 1)
         self.assertIn(" agreement -  validation accuracy ", done.stderr)
@@ -146,7 +146,7 @@ class Repeated(Distill):
         self.run_program(*self.command(output, "--resume"))
         self.assert_same_run(output)
 
-    def test_resuming_a_finished_run_answers_again(self):
+    def test_resuming_a_finished_run_predicts_again(self):
         shutil.copytree(self.reference, self.path("out"))
         os.remove(self.path("out", "predict.csv"))
         self.run_program(*self.command(self.path("out"), "--resume"))
@@ -183,8 +183,8 @@ class Repeated(Distill):
 
 
 class PredictOnly(Distill):
-    def answer(self, weights=None, *more):
-        """The command that answers with a stored student."""
+    def predict(self, weights=None, *more):
+        """The command that predicts with a stored student."""
         weights = () if weights is None else ("--weights", weights)
         return (DISTILL, "--data", self.data, "--predict-only", *weights, "--output", self.path("out"), *more)
 
@@ -192,8 +192,8 @@ class PredictOnly(Distill):
         super().setUp()
         self.student = os.path.join(self.reference, "student.safetensors")
 
-    def test_a_stored_student_gives_the_same_answers(self):
-        done = self.run_program(*self.answer(self.student))
+    def test_a_stored_student_gives_the_same_predictions(self):
+        done = self.run_program(*self.predict(self.student))
         self.assertEqual(read(self.path("out"), "predict.csv"), read(self.reference, "predict.csv"))
         accuracy = done.stdout.splitlines()[0]
         self.assertIn(f"validation accuracy: {float(accuracy.split()[2]) / 100:.4f}",
@@ -203,16 +203,16 @@ class PredictOnly(Distill):
     def test_the_student_in_the_output_folder_is_the_default(self):
         shutil.copytree(self.reference, self.path("out"))
         os.remove(self.path("out", "predict.csv"))
-        self.run_program(*self.answer())
+        self.run_program(*self.predict())
         self.assert_same_run(self.path("out"))
 
     def test_a_student_that_is_missing_or_damaged_is_named(self):
-        self.assertEqual(self.refusal(*self.answer()),
+        self.assertEqual(self.refusal(*self.predict()),
                          f"error: {self.path('out', 'student.safetensors')}: no such file; train first, or name one "
                          "with --weights")
         short = write(read(self.student)[:-100], self.path("short.safetensors"))
         self.assertIn(f"error: {short}: is not a sound safetensors file: ",
-                      self.refusal(*self.answer(short)))
+                      self.refusal(*self.predict(short)))
         self.assertFalse(os.path.exists(self.path("out", "predict.csv")))
 
     def altered(self, change, metadata=None):
@@ -237,16 +237,16 @@ class PredictOnly(Distill):
                                 (lacking, "has no tensor '0.weight'; it is from another network"),
                                 (poisoned, "tensor '0.weight' holds a number that is not finite")):
             altered = self.altered(change)
-            self.assertIn(f"error: {altered}: {message}", self.refusal(*self.answer(altered)))
+            self.assertIn(f"error: {altered}: {message}", self.refusal(*self.predict(altered)))
 
     def test_a_student_of_other_classes_is_refused(self):
         altered = self.altered(lambda tensors: None, {"classes": json.dumps(["soup"] + CLASSES[1:])})
-        line = self.refusal(*self.answer(altered))
-        self.assertTrue(line.startswith(f'error: {altered}: answers with the classes ["soup"'), line)
+        line = self.refusal(*self.predict(altered))
+        self.assertTrue(line.startswith(f'error: {altered}: was trained on the classes ["soup"'), line)
         self.assertTrue(line.endswith("; name the data it was trained on"), line)
 
     def test_options_that_exclude_each_other_are_refused(self):
-        self.assertEqual(self.refusal(*self.answer(self.student, "--resume")),
+        self.assertEqual(self.refusal(*self.predict(self.student, "--resume")),
                          "error: --resume trains and --predict-only does not; leave out one of them")
         self.assertTrue(self.refusal(DISTILL, "--data", self.data, "--weights", self.student, "--output",
                                      self.path("out")).startswith("error: --weights names the student of --predict-only"))
@@ -260,7 +260,7 @@ class PredictOnly(Distill):
         self.assertLessEqual(sum(values.size for values in tensors.values()), 100000)
         self.assertLess(os.path.getsize(kept), 400 * 1024)
         # Ten classes: this program is built for eleven, and says so.
-        self.assertIn(f"error: {kept}: answers with the classes ", self.refusal(*self.answer(kept)))
+        self.assertIn(f"error: {kept}: was trained on the classes ", self.refusal(*self.predict(kept)))
 
 
 class ForeignLogits(Distill):
@@ -382,7 +382,7 @@ class Refusals(Distill):
         self.assertEqual(done.stderr.splitlines(), [expected])
         self.assertEqual(done.stdout, "")
 
-    def test_a_missing_graphics_card_is_told_in_one_line(self):
+    def test_a_missing_gpu_is_reported_in_one_line(self):
         if os.path.exists("/dev/nvidiactl"):
             self.skipTest("there is a GPU")
         line = self.refusal(DISTILL, "--data", self.data, "--device", "cuda", "--output", self.path("out"))
@@ -399,7 +399,7 @@ class Refusals(Distill):
             self.assertIn(named, line)
             self.assertTrue(line.endswith("; see --help"), line)
 
-    def test_a_precision_of_graphics_cards_is_refused_on_the_processor(self):
+    def test_a_precision_of_gpus_is_refused_on_the_cpu(self):
         self.assert_refused("error: --precision tf32 is for --device cuda; leave it out", "--data", self.data,
                             "--precision", "tf32", "--output", self.path("out"))
 

@@ -41,7 +41,7 @@ BOOST_AUTO_TEST_CASE(a_short_gradient_and_a_clip_norm_of_zero_change_nothing) {
 
 BOOST_AUTO_TEST_CASE(the_norm_has_the_same_bits_for_any_thread_count) {
     bantam::Random random{5, 0};
-    // Enough blocks for threads to take part, and an end that fills no block.
+    // Enough chunks for several threads, and an end that does not fill a chunk.
     std::vector<float> gradient(20 * 16384 + 77);
     double plain = 0.0;
     for (float& value : gradient) {

@@ -3,17 +3,18 @@
 #include <boost/test/unit_test.hpp>
 
 #include "bantam/bantam.hpp"
+#include "bantam/base/index.hpp"
 #include "bantam/train/fit.hpp"
 
 #include "train/synthetic_pictures.hpp"
 
-#include <cstdint>
 #include <cstdio>
 #include <memory>
 #include <vector>
 
 using namespace bantam_test;
 using bantam::EpochReport;
+using bantam::Index;
 using bantam::LossSums;
 using bantam::Metrics;
 using bantam::Progress;
@@ -23,7 +24,7 @@ namespace {
 std::unique_ptr<std::FILE, int (*)(std::FILE*)> scratch() { return {std::tmpfile(), std::fclose}; }
 
 std::vector<EpochReport> fit_and_collect(TinyTrainer& trainer, const SyntheticPictures& training,
-                                         const SyntheticPictures& validation, std::int64_t first_epoch) {
+                                         const SyntheticPictures& validation, Index first_epoch) {
     std::vector<EpochReport> reports;
     const auto stream = scratch();
     bantam::fit(trainer, training, validation, first_epoch, stream.get(),
@@ -40,7 +41,7 @@ BOOST_AUTO_TEST_CASE(every_epoch_is_reported_once_with_all_its_figures) {
     BOOST_TEST_REQUIRE(reports.size() == 5U);
     for (std::size_t i = 0; i < reports.size(); ++i) {
         const EpochReport& report = reports[i];
-        BOOST_TEST(report.epoch == static_cast<std::int64_t>(i + 1));
+        BOOST_TEST(report.epoch == static_cast<Index>(i + 1));
         BOOST_TEST(report.training.count == 26);
         BOOST_TEST(report.validation.count == 10);
         for (const Metrics* metrics : {&report.training, &report.validation})
@@ -62,7 +63,7 @@ BOOST_AUTO_TEST_CASE(the_reported_learning_rate_is_that_of_the_epochs_first_step
     BOOST_TEST(reports[1].learning_rate > reports[4].learning_rate);
 }
 
-BOOST_AUTO_TEST_CASE(training_goes_on_from_the_first_epoch_that_is_missing) {
+BOOST_AUTO_TEST_CASE(training_continues_with_the_first_missing_epoch) {
     const SyntheticPictures training{26, 8}, validation{10, 4};
     bantam::TrainingOptions options = tiny_options();
     TinyTrainer whole{options}, resumed{options};
@@ -87,7 +88,7 @@ BOOST_AUTO_TEST_CASE(training_goes_on_from_the_first_epoch_that_is_missing) {
     BOOST_TEST((bits_of(resumed) == bits_of(whole)));
 }
 
-BOOST_AUTO_TEST_CASE(a_finished_run_trains_no_further) {
+BOOST_AUTO_TEST_CASE(a_finished_run_is_not_trained_further) {
     const SyntheticPictures training{26, 8}, validation{10, 4};
     TinyTrainer trainer{tiny_options()};
     const auto before = bits_of(trainer);
@@ -98,7 +99,7 @@ BOOST_AUTO_TEST_CASE(a_finished_run_trains_no_further) {
 BOOST_AUTO_TEST_CASE(evaluation_does_not_depend_on_the_batch_size) {
     TinyTrainer trainer{tiny_options()};
     const Metrics together = bantam::evaluate(trainer, SyntheticPictures{11, 11});
-    for (const std::int64_t batch_size : {1, 4, 5, 100}) {
+    for (const Index batch_size : {1, 4, 5, 100}) {
         const Metrics parts = bantam::evaluate(trainer, SyntheticPictures{11, batch_size});
         BOOST_TEST(parts.count == 11);
         BOOST_TEST(*parts.accuracy == *together.accuracy);

@@ -2,6 +2,7 @@
 #define BOOST_TEST_MODULE losses
 #include <boost/test/unit_test.hpp>
 
+#include "bantam/base/index.hpp"
 #include "bantam/base/random.hpp"
 #include "bantam/train/losses.hpp"
 #include "reference/training_reference.hpp"
@@ -99,7 +100,7 @@ BOOST_AUTO_TEST_CASE(single_precision_differs_from_double_by_rounding_alone) {
 }
 
 BOOST_AUTO_TEST_CASE(the_gradient_is_the_slope_of_the_mean_loss) {
-    constexpr std::int64_t classes = 7;
+    constexpr bantam::Index classes = 7;
     const std::vector<std::int32_t> labels{3, -1, 6, 0};
     const std::vector<std::uint8_t> taught{1, 1, 0, 1};
     const auto teacher = random_logits(4 * classes, 4.0, 1);
@@ -126,10 +127,10 @@ BOOST_AUTO_TEST_CASE(the_gradient_is_the_slope_of_the_mean_loss) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(a_student_equal_to_its_teacher_has_nothing_to_learn_from_it) {
+BOOST_AUTO_TEST_CASE(a_student_equal_to_its_teacher_has_no_divergence_and_no_gradient) {
     const auto teacher = random_logits(3 * 11, 3.0, 3);
     auto student = teacher;
-    // Softmax does not see a common shift, so neither may the loss.
+    // Softmax does not depend on a common shift, so the loss must not either.
     for (std::size_t index = 0; index < 11; ++index) student[index] += 5.0;
     const std::vector<std::int32_t> labels(3, -1);
     const std::vector<std::uint8_t> taught(3, 1);
@@ -142,7 +143,7 @@ BOOST_AUTO_TEST_CASE(a_student_equal_to_its_teacher_has_nothing_to_learn_from_it
 }
 
 BOOST_AUTO_TEST_CASE(the_divergence_is_taken_from_teacher_to_student) {
-    // KL((.9,.1) || (.5,.5)) and the other way round are different numbers.
+    // KL((.9,.1) || (.5,.5)) and KL((.5,.5) || (.9,.1)) differ.
     const std::vector<double> teacher{std::log(0.9), std::log(0.1)};
     const std::vector<double> student{0.0, 0.0};
     const std::vector<std::int32_t> labels{-1};
@@ -155,7 +156,7 @@ BOOST_AUTO_TEST_CASE(the_divergence_is_taken_from_teacher_to_student) {
     BOOST_TEST(sums.distillation == forward, boost::test_tools::tolerance(1e-14));
 }
 
-BOOST_AUTO_TEST_CASE(a_class_the_teacher_rules_out_adds_nothing_to_the_divergence) {
+BOOST_AUTO_TEST_CASE(a_class_of_teacher_probability_zero_adds_nothing_to_the_divergence) {
     const double never = -std::numeric_limits<double>::infinity();
     const std::vector<double> teacher{0.0, never};
     const std::vector<double> student{std::log(0.5), never};
@@ -253,7 +254,7 @@ BOOST_AUTO_TEST_CASE(a_logit_that_is_not_finite_is_reported_with_sample_and_clas
     check_error(run, "class 1, is -inf");
 }
 
-BOOST_AUTO_TEST_CASE(a_teacher_logit_that_is_not_finite_is_blamed_on_the_teacher) {
+BOOST_AUTO_TEST_CASE(a_teacher_logit_that_is_not_finite_is_reported_as_the_teachers) {
     const std::vector<float> logits(6, 0.5F);
     std::vector<float> teacher(6, 0.5F);
     teacher[2] = std::numeric_limits<float>::infinity();
@@ -263,7 +264,7 @@ BOOST_AUTO_TEST_CASE(a_teacher_logit_that_is_not_finite_is_blamed_on_the_teacher
                 "teacher logit of sample 0 of the batch, class 2, is inf; write the teacher logits anew");
 }
 
-BOOST_AUTO_TEST_CASE(targets_that_cannot_be_learned_are_refused) {
+BOOST_AUTO_TEST_CASE(invalid_targets_are_refused) {
     const std::vector<float> logits(6, 0.5F);
     const auto run = [&](std::vector<std::int32_t> labels) {
         bantam::loss_and_gradient({}, 3, logits, Targets<float>{labels}, {});

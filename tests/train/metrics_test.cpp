@@ -24,7 +24,7 @@ BOOST_AUTO_TEST_CASE(each_figure_is_a_mean_over_the_samples_it_was_measured_on) 
     BOOST_TEST(metrics.teacher_agreement.value() == 5.0 / 6.0);
 }
 
-BOOST_AUTO_TEST_CASE(what_was_not_measured_is_absent_rather_than_zero) {
+BOOST_AUTO_TEST_CASE(figures_without_samples_are_absent_rather_than_zero) {
     const bantam::Metrics labels_alone =
         bantam::summarize({.loss = 1.0, .cross_entropy = 1.0, .count = 2, .labeled = 2, .correct = 0});
     BOOST_TEST(labels_alone.accuracy.value() == 0.0);

@@ -2,12 +2,12 @@
 #define BOOST_TEST_MODULE progress
 #include <boost/test/unit_test.hpp>
 
+#include "bantam/base/index.hpp"
 #include "bantam/train/progress.hpp"
 
 #include <algorithm>
 #include <array>
 #include <cstddef>
-#include <cstdint>
 #include <cstdio>
 #include <optional>
 #include <string>
@@ -16,7 +16,7 @@ using bantam::Progress;
 
 namespace {
 
-// A stream whose text can be read back, and a clock turned by hand.
+// A stream whose text can be read back, and a clock that the test sets.
 struct Screen {
     std::FILE* file = std::tmpfile();
     double now = 100.0;
@@ -75,7 +75,7 @@ BOOST_AUTO_TEST_CASE(a_log_gets_a_line_every_ten_seconds_and_no_control_characte
     Screen screen;
     {
         Progress progress{{.epochs = 1, .batches_per_epoch = 1000}, screen.file, false, screen.clock()};
-        for (std::int64_t batch = 0; batch < 1000; ++batch) {
+        for (bantam::Index batch = 0; batch < 1000; ++batch) {
             screen.now += 0.05;
             progress.update(0, batch, 1, 1.0, 0.5);
         }
@@ -87,11 +87,11 @@ BOOST_AUTO_TEST_CASE(a_log_gets_a_line_every_ten_seconds_and_no_control_characte
     BOOST_TEST(occurrences(text, '\x1b') == 0);
 }
 
-BOOST_AUTO_TEST_CASE(a_terminal_line_is_rewritten_in_place_and_wiped_at_the_end) {
+BOOST_AUTO_TEST_CASE(a_terminal_line_is_rewritten_in_place_and_cleared_at_the_end) {
     Screen screen;
     {
         Progress progress{{.epochs = 1, .batches_per_epoch = 100}, screen.file, true, screen.clock()};
-        for (std::int64_t batch = 0; batch < 100; ++batch) {
+        for (bantam::Index batch = 0; batch < 100; ++batch) {
             screen.now += 0.01;
             progress.update(0, batch, 1, 1.0, 0.5);
         }
@@ -109,7 +109,7 @@ BOOST_AUTO_TEST_CASE(a_terminal_line_never_wraps) {
     Progress progress{{.epochs = 1'000'000, .batches_per_epoch = 1'000'000'000}, screen.file, true, screen.clock()};
     screen.now += 1.0;
     progress.update(999'998, 999'999'998, 64, 123456.0, 0.5);
-    // Carriage return, 79 columns, and the sequence that wipes the rest of the line.
+    // Carriage return, 79 columns, and the sequence that clears the rest of the line.
     BOOST_TEST(screen.text().size() == 1 + 79 + 3);
 }
 
@@ -123,7 +123,7 @@ BOOST_AUTO_TEST_CASE(a_summary_replaces_the_running_line) {
     BOOST_TEST(text.substr(text.rfind("\r\x1b[K")) == "\r\x1b[Kepoch 1 done\nsaved\n");
 }
 
-BOOST_AUTO_TEST_CASE(a_resumed_run_judges_the_remaining_time_by_its_own_speed) {
+BOOST_AUTO_TEST_CASE(a_resumed_run_estimates_the_remaining_time_from_its_own_speed) {
     Screen screen;
     Progress progress{
         {.epochs = 10, .batches_per_epoch = 10, .finished_epochs = 8}, screen.file, false, screen.clock()};

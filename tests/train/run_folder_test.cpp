@@ -3,13 +3,13 @@
 #include <boost/test/unit_test.hpp>
 
 #include "bantam/bantam.hpp"
+#include "bantam/base/index.hpp"
 #include "bantam/train/run_folder.hpp"
 
 #include "io/temporary_folder.hpp"
 #include "train/synthetic_pictures.hpp"
 
 #include <algorithm>
-#include <cstdint>
 #include <cstdio>
 #include <filesystem>
 #include <functional>
@@ -22,6 +22,7 @@
 using namespace bantam_test;
 using bantam::EpochReport;
 using bantam::Error;
+using bantam::Index;
 using bantam::Metadata;
 using bantam::Progress;
 using bantam::RunFolder;
@@ -43,7 +44,7 @@ const SyntheticPictures& validation_pictures() {
 }
 
 /// Trains in `folder` until the run is complete or, as if killed, right after epoch `last_epoch`.
-void run(const fs::path& folder, const TrainingOptions& options, bool resume, std::int64_t last_epoch = 1000,
+void run(const fs::path& folder, const TrainingOptions& options, bool resume, Index last_epoch = 1000,
          const Metadata& of = identity) {
     struct Killed {};
     TinyTrainer trainer{options};
@@ -92,7 +93,7 @@ struct Fixture {
     fs::path folder = temporary.path() / "run";
 };
 
-EpochReport report_of(std::int64_t epoch, std::optional<double> accuracy) {
+EpochReport report_of(Index epoch, std::optional<double> accuracy) {
     EpochReport report;
     report.epoch = epoch;
     report.validation.accuracy = accuracy;
@@ -101,7 +102,7 @@ EpochReport report_of(std::int64_t epoch, std::optional<double> accuracy) {
 
 }  // namespace
 
-BOOST_FIXTURE_TEST_CASE(a_run_leaves_student_state_and_one_row_an_epoch, Fixture) {
+BOOST_FIXTURE_TEST_CASE(a_run_writes_student_state_and_one_row_per_epoch, Fixture) {
     run(folder, tiny_options(), false);
     const auto rows = lasting_columns(folder / "metrics.csv");
     BOOST_TEST_REQUIRE(rows.size() == 6U);
@@ -126,7 +127,7 @@ BOOST_FIXTURE_TEST_CASE(a_resumed_run_ends_with_the_bits_of_an_uninterrupted_one
             options.averaging_decay = averaging;
             fs::remove_all(temporary.path() / "whole");
             run(temporary.path() / "whole", options, false);
-            for (std::int64_t stop = 1; stop <= 5; ++stop) {
+            for (Index stop = 1; stop <= 5; ++stop) {
                 fs::remove_all(folder);
                 run(folder, options, false, stop);
                 run(folder, options, true);
@@ -154,7 +155,7 @@ BOOST_FIXTURE_TEST_CASE(resuming_a_finished_run_changes_nothing, Fixture) {
 
 BOOST_FIXTURE_TEST_CASE(a_run_killed_between_two_files_of_an_epoch_ends_the_same, Fixture) {
     run(temporary.path() / "whole", tiny_options(), false);
-    for (std::int64_t epoch = 1; epoch < 5; ++epoch) {
+    for (Index epoch = 1; epoch < 5; ++epoch) {
         const fs::path before = temporary.path() / ("before" + std::to_string(epoch));
         const fs::path after = temporary.path() / ("after" + std::to_string(epoch));
         run(before, tiny_options(), false, epoch);
@@ -166,7 +167,7 @@ BOOST_FIXTURE_TEST_CASE(a_run_killed_between_two_files_of_an_epoch_ends_the_same
             fs::copy(before, folder);
             for (const char* name : written)
                 fs::copy_file(after / name, folder / name, fs::copy_options::overwrite_existing);
-            // What was being written at that moment.
+            // The file that was being written at that moment.
             const std::string next = written.size() == 1 ? "metrics.csv" : "last.safetensors";
             std::string half = contents_of(after / next);
             half.resize(half.size() / 2);
@@ -219,7 +220,7 @@ BOOST_FIXTURE_TEST_CASE(every_option_that_differs_is_refused_by_its_name, Fixtur
     BOOST_TEST(resume_refusal(folder, tiny_options()) == "nothing was thrown");
 }
 
-BOOST_FIXTURE_TEST_CASE(a_difference_in_the_last_bit_of_an_option_is_seen, Fixture) {
+BOOST_FIXTURE_TEST_CASE(a_difference_in_the_last_bit_of_an_option_is_detected, Fixture) {
     run(folder, tiny_options(), false, 1);
     TrainingOptions options = tiny_options();
     options.learning_rate = std::nextafter(options.learning_rate, 1.0);
@@ -274,7 +275,7 @@ BOOST_FIXTURE_TEST_CASE(the_student_is_kept_when_it_is_better_and_only_then, Fix
     const std::vector<std::pair<double, bool>> epochs{
         {0.5, true}, {0.4, false}, {0.5, false}, {0.6, true}, {0.1, false}};
     std::string kept;
-    std::int64_t epoch = 0;
+    Index epoch = 0;
     for (const auto& [accuracy, best] : epochs) {
         trainer.step(batch, 1);
         BOOST_TEST(run_folder.finish_epoch<TinyNet>(trainer, report_of(++epoch, accuracy), student_metadata) == best);
@@ -305,7 +306,7 @@ BOOST_FIXTURE_TEST_CASE(the_student_kept_is_the_averaged_one, Fixture) {
     BOOST_TEST(statistics == std::vector<float>(trainer.statistics().begin(), trainer.statistics().end()));
 }
 
-BOOST_FIXTURE_TEST_CASE(figures_that_nobody_measured_are_empty_cells, Fixture) {
+BOOST_FIXTURE_TEST_CASE(absent_figures_are_empty_cells, Fixture) {
     TinyTrainer trainer{tiny_options()};
     RunFolder run_folder{folder, identity};
     run_folder.finish_epoch<TinyNet>(trainer, report_of(1, 0.25), student_metadata);
@@ -325,7 +326,7 @@ BOOST_FIXTURE_TEST_CASE(a_file_that_cannot_be_written_leaves_the_old_student, Fi
     BOOST_TEST(contents_of(folder / "student.safetensors") == kept);
 }
 
-BOOST_FIXTURE_TEST_CASE(predictions_are_one_row_a_picture_in_the_given_order, Fixture) {
+BOOST_FIXTURE_TEST_CASE(predictions_are_one_row_per_picture_in_the_given_order, Fixture) {
     const RunFolder run_folder{folder, identity};
     run_folder.write_predictions({4, 0, 10});
     BOOST_TEST(contents_of(run_folder.predictions()) == "Id,Category\n0,4\n1,0\n2,10\n");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/base/index.hpp>
 #include <bantam/base/random.hpp>
 #include <bantam/core/shape.hpp>
 #include <bantam/cpu/trainer.hpp>
@@ -20,34 +21,36 @@
 
 namespace bantam_test {
 
-/// Small, and with everything that a resumed run could forget: statistics and dropout.
+using bantam::Index;
+
+/// Small, and with all that a resumed run must restore: statistics and dropout.
 using TinyNet = bantam::Network<bantam::Image<6, 8, 3>, bantam::Conv2d<5, 3, 1, bantam::ConvOptions{.bias = false}>,
                                 bantam::BatchNorm2d, bantam::ReLU6, bantam::DepthwiseSeparable<9, 2>,
                                 bantam::GlobalAveragePool, bantam::Dropout<10>, bantam::Linear<3>>;
 using TinyTrainer = bantam::Trainer<TinyNet>;
 
-/// What a trainer asks of a batch, and nothing else.
+/// The members that a trainer needs, and no others.
 struct SyntheticBatch {
-    std::int64_t count = 0;
+    Index count = 0;
     std::vector<float> pixels;
     std::vector<int> labels;
     std::vector<float> teacher_logits;
     std::vector<std::uint8_t> has_teacher;
 };
 
-/// Noise in a color that tells the class. Every third sample has a label alone, every third a teacher
+/// Noise in a color that depends on the class. Every third sample has a label alone, every third a teacher
 /// alone, the others both. An epoch is a permutation that depends on the epoch's number alone.
 class SyntheticPictures {
 public:
-    SyntheticPictures(std::int64_t samples, std::int64_t batch_size, bool all_labeled = false)
+    SyntheticPictures(Index samples, Index batch_size, bool all_labeled = false)
         : samples_{samples}, batch_size_{batch_size}, all_labeled_{all_labeled} {}
 
-    std::int64_t sample_count() const { return samples_; }
-    std::int64_t batch_count() const { return (samples_ + batch_size_ - 1) / batch_size_; }
+    Index sample_count() const { return samples_; }
+    Index batch_count() const { return (samples_ + batch_size_ - 1) / batch_size_; }
 
     class Batches {
     public:
-        Batches(const SyntheticPictures& pictures, std::vector<std::int64_t> order)
+        Batches(const SyntheticPictures& pictures, std::vector<Index> order)
             : pictures_{pictures}, order_{std::move(order)} {}
         const SyntheticBatch* next() {
             if (index_ == pictures_.batch_count()) return nullptr;
@@ -57,13 +60,13 @@ public:
 
     private:
         const SyntheticPictures& pictures_;
-        std::vector<std::int64_t> order_;
-        std::int64_t index_ = 0;
+        std::vector<Index> order_;
+        Index index_ = 0;
         SyntheticBatch batch_;
     };
 
-    Batches batches(std::int64_t epoch) const {
-        std::vector<std::int64_t> order = name_order();
+    Batches batches(Index epoch) const {
+        std::vector<Index> order = name_order();
         bantam::Random random{5, static_cast<std::uint64_t>(epoch)};
         for (std::size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[random.below(i)]);
         return {*this, std::move(order)};
@@ -73,25 +76,25 @@ public:
     SyntheticBatch first_batch() const { return batch(name_order(), 0); }
 
 private:
-    std::vector<std::int64_t> name_order() const {
-        std::vector<std::int64_t> order(static_cast<std::size_t>(samples_));
-        for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<std::int64_t>(i);
+    std::vector<Index> name_order() const {
+        std::vector<Index> order(static_cast<std::size_t>(samples_));
+        for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<Index>(i);
         return order;
     }
 
-    SyntheticBatch batch(const std::vector<std::int64_t>& order, std::int64_t index) const {
+    SyntheticBatch batch(const std::vector<Index>& order, Index index) const {
         constexpr bantam::Shape shape = bantam::input_shape<TinyNet>;
         SyntheticBatch batch;
-        for (std::int64_t slot = index * batch_size_; slot < std::min(samples_, (index + 1) * batch_size_); ++slot) {
-            const std::int64_t sample = order[static_cast<std::size_t>(slot)];
-            const std::int64_t label = sample % 3;
-            const std::int64_t kind = all_labeled_ ? 2 : sample / 3 % 3;
+        for (Index slot = index * batch_size_; slot < std::min(samples_, (index + 1) * batch_size_); ++slot) {
+            const Index sample = order[static_cast<std::size_t>(slot)];
+            const Index label = sample % 3;
+            const Index kind = all_labeled_ ? 2 : sample / 3 % 3;
             bantam::Random random{9, static_cast<std::uint64_t>(sample)};
-            for (std::int64_t i = 0; i < bantam::element_count(shape); ++i)
+            for (Index i = 0; i < bantam::element_count(shape); ++i)
                 batch.pixels.push_back(static_cast<float>(random.uniform(-1, 1) + (i % 3 == label ? 0.7 : 0.0)));
             batch.labels.push_back(kind == 1 ? -1 : static_cast<int>(label));
             batch.has_teacher.push_back(kind == 0 ? 0 : 1);
-            for (std::int64_t i = 0; i < 3; ++i)
+            for (Index i = 0; i < 3; ++i)
                 batch.teacher_logits.push_back(kind == 0 ? 0.0F
                                                          : static_cast<float>(random.uniform() + (i == label ? 4 : 0)));
             ++batch.count;
@@ -99,8 +102,8 @@ private:
         return batch;
     }
 
-    std::int64_t samples_;
-    std::int64_t batch_size_;
+    Index samples_;
+    Index batch_size_;
     bool all_labeled_;
 };
 
@@ -114,7 +117,7 @@ inline bantam::TrainingOptions tiny_options() {
     return options;
 }
 
-/// Each way a trainer can be set up that keeps other state.
+/// Options under which a trainer keeps different states.
 inline std::vector<bantam::TrainingOptions> every_kind() {
     bantam::TrainingOptions plain = tiny_options(), not_averaged = plain, adam = plain, without_momentum = plain;
     not_averaged.averaging_decay = 0;
@@ -125,12 +128,11 @@ inline std::vector<bantam::TrainingOptions> every_kind() {
     return {plain, not_averaged, adam, without_momentum};
 }
 
-/// Trains epochs [first_epoch, epochs); the sums of the last one.
+/// Trains epochs [first_epoch, epochs) and returns the sums of the last one.
 template <class Trainer>
-bantam::LossSums train(Trainer& trainer, const SyntheticPictures& pictures, std::int64_t first_epoch,
-                       std::int64_t epochs) {
+bantam::LossSums train(Trainer& trainer, const SyntheticPictures& pictures, Index first_epoch, Index epochs) {
     bantam::LossSums last;
-    for (std::int64_t epoch = first_epoch; epoch < epochs; ++epoch) {
+    for (Index epoch = first_epoch; epoch < epochs; ++epoch) {
         last = {};
         auto batches = pictures.batches(epoch);
         while (const auto* batch = batches.next()) last += trainer.step(*batch, pictures.batch_count());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Draws a sample data set in the layout of the course's homework: eleven classes of food as
-// procedural still lifes. The same seed and options give the same pictures, whatever the threads.
+// procedural still lifes. The pictures depend on the seed and the options, but not on the threads.
 #define STB_IMAGE_WRITE_IMPLEMENTATION
 #define STB_IMAGE_WRITE_STATIC
 #include <fmt/format.h>
@@ -114,7 +114,7 @@ void run(const Options& options) {
     add_by_class(tasks, options, Split::validation, "validation", options.validation_per_class);
     add_unlabeled(tasks, options, Split::testing, "testing", options.testing);
 
-    // Drawn under another name first, so that an interrupted run leaves no half data set behind.
+    // Drawn under another name first, so that an interrupted run leaves no incomplete data set.
     fs::path partial = fs::absolute(options.output).lexically_normal();
     if (!partial.has_filename()) partial = partial.parent_path();
     const fs::path final_path = partial;

@@ -3,10 +3,10 @@
 
 #include <bantam/core/network.hpp>
 #include <bantam/cpu/trainer.hpp>
-#include <bantam/data/folders.hpp>
 #include <bantam/data/evaluation_loader.hpp>
-#include <bantam/data/training_loader.hpp>
+#include <bantam/data/folders.hpp>
 #include <bantam/data/testing_refusal.hpp>
+#include <bantam/data/training_loader.hpp>
 #include <bantam/io/checkpoint.hpp>
 #include <bantam/models/sample_teacher.hpp>
 #include <bantam/train/fit.hpp>
@@ -67,7 +67,7 @@ void train(const Options& options) {
 
 int main(int argc, char** argv) {
     Options options;
-    // Measured on the sample pictures: a short run wants many small steps and a quick average.
+    // Best on the sample pictures: a short run needs many small steps and a short average.
     options.training.epochs = 8;
     options.training.batch_size = 32;
     options.training.optimizer = OptimizerKind::adamw;

@@ -100,7 +100,7 @@ void CommandLine::device_options(DeviceOptions& options, bool with_cuda) {
         });
     parser_
         ->add("--precision", options.precision,
-              "Of maps and products on cuda: float32, tf32 (products alone) or bf16 (beside float32 weights)")
+              "Precision on cuda: float32, tf32 (of products) or bf16 (of activations; weights stay float32)")
         ->check(CLI::IsMember({"float32", "tf32", "bf16"}));
 }
 

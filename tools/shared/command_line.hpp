@@ -12,7 +12,7 @@ namespace bantam {
 
 struct TrainingOptions;
 
-/// Where a program works, and in which numbers.
+/// The device of a program and the precision of its numbers.
 struct DeviceOptions {
     std::string device = "cpu";         ///< or cuda
     std::string precision = "float32";  ///< on cuda also tf32 or bf16
@@ -20,17 +20,17 @@ struct DeviceOptions {
     bool on_gpu() const { return device == "cuda"; }
 };
 
-/// The processors at hand, at least one.
+/// The number of processors, at least one.
 int processor_count();
 
-/// A program's options. CLI11 takes longer to compile than most programs here, so that only
-/// command_line.cpp includes it.
+/// A program's options. Only command_line.cpp includes CLI11, which takes longer to compile than most programs
+/// here.
 class CommandLine {
 public:
     explicit CommandLine(const std::string& description);
     ~CommandLine();
 
-    /// An option read into `value`, which holds its default; chain what else is known of it.
+    /// An option read into `value`, which holds its default; its members add conditions and can be chained.
     class Option {
     public:
         Option& required();
@@ -54,7 +54,7 @@ public:
     /// The options of every program that trains. The ranges are checked by `check(training)`.
     void training_options(TrainingOptions& training);
 
-    /// `--device` and `--precision`; without CUDA in the program the CPU alone is allowed.
+    /// `--device` and `--precision`; a program without CUDA allows the CPU only.
     void device_options(DeviceOptions& options, bool with_cuda);
 
     /// A program's main: parses, runs `body`, and turns every failure into one line on stderr and a

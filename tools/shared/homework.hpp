@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The homework's folders and files as the programs read them: what is slow to compile, compiled once.
+// The homework's folders and files. These functions are slow to compile and are compiled once for all programs.
 #pragma once
 
 #include <bantam/data/folders.hpp>
@@ -12,7 +12,7 @@
 
 namespace bantam {
 
-/// `scan_homework`, and refuses data whose training folders lead to testing pictures.
+/// `scan_homework`; throws Error where a link in a training folder leads to testing pictures.
 HomeworkFolders open_homework(const std::filesystem::path& root, int expected_classes = 0);
 
 /// `read_teacher_logits`.
@@ -25,7 +25,7 @@ void match_teacher_logits(const TeacherLogits& teacher, const std::filesystem::p
 /// A JSON array of strings.
 std::string json_text(const std::vector<std::string>& words);
 
-/// What a student's file says of its classes and of the pictures it expects.
+/// The metadata of a student's file: its classes and how its pictures are preprocessed.
 Metadata picture_metadata(const std::vector<std::string>& classes, int stored_size);
 
 }  // namespace bantam

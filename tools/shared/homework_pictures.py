@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The homework's folders, pictures and views, exactly as include/bantam/data sees them."""
+"""The homework's folders, pictures and views, exactly as include/bantam/data reads them."""
 
 import io
 import math
@@ -176,7 +176,7 @@ def squash(pixels, size):
 
 
 def resize_weights(inputs, outputs):
-    """(matrix of whole numbers [outputs, inputs] that resizes one axis, what each row adds up to)."""
+    """(matrix of whole numbers [outputs, inputs] that resizes one axis, the sum of each row)."""
     weights = np.zeros((outputs, inputs))
     if inputs >= outputs:
         # In units of 1 / outputs of a source pixel.
@@ -197,7 +197,7 @@ def resize_weights(inputs, outputs):
 # -------------------------------------------------------------------------------------------- views
 
 def positions(start, extent, outputs, inputs):
-    """Where the outputs of one axis lie in the source: (lower pixel, upper pixel, share of the upper)."""
+    """Where the outputs of one axis lie in the source: (lower pixel, upper pixel, weight of the upper)."""
     source = (start + (np.arange(outputs) + 0.5) * extent / outputs) * inputs - 0.5
     source = np.clip(source, 0, inputs - 1)
     lower = np.minimum(source.astype(np.int64), inputs - 1)
@@ -219,7 +219,7 @@ def normalize(pixels):
     return (pixels / np.float32(255) - np.float32(MEAN)) / np.float32(DEVIATION)
 
 
-VIEWS_PER_IMAGE = 1024  # how many random streams each picture owns
+VIEWS_PER_IMAGE = 1024  # random streams per picture
 MASK = (1 << 64) - 1
 GOLDEN = 0x9E3779B97F4A7C15
 

@@ -2,6 +2,7 @@
 #include "pictures.hpp"
 
 #include <bantam/base/error.hpp>
+#include <bantam/base/index.hpp>
 #include <bantam/train/progress.hpp>
 
 #include <fmt/core.h>
@@ -12,10 +13,10 @@
 
 namespace bantam {
 
-WorkProgress::WorkProgress(std::string what, std::int64_t total, std::FILE* stream)
+WorkProgress::WorkProgress(std::string what, Index total, std::FILE* stream)
     : what_{std::move(what)}, total_{total}, stream_{stream}, in_place_{is_terminal(stream)} {}
 
-void WorkProgress::update(std::int64_t done) {
+void WorkProgress::update(Index done) {
     const auto now = Clock::now();
     const double elapsed = std::chrono::duration<double>(now - start_).count();
     if (done < total_ && std::chrono::duration<double>(now - shown_).count() < (in_place_ ? 0.1 : 10.0)) return;
@@ -35,8 +36,8 @@ auto load(const std::filesystem::path& root, const Split& split, PictureOptions 
     std::size_t told = 0;
     options.progress = [&](std::size_t done, std::size_t all) {
         if (done == std::exchange(told, done)) return;
-        if (!progress) progress.emplace(what, static_cast<std::int64_t>(all), stderr);
-        progress->update(static_cast<std::int64_t>(done));
+        if (!progress) progress.emplace(what, static_cast<Index>(all), stderr);
+        progress->update(static_cast<Index>(done));
     };
     auto pictures = load_pictures(root, split, options);
     if (const std::string problems = pictures.store.report().text(); !problems.empty())

@@ -22,13 +22,13 @@ struct LabeledSplit {
     std::vector<int> labels;
 };
 
-/// Pictures without labels, free to learn from.
+/// Training pictures without labels.
 struct UnlabeledSplit {
     std::vector<std::string> paths;
 };
 
-/// Testing pictures: to predict, never to learn from. A type of its own, without labels or teacher
-/// logits, which nothing that trains or labels accepts.
+/// Testing pictures, for prediction only. This type has neither labels nor teacher logits, and no training or
+/// labeling function accepts it.
 class TestSplit {
 public:
     TestSplit() = default;
@@ -53,7 +53,7 @@ struct HomeworkFolders {
     UnlabeledSplit unlabeled;          ///< by path
     LabeledSplit validation;           ///< class by class, by name within a class
     TestSplit testing;                 ///< by path
-    std::vector<std::string> ignored;  ///< files that lie where no picture belongs
+    std::vector<std::string> ignored;  ///< files where no picture is expected
 };
 
 namespace detail {
@@ -200,7 +200,7 @@ inline void scan_flat_layout(HomeworkFolders& folders, int expected_classes) {
     const std::size_t count = expected_classes > 0 ? static_cast<std::size_t>(expected_classes) : found;
     require_labels_below(folders, folders.training, count);
     require_labels_below(folders, folders.validation, count);
-    // A stray large label must not become a class list of its own size.
+    // A stray large label must not create that many classes.
     const std::set<int> distinct(labels.begin(), labels.end());
     if (!labels.empty()) require_class_count(folders.root / "training", distinct.size(), static_cast<int>(count));
     for (std::size_t label = 0; label < count; ++label) folders.classes.push_back(std::to_string(label));

@@ -22,14 +22,14 @@
 
 namespace bantam::detail {
 
-// A compressed stream may claim to expand without end; no sound picture within the limits needs a
-// single block of more than this.
-inline constexpr std::size_t largest_picture_block = std::size_t{1} << 30;
+// A compressed stream may claim any expanded size; no valid picture within the limits needs a larger
+// allocation than this.
+inline constexpr std::size_t largest_allocation = std::size_t{1} << 30;
 
-inline void* picture_malloc(std::size_t bytes) { return bytes > largest_picture_block ? nullptr : std::malloc(bytes); }
+inline void* picture_malloc(std::size_t bytes) { return bytes > largest_allocation ? nullptr : std::malloc(bytes); }
 
-inline void* picture_realloc(void* block, std::size_t bytes) {
-    return bytes > largest_picture_block ? nullptr : std::realloc(block, bytes);
+inline void* picture_realloc(void* memory, std::size_t bytes) {
+    return bytes > largest_allocation ? nullptr : std::realloc(memory, bytes);
 }
 
 }  // namespace bantam::detail
@@ -41,8 +41,8 @@ inline void* picture_realloc(void* block, std::size_t bytes) {
 #define STBI_ONLY_BMP
 #define STBI_NO_STDIO
 #define STBI_MALLOC(bytes) ::bantam::detail::picture_malloc(bytes)
-#define STBI_REALLOC(block, bytes) ::bantam::detail::picture_realloc(block, bytes)
-#define STBI_FREE(block) std::free(block)
+#define STBI_REALLOC(memory, bytes) ::bantam::detail::picture_realloc(memory, bytes)
+#define STBI_FREE(memory) std::free(memory)
 #if defined(__GNUC__)
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wpragmas"
@@ -152,7 +152,8 @@ inline bool huffman_tables_are_sound(Bytes segment) {
     return true;
 }
 
-// The decoder fills what is missing with gray, so the walk to the end marker is ours (ITU-T T.81, B.1).
+// The decoder fills missing data with gray, so a truncated file is detected here by walking to the end marker
+// (ITU-T T.81, B.1).
 inline PictureHeader inspect_jpeg(Bytes bytes) {
     PictureHeader header;
     bool frame_seen = false;
@@ -238,8 +239,8 @@ inline PictureHeader inspect_picture(Bytes bytes) {
 }  // namespace detail
 
 /// Decodes a JPEG, PNG or BMP file's bytes to RGB. Gray pictures become RGB, alpha is dropped, an
-/// EXIF orientation is not applied (PyTorch's ImageFolder does the same three things). Bad input
-/// is an outcome, not an exception; its picture is empty.
+/// EXIF orientation is not applied (PyTorch's ImageFolder does the same three things). Bad input is reported in
+/// `problem`, not thrown; the picture is then empty.
 inline DecodedPicture decode_picture(std::span<const std::uint8_t> bytes, const PictureLimits& limits = {}) {
     const auto refused = [](PictureProblem problem) { return DecodedPicture{{}, problem}; };
     if (bytes.size() > limits.bytes) return refused(PictureProblem::too_large);
@@ -248,7 +249,7 @@ inline DecodedPicture decode_picture(std::span<const std::uint8_t> bytes, const 
     if (has_size && header.width > limits.pixels / header.height) return refused(PictureProblem::too_large);
     if (header.problem != PictureProblem::none) return refused(header.problem);
 
-    // The decoder's own reading of the header counts, should it ever differ from ours.
+    // The decoder allocates by the size that it reads from the header, so that size is checked, too.
     const auto size = static_cast<int>(bytes.size());
     int width = 0;
     int height = 0;
@@ -270,8 +271,8 @@ inline DecodedPicture decode_picture(std::span<const std::uint8_t> bytes, const 
     return decoded;
 }
 
-/// The bytes of a picture file, unless it cannot be read, is empty or larger than the limit; then
-/// `bytes` is emptied and the problem returned.
+/// Reads the bytes of a picture file. Where it cannot be read, is empty or larger than the limit, returns the
+/// problem and leaves `bytes` empty.
 inline PictureProblem read_picture_file(const std::filesystem::path& path, std::vector<std::uint8_t>& bytes,
                                         const PictureLimits& limits = {}) {
     bytes.clear();

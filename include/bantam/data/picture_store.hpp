@@ -26,6 +26,7 @@
 
 namespace bantam {
 
+/// How picture files are read.
 struct PictureOptions {
     int stored_size = 144;
     int threads = 1;
@@ -34,11 +35,11 @@ struct PictureOptions {
     /// Keep an XXH64 of each file's bytes, which matching with teacher logits needs.
     bool hash_files = false;
     PictureLimits limits{};
-    /// Called on the calling thread with the number of files done and the number of all.
+    /// Called on the calling thread with the number of files done and the number of all files.
     std::function<void(std::size_t, std::size_t)> progress{};
 };
 
-/// What became of a list of picture files.
+/// The outcome of reading a list of picture files.
 struct PictureReport {
     static constexpr std::size_t named_limit = 10;
 
@@ -73,7 +74,7 @@ struct PictureReport {
 };
 
 /// Decoded pictures in memory: 8-bit RGB, [picture][stored_size][stored_size][3], in the order of
-/// their files. Bad files are left out; `source_index` says which file of the list each one was.
+/// their files. Bad files are left out; `source_index` gives the position of a picture's file in the list.
 class PictureStore {
 public:
     PictureStore() = default;
@@ -110,12 +111,12 @@ struct LabeledPictures {
     std::vector<int> labels;  ///< of each picture of the store
 };
 
-/// Decoded pictures to learn from without labels.
+/// Decoded training pictures without labels.
 struct UnlabeledPictures {
     PictureStore store;
 };
 
-/// Decoded testing pictures: to predict, never to learn from.
+/// Decoded testing pictures, for prediction only.
 struct TestPictures {
     PictureStore store;
 };
@@ -190,7 +191,7 @@ inline PictureStore::PictureStore(const std::filesystem::path& root, const std::
         try {
             while (helpers.size() + 1 < wanted) helpers.emplace_back(work, false);
         } catch (const std::system_error&) {
-            // The system has no thread to spare; the ones there are do the work.
+            // No more threads are available; those that have started do the work.
         }
         work(true);
         for (std::thread& helper : helpers) helper.join();

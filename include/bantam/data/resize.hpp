@@ -64,7 +64,7 @@ inline ResizeAxis resize_axis(Index source, Index target) {
 
 /// Squashes an RGB picture [height][width][3] to [target_height][target_width][3]. Per axis: exact
 /// area averaging when shrinking, bilinear interpolation (align_corners = false) when enlarging;
-/// rounded half up. Sums are exact, so every implementation of this text gives the same bytes.
+/// rounded half up. Sums are exact, so every implementation of this definition gives the same bytes.
 inline void resize_rgb(const std::uint8_t* source, Index height, Index width, std::uint8_t* target, Index target_height,
                        Index target_width) {
     if (height == target_height && width == target_width) {
@@ -76,7 +76,7 @@ inline void resize_rgb(const std::uint8_t* source, Index height, Index width, st
     const auto row_values = static_cast<std::size_t>(target_width * 3);
     const double divisor = rows.total * columns.total;
 
-    // Neighboring output rows share at most one source row; it is kept from one to the next.
+    // Adjacent output rows share at most one source row, whose resampled values are kept.
     std::vector<double> resampled(row_values);
     std::vector<double> sums(row_values);
     Index resampled_row = -1;

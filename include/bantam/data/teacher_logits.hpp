@@ -166,7 +166,7 @@ inline Preprocessing read_preprocessing(const SafetensorsFile& file) {
 
 }  // namespace detail
 
-/// Reads and validates a logits file: format version, shapes, finite logits, sensible views.
+/// Reads and validates a logits file: format version, shapes, finite logits, valid views.
 /// Throws Error naming the file and the first fault.
 inline TeacherLogits read_teacher_logits(const std::filesystem::path& path) {
     SafetensorsFile file = SafetensorsFile::open(path);
@@ -221,7 +221,7 @@ inline void write_teacher_logits(const std::filesystem::path& path, const Teache
     for (const View& view : teacher.views)
         boxes.insert(boxes.end(), {view.top, view.left, view.height, view.width, view.flipped ? 1.0F : 0.0F});
     const Preprocessing& preprocessing = teacher.preprocessing;
-    // A float printed as a double would show digits that nobody chose.
+    // Rounded, since a float printed as a double shows digits beyond its precision.
     const auto decimals = [](const std::array<float, 3>& values) {
         Json list = Json::array();
         for (const float value : values) list.push_back(std::round(double{value} * 1e6) / 1e6);

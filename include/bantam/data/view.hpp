@@ -18,7 +18,7 @@
 
 namespace bantam {
 
-/// A box of a picture in relative units (the whole picture is 0, 0, 1, 1), perhaps mirrored.
+/// A box of a picture in relative units (the whole picture is 0, 0, 1, 1), mirrored where `flipped`.
 struct View {
     float top = 0;
     float left = 0;
@@ -31,7 +31,7 @@ struct View {
 
 constexpr View whole_view() { return {}; }
 
-/// What `random_view` draws from: the box's area as a part of the picture, its width by its height.
+/// The ranges of `random_view`: the box's area relative to the picture's, and its aspect (width / height).
 struct ViewOptions {
     float min_area = 0.35F;
     float max_area = 1;
@@ -63,7 +63,7 @@ inline View random_view(Random& random, const ViewOptions& options = {}) {
     return view;
 }
 
-/// Between which two source pixels an output pixel lies, `weight` of the way towards the second.
+/// The two source pixels between which an output pixel lies; `weight` is that of the second.
 struct InterpolationPoint {
     std::int32_t first;
     std::int32_t second;
@@ -86,7 +86,7 @@ BANTAM_HOST_DEVICE inline InterpolationPoint interpolation_point(float start, fl
 
 namespace detail {
 
-// Red, green, blue and a lane to spare: one register on every machine with SIMD (GCC and Clang).
+// Red, green, blue and an unused lane: one register on every machine with SIMD (GCC and Clang).
 typedef float Float4 __attribute__((vector_size(16)));
 
 inline Float4 load_float4(const float* from) {
@@ -96,7 +96,7 @@ inline Float4 load_float4(const float* from) {
 }
 inline void store_float4(float* to, const Float4& vector) { std::memcpy(to, &vector, sizeof vector); }
 
-/// Output pixel i lies between source pixels first[i] and second[i], `weight[i]` towards the second.
+/// The interpolation points of one axis, by output pixel.
 struct InterpolationAxis {
     std::vector<std::int32_t> first;
     std::vector<std::int32_t> second;
@@ -137,7 +137,7 @@ inline void cut_view(const std::uint8_t* stored, Index stored_size, const View& 
     const auto stored_width = static_cast<std::size_t>(stored_size);
     const std::size_t row_values = width * 3;
 
-    // A pixel is moved as four floats, so a row of packed pixels has room for one more value.
+    // A pixel is stored as four floats, so a row of packed pixels needs space for one more value.
     const auto [low, high] = std::minmax(columns.first.front(), columns.first.back());
     const auto first_column = static_cast<std::size_t>(low);
     const std::size_t end_column = std::min(static_cast<std::size_t>(high) + 2, stored_width);
@@ -158,7 +158,7 @@ inline void cut_view(const std::uint8_t* stored, Index stored_size, const View& 
 
     const auto resample_columns = [&](std::int32_t row, float* resampled) {
         const std::uint8_t* const bytes = stored + static_cast<std::size_t>(row) * stored_width * 3;
-        // Interpolation weights add to one, so colors may be mapped before it.
+        // Interpolation weights add to one, so that colors may be mapped before the interpolation.
         for (std::size_t column = first_column; column < end_column; ++column)
             detail::store_float4(source.data() + column * 4, contributions[0][bytes[column * 3]] +
                                                                  contributions[1][bytes[column * 3 + 1]] +

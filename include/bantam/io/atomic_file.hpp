@@ -48,11 +48,11 @@ public:
 
     void write(std::string_view text) { write(text.data(), text.size()); }
 
-    /// Makes the file visible under its name. Nothing may be written afterwards.
+    /// Makes the file visible under its name; call it last.
     void commit() {
         if (std::fflush(file_) != 0) fail_writing();
 #if defined(__unix__) || defined(__APPLE__)
-        // Some file systems and devices cannot synchronize (EINVAL); a full disk they do report.
+        // Some file systems and devices cannot synchronize (EINVAL); a full disk is reported by all.
         if (::fsync(::fileno(file_)) != 0 && errno != EINVAL && errno != ENOTSUP) fail_writing();
 #endif
         std::FILE* const file = std::exchange(file_, nullptr);

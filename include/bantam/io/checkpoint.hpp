@@ -16,7 +16,7 @@
 
 namespace bantam {
 
-/// The metadata `format` of a network's weights written by us; files of others may lack it.
+/// The metadata `format` of weights written by Bantam; other files may lack it.
 inline constexpr const char* checkpoint_format = "bantam-checkpoint/1";
 
 namespace detail {
@@ -48,7 +48,7 @@ void write_network(const std::filesystem::path& path, std::span<const float> par
 
 /// Reads a network's tensors by name into the flat buffers; a checkpoint of PyTorch's fits where the
 /// names do. Throws Error naming the file and the first tensor that is missing, has another shape,
-/// is not wanted, or holds a number that is not finite.
+/// is not part of the network, or holds a number that is not finite.
 template <class Net>
 void read_network(SafetensorsFile& file, std::span<float> parameters, std::span<float> statistics) {
     const std::string where = file.path().string();

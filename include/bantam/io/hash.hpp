@@ -25,19 +25,19 @@ inline std::string hash_text(std::uint64_t hash) {
     return text;
 }
 
-/// XXH64 with seed 0 as sixteen hexadecimal digits: tells contents apart, does not resist forgery.
+/// XXH64 with seed 0 as sixteen hexadecimal digits. It distinguishes contents, but is not cryptographic.
 inline std::string hash_bytes(const void* bytes, std::size_t count) { return hash_text(XXH64(bytes, count, 0)); }
 
-/// XXH64 of a file's bytes, read in pieces. Throws Error naming the file.
+/// XXH64 of a file's bytes, read in chunks. Throws Error naming the file.
 inline std::string hash_file(const std::filesystem::path& path) {
     InputFile file{path};
     XXH64_state_t state;
     XXH64_reset(&state, 0);
-    std::vector<char> piece(std::size_t{1} << 20);
+    std::vector<char> chunk(std::size_t{1} << 20);
     for (std::uint64_t position = 0; position < file.size();) {
-        const auto count = static_cast<std::size_t>(std::min<std::uint64_t>(piece.size(), file.size() - position));
-        file.read(position, piece.data(), count);
-        XXH64_update(&state, piece.data(), count);
+        const auto count = static_cast<std::size_t>(std::min<std::uint64_t>(chunk.size(), file.size() - position));
+        file.read(position, chunk.data(), count);
+        XXH64_update(&state, chunk.data(), count);
         position += count;
     }
     return hash_text(XXH64_digest(&state));

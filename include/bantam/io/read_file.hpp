@@ -22,7 +22,7 @@ public:
         std::error_code cause;
         const auto status = std::filesystem::status(path_, cause);
         if (!std::filesystem::exists(status)) throw Error{path_.string() + ": no such file; check the path"};
-        // Opening a pipe would wait for ever, and a folder opens but cannot be read.
+        // Opening a pipe would block forever, and a folder opens but cannot be read.
         if (!std::filesystem::is_regular_file(status))
             throw Error{path_.string() + ": is not a regular file; name a file"};
         size_ = std::filesystem::file_size(path_, cause);

@@ -30,7 +30,7 @@ namespace bantam {
 static_assert(std::endian::native == std::endian::little,
               "safetensors files are little-endian and are read without conversion");
 
-/// The safetensors name of an element type we read and write.
+/// The safetensors name of a supported element type.
 template <class T>
 constexpr std::string_view safetensors_type() {
     if constexpr (std::same_as<T, float>)
@@ -63,7 +63,7 @@ inline std::string extents_text(std::span<const Index> extents) {
 
 using Metadata = std::map<std::string, std::string>;
 
-/// A tensor of an open file: where it lies and what it is.
+/// A tensor of an open file: its type, shape and position.
 struct TensorEntry {
     std::string name;
     std::string type;            ///< as in the file: "F32", "I64", "BF16", …
@@ -72,8 +72,8 @@ struct TensorEntry {
     std::uint64_t bytes = 0;
 };
 
-/// An open safetensors file. Opening reads and checks the header only; tensors are read from the
-/// disk when asked for, so a big file costs no more memory than the tensors wanted.
+/// An open safetensors file. Opening reads and checks the header only; each tensor is read from the disk on
+/// request, so that a large file takes no more memory than the tensors that are read.
 ///
 /// Refused, with an Error naming the file: truncated files, headers longer than the file or than
 /// 100 MB, JSON that is not a safetensors header, tensors that overlap, leave gaps, lie outside the
@@ -106,7 +106,7 @@ public:
         return found->second;
     }
 
-    /// The elements of a tensor in row-major order. Throws Error if its type is not T.
+    /// The elements of a tensor in row-major order. Throws Error where there is none or its type is not T.
     template <class T>
     std::vector<T> tensor(std::string_view name) {
         const TensorEntry& wanted = checked_entry<T>(name);
@@ -178,7 +178,7 @@ private:
     }
 
     Json parse_header(const std::string& text) const {
-        // The parser alone would accept a doubled key and endlessly nested brackets.
+        // The parser alone accepts duplicate keys and unlimited nesting.
         std::set<std::string> names;
         const auto watch = [&](int depth, Json::parse_event_t event, Json& parsed) {
             if (depth > deepest_nesting) refuse("its header is nested too deeply");
@@ -273,7 +273,7 @@ private:
     Metadata metadata_;
 };
 
-/// A tensor to be written: a name, a shape and a look at memory that must outlive the writing.
+/// A tensor to be written: a name, a shape and a pointer to elements that must outlive the write.
 struct TensorView {
     std::string name;
     std::string_view type;

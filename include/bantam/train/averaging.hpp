@@ -37,7 +37,7 @@ BANTAM_HOST_DEVICE constexpr Scalar averaged(Scalar average, Scalar value, Scala
 template <class Scalar>
 class WeightAverage {
 public:
-    /// Starts at the given values. A decay of 0 turns averaging off: both buffers stay empty.
+    /// Starts at the given values. With a decay of 0 averaging is off and both buffers stay empty.
     WeightAverage(double decay, std::span<const Scalar> parameters, std::span<const Scalar> statistics)
         : decay_{decay} {
         if (!active()) return;

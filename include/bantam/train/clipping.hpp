@@ -15,20 +15,20 @@
 
 namespace bantam {
 
-/// Euclidean norm of the whole gradient, in double. Fixed blocks have sums of their own that are added in
-/// order, so the bits are the same for any thread count. Call it as gradient_norm<float>(buffer).
+/// Euclidean norm of the whole gradient, in double. Fixed chunks are summed separately and their sums
+/// are added in order, so that the bits are the same for any thread count. Call it as gradient_norm<float>(buffer).
 template <class Scalar>
 double gradient_norm(std::span<const std::type_identity_t<Scalar>> gradient, [[maybe_unused]] int threads = 1) {
-    constexpr std::size_t block = 16384;
+    constexpr std::size_t chunk = 16384;
     constexpr std::size_t lanes = 8;
-    const auto blocks = static_cast<Index>((gradient.size() + block - 1) / block);
-    std::vector<double> sums(static_cast<std::size_t>(blocks));
+    const auto chunks = static_cast<Index>((gradient.size() + chunk - 1) / chunk);
+    std::vector<double> sums(static_cast<std::size_t>(chunks));
 #ifdef _OPENMP
-#pragma omp parallel for num_threads(threads) if (threads > 1 && blocks > 16) schedule(static)
+#pragma omp parallel for num_threads(threads) if (threads > 1 && chunks > 16) schedule(static)
 #endif
-    for (Index index = 0; index < blocks; ++index) {
-        const std::size_t begin = static_cast<std::size_t>(index) * block;
-        const std::size_t end = std::min(begin + block, gradient.size());
+    for (Index index = 0; index < chunks; ++index) {
+        const std::size_t begin = static_cast<std::size_t>(index) * chunk;
+        const std::size_t end = std::min(begin + chunk, gradient.size());
         // Separate lanes let the compiler vectorize without reordering a sum.
         std::array<double, lanes> partial{};
         std::size_t position = begin;

@@ -12,10 +12,10 @@
 
 namespace bantam {
 
-/// What one epoch of training came to.
+/// The result of one epoch of training.
 struct EpochReport {
     Index epoch = 0;     ///< finished epochs, this one included
-    Metrics training;    ///< of the weights as they moved, on augmented pictures
+    Metrics training;    ///< of the weights during the epoch, on augmented pictures
     Metrics validation;  ///< of the weights to keep, on whole pictures
     double learning_rate = 0;
     double images_per_second = 0;  ///< training alone
@@ -24,7 +24,7 @@ struct EpochReport {
 
 namespace detail {
 
-/// Data that lie on the trainer's device and are not handed over batch by batch.
+/// Data in the memory of the trainer's device, which the trainer reads by itself.
 template <class Trainer, class Data>
 concept OnDeviceOf = requires(Trainer& trainer, const Data& data) {
     typename Data::Device;
@@ -52,8 +52,8 @@ LossSums train_epoch(Trainer& trainer, const Training& training, Index epoch, On
 
 }  // namespace detail
 
-/// The figures of a whole data set with the weights to keep. `data.batches()` gives its batches, or it lies
-/// on the trainer's device.
+/// Metrics of a whole data set with the weights to keep. `data` has `batches()`, or lies on the trainer's device.
+/// Throws Error as the trainer's `evaluate` does.
 template <class Trainer, class Data>
 Metrics evaluate(Trainer& trainer, const Data& data) {
     LossSums sums;
@@ -66,8 +66,8 @@ Metrics evaluate(Trainer& trainer, const Data& data) {
     return summarize(sums);
 }
 
-/// What the weights to keep say to every picture of a data set: calls `on_logits([count][classes])` for one batch
-/// after the other, in the order of the data. `data` is what `evaluate` takes; nothing is known of its labels.
+/// The logits of every picture of a data set with the weights to keep: calls `on_logits([count][classes])` once per
+/// batch, in the order of the data. `data` is what `evaluate` takes; its labels are not read.
 template <class Trainer, class Data, class OnLogits>
 void infer(Trainer& trainer, const Data& data, OnLogits&& on_logits) {
     if constexpr (detail::OnDeviceOf<Trainer, Data>) {
@@ -78,10 +78,10 @@ void infer(Trainer& trainer, const Data& data, OnLogits&& on_logits) {
     }
 }
 
-/// Trains epochs `first_epoch` … `options().epochs − 1`; after each calls `on_epoch(EpochReport)`.
-/// `training` has `batch_count()` and `batches(epoch)`, `validation` has `batches()`: a data set
-/// without labels or logits has no `batches(epoch)` and does not compile here. Either may lie on the
-/// trainer's device (cuda::TrainingData).
+/// Trains epochs `first_epoch` … `options().epochs − 1`; after each calls `on_epoch(EpochReport, Progress)`.
+/// `training` has `batch_count()` and `batches(epoch)`, `validation` has `batches()`: testing pictures have no
+/// `batches(epoch)` and do not compile as `training`. Either may lie on the trainer's device
+/// (cuda::TrainingData). Shows its progress on `stream`. Throws Error as the trainer's `step` and `evaluate` do.
 template <class Trainer, class Training, class Validation, class OnEpoch>
 void fit(Trainer& trainer, const Training& training, const Validation& validation, Index first_epoch, std::FILE* stream,
          OnEpoch&& on_epoch) {

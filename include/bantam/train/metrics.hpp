@@ -8,8 +8,8 @@
 
 namespace bantam {
 
-/// What an epoch reports. A figure is absent where no sample could give it: teacher agreement without
-/// a teacher, accuracy without a label.
+/// The figures of an epoch. A figure is absent where no sample has it: teacher agreement without a teacher,
+/// accuracy without labels.
 struct Metrics {
     Index count = 0;
     std::optional<double> loss;               ///< mean over all samples
@@ -19,7 +19,7 @@ struct Metrics {
     std::optional<double> distillation;       ///< mean T² · KL over samples with a teacher, in nats
 };
 
-/// Turns sums into means. Each figure is divided by the samples it was measured on.
+/// Turns sums into means. Each sum is divided by the number of its samples.
 inline Metrics summarize(const LossSums& sums) {
     const auto mean = [](double total, Index count) {
         return count > 0 ? std::optional<double>(total / static_cast<double>(count)) : std::nullopt;

@@ -29,7 +29,7 @@ inline OptimizerKind optimizer_kind(std::string_view text) {
     throw Error("optimizer is \"" + std::string(text) + "\"; it must be sgd or adamw");
 }
 
-/// Everything that shapes a training run. `check` says which values are allowed.
+/// The options of a training run; `check` knows which values are allowed.
 struct TrainingOptions {
     Index epochs = 100;
     Index batch_size = 64;
@@ -82,7 +82,7 @@ inline void require(bool allowed, const char* option, const std::string& value, 
     if (!allowed) throw Error(std::string(option) + " is " + value + "; it must be " + range);
 }
 
-// The ranges are written so that NaN fails every one of them.
+// The ranges are written so that NaN is outside every one of them.
 inline void require(bool allowed, const char* option, double value, const char* range) {
     require(allowed, option, short_text(value), range);
 }

@@ -20,9 +20,9 @@
 
 namespace bantam {
 
-/// Seconds as people read them: 0:07, 12:34, 1:02:34.
+/// Seconds as a readable duration: 0:07, 12:34, 1:02:34.
 inline std::string readable_duration(double seconds) {
-    // The limit keeps the conversion defined; 10,000 hours are as good as never.
+    // The limit keeps the conversion to a whole number defined.
     const auto whole = static_cast<Index>(std::llround(std::clamp(seconds, 0.0, 3.6e7)));
     char text[32];
     const long long hours = whole / 3600;
@@ -36,7 +36,7 @@ inline std::string readable_duration(double seconds) {
     return text;
 }
 
-/// Whether a person watches this stream.
+/// Whether the stream is a terminal.
 inline bool is_terminal(std::FILE* stream) {
 #if defined(_WIN32)
     return _isatty(_fileno(stream)) != 0;
@@ -45,26 +45,26 @@ inline bool is_terminal(std::FILE* stream) {
 #endif
 }
 
-/// The length of a run, and how much of it an earlier, interrupted run has done.
+/// The length of a training run, and how many of its epochs were finished before it was resumed.
 struct ProgressPlan {
     Index epochs;
     Index batches_per_epoch;
     Index finished_epochs = 0;
 };
 
-/// One line about the running epoch: rewritten in place on a terminal, a plain line now and then
+/// One line about the current epoch: rewritten in place on a terminal, a plain line every ten seconds
 /// elsewhere (a log file, a pipe).
 ///
 ///     epoch 3/50  batch 12/74  loss 1.2345  accuracy 61.2 %  512 images/s  ETA 12:34
 class Progress {
 public:
-    /// Returns seconds since any fixed moment.
+    /// Returns seconds since a fixed moment.
     using Clock = std::function<double()>;
 
     explicit Progress(const ProgressPlan& plan, std::FILE* stream = stderr)
         : Progress(plan, stream, is_terminal(stream), steady_seconds) {}
 
-    /// For tests and for callers that know better: `in_place` rewrites, `clock` tells the time.
+    /// With the choice of rewriting the line in place and with another clock, as tests need it.
     Progress(const ProgressPlan& plan, std::FILE* stream, bool in_place, Clock clock)
         : plan_{plan}, stream_{stream}, in_place_{in_place}, clock_{std::move(clock)}, started_{clock_()} {}
 
@@ -73,9 +73,8 @@ public:
 
     ~Progress() { clear(); }
 
-    /// Call after each batch; `epoch` and `batch` count from 0. `images` are those of this batch;
-    /// `loss` and `accuracy` (0..1) are the epoch's means so far, where they are known. Shows the line
-    /// when it is due.
+    /// Call after each batch of `images` pictures; `epoch` and `batch` count from 0. `loss` and `accuracy` (0..1)
+    /// are the epoch's means so far, where they are known. Prints the line when its interval has passed.
     void update(Index epoch, Index batch, Index images, std::optional<double> loss, std::optional<double> accuracy) {
         images_ += images;
         const double now = clock_();
@@ -84,14 +83,15 @@ public:
         show(line(epoch, batch, loss, accuracy, now));
     }
 
-    /// Prints a whole line that stays, such as an epoch's summary, in place of the running line.
+    /// Prints a line that stays, such as an epoch's summary, in place of the current one.
     void print(const std::string& text) {
         clear();
         std::fprintf(stream_, "%s\n", text.c_str());
         std::fflush(stream_);
     }
 
-    /// Around what is not training (validation, saving): it counts for the ETA, not for images/s.
+    /// Call before and after work that is not training (validation, saving): its time counts for the ETA, but
+    /// not for images/s.
     void pause() { paused_at_ = clock_(); }
     void resume() { paused_ += clock_() - paused_at_; }
 
@@ -101,7 +101,7 @@ private:
         return std::chrono::duration<double>(now).count();
     }
 
-    // A terminal is refreshed ten times a second; a log gets a line in ten seconds.
+    // Seconds between two lines.
     double interval() const { return in_place_ ? 0.1 : 10.0; }
 
     std::string line(Index epoch, Index batch, std::optional<double> loss, std::optional<double> accuracy,
@@ -109,21 +109,21 @@ private:
         const double elapsed = std::max(now - started_, 1e-9);
         const auto done = static_cast<double>((epoch - plan_.finished_epochs) * plan_.batches_per_epoch + batch + 1);
         const auto total = static_cast<double>((plan_.epochs - plan_.finished_epochs) * plan_.batches_per_epoch);
-        char height[40] = "", score[40] = "";
-        if (loss) std::snprintf(height, sizeof height, "loss %.4f  ", *loss);
-        if (accuracy) std::snprintf(score, sizeof score, "accuracy %.1f %%  ", 100.0 * *accuracy);
+        char loss_text[40] = "", accuracy_text[40] = "";
+        if (loss) std::snprintf(loss_text, sizeof loss_text, "loss %.4f  ", *loss);
+        if (accuracy) std::snprintf(accuracy_text, sizeof accuracy_text, "accuracy %.1f %%  ", 100.0 * *accuracy);
         char text[256];
         std::snprintf(text, sizeof text, "epoch %lld/%lld  batch %lld/%lld  %s%s%.0f images/s  ETA %s",
                       static_cast<long long>(epoch + 1), static_cast<long long>(plan_.epochs),
-                      static_cast<long long>(batch + 1), static_cast<long long>(plan_.batches_per_epoch), height, score,
-                      static_cast<double>(images_) / std::max(elapsed - paused_, 1e-9),
+                      static_cast<long long>(batch + 1), static_cast<long long>(plan_.batches_per_epoch), loss_text,
+                      accuracy_text, static_cast<double>(images_) / std::max(elapsed - paused_, 1e-9),
                       readable_duration(elapsed / done * (total - done)).c_str());
         return text;
     }
 
     void show(std::string text) {
         if (in_place_) {
-            // A line that wraps could not be rewritten.
+            // A line that wraps cannot be rewritten.
             if (text.size() > 79) text.resize(79);
             std::fprintf(stream_, "\r%s\x1b[K", text.c_str());
             open_ = true;

@@ -22,9 +22,9 @@
 
 namespace bantam {
 
-/// The folder a training run leaves: `student.safetensors` (best on validation), `last.safetensors`
-/// (to resume), `metrics.csv` (one row an epoch), `predict.csv`. Every file appears complete or not at
-/// all, so that a run killed at any moment can go on from its last finished epoch.
+/// The output folder of a training run: `student.safetensors` (best on validation), `last.safetensors`
+/// (to resume), `metrics.csv` (one row per epoch), `predict.csv`. Every file appears complete or not at
+/// all, so that a run killed at any moment can be resumed after its last finished epoch.
 class RunFolder {
 public:
     /// Creates the folder where it is missing; throws Error where files cannot be written to it.
@@ -37,7 +37,7 @@ public:
         if (cause || !std::filesystem::is_directory(folder_))
             throw Error{folder_.string() + ": cannot be used as an output folder: " +
                         (cause ? cause.message() : "it is a file") + "; choose another one"};
-        // A folder that cannot be written to is found out now, not after an epoch.
+        // Fails now, not after an epoch, where files cannot be written.
         AtomicFile{last()};
     }
 
@@ -49,8 +49,9 @@ public:
     Index finished_epochs() const { return finished_epochs_; }
     std::optional<double> best_accuracy() const { return best_accuracy_; }
 
-    /// Notes a finished epoch: keeps the student if it is the best so far on validation, then the
-    /// metrics, and last what is needed to resume. Returns whether it was the best.
+    /// Records a finished epoch: writes the student if it is the best so far on validation, then the metrics,
+    /// then the state to resume from. Returns whether it was the best. Throws Error naming a file that cannot be
+    /// written.
     template <class Net, class Trainer>
     bool finish_epoch(Trainer& trainer, const EpochReport& report, const Metadata& student_metadata) {
         finished_epochs_ = report.epoch;
@@ -66,8 +67,8 @@ public:
         return best;
     }
 
-    /// Takes up an interrupted run: restores the trainer, the best accuracy and the metrics. Throws
-    /// Error where there is nothing to resume or the run was another one.
+    /// Resumes an interrupted run: restores the trainer, the best accuracy and the metrics. Throws Error where
+    /// there is no run to resume, or its options or identity differ.
     template <class Trainer>
     void resume(Trainer& trainer) {
         if (!std::filesystem::exists(last()))
@@ -88,7 +89,7 @@ public:
         read_metrics();
     }
 
-    /// `Id,Category`, one row a picture in the given order; Id is its position.
+    /// Writes predict.csv: `Id,Category`, one row per picture in the given order; Id is its position.
     void write_predictions(const std::vector<int>& categories) const {
         AtomicFile file{predictions()};
         file.write("Id,Category\n");
@@ -110,7 +111,7 @@ private:
         "training_distillation_loss,validation_loss,validation_accuracy,validation_cross_entropy,"
         "validation_teacher_agreement,validation_distillation_loss,images_per_second,seconds\n";
 
-    static std::string shown(std::optional<double> value, const char* format = "%.6g") {
+    static std::string text_of(std::optional<double> value, const char* format = "%.6g") {
         if (!value) return {};
         char text[40];
         std::snprintf(text, sizeof text, format, *value);
@@ -118,12 +119,12 @@ private:
     }
 
     static std::string row(const EpochReport& report) {
-        std::string text = std::to_string(report.epoch) + ',' + shown(report.learning_rate);
+        std::string text = std::to_string(report.epoch) + ',' + text_of(report.learning_rate);
         for (const Metrics* metrics : {&report.training, &report.validation})
             for (const std::optional<double>& value : {metrics->loss, metrics->accuracy, metrics->cross_entropy,
                                                        metrics->teacher_agreement, metrics->distillation})
-                text += ',' + shown(value);
-        return text + ',' + shown(report.images_per_second, "%.1f") + ',' + shown(report.seconds, "%.2f");
+                text += ',' + text_of(value);
+        return text + ',' + text_of(report.images_per_second, "%.1f") + ',' + text_of(report.seconds, "%.2f");
     }
 
     void write_metrics() const {
@@ -133,7 +134,7 @@ private:
         file.commit();
     }
 
-    // A run may have been stopped between metrics.csv and last.safetensors: later rows are dropped.
+    // A run may have been stopped after metrics.csv and before last.safetensors: rows beyond the latter are dropped.
     void read_metrics() {
         std::ifstream stream{metrics()};
         std::string line;
@@ -158,7 +159,7 @@ private:
         metadata["format"] = resume_format;
         metadata["steps"] = std::to_string(trainer.steps());
         metadata["epoch"] = std::to_string(finished_epochs_);
-        metadata["best_accuracy"] = shown(best_accuracy_, "%.17g");
+        metadata["best_accuracy"] = text_of(best_accuracy_, "%.17g");
         std::vector<TensorView> tensors;
         for (const auto& state : trainer.state())
             tensors.emplace_back(state.name, std::vector<Index>{static_cast<Index>(state.values.size())},

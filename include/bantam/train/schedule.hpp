@@ -7,8 +7,8 @@
 
 namespace bantam {
 
-/// Learning rate of each step: a line up to `peak` over the first `warmup_steps` (the first step
-/// already learns, the last one is at the peak), then half a cosine down, which would reach
+/// Learning rate of each step. It rises linearly to `peak` over the first `warmup_steps` (the first step has
+/// peak / warmup_steps, the last one `peak`), then falls along half a cosine that would reach
 /// `peak * final_fraction` at step `total_steps` (Loshchilov & Hutter, "SGDR: stochastic gradient
 /// descent with warm restarts", 2017, without restarts).
 struct Schedule {
@@ -17,7 +17,7 @@ struct Schedule {
     Index total_steps;
     double final_fraction = 0.0;
 
-    /// `step` counts from 0 over the whole run, so a resumed run carries on where it stopped.
+    /// `step` counts from 0 over the whole run, so that a resumed run continues where it stopped.
     double operator()(Index step) const {
         if (step < warmup_steps) {
             return peak * static_cast<double>(step + 1) / static_cast<double>(warmup_steps);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
-// Pictures on the device: they are cut as on the CPU, and an epoch of them trains as the same batches do when
-// they are handed over one by one.
+// Pictures on the device are cut as on the CPU, and an epoch of them trains as the same batches do when each is
+// passed to step().
 #define BOOST_TEST_MODULE cuda_picture_data
 #include <boost/test/unit_test.hpp>
 
+#include <bantam/base/index.hpp>
 #include <bantam/cuda/data/picture_data.hpp>
 #include <bantam/cuda/training/trainer.hpp>
 #include <bantam/train/fit.hpp>
@@ -14,7 +15,6 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <cstdint>
 #include <cstdio>
 #include <limits>
 #include <memory>
@@ -26,6 +26,7 @@
 using namespace bantam_test;
 using bantam::Batch;
 using bantam::EvaluationLoader;
+using bantam::Index;
 using bantam::LossSums;
 using bantam::TrainingLoader;
 using bantam::TrainingOptions;
@@ -48,7 +49,7 @@ struct Sets {
         for (auto* labels : {&taught.labeled.labels, &alone.labeled.labels})
             for (int& label : *labels) label %= 3;
     }
-    TrainingLoader training(std::int64_t batch_size) const {
+    TrainingLoader training(Index batch_size) const {
         TrainingLoader loader{{.input = bantam::input_shape<TinyNet>, .batch_size = batch_size, .seed = 4}};
         loader.add(taught.labeled, {&taught.teacher, 0});
         loader.add(taught.unlabeled, {&taught.teacher, 9});
@@ -63,11 +64,11 @@ struct Sets {
 template <class T>
 std::vector<T> fetched(const Execution& execution, const DeviceBuffer<T>& buffer, std::size_t count) {
     std::vector<T> values(count);
-    bantam::cuda::copy_to_host(execution, buffer.data(), static_cast<std::int64_t>(count), values.data());
+    bantam::cuda::copy_to_host(execution, buffer.data(), static_cast<Index>(count), values.data());
     return values;
 }
 
-/// What lies on the device is what the loader has cut, to the last bits of a color.
+/// The batch on the device equals the loader's, to the last bits of a color.
 void same_batch(const Execution& execution, const BatchMemory& found, const Batch& expected) {
     BOOST_TEST(largest_difference(fetched(execution, found.pixels, expected.pixels.size()), expected.pixels) <= 1e-6);
     BOOST_TEST(fetched(execution, found.labels, expected.labels.size()) == expected.labels);
@@ -75,7 +76,7 @@ void same_batch(const Execution& execution, const BatchMemory& found, const Batc
     BOOST_TEST(fetched(execution, found.has_teacher, expected.has_teacher.size()) == expected.has_teacher);
 }
 
-BatchMemory room(std::int64_t count) {
+BatchMemory room(Index count) {
     BatchMemory batch;
     batch.reserve(count, element_count(bantam::input_shape<TinyNet>), 3);
     return batch;
@@ -89,29 +90,29 @@ std::vector<std::vector<float>> everything(Trainer& trainer) {
 }
 
 template <class Trainer, class Data>
-LossSums epochs(Trainer& trainer, const Data& data, std::int64_t first, std::int64_t end) {
+LossSums epochs(Trainer& trainer, const Data& data, Index first, Index end) {
     LossSums last;
-    for (std::int64_t epoch = first; epoch < end; ++epoch)
-        last = bantam::detail::train_epoch(trainer, data, epoch, [](std::int64_t, std::int64_t, const LossSums&) {});
+    for (Index epoch = first; epoch < end; ++epoch)
+        last = bantam::detail::train_epoch(trainer, data, epoch, [](Index, Index, const LossSums&) {});
     return last;
 }
 
 }  // namespace
 
-BOOST_AUTO_TEST_CASE(batches_of_an_epoch_are_those_of_the_loader) {
+BOOST_AUTO_TEST_CASE(batches_of_an_epoch_equal_those_of_the_loader) {
     const Sets sets;
     const TrainingLoader loader = sets.training(5);
     const Execution execution;
     const TrainingData data{execution, loader};
     BatchMemory batch = room(loader.largest_batch());
-    DeviceBuffer<std::int64_t> first;
+    DeviceBuffer<Index> first;
     first.reserve(1);
     BOOST_TEST(data.batch_count() == loader.batch_count());
     BOOST_TEST(data.largest_batch() == loader.largest_batch());
-    for (const std::int64_t epoch : {0, 1, 2}) {
+    for (const Index epoch : {0, 1, 2}) {
         data.begin_epoch(execution, epoch);
         const auto order = loader.epoch_order(epoch);
-        for (std::int64_t index = 0; index < loader.batch_count(); ++index) {
+        for (Index index = 0; index < loader.batch_count(); ++index) {
             Batch expected;
             loader.assemble(epoch, order, index, expected);
             const auto range = data.batch_range(index);
@@ -123,14 +124,14 @@ BOOST_AUTO_TEST_CASE(batches_of_an_epoch_are_those_of_the_loader) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(whole_pictures_are_those_of_the_loader) {
+BOOST_AUTO_TEST_CASE(whole_pictures_equal_those_of_the_loader) {
     const Sets sets;
     const Execution execution;
     const EvaluationLoader without_labels{sets.taught.unlabeled, bantam::input_shape<TinyNet>, 3};
     for (const EvaluationLoader& loader : {sets.validation(), without_labels}) {
         const EvaluationData data{execution, loader};
         BatchMemory batch = room(data.largest_batch());
-        for (std::int64_t index = 0; index < loader.batch_count(); ++index) {
+        for (Index index = 0; index < loader.batch_count(); ++index) {
             Batch expected;
             loader.assemble(index, expected);
             data.fill(execution, data.batch_range(index), batch);
@@ -139,7 +140,7 @@ BOOST_AUTO_TEST_CASE(whole_pictures_are_those_of_the_loader) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(an_epoch_on_the_device_is_the_epoch_of_the_cpu) {
+BOOST_AUTO_TEST_CASE(an_epoch_on_the_device_equals_that_of_the_cpu) {
     const Sets sets;
     const TrainingLoader loader = sets.training(5);
     const EvaluationLoader validation = sets.validation();
@@ -148,7 +149,7 @@ BOOST_AUTO_TEST_CASE(an_epoch_on_the_device_is_the_epoch_of_the_cpu) {
         OnDevice device{options};
         const TrainingData data{device.execution(), loader};
         const EvaluationData validating{device.execution(), validation};
-        for (const std::int64_t epoch : {0, 1, 2}) {
+        for (const Index epoch : {0, 1, 2}) {
             const LossSums expected = epochs(cpu, loader, epoch, epoch + 1);
             const LossSums found = epochs(device, data, epoch, epoch + 1);
             BOOST_TEST(found.loss == expected.loss, boost::test_tools::tolerance(1e-4));
@@ -156,7 +157,7 @@ BOOST_AUTO_TEST_CASE(an_epoch_on_the_device_is_the_epoch_of_the_cpu) {
             BOOST_TEST(found.count == expected.count);
             BOOST_TEST(found.labeled == expected.labeled);
             BOOST_TEST(found.with_teacher == expected.with_teacher);
-            // Between epochs, so that recorded steps must bear memory that moves.
+            // Between epochs, so that memory moves while steps are recorded.
             BOOST_TEST(evaluate(device, validating).loss.value() == evaluate(cpu, validation).loss.value(),
                        boost::test_tools::tolerance(1e-3));
         }
@@ -167,29 +168,29 @@ BOOST_AUTO_TEST_CASE(an_epoch_on_the_device_is_the_epoch_of_the_cpu) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(a_recorded_step_has_the_bits_of_one_that_is_done_at_once) {
+BOOST_AUTO_TEST_CASE(a_recorded_step_has_the_bits_of_an_unrecorded_one) {
     const Sets sets;
     const TrainingLoader loader = sets.training(100);
     BOOST_REQUIRE(loader.batch_count() == 1);
     for (const TrainingOptions& options : every_kind()) {
-        OnDevice recorded{options}, at_once{options};
+        OnDevice recorded{options}, unrecorded{options};
         const TrainingData data{recorded.execution(), loader};
         epochs(recorded, data, 0, 5);
         // The first step on a data set is never recorded.
-        for (std::int64_t epoch = 0; epoch < 5; ++epoch)
-            epochs(at_once, TrainingData{at_once.execution(), loader}, epoch, epoch + 1);
-        BOOST_TEST((everything(recorded) == everything(at_once)));
+        for (Index epoch = 0; epoch < 5; ++epoch)
+            epochs(unrecorded, TrainingData{unrecorded.execution(), loader}, epoch, epoch + 1);
+        BOOST_TEST((everything(recorded) == everything(unrecorded)));
     }
 }
 
-BOOST_AUTO_TEST_CASE(a_step_that_is_not_finite_ends_the_epoch_with_the_weights_of_before) {
+BOOST_AUTO_TEST_CASE(a_step_that_is_not_finite_ends_the_epoch_with_the_weights_before_it) {
     Sets sets;
     TrainingLoader loader = sets.training(5);
-    // The fourth step of the first epoch meets the broken logits, wherever its order has put them.
+    // The infinite logits are put where the fourth step of the first epoch reads them.
     const auto range = loader.batch_range(3);
     const auto order = loader.epoch_order(0);
-    std::int64_t broken = -1;
-    for (std::int64_t slot = range.begin; slot < range.end && broken < 0; ++slot)
+    Index broken = -1;
+    for (Index slot = range.begin; slot < range.end && broken < 0; ++slot)
         broken = loader.plan(0, order[static_cast<std::size_t>(slot)]).teacher_view;
     BOOST_REQUIRE(broken >= 0);
     OnDevice device{tiny_options()}, good{tiny_options()};
@@ -204,7 +205,7 @@ BOOST_AUTO_TEST_CASE(a_step_that_is_not_finite_ends_the_epoch_with_the_weights_o
 
     // The same three steps, one by one.
     OnDevice three{tiny_options()};
-    for (std::int64_t index = 0; index < 3; ++index) {
+    for (Index index = 0; index < 3; ++index) {
         Batch batch;
         loader.assemble(0, order, index, batch);
         three.step(batch, loader.batch_count());
@@ -223,7 +224,7 @@ BOOST_AUTO_TEST_CASE(the_training_loop_takes_data_on_the_device) {
     const TrainingData data{device.execution(), loader};
     const EvaluationData validating{device.execution(), validation};
     const std::unique_ptr<std::FILE, int (*)(std::FILE*)> stream{std::tmpfile(), std::fclose};
-    std::int64_t reports = 0;
+    Index reports = 0;
     bantam::fit(device, data, validating, 0, stream.get(), [&](const bantam::EpochReport& report, bantam::Progress&) {
         ++reports;
         BOOST_TEST(report.training.count == loader.sample_count());
@@ -234,7 +235,7 @@ BOOST_AUTO_TEST_CASE(the_training_loop_takes_data_on_the_device) {
     BOOST_TEST(device.steps() == 3 * loader.batch_count());
 }
 
-BOOST_AUTO_TEST_CASE(testing_pictures_are_cut_on_the_device_and_answered_as_on_the_cpu) {
+BOOST_AUTO_TEST_CASE(testing_pictures_on_the_device_have_the_logits_of_the_cpu) {
     const Sets sets;
     const EvaluationLoader testing{sets.taught.testing, bantam::input_shape<TinyNet>, 3};
     for (const TrainingOptions& options : every_kind()) {
@@ -251,7 +252,7 @@ BOOST_AUTO_TEST_CASE(testing_pictures_are_cut_on_the_device_and_answered_as_on_t
 }
 
 struct IgnoreSteps {
-    void operator()(std::int64_t, std::int64_t) const {}
+    void operator()(Index, Index) const {}
 };
 template <class Data>
 concept Trainable = requires(OnDevice& trainer, const Data& data) { trainer.train_epoch(data, 0, IgnoreSteps{}); };

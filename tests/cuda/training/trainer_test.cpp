@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Training on the device is training on the CPU: the same steps, states that go from one to the other, the
-// same refusals.
+// Training on the device matches training on the CPU: the same steps, states that can be exchanged, the same
+// refusals.
 #define BOOST_TEST_MODULE cuda_trainer
 #include <boost/test/unit_test.hpp>
 
@@ -29,12 +29,12 @@ namespace {
 
 using OnDevice = bantam::Trainer<TinyNet, bantam::Cuda>;
 
-/// Of two buffers, relative to the largest value; not a number where a value is not.
+/// The largest difference of two buffers, relative to the largest value; NaN where a value is NaN.
 double difference(std::span<const float> a, std::span<const float> b) {
     return largest_difference(copied(a), copied(b));
 }
 
-/// Everything the next step depends on is the same within `tolerance`, under the same names.
+/// Checks that everything the next step depends on agrees within `tolerance`, under the same names.
 void same_state(bantam::Trainer<TinyNet>& cpu, OnDevice& device, double tolerance) {
     BOOST_TEST(cpu.steps() == device.steps());
     const auto expected = cpu.state();
@@ -50,7 +50,7 @@ void same_state(bantam::Trainer<TinyNet>& cpu, OnDevice& device, double toleranc
 
 }  // namespace
 
-BOOST_AUTO_TEST_CASE(a_step_is_the_step_of_the_cpu) {
+BOOST_AUTO_TEST_CASE(a_step_equals_that_of_the_cpu) {
     const SyntheticPictures pictures{9, 9};
     std::vector<TrainingOptions> kinds = every_kind();
     kinds.emplace_back(tiny_options()).clip_norm = 0.1;  // shorter than the gradient
@@ -104,11 +104,11 @@ BOOST_AUTO_TEST_CASE(activations_in_bf16_train_float32_weights) {
         BOOST_TEST((before == copied(wide.parameters())));
         const LossSums first = train(narrow, pictures, 0, 1);
         BOOST_TEST(first.loss == train(wide, pictures, 0, 1).loss, boost::test_tools::tolerance(0.02));
-        // Near float32's weights, though not as near as float32 comes to itself.
+        // Near float32's weights, but not equal.
         BOOST_TEST(difference(narrow.parameters(), wide.parameters()) <= 0.05);
         BOOST_TEST(difference(narrow.parameters(), wide.parameters()) > 1e-6);
         BOOST_TEST(train(narrow, pictures, 1, 40).loss < 0.5 * first.loss);
-        // Its state is one that every device goes on from.
+        // Every device can continue from its state.
         const auto from = narrow.state();
         const auto to = wide.state();
         BOOST_REQUIRE(from.size() == to.size());
@@ -129,7 +129,7 @@ BOOST_AUTO_TEST_CASE(the_same_seed_gives_the_same_bits) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(a_state_goes_from_one_device_to_the_other) {
+BOOST_AUTO_TEST_CASE(a_state_moves_between_devices) {
     const SyntheticPictures pictures{22, 7};
     for (const TrainingOptions& options : every_kind()) {
         bantam::Trainer<TinyNet> cpu{options};
@@ -149,7 +149,7 @@ BOOST_AUTO_TEST_CASE(a_state_goes_from_one_device_to_the_other) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(a_stored_student_answers_as_on_the_cpu) {
+BOOST_AUTO_TEST_CASE(a_stored_student_has_the_logits_of_the_cpu) {
     bantam::Trainer<TinyNet> cpu{tiny_options()};
     OnDevice device{tiny_options()};
     const SyntheticPictures pictures{9, 9};
@@ -161,7 +161,7 @@ BOOST_AUTO_TEST_CASE(a_stored_student_answers_as_on_the_cpu) {
     BOOST_TEST(difference(expected, device.infer(batch->pixels.data(), batch->count)) <= 1e-4);
 }
 
-BOOST_AUTO_TEST_CASE(a_batch_that_is_not_finite_is_refused_as_on_the_cpu_and_moves_nothing) {
+BOOST_AUTO_TEST_CASE(a_batch_that_is_not_finite_is_refused_as_on_the_cpu_and_changes_nothing) {
     const SyntheticPictures pictures{9, 9};
     auto batches = pictures.batches(0);
     const SyntheticBatch good = *batches.next();

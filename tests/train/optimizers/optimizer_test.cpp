@@ -124,7 +124,7 @@ BOOST_AUTO_TEST_CASE(only_decayed_ranges_shrink_when_there_is_no_gradient) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(an_optimizer_restored_from_its_state_goes_on_bit_for_bit) {
+BOOST_AUTO_TEST_CASE(an_optimizer_restored_from_its_state_continues_bit_for_bit) {
     for (const OptimizerKind kind : {OptimizerKind::sgd, OptimizerKind::adamw}) {
         bantam::TrainingOptions options;
         options.optimizer = kind;
@@ -153,7 +153,7 @@ BOOST_AUTO_TEST_CASE(an_optimizer_restored_from_its_state_goes_on_bit_for_bit) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(neither_threads_nor_the_cutting_into_tensors_change_a_bit) {
+BOOST_AUTO_TEST_CASE(neither_threads_nor_range_boundaries_change_a_bit) {
     constexpr std::size_t size = 100'003;
     const std::vector<ParameterRange> one{{0, size, true}};
     const std::vector<ParameterRange> many{{0, 5, true}, {5, 5, false}, {5, 77, true}, {77, size, true}};
@@ -184,7 +184,7 @@ BOOST_AUTO_TEST_CASE(ranges_with_gaps_or_overlaps_are_refused) {
     check_error([&] { make({{0, 4, true}}); }, "parameter ranges end at 4, expected 10");
 }
 
-BOOST_AUTO_TEST_CASE(neighboring_ranges_of_one_kind_are_joined) {
+BOOST_AUTO_TEST_CASE(adjacent_ranges_of_one_kind_are_joined) {
     const std::vector<ParameterRange> given{{0, 4, true}, {4, 6, true}, {6, 6, false}, {6, 9, true}, {9, 10, false}};
     const std::vector<ParameterRange> expected{{0, 9, true}, {9, 10, false}};
     BOOST_TEST((bantam::joined_ranges(given, 10) == expected));

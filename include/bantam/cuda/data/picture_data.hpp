@@ -23,13 +23,13 @@ class GpuTrainer;
 
 namespace detail {
 
-/// What a planned sample is taught.
+/// The targets of a planned sample.
 struct PlannedTarget {
     std::int32_t label = -1;
     Index teacher_view = -1;
 };
 
-/// Labels, teacher logits [count][classes] and who has them, of a batch.
+/// Fills the labels, the teacher logits [count][classes] and their mask of a batch, one sample per call.
 struct FillTargets {
     const PlannedTarget* targets;
     const Index* first;       // null: 0
@@ -104,9 +104,9 @@ private:
 
 }  // namespace detail
 
-/// What a TrainingLoader gives, kept on the device: pictures, labels and teacher logits go there once, the
-/// order, views and colors of an epoch at its beginning, and batches are cut there. They are those of the
-/// loader, which must outlive it.
+/// The data of a TrainingLoader in the device's memory: pictures, labels and teacher logits are copied once, the
+/// order, views and colors at the beginning of each epoch. Batches are cut on the device and equal the loader's.
+/// The loader must outlive it.
 class TrainingData {
 public:
     using Device = Cuda;
@@ -119,7 +119,7 @@ public:
     BatchRange batch_range(Index index) const { return loader_->batch_range(index); }
     Index teacher_classes() const { return data_->teacher_classes(); }
 
-    /// Sends what becomes of every sample in `epoch`.
+    /// Copies the plan of every sample of `epoch` to the device.
     void begin_epoch(const Execution& execution, Index epoch) const {
         std::vector<SamplePlan> plan;
         for (const Index sample : loader_->epoch_order(epoch)) plan.push_back(loader_->plan(epoch, sample));
@@ -131,7 +131,7 @@ public:
         data_->fill(execution, 0, first, count, batch);
     }
 
-    /// Tells this data set's memory from that of any other, as long as it is held.
+    /// Identifies this data set's memory, as long as the pointer is held.
     std::shared_ptr<const void> identity() const { return identity_; }
 
 private:
@@ -140,7 +140,7 @@ private:
     std::shared_ptr<const char> identity_ = std::make_shared<const char>();
 };
 
-/// What an EvaluationLoader gives, kept on the device. The loader must outlive it.
+/// The data of an EvaluationLoader in the device's memory. The loader must outlive it.
 class EvaluationData {
 public:
     using Device = Cuda;
@@ -170,7 +170,8 @@ private:
 
 namespace bantam {
 
-/// A loader as the trainer takes it best, for `fit`, `evaluate` and `infer`: its pictures go to the GPU and stay there.
+/// A loader in the form in which the trainer is fastest, for `fit`, `evaluate` and `infer`: its pictures in the GPU's
+/// memory.
 template <class Net, class Activation>
 cuda::TrainingData on_device(const cuda::GpuTrainer<Net, Activation>& trainer, const TrainingLoader& loader) {
     return {trainer.execution(), loader};

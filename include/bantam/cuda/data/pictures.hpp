@@ -18,7 +18,7 @@
 
 namespace bantam::cuda {
 
-/// Which picture to cut on the device, and how.
+/// A view of one picture and the map of its colors.
 struct Cut {
     Index picture = 0;
     View view;
@@ -36,12 +36,12 @@ struct Cut {
 
 namespace detail {
 
-/// What `cut_view` does, a pixel a call: `pixels` [count][height][width][3].
+/// `cut_view`, one pixel per call: `pixels` [count][height][width][3].
 struct CutPixel {
     const std::uint8_t* stored;  // [picture][stored_size][stored_size][3]
     Index stored_size;
     const Cut* cuts;
-    const Index* first;  // of the cuts that are asked for; null: 0
+    const Index* first;  // index of the first cut; null: 0
     Index height, width;
     float* pixels;
 
@@ -63,7 +63,7 @@ struct CutPixel {
             const float upper = along(row.first), lower = along(row.second);
             blended[channel] = upper + (lower - upper) * row.weight;
         }
-        // Interpolation weights add to one, so colors may be mapped after it.
+        // Interpolation weights add to one, so that colors may be mapped after the interpolation.
         for (int to = 0; to < 3; ++to)
             pixels[i * 3 + to] = cut.matrix[to][0] * blended[0] + cut.matrix[to][1] * blended[1] +
                                  cut.matrix[to][2] * blended[2] + cut.offset[to];
@@ -87,7 +87,7 @@ public:
                         std::to_string(stored_size) + " pixels take " + std::to_string((count * bytes >> 20) + 1) +
                         " MiB, more than the device has left; choose a smaller stored size");
         }
-        // Pictures of one store are neighbors in memory and go at once.
+        // Pictures of one store are adjacent in memory and are copied together.
         for (Index begin = 0, end = 0; begin < count; begin = end) {
             const std::uint8_t* from = pictures[static_cast<std::size_t>(begin)];
             while (end < count && pictures[static_cast<std::size_t>(end)] == from + (end - begin) * bytes) ++end;

@@ -11,8 +11,8 @@
 
 namespace bantam {
 
-/// A stretch [begin, end) of the flat parameter buffer. Weights are decayed; biases and the scales
-/// and shifts of normalization are not.
+/// Elements [begin, end) of the flat parameter buffer. Weights are decayed; biases and the scales and shifts of
+/// normalization are not.
 struct ParameterRange {
     Index begin;
     Index end;
@@ -21,7 +21,7 @@ struct ParameterRange {
     constexpr bool operator==(const ParameterRange&) const = default;
 };
 
-/// Joins neighbors treated alike, so that an optimizer runs few long loops. The ranges must follow
+/// Joins adjacent ranges of the same kind, so that an optimizer has few long loops. The ranges must follow
 /// each other without gap or overlap from 0 to `parameter_count`; throws Error otherwise.
 inline std::vector<ParameterRange> joined_ranges(std::span<const ParameterRange> ranges, Index parameter_count) {
     std::vector<ParameterRange> joined;

@@ -43,17 +43,17 @@ public:
         const Rule plain{options_, update, false, steps_};
         const auto new_weight = static_cast<Scalar>(1.0 - update.averaging_decay);
         for (const ParameterRange& range : ranges_) {
-            // Fixed blocks: neither they nor the ends of their vector loops depend on the thread count, so
-            // the bits do not either.
-            constexpr Index block_size = 16384;
-            const Index blocks = (range.end - range.begin + block_size - 1) / block_size;
+            // Fixed chunks: neither they nor the ends of their vector loops depend on the thread count, so the
+            // bits do not either.
+            constexpr Index chunk_size = 16384;
+            const Index chunks = (range.end - range.begin + chunk_size - 1) / chunk_size;
 #ifdef _OPENMP
-#pragma omp parallel for num_threads(update.threads) if (update.threads > 1 && blocks > 1) schedule(static)
+#pragma omp parallel for num_threads(update.threads) if (update.threads > 1 && chunks > 1) schedule(static)
 #endif
-            for (Index block = 0; block < blocks; ++block) {
-                const Index begin = range.begin + block * block_size;
-                const Index end = std::min(begin + block_size, range.end);
-                step_block(range.decayed ? decayed : plain, new_weight, end - begin, gradient.data() + begin,
+            for (Index chunk = 0; chunk < chunks; ++chunk) {
+                const Index begin = range.begin + chunk * chunk_size;
+                const Index end = std::min(begin + chunk_size, range.end);
+                step_chunk(range.decayed ? decayed : plain, new_weight, end - begin, gradient.data() + begin,
                            parameters.data() + begin, average.empty() ? nullptr : average.data() + begin, begin,
                            std::make_index_sequence<state_count>{});
             }
@@ -83,7 +83,7 @@ private:
     }
 
     template <std::size_t... Buffer>
-    void step_block(const Rule& rule, Scalar new_weight, Index count, const Scalar* gradient, Scalar* parameters,
+    void step_chunk(const Rule& rule, Scalar new_weight, Index count, const Scalar* gradient, Scalar* parameters,
                     Scalar* average, Index begin, std::index_sequence<Buffer...>) {
         step_all(rule, new_weight, count, gradient, parameters, average, (state_[Buffer].data() + begin)...);
     }
