@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Laws of whole networks: fused stages equal single ones, threads and batches change no bit, gradients
+// Laws of whole networks: fused equals unfused, threads and batches do not change the bits, gradients
 // compose.
 #define BOOST_TEST_MODULE cpu_model
 #include "cpu/compare_models.hpp"
@@ -14,7 +14,7 @@ using namespace bantam;
 
 namespace {
 
-/// A bit of everything, small.
+/// A small network with most kinds of layers.
 using Mixed = Network<Image<12, 10, 3>, Conv2d<9, 3, 2, ConvOptions{.bias = false}>, BatchNorm2d, ReLU6,
                       DepthwiseSeparable<11>, InvertedResidual<11, 1, 2>, SqueezeExcite<4>,
                       Concatenate<Sequence<BatchNorm2d, SiLU>, Identity>, DepthwiseSeparable<12, 2, 3, HardSwish>,
@@ -22,11 +22,11 @@ using Mixed = Network<Image<12, 10, 3>, Conv2d<9, 3, 2, ConvOptions{.bias = fals
 
 }  // namespace
 
-BOOST_AUTO_TEST_CASE(fused_stages_equal_single_layers_in_double) {
+BOOST_AUTO_TEST_CASE(fused_equals_unfused_in_double) {
     agree(run<Mixed, double, true>(6, 1), run<Mixed, double, false>(6, 1), 1e-10);
 }
 
-BOOST_AUTO_TEST_CASE(fused_stages_equal_single_layers_in_float) {
+BOOST_AUTO_TEST_CASE(fused_equals_unfused_in_float) {
     agree(run<Mixed, float, true>(6, 1), run<Mixed, float, false>(6, 1), 2e-4);
 }
 
@@ -40,16 +40,16 @@ BOOST_AUTO_TEST_CASE(float_agrees_with_double) {
     BOOST_TEST(largest_difference(wide.inferred, widened(narrow.inferred)) <= 1e-3);
 }
 
-BOOST_AUTO_TEST_CASE(the_number_of_threads_changes_no_bit) {
+BOOST_AUTO_TEST_CASE(threads_do_not_change_the_bits) {
     for (const std::int64_t count : {1, 2, 7, 16, 19}) {
         const Everything<float> one = run<Mixed, float>(count, 1);
         for (const int threads : {2, 3, 5})
             BOOST_CHECK_MESSAGE((run<Mixed, float>(count, threads) == one),
-                                threads << " threads differ from one on a batch of " << count);
+                                threads << " threads differ from one for a batch of " << count);
     }
 }
 
-BOOST_AUTO_TEST_CASE(a_model_that_ran_larger_batches_gives_the_same_bits) {
+BOOST_AUTO_TEST_CASE(earlier_batches_do_not_change_the_bits) {
     cpu::Model<Mixed, float> used{2}, fresh{2};
     used.initialize(4);
     fresh.initialize(4);
@@ -67,7 +67,7 @@ BOOST_AUTO_TEST_CASE(a_model_that_ran_larger_batches_gives_the_same_bits) {
     BOOST_TEST((gradient == other));
 }
 
-BOOST_AUTO_TEST_CASE(inference_of_many_equals_inference_one_by_one_bit_for_bit) {
+BOOST_AUTO_TEST_CASE(inference_does_not_depend_on_the_batch) {
     cpu::Model<Mixed, float> model{3};
     model.initialize(8);
     const std::int64_t count = 11;
@@ -80,7 +80,7 @@ BOOST_AUTO_TEST_CASE(inference_of_many_equals_inference_one_by_one_bit_for_bit) 
     }
 }
 
-BOOST_AUTO_TEST_CASE(parameter_gradients_do_not_need_the_inputs) {
+BOOST_AUTO_TEST_CASE(parameter_gradients_do_not_need_the_input_gradient) {
     cpu::Model<Mixed, float> model{2};
     model.initialize(8);
     const std::vector<float> input = numbers<float>(4 * model.input_elements, 1);
@@ -92,7 +92,7 @@ BOOST_AUTO_TEST_CASE(parameter_gradients_do_not_need_the_inputs) {
     BOOST_TEST((with == without));
 }
 
-BOOST_AUTO_TEST_CASE(the_gradient_of_a_composition_is_the_composition_of_gradients) {
+BOOST_AUTO_TEST_CASE(gradients_compose) {
     using First = Network<Image<6, 5, 3>, Conv2d<7, 3>, BatchNorm2d, SiLU>;
     using Second = Network<Image<6, 5, 7>, Residual<DepthwiseConv2d<3>, ReLU>, GlobalAveragePool, Linear<4>>;
     using Both = Network<Image<6, 5, 3>, Conv2d<7, 3>, BatchNorm2d, SiLU, Residual<DepthwiseConv2d<3>, ReLU>,
@@ -128,7 +128,7 @@ BOOST_AUTO_TEST_CASE(the_gradient_of_a_composition_is_the_composition_of_gradien
     BOOST_TEST(largest_difference(input_gradient, whole_input_gradient) <= 1e-12);
 }
 
-BOOST_AUTO_TEST_CASE(the_same_seed_gives_the_same_weights_and_another_gives_others) {
+BOOST_AUTO_TEST_CASE(seeds_decide_the_weights) {
     cpu::Model<Mixed, float> a, b, c;
     a.initialize(1);
     b.initialize(1);

@@ -15,6 +15,7 @@
 #include <bantam/cpu/runtime/operation.hpp>
 #include <bantam/cpu/runtime/packet.hpp>
 #include <bantam/exec/fusion.hpp>
+#include <bantam/exec/workspace.hpp>
 
 #include <algorithm>
 #include <array>
@@ -51,28 +52,38 @@ struct FusedConvBlocks : OperationSizes {
     static constexpr Index sum_count = 2 * std::max({Stages::output.channels...});
 
     static constexpr exec::FusedConvTensors<Stages...> conv_tensors{};
-    /// Offsets of the stages: outputs (per sample), norm coefficients, packed weights.
-    struct Offsets {
-        std::array<Index, size + 1> output{}, norm{}, packed{};
-    };
-    static constexpr Offsets offsets = [] {
-        Offsets o;
+    static constexpr std::array<Index, size> packed_offsets = [] {
+        std::array<Index, size> result{};
+        Index next = 0;
         std::size_t i = 0;
-        ((o.output[i + 1] = o.output[i] + element_count(Stages::output),
-          o.norm[i + 1] = o.norm[i] + NormCoefficients<S>::count * Stages::output.channels,
-          o.packed[i + 1] = o.packed[i] + ConvOf<Stages>::packed_size, ++i),
-         ...);
-        return o;
+        ((result[i++] = next, next += ConvOf<Stages>::packed_size), ...);
+        return result;
     }();
-    static constexpr Index largest = std::max({element_count(Stages::output)...});
 
-    // Workspace: the norm coefficients; in training also the outputs z and two gradients, used in turn.
-    static constexpr Index saved_per_sample(bool training) { return training ? offsets.output[size] + 2 * largest : 0; }
-    static constexpr Index saved_fixed(bool) { return offsets.norm[size]; }
+    // Regions: the norm coefficients; in training also the outputs z, and two buffers for the gradients between the
+    // stages in turn.
+    static constexpr std::size_t norm_region(std::size_t i) { return i; }
+    static constexpr std::size_t output_region(std::size_t i) { return size + i; }
+    static constexpr std::size_t gradient_region(std::size_t i) { return 2 * size + i % 2; }
+    static constexpr auto workspace = exec::make_workspace<S>([](bool training) {
+        std::array<exec::RegionSize, 2 * size + 2> regions{};
+        const std::array<Shape, size> shapes{Stages::output...};
+        std::array<Index, size> gradients{};
+        for (std::size_t i = 0; i < size; ++i) {
+            regions[norm_region(i)].fixed = NormCoefficients<S>::count * shapes[i].channels;
+            if (training) regions[output_region(i)].per_sample = element_count(shapes[i]);
+            if (training && i < last) gradients[i] = element_count(shapes[i]);
+        }
+        const std::array<Index, 2> buffers = exec::alternating_sizes(gradients);
+        for (std::size_t i = 0; i < 2; ++i) regions[gradient_region(i)].per_sample = buffers[i];
+        return regions;
+    });
+    static constexpr Index saved_per_sample(bool training) { return workspace.per_sample(training); }
+    static constexpr Index saved_fixed(bool training) { return workspace.fixed(training); }
 
     static void prepare(const S* parameters, S* packed) {
         std::size_t i = 0;
-        ((ConvOf<Stages>::prepare(parameters + conv_tensors.trainable[i], packed + offsets.packed[i]), ++i), ...);
+        ((ConvOf<Stages>::prepare(parameters + conv_tensors.trainable[i], packed + packed_offsets[i]), ++i), ...);
     }
 
     static void forward(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* output, S* saved) {
@@ -115,23 +126,23 @@ private:
 
     template <std::size_t I>
     static S* output_at(const Pass<S>& pass, S* saved) {
-        return saved + offsets.norm[size] + pass.count * offsets.output[I];
+        return workspace.at(output_region(I), pass, saved);
     }
     template <std::size_t I>
     static S* gradient_at(const Pass<S>& pass, S* saved) {
-        return saved + offsets.norm[size] + pass.count * (offsets.output[size] + static_cast<Index>(I % 2) * largest);
+        return workspace.at(gradient_region(I), pass, saved);
     }
     template <std::size_t I>
     static NormCoefficients<S> norm_at(S* saved) {
-        return NormCoefficients<S>::at(saved + offsets.norm[I], channels<I>);
+        // The norms come first, so that they are in the same place for every batch.
+        return NormCoefficients<S>::at(saved + workspace.offset(norm_region(I), false, 0), channels<I>);
     }
     template <std::size_t I>
     static constexpr Index norm_parameters = conv_tensors.trainable[I] + StageAt<I>::conv_parameters;
     /// The weights of the convolution of stage I and the statistics of its norm.
     template <std::size_t I>
     static Weights<S> weights_at(const Weights<S>& weights) {
-        return {weights.parameters + conv_tensors.trainable[I], weights.statistics + conv_tensors.non_trainable[I],
-                weights.packed + offsets.packed[I]};
+        return weights.at({conv_tensors.trainable[I], conv_tensors.non_trainable[I], packed_offsets[I]});
     }
 
     template <std::size_t I>
