@@ -47,8 +47,9 @@ DEPLOY_LEVELS = [
     {"classifier", "line_classifier", "budget"},
     {"calibration", "prepare", "export"},
 ]
-# Runtime and kernels do not know which layer they run for.
+# Runtime and kernels do not know which layer they run for. The geometry of a window is no layer.
 BELOW_LAYERS = {"runtime", "kernels"}
+SHARED_WITH_KERNELS = {"bantam/layers/conv_geometry.hpp"}
 
 # Folders that describe a network and execute nothing: no containers, no streams, no files.
 COMPILE_TIME = {"core", "layers", "models"}
@@ -82,7 +83,8 @@ def broken_rule(path, name):
     if to != folder and to not in MAY_INCLUDE[folder].split():
         return f"{folder}/ may include only {MAY_INCLUDE[folder] or 'itself'}"
     if folder in BACKENDS:
-        if path.parts[1] in BELOW_LAYERS and to not in (folder, "base", "core", "exec"):
+        of_layers = to not in (folder, "base", "core", "exec") and name not in SHARED_WITH_KERNELS
+        if path.parts[1] in BELOW_LAYERS and of_layers:
             return f"{folder}/{path.parts[1]}/ may include only {folder}, base, core and exec"
         if to == folder == "deploy" and (level(target) or 0) > level(path):
             return "inside deploy: precision <- stages <- lower <- whole_maps <- classifier <- prepare"

@@ -8,7 +8,6 @@
 #include <bantam/cuda/kernels/row_reduction.hpp>
 #include <bantam/cuda/runtime/operation.hpp>
 #include <bantam/cuda/runtime/thread_block.hpp>
-#include <bantam/layers/layer_norm.hpp>
 
 #include <algorithm>
 #include <bit>
@@ -136,8 +135,8 @@ BANTAM_HOST_DEVICE T inverse_root(T x) {
 }
 
 /// y = (x − mean) / √(variance + ε) · weight + bias. Stores the statistics [row][mean, 1 / √(variance + ε)] unless
-/// `statistics` is null.
-template <Index Channels, class S>
+/// `statistics` is null. `Norm` states ε as `epsilon`.
+template <class Norm, Index Channels, class S>
 struct LayerNormForward {
     using ComputeType = Compute<S>;
     using Groups = RowGroups<Channels>;
@@ -200,7 +199,7 @@ struct LayerNormForward {
             BANTAM_CUDA_UNROLL
             for (int row = 0; row < unroll; ++row) {
                 inverses[row] =
-                    inverse_root(variances[thread].values[row] * inverse_count + ComputeType(LayerNorm::epsilon));
+                    inverse_root(variances[thread].values[row] * inverse_count + ComputeType(Norm::epsilon));
                 if (!statistics || at.channel > 0 || !at.has_row(row, rows_left)) continue;
                 ComputeType* to = statistics + 2 * (first + at.group + row * Groups::groups);
                 to[0] = means[thread].values[row];

@@ -18,7 +18,7 @@ struct Operation<LayerNorm, Input, S> : OperationSizes {
     static constexpr Index channels = Input.channels;
     static constexpr Index sum_count = 2 * channels;
 
-    using GroupForward = detail::LayerNormForward<channels, S>;
+    using GroupForward = detail::LayerNormForward<LayerNorm, channels, S>;
     using GroupBackward = detail::LayerNormBackward<channels, S>;
     static constexpr bool fit = detail::RowGroups<channels>::fit;
 
