@@ -111,10 +111,8 @@ struct ConvGeometry : ConvWindow<KernelSize, Stride, Padding, Dilation> {
         constexpr auto kernel_size = static_cast<Int>(KernelSize), stride = static_cast<Int>(Stride);
         const SplitIndex<input_pixels> in_batch{input};
         const SplitIndex<input_width> in_sample{in_batch.rest};
-        const Int y =
-            Window::output_position_times_stride(static_cast<Int>(in_sample.whole), tap / kernel_size);
-        const Int x =
-            Window::output_position_times_stride(static_cast<Int>(in_sample.rest), tap % kernel_size);
+        const Int y = Window::output_position_times_stride(static_cast<Int>(in_sample.whole), tap / kernel_size);
+        const Int x = Window::output_position_times_stride(static_cast<Int>(in_sample.rest), tap % kernel_size);
         if (y < 0 || x < 0 || y % stride != 0 || x % stride != 0) return -1;
         if (y / stride >= height || x / stride >= width) return -1;
         return (static_cast<Int>(in_batch.whole) * height + y / stride) * width + x / stride;
