@@ -8,9 +8,6 @@
 
 namespace bantam::exec {
 
-using bantam::align_up;
-using bantam::storage_per_compute;
-
 /// Where the tensors of a layer inside another one begin. `packed` counts in what `prepare` writes, on backends that
 /// pack weights.
 struct TensorOffsets {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/base/align.hpp>
 #include <bantam/base/index.hpp>
 #include <bantam/core/shape.hpp>
 #include <bantam/cuda/kernels/epilogue.hpp>
@@ -26,7 +27,7 @@ struct DenseKernel {
     static constexpr Index weight_count = Index{groups} * out * window;
 
     // Scratch: the weight gradient, then the weights, both in the order of the im2col operand.
-    static constexpr Index gradient_scratch = exec::align_up<S>(exec::storage_per_compute<S> * weight_count);
+    static constexpr Index gradient_scratch = align_up<S>(storage_per_compute<S> * weight_count);
     static constexpr Index scratch_size = gradient_scratch + weight_count;
     static constexpr Index partial_size = weight_gradient_partial_size(out, groups, window);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/base/align.hpp>
 #include <bantam/base/index.hpp>
 #include <bantam/core/sequence.hpp>
 #include <bantam/cuda/kernels/batch_norm.hpp>
@@ -20,9 +21,7 @@ struct BatchNormOperation : OperationSizes {
     static constexpr Index sum_count = 2 * channels;
 
     /// The NormCoefficients.
-    static constexpr Index saved_fixed(bool) {
-        return NormCoefficients<S>::count * exec::storage_per_compute<S> * channels;
-    }
+    static constexpr Index saved_fixed(bool) { return NormCoefficients<S>::count * storage_per_compute<S> * channels; }
     static NormCoefficients<S> coefficients_in(S* saved) { return {reinterpret_cast<Compute<S>*>(saved), channels}; }
 
     static void forward(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* output, S* saved) {

@@ -15,6 +15,7 @@
 #include <bantam/cuda/layers/depthwise_conv2d.hpp>
 #include <bantam/cuda/runtime/operation.hpp>
 #include <bantam/exec/fusion.hpp>
+#include <bantam/exec/workspace.hpp>
 
 #include <algorithm>
 #include <array>
@@ -56,49 +57,44 @@ struct FusedConvBlocks : OperationSizes {
     }
 
     static constexpr exec::FusedConvTensors<Blocks...> conv_tensors{};
-    /// Where each block's z (per sample) and coefficients begin in the workspace.
-    struct Offsets {
-        std::array<Index, size + 1> output{}, norm{};
-    };
-    static constexpr Offsets offsets = [] {
-        Offsets o;
-        std::size_t i = 0;
-        ((o.output[i + 1] = o.output[i] + exec::align_up<S>(element_count(Blocks::output)),
-          o.norm[i + 1] = o.norm[i] + exec::align_up<S>(NormCoefficients<S>::count * exec::storage_per_compute<S> *
-                                                        Blocks::output.channels),
-          ++i),
-         ...);
-        return o;
-    }();
-    // Workspace in training: the norms' coefficients, z of every block, and two gradients between blocks, used in turn.
-    // In inference: the coefficients and two maps between blocks, used in turn.
-    static constexpr Index maps_between = static_cast<Index>(size) - (Pooled ? 0 : 1);
-    static constexpr Index largest_between = [] {
-        Index largest = 0, block = 0;
-        ((largest = block++ < maps_between ? std::max(largest, element_count(Blocks::output)) : largest), ...);
-        return exec::align_up<S>(largest);
-    }();
-    static constexpr Index between = largest_between * std::min<Index>(2, maps_between);
-    static constexpr Index saved_per_sample(bool training) { return between + (training ? offsets.output[size] : 0); }
-    static constexpr Index saved_fixed(bool) { return offsets.norm[size]; }
+    // Regions: the norms' coefficients, in training z of every block, and two buffers in turn: in training for the
+    // gradients between blocks, in inference for the maps between blocks, the last of which a global average reads.
+    static constexpr std::size_t norm_region(std::size_t i) { return i; }
+    static constexpr std::size_t output_region(std::size_t i) { return size + i; }
+    static constexpr std::size_t buffer_region(std::size_t i) { return 2 * size + i % 2; }
+    static constexpr auto workspace = exec::make_workspace<S>([](bool training) {
+        std::array<exec::RegionSize, 2 * size + 2> regions{};
+        const std::array<Shape, size> shapes{Blocks::output...};
+        std::array<Index, size> between{};
+        for (std::size_t i = 0; i < size; ++i) {
+            regions[norm_region(i)].fixed = NormCoefficients<S>::count * storage_per_compute<S> * shapes[i].channels;
+            if (training) regions[output_region(i)].per_sample = element_count(shapes[i]);
+            if (i < last || (Pooled && !training)) between[i] = element_count(shapes[i]);
+        }
+        const std::array<Index, 2> buffers = exec::alternating_sizes(between);
+        for (std::size_t i = 0; i < 2; ++i) regions[buffer_region(i)].per_sample = buffers[i];
+        return regions;
+    });
+    static constexpr Index saved_per_sample(bool training) { return workspace.per_sample(training); }
+    static constexpr Index saved_fixed(bool training) { return workspace.fixed(training); }
 
     template <std::size_t I>
     static NormCoefficients<S> norm_at(S* saved) {
-        return {reinterpret_cast<ComputeType*>(saved + offsets.norm[I]), channels<I>};
+        // The norms come first, so that they are in the same place for every batch.
+        return {reinterpret_cast<ComputeType*>(saved + workspace.offset(norm_region(I), false, 0)), channels<I>};
     }
     template <std::size_t I>
     static S* output_at(const Pass<S>& pass, S* saved) {
-        return saved + offsets.norm[size] + pass.count * offsets.output[I];
+        return workspace.at(output_region(I), pass, saved);
     }
     template <std::size_t I>
     static S* gradient_at(const Pass<S>& pass, S* saved) {
-        return saved + offsets.norm[size] +
-               pass.count * (offsets.output[size] + static_cast<Index>(I % 2) * largest_between);
+        return workspace.at(buffer_region(I), pass, saved);
     }
     template <std::size_t I>
     static S* inferred_at(const Pass<S>& pass, S* output, S* saved) {
         if (I == last && !Pooled) return output;
-        return saved + offsets.norm[size] + pass.count * static_cast<Index>(I % 2) * largest_between;
+        return workspace.at(buffer_region(I), pass, saved);
     }
 
     template <std::size_t I>

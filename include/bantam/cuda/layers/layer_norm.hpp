@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/base/align.hpp>
 #include <bantam/base/index.hpp>
 #include <bantam/cuda/kernels/layer_norm.hpp>
 #include <bantam/cuda/kernels/row_reduction.hpp>
@@ -24,7 +25,7 @@ struct Operation<LayerNorm, Input, S> : OperationSizes {
 
     /// Mean and 1 / √(variance + ε) of every row, for backward; one thread per row also needs them forward.
     static constexpr Index saved_per_sample(bool training) {
-        return training || !fit ? 2 * exec::storage_per_compute<S> * pixel_count(Input) : 0;
+        return training || !fit ? 2 * storage_per_compute<S> * pixel_count(Input) : 0;
     }
 
     static void forward(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* output, S* saved) {
