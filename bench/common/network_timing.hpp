@@ -32,18 +32,18 @@ std::vector<double> time_gradients(const TimingOptions& options, const RandomBat
     std::vector<float> logits(static_cast<std::size_t>(options.batch * class_count<Net>));
     const std::vector<float> logits_gradient(logits.size(), 0.01F);
     std::vector<float> gradient(model.parameters().size());
-    cpu::StageProfiler clock;
+    cpu::StageProfiler profiler;
     std::vector<std::vector<double>> stages;
-    if (timing) model.set_profiler(&clock);
+    if (timing) model.set_profiler(&profiler);
     const std::vector<double> times = time_calls(options, [&] {
-        clock.clear();
+        profiler.clear();
         model.forward(batch.pixels.data(), batch.count, 0, logits.data());
         model.backward(logits_gradient.data(), gradient.data());
-        stages.resize(clock.entries().size());
-        for (std::size_t i = 0; i < stages.size(); ++i) stages[i].push_back(1000 * clock.entries()[i].seconds);
+        stages.resize(profiler.entries().size());
+        for (std::size_t i = 0; i < stages.size(); ++i) stages[i].push_back(1000 * profiler.entries()[i].seconds);
     });
     for (std::size_t i = 0; i < stages.size(); ++i)
-        timing->stages.push_back({clock.entries()[i].label, median(stages[i]), clock.entries()[i].calls});
+        timing->stages.push_back({profiler.entries()[i].label, median(stages[i]), profiler.entries()[i].calls});
     return times;
 }
 

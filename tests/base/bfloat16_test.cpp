@@ -12,8 +12,8 @@
 #include <limits>
 #include <type_traits>
 
-using bantam::Compute;
 using bantam::Bfloat16;
+using bantam::Compute;
 
 namespace {
 

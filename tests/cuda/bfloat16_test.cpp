@@ -73,8 +73,8 @@ void near(std::int64_t count, const Allowed& allowed) {
     }
 }
 
-/// A layer rounds its input, its weights at most, what it gives, and the same on the way back: 1 % of the largest
-/// value is more than all of that. A composite does it `Deep` times.
+/// A layer rounds its input, its weights and its output, forward and backward: all errors together are below 1 % of
+/// the largest value. A composite has `Deep` layers in a row.
 template <class L, int Height, int Width, int Channels, int Deep = 1>
 void layer_is_near() {
     for (const std::int64_t count : {1, 3, 18})
@@ -280,7 +280,7 @@ BOOST_AUTO_TEST_CASE(norms_and_pooling_are_near) {
     layer_is_near<GlobalAveragePool, 5, 4, 7>();
 }
 
-// Odd sizes put what is saved in float at odd places, were it not for the room between.
+// With odd sizes, floats that an operation saves would not be aligned without the padding between regions.
 BOOST_AUTO_TEST_CASE(composites_of_even_and_odd_sizes_are_near) {
     layer_is_near<Residual<Conv2d<3, 3>, BatchNorm2d, SiLU>, 5, 5, 3, 2>();
     layer_is_near<ProjectedResidual<PointwiseConv2d<5>, Conv2d<5, 3>, BatchNorm2d, Dropout<20>>, 3, 3, 3, 2>();

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Formats every C++ file as .clang-format says.
 #   tools/developer/format.sh           rewrites the files
-#   tools/developer/format.sh --check   changes nothing, names what is not formatted and exits with 1
+#   tools/developer/format.sh --check   changes nothing, names what is not formatted and fails
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
