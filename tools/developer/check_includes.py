@@ -44,7 +44,7 @@ DEPLOY_LEVELS = [
     {"stages"},
     {"lower"},
     {"whole_maps", "lines"},
-    {"classifier", "line_classifier", "budget"},
+    {"classifier", "line_classifier", "self_test", "budget"},
     {"calibration", "prepare", "export"},
 ]
 # Runtime and kernels do not know which layer they run for. The geometry of a window is no layer.

@@ -51,7 +51,7 @@ public:
     static constexpr Index class_count = bantam::class_count<Net>;
 
     /// Keeps a reference to the weights.
-    constexpr explicit Classifier(const Weights<Net, P>& weights) : view_{weights.weights, weights.constants} {}
+    constexpr explicit Classifier(const Weights<Net, P>& flash) : view_{flash.weights, flash.constants} {}
 
     /// The most likely class of a picture, [height][width][colors] bytes.
     int classify(const std::uint8_t* picture) {

@@ -29,7 +29,7 @@ public:
     static constexpr Index class_count = bantam::class_count<Net>;
 
     /// Keeps a reference to the weights.
-    constexpr explicit LineClassifier(const Weights<Net, P>& weights) : view_{weights.weights, weights.constants} {}
+    constexpr explicit LineClassifier(const Weights<Net, P>& flash) : view_{flash.weights, flash.constants} {}
 
     /// Takes the picture's next line, [width][colors] bytes. True after the last one: the answer is there, and the
     /// next line begins another picture.
