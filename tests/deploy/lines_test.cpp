@@ -77,7 +77,7 @@ BOOST_AUTO_TEST_CASE(mobile_98k_takes_a_sixth_of_the_memory) {
     using Lines = deploy::LineClassifier<Mobile98k<11>, deploy::Int8>;
     using Whole = deploy::Classifier<Mobile98k<11>, deploy::Int8>;
     static_assert(Lines::arena_bytes <= 32 * 1024);
-    static_assert(Whole::arena_bytes == 192 * 1024);
+    static_assert(Whole::arena_bytes > 6 * Lines::arena_bytes);
     BOOST_TEST(sizeof(Lines) <= static_cast<std::size_t>(Lines::arena_bytes + 128));
     BOOST_TEST_MESSAGE("mobile-98k line by line: " << Lines::arena_bytes << " bytes");
 }

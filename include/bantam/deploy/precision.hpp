@@ -7,11 +7,12 @@
 
 namespace bantam::deploy {
 
-/// Maps, weights and sums in float.
+/// Maps, weights and sums in float. `Patch` is what the inputs of one output are gathered in.
 struct Float32 {
     using Weight = float;
     using Constant = float;
     using Sum = float;
+    using Patch = float;
     using Signed = float;
     using Unsigned = float;
     using Logit = float;
@@ -27,6 +28,7 @@ struct Int8 {
     using Weight = std::int8_t;
     using Constant = std::int32_t;
     using Sum = std::int32_t;
+    using Patch = std::int16_t;
     using Signed = std::int8_t;
     using Unsigned = std::uint8_t;
     using Logit = std::int32_t;
@@ -50,7 +52,7 @@ struct WeightView {
 enum class Bound { none, relu, relu6 };
 
 // ------------------------------------------------------------------------------------ fixed point
-// A factor is mantissa · 2^-shift in 32 bits: a signed mantissa of 24 bits above 8 bits of shift, 1 to 62.
+// A factor is mantissa · 2^-shift in 32 bits: a signed mantissa of 24 bits above 8 bits of shift, 1 to 54.
 
 constexpr std::int32_t pack_factor(std::int32_t mantissa, int shift) {
     return static_cast<std::int32_t>((static_cast<std::uint32_t>(mantissa) << 8) | static_cast<std::uint32_t>(shift));
@@ -63,11 +65,33 @@ constexpr std::int64_t scale_by(std::int64_t value, std::int32_t factor) {
 }
 
 /// The nearest value that `T` holds.
-template <class T>
-constexpr T saturate(std::int64_t value) {
-    constexpr std::int64_t low = std::numeric_limits<T>::min();
-    constexpr std::int64_t high = std::numeric_limits<T>::max();
+template <class T, class Integer>
+constexpr T saturate(Integer value) {
+#if defined(__ARM_FEATURE_SAT)
+    if constexpr (sizeof(T) == 1 && sizeof(Integer) == 4)
+        if (!__builtin_is_constant_evaluated()) {
+            std::int32_t result;
+            if constexpr (std::is_unsigned_v<T>)
+                asm("usat %0, #8, %1" : "=r"(result) : "r"(value));
+            else
+                asm("ssat %0, #8, %1" : "=r"(result) : "r"(value));
+            return static_cast<T>(result);
+        }
+#endif
+    constexpr Integer low = std::numeric_limits<T>::min();
+    constexpr Integer high = std::numeric_limits<T>::max();
     return static_cast<T>(value < low ? low : value > high ? high : value);
+}
+
+/// saturate(scale_by(value, factor)). From a shift of 25 on, which all factors below 1/4 have, the half that rounds
+/// lies in the upper word of value · mantissa · 2⁸, and the lower word decides nothing: one product of two words.
+template <class T>
+constexpr T scale_to(std::int32_t value, std::int32_t factor) {
+    const int shift = factor & 0xff;
+    if (shift < 25 || std::is_same_v<T, std::int32_t>) [[unlikely]]
+        return saturate<T>(scale_by(value, factor));
+    const std::int64_t product = std::int64_t{value} * static_cast<std::int32_t>(factor & ~0xff);
+    return saturate<T>(((static_cast<std::int32_t>(product >> 32) >> (shift - 25)) + 1) >> 1);
 }
 
 constexpr float limit(float value, Bound bound) {
@@ -75,7 +99,7 @@ constexpr float limit(float value, Bound bound) {
     return bound == Bound::relu6 && value > 6 ? 6.0F : value;
 }
 
-/// How a stage that sums products stores a sum: bias, scale and bound of one output channel.
+/// How a stage that sums products stores a sum: bias, scale and bound of one output channel, whose constants are given.
 template <class P>
 struct ChannelEpilogue;
 
@@ -84,8 +108,8 @@ template <>
 struct ChannelEpilogue<Float32> {
     static constexpr int constants_per_channel = 1;
     template <class Out, Bound bound>
-    static Out store(float sum, const float* constants, int channel) {
-        return limit(sum + constants[channel], bound);
+    static Out store(float sum, const float* constants) {
+        return limit(sum + constants[0], bound);
     }
 };
 
@@ -95,9 +119,9 @@ template <>
 struct ChannelEpilogue<Int8> {
     static constexpr int constants_per_channel = 2;
     template <class Out, Bound bound>
-    static Out store(std::int32_t sum, const std::int32_t* constants, int channel) {
+    static Out store(std::int32_t sum, const std::int32_t* constants) {
         static_assert(bound == Bound::none || std::is_unsigned_v<Out>);
-        return saturate<Out>(scale_by(sum + constants[2 * channel], constants[2 * channel + 1]));
+        return scale_to<Out>(sum + constants[0], constants[1]);
     }
 };
 

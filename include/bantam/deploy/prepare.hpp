@@ -66,8 +66,8 @@ inline std::int32_t factor_of(double value) {
         ++exponent;
     }
     int shift = 23 - exponent;
-    for (; shift > 62 && mantissa != 0; --shift) mantissa /= 2;
-    shift = std::min(shift, 62);
+    for (; shift > 54 && mantissa != 0; --shift) mantissa /= 2;
+    shift = std::min(shift, 54);
     if (shift < 1)
         throw Error{"a scale of " + std::to_string(value) +
                     " does not fit the fixed-point arithmetic; are the network's weights sound?"};

@@ -7,6 +7,7 @@
 #include <bantam/deploy/stages/product.hpp>
 
 #include <cstddef>
+#include <type_traits>
 
 namespace bantam::deploy {
 
@@ -79,11 +80,11 @@ struct Convolution : ConvolutionBase<S, P, In, Out> {
     static constexpr int padded_length = (length + P::length_multiple - 1) / P::length_multiple * P::length_multiple;
     static constexpr Index weight_count = Index{out_channels} * padded_length;
     /// Whether a pixel's inputs lie in a line as a product reads them.
-    static constexpr bool in_place =
-        S.groups == 1 && S.kernel_height == 1 && S.kernel_width == 1 && S.padding == 0 && padded_length == length;
+    static constexpr bool in_place = std::is_same_v<In, typename P::Patch> && S.groups == 1 && S.kernel_height == 1 &&
+                                     S.kernel_width == 1 && S.padding == 0 && padded_length == length;
     static constexpr int pixels_per_step = out_width > 1 ? 2 : 1;
     static constexpr Index line_scratch_bytes =
-        in_place ? 0 : pixels_per_step * padded_length * static_cast<Index>(sizeof(In));
+        in_place ? 0 : pixels_per_step * padded_length * static_cast<Index>(sizeof(typename P::Patch));
 
     static constexpr Index weight_index(int m, int ky, int kx, int c) {
         const int k = (ky * S.kernel_width + kx) * inputs + c;
@@ -92,52 +93,68 @@ struct Convolution : ConvolutionBase<S, P, In, Out> {
     }
 
     /// Copies what output pixel `x` sees of a group, with zeros for what lies outside the map.
-    static void gather(const In* const* lines, int x, int group, In* patch) {
-        for (int ky = 0; ky < S.kernel_height; ++ky) {
-            for (int kx = 0; kx < S.kernel_width; ++kx, patch += inputs) {
+    static void gather(const In* const* lines, int x, int group, typename P::Patch* patch) {
+        int k = 0;
+        for (int ky = 0; ky < S.kernel_height; ++ky)
+            for (int kx = 0; kx < S.kernel_width; ++kx, k += inputs) {
                 const int in_x = x * S.stride - S.padding + kx * S.dilation;
-                if (lines[ky] == nullptr || in_x < 0 || in_x >= in_width) {
-                    for (int c = 0; c < inputs; ++c) patch[c] = 0;
-                } else {
-                    const In* from = lines[ky] + in_x * in_channels + group * inputs;
-                    for (int c = 0; c < inputs; ++c) patch[c] = from[c];
-                }
+                const bool outside = lines[ky] == nullptr || in_x < 0 || in_x >= in_width;
+                fill_patch<P, In>(outside ? nullptr : lines[ky] + in_x * in_channels + group * inputs, inputs, patch,
+                                  k);
             }
-        }
-        for (int i = length; i < padded_length; ++i) *patch++ = 0;
+        fill_patch<P, In>(nullptr, padded_length - length, patch, length);
     }
 
     template <int Pixels>
-    static void pixels(const In* const* lines, int x, Out* out, WeightView<P> view, In* patches) {
+    static void pixels(const In* const* lines, int x, Out* out, WeightView<P> view, typename P::Patch* patches) {
         for (int group = 0; group < S.groups; ++group) {
-            const In* seen[Pixels];
+            const typename P::Patch* seen[Pixels];
             for (int pixel = 0; pixel < Pixels; ++pixel) {
                 if constexpr (in_place) {
                     seen[pixel] = lines[0] + (x + pixel) * S.stride * in_channels;
                 } else {
-                    In* patch = patches + pixel * padded_length;
-                    gather(lines, x + pixel, group, patch);
-                    seen[pixel] = patch;
+                    gather(lines, x + pixel, group, patches + pixel * padded_length);
+                    seen[pixel] = patches + pixel * padded_length;
                 }
             }
-            multiply<P, Pixels, outputs>(seen, view.weights + group * outputs * padded_length, padded_length,
-                                         [&](int pixel, int m, typename P::Sum sum) {
-                                             const int channel = group * outputs + m;
-                                             out[(x + pixel) * out_channels + channel] =
-                                                 Base::Epilogue::template store<Out, S.bound>(sum, view.constants,
-                                                                                              channel);
-                                         });
+            multiply<P, Pixels, outputs % P::output_block, S.bound>(
+                seen, view.weights + group * outputs * padded_length, padded_length, outputs,
+                view.constants + group * outputs * Base::Epilogue::constants_per_channel,
+                out + x * out_channels + group * outputs, out_channels);
         }
     }
 
     static void line(const In* const* lines, Out* out, WeightView<P> view, std::byte* scratch) {
-        In* patches = reinterpret_cast<In*>(scratch);
+        auto* patches = reinterpret_cast<typename P::Patch*>(scratch);
         int x = 0;
         for (; x + pixels_per_step <= out_width; x += pixels_per_step)
             pixels<pixels_per_step>(lines, x, out, view, patches);
         if constexpr (out_width % pixels_per_step != 0) pixels<1>(lines, x, out, view, patches);
     }
 };
+
+/// One pixel of a depthwise convolution from the `taps` inputs that lie inside the map. Not inlined: one copy serves
+/// every stage.
+template <class P, Bound bound, class In, class Out>
+[[gnu::noinline]] void convolve_channels(const In* const* inputs, const typename P::Weight* const* weights, int taps,
+                                         int channels, const typename P::Constant* constants, Out* out) {
+    using Epilogue = ChannelEpilogue<P>;
+    constexpr int block = P::output_block;
+    int channel = 0;
+    for (; channel + block <= channels; channel += block, constants += block * Epilogue::constants_per_channel) {
+        typename P::Sum sums[block];
+        multiply_channels<P, block>(inputs, weights, taps, channel, sums);
+        unroll<block>([&](auto i) __attribute__((always_inline)) {
+            out[channel + i] =
+                Epilogue::template store<Out, bound>(sums[i], constants + i * Epilogue::constants_per_channel);
+        });
+    }
+    for (; channel < channels; ++channel, constants += Epilogue::constants_per_channel) {
+        typename P::Sum sums[1];
+        multiply_channels<P, 1>(inputs, weights, taps, channel, sums);
+        out[channel] = Epilogue::template store<Out, bound>(sums[0], constants);
+    }
+}
 
 /// A convolution of every channel alone. Weights lie as taps of all channels.
 template <ConvSpec S, class P, class In, class Out>
@@ -146,33 +163,27 @@ struct Depthwise : ConvolutionBase<S, P, In, Out> {
     using Base::in_channels, Base::in_width, Base::out_channels, Base::out_width;
     static constexpr Index weight_count = Index{Base::length} * out_channels;
     static constexpr Index line_scratch_bytes = 0;
-    static constexpr int channel_block = in_channels % 8 == 0 ? 8 : in_channels % 4 == 0 ? 4 : 1;
 
     static constexpr Index weight_index(int m, int ky, int kx, int) {
         return Index{ky * S.kernel_width + kx} * out_channels + m;
     }
 
     static void line(const In* const* lines, Out* out, WeightView<P> view, std::byte*) {
-        using Sum = typename P::Sum;
-        for (int x = 0; x < out_width; ++x)
-            for (int begin = 0; begin < out_channels; begin += channel_block) {
-                Sum sums[channel_block] = {};
-                for (int ky = 0; ky < S.kernel_height; ++ky) {
-                    if (lines[ky] == nullptr) continue;
-                    for (int kx = 0; kx < S.kernel_width; ++kx) {
-                        const int in_x = x * S.stride - S.padding + kx * S.dilation;
-                        if (in_x < 0 || in_x >= in_width) continue;
-                        const In* from = lines[ky] + in_x * in_channels + begin;
-                        const typename P::Weight* weights =
-                            view.weights + (ky * S.kernel_width + kx) * out_channels + begin;
-                        for (int i = 0; i < channel_block; ++i)
-                            sums[i] += static_cast<Sum>(from[i]) * static_cast<Sum>(weights[i]);
-                    }
+        for (int x = 0; x < out_width; ++x) {
+            const In* inputs[static_cast<std::size_t>(S.kernel_height * S.kernel_width)];
+            const typename P::Weight* weights[static_cast<std::size_t>(S.kernel_height * S.kernel_width)];
+            int taps = 0;
+            for (int ky = 0; ky < S.kernel_height; ++ky) {
+                if (lines[ky] == nullptr) continue;
+                for (int kx = 0; kx < S.kernel_width; ++kx) {
+                    const int in_x = x * S.stride - S.padding + kx * S.dilation;
+                    if (in_x < 0 || in_x >= in_width) continue;
+                    inputs[taps] = lines[ky] + in_x * in_channels;
+                    weights[taps++] = view.weights + (ky * S.kernel_width + kx) * out_channels;
                 }
-                for (int i = 0; i < channel_block; ++i)
-                    out[x * out_channels + begin + i] =
-                        Base::Epilogue::template store<Out, S.bound>(sums[i], view.constants, begin + i);
             }
+            convolve_channels<P, S.bound>(inputs, weights, taps, out_channels, view.constants, out + x * out_channels);
+        }
     }
 };
 

@@ -81,7 +81,7 @@ struct AveragePool : PoolBase<S, P, T> {
                 typename P::Sum sum = 0;
                 Base::for_each_tap(lines, x, c, [&](T value) { sum += value; });
                 if constexpr (std::is_same_v<P, Int8>)
-                    out[x * Base::channels + c] = saturate<T>(scale_by(sum, view.constants[0]));
+                    out[x * Base::channels + c] = scale_to<T>(sum, view.constants[0]);
                 else
                     out[x * Base::channels + c] = sum * static_cast<float>(share);
             }
@@ -115,7 +115,7 @@ struct GlobalPool {
     static void finish(const Sum* sums, T* out, WeightView<P> view) {
         for (int c = 0; c < channels; ++c) {
             if constexpr (std::is_same_v<P, Int8>)
-                out[c] = saturate<T>(scale_by(sums[c], view.constants[0]));
+                out[c] = scale_to<T>(sums[c], view.constants[0]);
             else
                 out[c] = sums[c] * static_cast<float>(share);
         }

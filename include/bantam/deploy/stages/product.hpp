@@ -4,6 +4,8 @@
 #include <bantam/deploy/precision.hpp>
 
 #include <cstdint>
+#include <type_traits>
+#include <utility>
 
 namespace bantam::deploy {
 
@@ -18,42 +20,206 @@ constexpr int product_weight_index(int output, int k, int outputs, int length) {
     return begin * length + (k / group) * group * width + (output - begin) * group + k % group;
 }
 
-/// sums[pixel][output] = Σ inputs[pixel][k] · weights[k, output] for `Outputs` outputs of one block. Not inlined:
-/// one copy serves every stage.
-template <class P, int Pixels, int Outputs, class In>
-[[gnu::noinline]] void multiply_block(const In* const* inputs, const typename P::Weight* weights, int length,
-                                      typename P::Sum (&sums)[Pixels][Outputs]) {
-    using Sum = typename P::Sum;
-    constexpr int group = P::length_multiple;
-    Sum totals[Pixels][Outputs] = {};
-    const In* in[Pixels];
-    for (int pixel = 0; pixel < Pixels; ++pixel) in[pixel] = inputs[pixel];
-    for (int k = 0; k < length; k += group, weights += group * Outputs)
-        for (int pixel = 0; pixel < Pixels; ++pixel)
-            for (int output = 0; output < Outputs; ++output)
-                for (int i = 0; i < group; ++i)
-                    totals[pixel][output] +=
-                        static_cast<Sum>(in[pixel][k + i]) * static_cast<Sum>(weights[output * group + i]);
-    for (int pixel = 0; pixel < Pixels; ++pixel)
-        for (int output = 0; output < Outputs; ++output) sums[pixel][output] = totals[pixel][output];
+#if defined(__ARM_FEATURE_DSP)
+
+// Arm's instructions on two numbers of 16 bits in a word.
+
+inline std::uint32_t load_word(const void* from) {
+    std::uint32_t word;
+    __builtin_memcpy(&word, from, sizeof word);
+    return word;
+}
+/// Bytes 0 and 2 of a word.
+template <class T>
+std::uint32_t even_bytes(std::uint32_t word) {
+    std::uint32_t pair;
+    if constexpr (std::is_unsigned_v<T>)
+        asm("uxtb16 %0, %1" : "=r"(pair) : "r"(word));
+    else
+        asm("sxtb16 %0, %1" : "=r"(pair) : "r"(word));
+    return pair;
+}
+/// Bytes 1 and 3 of a word.
+template <class T>
+std::uint32_t odd_bytes(std::uint32_t word) {
+    std::uint32_t pair;
+    if constexpr (std::is_unsigned_v<T>)
+        asm("uxtb16 %0, %1, ror #8" : "=r"(pair) : "r"(word));
+    else
+        asm("sxtb16 %0, %1, ror #8" : "=r"(pair) : "r"(word));
+    return pair;
+}
+/// sum + low · low + high · high
+inline std::int32_t add_products(std::uint32_t a, std::uint32_t b, std::int32_t sum) {
+    asm("smlad %0, %1, %2, %0" : "+r"(sum) : "r"(a), "r"(b));
+    return sum;
+}
+inline std::int32_t add_low_product(std::uint32_t a, std::uint32_t b, std::int32_t sum) {
+    asm("smlabb %0, %1, %2, %0" : "+r"(sum) : "r"(a), "r"(b));
+    return sum;
+}
+inline std::int32_t add_high_product(std::uint32_t a, std::uint32_t b, std::int32_t sum) {
+    asm("smlatt %0, %1, %2, %0" : "+r"(sum) : "r"(a), "r"(b));
+    return sum;
 }
 
-/// Products of `Pixels` inputs of `length` with `Count` outputs' weights; calls `store(pixel, output, sum)`.
-template <class P, int Pixels, int Count, class In, class Store>
-void multiply(const In* const* inputs, const typename P::Weight* weights, int length, Store&& store) {
+#endif
+
+/// body(0), …, body(Count − 1), each with a constant index.
+template <int Count, class Body>
+[[gnu::always_inline]] inline void unroll(Body&& body) {
+    [&]<int... Is>(std::integer_sequence<int, Is...>) __attribute__((always_inline)) {
+        (body(std::integral_constant<int, Is>{}), ...);
+    }(std::make_integer_sequence<int, Count>{});
+}
+
+/// Where element `k` of a patch lies. Arm's products take two elements of a word at a time, and a word of weights gives
+/// its bytes 0 and 2, then 1 and 3.
+template <class P>
+constexpr int patch_index(int k) {
+#if defined(__ARM_FEATURE_DSP)
+    if constexpr (std::is_same_v<P, Int8>) return (k & ~3) | (k & 1) << 1 | (k & 2) >> 1;
+#endif
+    return k;
+}
+
+/// Copies `count` elements to a patch from its element `k` on; null stands for zeros.
+template <class P, class In>
+inline void fill_patch(const In* from, int count, typename P::Patch* patch, int k) {
+    if (from == nullptr) {
+        for (const int end = k + count; k < end; ++k) patch[patch_index<P>(k)] = 0;
+        return;
+    }
+#if defined(__ARM_FEATURE_DSP)
+    if constexpr (std::is_same_v<P, Int8>) {
+        if (k % 4 == 0)
+            for (; count >= 4; count -= 4, from += 4, k += 4) {
+                const std::uint32_t word = load_word(from);
+                const std::uint32_t pairs[2] = {even_bytes<In>(word), odd_bytes<In>(word)};
+                __builtin_memcpy(__builtin_assume_aligned(patch + k, 4), pairs, sizeof pairs);
+            }
+    }
+#endif
+    for (int i = 0; i < count; ++i) patch[patch_index<P>(k + i)] = from[i];
+}
+
+/// totals[pixel][output] = Σ patch[k] · weights[k, output] for `Outputs` outputs of a block whose words of weights lie
+/// `step` elements apart.
+template <class P, int Pixels, int Outputs>
+[[gnu::always_inline]] inline void multiply_block(const typename P::Patch* const* patches,
+                                                  const typename P::Weight* weights, int step, int length,
+                                                  typename P::Sum (&totals)[Pixels][Outputs]) {
+    using Sum = typename P::Sum;
+    constexpr int group = P::length_multiple;
+    const typename P::Patch* in[Pixels];
+    unroll<Pixels>([&](auto pixel) __attribute__((always_inline)) { in[pixel] = patches[pixel]; });
+    unroll<Pixels>([&](auto pixel) __attribute__((always_inline)) {
+        unroll<Outputs>([&](auto output) __attribute__((always_inline)) { totals[pixel][output] = 0; });
+    });
+    const typename P::Patch* const end = in[0] + length;
+    do {
+#if defined(__ARM_FEATURE_DSP)
+        if constexpr (std::is_same_v<P, Int8>) {
+            std::uint32_t pairs[Pixels][2];
+            unroll<Pixels>([&](auto pixel) __attribute__((always_inline)) {
+                __builtin_memcpy(pairs[pixel], __builtin_assume_aligned(in[pixel], 4), sizeof pairs[pixel]);
+                in[pixel] += group;
+            });
+            unroll<Outputs>([&](auto output) __attribute__((always_inline)) {
+                const std::uint32_t word = load_word(weights + group * output);
+                const std::uint32_t even = even_bytes<std::int8_t>(word);
+                unroll<Pixels>([&](auto pixel) __attribute__((always_inline)) {
+                    totals[pixel][output] = add_products(pairs[pixel][0], even, totals[pixel][output]);
+                });
+                const std::uint32_t odd = odd_bytes<std::int8_t>(word);
+                unroll<Pixels>([&](auto pixel) __attribute__((always_inline)) {
+                    totals[pixel][output] = add_products(pairs[pixel][1], odd, totals[pixel][output]);
+                });
+            });
+            weights += step;
+            continue;
+        }
+#endif
+        unroll<Pixels>([&](auto pixel) __attribute__((always_inline)) {
+            unroll<group>([&](auto i) __attribute__((always_inline)) {
+                const Sum factor = in[pixel][i];
+                unroll<Outputs>([&](auto output) __attribute__((always_inline)) {
+                    totals[pixel][output] += factor * static_cast<Sum>(weights[output * group + i]);
+                });
+            });
+            in[pixel] += group;
+        });
+        weights += step;
+    } while (in[0] != end);
+}
+
+/// Outputs of a block that are computed together: as many as there are registers for their sums.
+template <class P>
+inline constexpr int outputs_per_step =
+#if defined(__ARM_FEATURE_DSP)
+    std::is_same_v<P, Int8> ? 2 :
+#endif
+                            P::output_block;
+
+/// Products of `Pixels` patches of `length` with the weights of `count` outputs, of which the last block has `Rest`, to
+/// `out`, `out_step` elements a pixel. Not inlined: one copy serves every stage.
+template <class P, int Pixels, int Rest, Bound bound, class Out>
+[[gnu::noinline]] void multiply(const typename P::Patch* const* patches, const typename P::Weight* weights, int length,
+                                int count, const typename P::Constant* constants, Out* out, int out_step) {
     constexpr int block = P::output_block;
-    for (int output = 0; output < Count / block * block; output += block, weights += block * length) {
-        typename P::Sum sums[Pixels][block];
-        multiply_block<P, Pixels, block>(inputs, weights, length, sums);
-        for (int pixel = 0; pixel < Pixels; ++pixel)
-            for (int i = 0; i < block; ++i) store(pixel, output + i, sums[pixel][i]);
+    constexpr int group = P::length_multiple;
+    const auto step = [&]<int Width, int Outputs>(int output, int within) __attribute__((always_inline)) {
+        typename P::Sum totals[Pixels][Outputs];
+        multiply_block<P, Pixels, Outputs>(patches, weights + within * group, Width * group, length, totals);
+        unroll<Outputs>([&](auto i) __attribute__((always_inline)) {
+            unroll<Pixels>([&](auto pixel) __attribute__((always_inline)) {
+                out[pixel * out_step + output + within + i] = ChannelEpilogue<P>::template store<Out, bound>(
+                    totals[pixel][i], constants + (within + i) * ChannelEpilogue<P>::constants_per_channel);
+            });
+        });
+    };
+    const auto whole_block = [&]<int Width>(int output) __attribute__((always_inline)) {
+        constexpr int together = Width < outputs_per_step<P> ? Width : outputs_per_step<P>;
+        for (int within = 0; within + together <= Width; within += together)
+            step.template operator()<Width, together>(output, within);
+        if constexpr (Width % together != 0)
+            step.template operator()<Width, Width % together>(output, Width - Width % together);
+    };
+    int output = 0;
+    for (; output + block <= count;
+         output += block, weights += block * length, constants += block * ChannelEpilogue<P>::constants_per_channel)
+        whole_block.template operator()<block>(output);
+    if constexpr (Rest > 0) whole_block.template operator()<Rest>(output);
+}
+
+/// Sums of `Count` neighboring channels over the taps of one pixel, each channel with its own weights.
+template <class P, int Count, class In>
+inline void multiply_channels(const In* const* inputs, const typename P::Weight* const* weights, int taps, int channel,
+                              typename P::Sum (&sums)[Count]) {
+    using Sum = typename P::Sum;
+#if defined(__ARM_FEATURE_DSP)
+    if constexpr (std::is_same_v<P, Int8> && Count == 4) {
+        std::int32_t totals[4] = {};
+        for (int tap = 0; tap < taps; ++tap) {
+            const std::uint32_t word = load_word(inputs[tap] + channel);
+            const std::uint32_t weight_word = load_word(weights[tap] + channel);
+            const std::uint32_t even = even_bytes<In>(word), odd = odd_bytes<In>(word);
+            const std::uint32_t even_weights = even_bytes<std::int8_t>(weight_word);
+            const std::uint32_t odd_weights = odd_bytes<std::int8_t>(weight_word);
+            totals[0] = add_low_product(even, even_weights, totals[0]);
+            totals[1] = add_low_product(odd, odd_weights, totals[1]);
+            totals[2] = add_high_product(even, even_weights, totals[2]);
+            totals[3] = add_high_product(odd, odd_weights, totals[3]);
+        }
+        unroll<4>([&](auto i) __attribute__((always_inline)) { sums[i] = totals[i]; });
+        return;
     }
-    if constexpr (constexpr int rest = Count % block; rest != 0) {
-        typename P::Sum sums[Pixels][rest];
-        multiply_block<P, Pixels, rest>(inputs, weights, length, sums);
-        for (int pixel = 0; pixel < Pixels; ++pixel)
-            for (int i = 0; i < rest; ++i) store(pixel, Count - rest + i, sums[pixel][i]);
-    }
+#endif
+    unroll<Count>([&](auto i) __attribute__((always_inline)) { sums[i] = 0; });
+    for (int tap = 0; tap < taps; ++tap)
+        unroll<Count>([&](auto i) __attribute__((always_inline)) {
+            sums[i] += static_cast<Sum>(inputs[tap][channel + i]) * static_cast<Sum>(weights[tap][channel + i]);
+        });
 }
 
 }  // namespace bantam::deploy

@@ -1,0 +1,145 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""A student becomes a header, and the header firmware that QEMU's Cortex-M run. Exits with 77 (skipped) where a
+program, a compiler for Arm or QEMU is missing."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tools"))
+
+import programs
+from programs import SOURCE, ProgramTest
+
+import numpy as np
+import safetensors_io
+
+EXPORT = programs.program("examples/export_student")
+DRAW = programs.program("tools/sample_data/draw_sample_food11")
+STUDENT = os.path.join(SOURCE, "examples", "student.safetensors")
+RUN = os.path.join(SOURCE, "examples", "firmware", "run.sh")
+
+MISSING_TOOLS = [tool for tool in ("arm-none-eabi-g++", "qemu-system-arm") if shutil.which(tool) is None]
+
+
+def student_of_eleven(path):
+    """The kept student, which knows ten classes, with an eleventh."""
+    tensors, metadata = safetensors_io.load(STUDENT)
+    for name, values in list(tensors.items()):
+        if values.shape[0] == 10:
+            tensors[name] = np.concatenate([values, values.mean(axis=0, keepdims=True)])
+    del metadata["classes"]
+    safetensors_io.save(path, tensors, metadata)
+
+
+def figures(output):
+    """The lines "name number" of the firmware's output; a name that comes several times has a list."""
+    result = {}
+    for line in output.splitlines():
+        name, _, number = line.rpartition(" ")
+        if number.lstrip("-").isdigit():
+            result.setdefault(name, []).append(int(number))
+    return {name: numbers if name == "logit" else numbers[0] for name, numbers in result.items()}
+
+
+class Firmware(ProgramTest):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder_of_all = os.path.join(os.environ.get("TMPDIR", "/tmp"), f"bantam-firmware-{os.getpid()}")
+        cls.addClassCleanup(shutil.rmtree, cls.folder_of_all, ignore_errors=True)
+        cls.data = os.path.join(cls.folder_of_all, "data")
+        cls.student = os.path.join(cls.folder_of_all, "student.safetensors")
+        subprocess.run([DRAW, "--output", cls.data, "--labeled-per-class", "3", "--validation-per-class", "2",
+                        "--unlabeled", "1", "--testing", "1"], check=True, capture_output=True)
+        student_of_eleven(cls.student)
+        cls.header = os.path.join(cls.folder_of_all, "student.hpp")
+        done = subprocess.run([EXPORT, "--data", cls.data, "--weights", cls.student, "--output", cls.header],
+                              capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        cls.report = done.stdout
+
+    def expected_logits(self):
+        with open(self.header) as file:
+            text = file.read()
+        values = text.split("expected_test_logits[]{")[1].split("}")[0]
+        return [int(value) for value in values.replace("\n", "").split(",") if value]
+
+    def check_processor(self, processor, *options):
+        if MISSING_TOOLS:
+            self.skipTest(f"{MISSING_TOOLS[0]} is missing; install gcc-arm-none-eabi, libnewlib-arm-none-eabi, "
+                          "libstdc++-arm-none-eabi-newlib and qemu-system-arm")
+        found = figures(self.run_program(RUN, self.header, processor, *options).stdout)
+        expected = self.expected_logits()
+        self.assertEqual(found["logit"], expected)
+        self.assertEqual(found["class"], expected.index(max(expected)))
+        # Flash and RAM are what the constants say, and the code and a few variables.
+        self.assertEqual(found["weight bytes"], 103_844)
+        self.assertLess(found["flash bytes"] - found["weight bytes"], 16 * 1024)
+        self.assertLess(found["ram bytes"] - found["arena bytes"], 256)
+        self.assertLess(found["ram bytes"] + found["stack bytes"], 48 * 1024)
+
+    def test_a_cortex_m7_gives_the_logits_of_the_pc(self):
+        self.check_processor("cortex-m7")
+
+    def test_a_cortex_m4_gives_the_logits_of_the_pc(self):
+        self.check_processor("cortex-m4")
+
+    def test_code_for_size_gives_the_same_logits(self):
+        self.check_processor("cortex-m7", "-Os")
+
+    def test_the_report_names_accuracy_and_sizes(self):
+        self.assertRegex(self.report, r"float32: validation accuracy [01]\.\d{4} of 22 pictures\n")
+        self.assertRegex(self.report, r"int8: validation accuracy [01]\.\d{4}, calibrated on 33 training pictures\n")
+        self.assertIn("103844 bytes of weights, 196672 bytes of arena layer by layer", self.report)
+
+    def test_the_header_names_the_classes(self):
+        with open(self.header) as file:
+            text = file.read()
+        self.assertEqual(json.loads("[" + text.split("class_names[]{")[1].split("}")[0].strip().rstrip(",") + "]"),
+                         [f"{dish:02}" for dish in range(11)])
+
+    def test_a_header_of_another_network_does_not_compile(self):
+        with open(self.header) as file:
+            text = file.read()
+        wrong = programs.write(text.replace("Mobile98k<11, 128>", "Mobile98k<10, 128>"), self.folder, "wrong.cpp")
+        done = subprocess.run(["g++", "-std=c++20", "-fsyntax-only", "-I", os.path.join(SOURCE, "include"), wrong],
+                              capture_output=True, text=True)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("this header was written for another network", done.stderr)
+
+    def test_a_float_header_compiles_and_tests_itself(self):
+        header = self.path("student.hpp")
+        self.run_program(EXPORT, "--data", self.data, "--weights", self.student, "--output", header, "--precision",
+                         "float32")
+        program = programs.write('#include "student.hpp"\n#include <bantam/deploy/self_test.hpp>\n'
+                                 "using namespace bantam::deploy;\n"
+                                 "static LineClassifier<student::Network, student::Precision> net{student::weights};\n"
+                                 "int main() {\n"
+                                 "    return !logits_match(test_logits(net), student::expected_test_logits, 11);\n"
+                                 "}\n", self.folder, "main.cpp")
+        self.run_program("g++", "-std=c++20", "-O1", "-I", os.path.join(SOURCE, "include"), program, "-o",
+                         self.path("main"))
+        self.run_program(self.path("main"))
+
+    def test_what_cannot_be_exported_is_refused_and_nothing_written(self):
+        target = self.path("student.hpp")
+        for arguments, line in (
+            (("--data", self.data, "--weights", self.path("none")), "no such file; train first"),
+            (("--data", self.data, "--weights", STUDENT), "it is from another network or class count"),
+            (("--data", self.path("nowhere"), "--weights", self.student), "nowhere"),
+            (("--data", self.data, "--weights", self.student, "--kept", "0.3"), "choose more than 0.5 and at most 1"),
+        ):
+            self.assertIn(line, self.refusal(EXPORT, *arguments, "--output", target))
+            self.assertFalse(os.path.exists(target))
+
+    def test_the_script_refuses_what_it_does_not_know(self):
+        self.assertIn("expected cortex-m7 or cortex-m4", self.refusal(RUN, self.header, "cortex-a8"))
+        self.assertIn("expected the header that export_student wrote", self.refusal(RUN))
+
+
+if __name__ == "__main__":
+    unittest.main()
