@@ -7,8 +7,9 @@
 
 namespace bantam::exec {
 
-/// The words that activation functions use besides + − · /, shared by scalars and Eigen packets. All work per lane.
-/// This is the version for scalars, on host and device; cpu/runtime/math.hpp has the one for packets.
+/// The words that activation functions use besides + − · /, shared by scalars, Eigen packets and vector registers. All
+/// work per lane. This is the version for scalars, on host and device; cpu/runtime/math.hpp has those for packets and
+/// registers.
 ///
 /// max, min and clamp return NaN where x is NaN, on every compiler and instruction set.
 template <class A>

@@ -74,7 +74,7 @@ struct NormActEpilogue {
     template <class Load>
     auto columns(Index channel, Load&& load) const {
         return [scale_here = load(scale + channel), shift_here = load(shift + channel)](const Vector<S>& sum) {
-            return to_vector<S>(exec::ActivationFunction<Act>::value(to_packet<S>(sum * scale_here + shift_here)));
+            return Vector<S>(exec::ActivationFunction<Act>::value(Vector<S>(sum * scale_here + shift_here)));
         };
     }
 };

@@ -5,7 +5,27 @@
 #include <bantam/cpu/runtime/simd.hpp>
 #include <bantam/exec/math.hpp>
 
+#include <type_traits>
+
 namespace bantam::exec {
+
+/// The vocabulary for a vector register, as far as cheap activations need it: kernels apply them to sums in registers
+/// very often, and packets there would take compilers much longer.
+template <class A>
+    requires(std::is_same_v<A, cpu::Vector<float>> || std::is_same_v<A, cpu::Vector<double>>)
+struct Math<A> {
+    using Scalar = std::conditional_t<std::is_same_v<A, cpu::Vector<float>>, float, double>;
+
+    static A constant(Scalar value) { return cpu::broadcast(value); }
+    static A max(const A& x, Scalar limit) { return cpu::max<Scalar>(x, constant(limit)); }
+    static A min(const A& x, Scalar limit) { return cpu::min<Scalar>(x, constant(limit)); }
+    static A clamp(const A& x, Scalar low, Scalar high) { return min(max(x, low), high); }
+    static A if_greater(const A& x, Scalar limit, const A& yes, const A& no) { return x > constant(limit) ? yes : no; }
+    static A if_between(const A& x, Scalar low, Scalar high, const A& yes, const A& no) {
+        const auto between = (x > constant(low)) & (x < constant(high));
+        return between ? yes : no;
+    }
+};
 
 template <class A>
 concept EigenPacket = requires {
@@ -36,9 +56,12 @@ struct Math<A> {
             Math<Scalar>::if_greater, x, constant(limit), yes, no);
     }
     static A if_between(const A& x, Scalar low, Scalar high, const A& yes, const A& no) {
-        return per_register([](const Vector& a, const Vector& l, const Vector& h, const Vector& c,
-                               const Vector& d) -> Vector { return (a > l) & (a < h) ? c : d; },
-                            Math<Scalar>::if_between, x, constant(low), constant(high), yes, no);
+        return per_register(
+            [](const Vector& a, const Vector& l, const Vector& h, const Vector& c, const Vector& d) -> Vector {
+                const auto between = (a > l) & (a < h);
+                return between ? c : d;
+            },
+            Math<Scalar>::if_between, x, constant(low), constant(high), yes, no);
     }
     static A exp(const A& x) { return x.exp(); }
     static A tanh(const A& x) { return x.tanh(); }

@@ -25,18 +25,6 @@ inline void store_packet(S* to, const Packet<S, Width>& packet) {
     Eigen::Map<Packet<S, Width>>{to} = packet;
 }
 
-/// A full packet and the vector register of the same scalars.
-template <class S>
-inline Packet<S, lanes<S>> to_packet(const Vector<S>& vector) {
-    Packet<S, lanes<S>> packet;
-    store<S>(packet.data(), vector);
-    return packet;
-}
-template <class S>
-inline Vector<S> to_vector(const Packet<S, lanes<S>>& packet) {
-    return load(packet.data());
-}
-
 /// Calls `body.template operator()<Width>(offset)` for packets that cover `Count` scalars.
 template <class S, Index Count, class Body>
 inline void for_each_packet(Body&& body) {
