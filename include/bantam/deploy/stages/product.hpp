@@ -162,7 +162,7 @@ inline constexpr int outputs_per_step =
                             P::output_block;
 
 /// Products of `Pixels` patches of `length` with the weights of `count` outputs, of which the last block has `Rest`, to
-/// `out`, `out_step` elements a pixel. Not inlined: one copy serves every stage.
+/// `out`, `out_step` elements per pixel. Not inlined: one copy serves every stage.
 template <class P, int Pixels, int Rest, Bound bound, class Out>
 [[gnu::noinline]] void multiply(const typename P::Patch* const* patches, const typename P::Weight* weights, int length,
                                 int count, const typename P::Constant* constants, Out* out, int out_step) {
