@@ -16,7 +16,7 @@ from unittest import mock
 
 SKIPPED = 77
 SOURCE = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
-sys.path.insert(0, os.path.join(SOURCE, "tools", "shared"))
+sys.path[:0] = [os.path.join(SOURCE, "tools"), os.path.join(SOURCE, "tools", "shared")]
 
 try:
     import numpy as np

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <bantam/base/index.hpp>
+#include <bantam/cuda/kernels/row_reduction.hpp>
 #include <bantam/cuda/runtime/execution.hpp>
 #include <bantam/cuda/runtime/operation.hpp>
 #include <bantam/cuda/training/step_state.hpp>

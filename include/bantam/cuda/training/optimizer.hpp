@@ -3,6 +3,7 @@
 
 #include <bantam/base/index.hpp>
 #include <bantam/core/network.hpp>
+#include <bantam/cuda/kernels/row_reduction.hpp>
 #include <bantam/cuda/runtime/execution.hpp>
 #include <bantam/cuda/runtime/operation.hpp>
 #include <bantam/cuda/training/step_state.hpp>
