@@ -127,7 +127,7 @@ using Smooth =
 
 }  // namespace
 
-static_assert(std::is_same_v<bantam::cuda::Model<Network<Image<1, 1, 1>, ReLU>, Bfloat16>::Number, float>);
+static_assert(std::is_same_v<bantam::cuda::Model<Network<Image<1, 1, 1>, ReLU>, Bfloat16>::ComputeType, float>);
 
 BOOST_AUTO_TEST_CASE(inputs_are_rounded_to_bf16_and_nothing_else_where_a_layer_only_hands_on) {
     using Net = Network<Image<3, 5, 3>, Identity>;

@@ -10,7 +10,7 @@
 
 namespace bantam::cpu {
 
-template <class S, bool Pooled, class... Stages>
+template <class S, bool Pooled, class... Blocks>
 struct FusedConvBlocks;
 template <class Act, Shape Input, class S>
 struct BatchNormOperation;

@@ -2,8 +2,7 @@
 #pragma once
 
 #include <bantam/cpu/backend.hpp>
-#include <bantam/cpu/layers/batch_norm2d.hpp>
-#include <bantam/cpu/layers/fused_conv_blocks.hpp>
+#include <bantam/cpu/layers/all.hpp>
 #include <bantam/exec/fusion.hpp>
 
 namespace bantam::cpu {

@@ -4,18 +4,6 @@
 #include <bantam/base/index.hpp>
 #include <bantam/core/network.hpp>
 #include <bantam/cpu/chain.hpp>
-#include <bantam/cpu/layers/activations.hpp>
-#include <bantam/cpu/layers/branches.hpp>
-#include <bantam/cpu/layers/conv2d.hpp>
-#include <bantam/cpu/layers/depthwise_conv2d.hpp>
-#include <bantam/cpu/layers/dropout.hpp>
-#include <bantam/cpu/layers/flatten.hpp>
-#include <bantam/cpu/layers/gate.hpp>
-#include <bantam/cpu/layers/layer_norm.hpp>
-#include <bantam/cpu/layers/linear.hpp>
-#include <bantam/cpu/layers/pooling.hpp>
-#include <bantam/cpu/layers/residual.hpp>
-#include <bantam/cpu/layers/squeeze_excite.hpp>
 #include <bantam/cpu/runtime/buffer.hpp>
 #include <bantam/exec/initialize.hpp>
 
@@ -67,7 +55,7 @@ public:
     /// Forward pass in training mode: batch statistics, dropout from `seed`, running statistics updated. Writes
     /// count × classes logits. The input must stay valid until `backward`.
     void forward(const S* input, Index count, std::uint64_t seed, S* logits) {
-        pass_ = reserve(workspace_, count, true, threads_);
+        pass_ = make_pass(workspace_, count, true, threads_);
         pass_.seed = seed;
         pass_.profiler = profiler_;
         input_ = input;
@@ -86,11 +74,12 @@ public:
         constexpr Index group = 4;
         const Index groups = (count + group - 1) / group;
         inference_.resize(static_cast<std::size_t>(threads_));
-        for (Workspace& workspace : inference_) reserve(workspace, std::min(group, count), false, 1);
+        // Allocates before the threads start.
+        for (Workspace& workspace : inference_) make_pass(workspace, std::min(group, count), false, 1);
         detail::parallel_for(groups, threads_, [&](Index index, int thread) {
             const Index first = index * group;
             Workspace& workspace = inference_[static_cast<std::size_t>(thread)];
-            const Pass<S> pass = reserve(workspace, std::min(group, count - first), false, 1);
+            const Pass<S> pass = make_pass(workspace, std::min(group, count - first), false, 1);
             Program::forward(pass, weights(), input + first * input_elements, logits + first * output_elements,
                              workspace.saved.data());
         });
@@ -102,7 +91,8 @@ private:
         Buffer<double> sums;
     };
 
-    static Pass<S> reserve(Workspace& workspace, Index count, bool training, int threads) {
+    /// A pass over `count` samples in `workspace`, which grows as needed.
+    static Pass<S> make_pass(Workspace& workspace, Index count, bool training, int threads) {
         workspace.saved.reserve(Program::saved_per_sample(training) * count + Program::saved_fixed(training));
         workspace.scratch.reserve(Program::scratch_size * threads);
         if (training) {

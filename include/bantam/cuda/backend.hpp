@@ -15,7 +15,7 @@
 
 namespace bantam::cuda {
 
-template <class S, bool Pooled, class... Stages>
+template <class S, bool Pooled, class... Blocks>
 struct FusedConvBlocks;
 template <class Act, Shape Input, class S>
 struct BatchNormOperation;
@@ -35,6 +35,7 @@ struct AddScaled {
         to[i] = S(value);
     }
 };
+/// `Channels` scalars of every position, between maps with `from_stride` and `to_stride` scalars per position.
 template <Index Channels, class S>
 struct CopyChannels {
     const S* from;
@@ -46,6 +47,7 @@ struct CopyChannels {
         to[at.whole * to_stride + at.rest] = from[at.whole * from_stride + at.rest];
     }
 };
+/// to += from · factor, or to = from · factor where `first`.
 template <class S>
 struct Accumulate {
     const S* from;
@@ -56,6 +58,7 @@ struct Accumulate {
         to[i] = S(first ? from[i] * factor : to[i] + from[i] * factor);
     }
 };
+/// to = from · gate[sample][channel] + base; `base` may be null.
 template <Shape Map, class S>
 struct MultiplyGate {
     static constexpr Index elements = element_count(Map);

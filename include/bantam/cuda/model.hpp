@@ -28,7 +28,7 @@ template <class Net, class S = float, bool Fused = true>
 class Model {
 public:
     using Scalar = S;
-    using Number = Compute<S>;
+    using ComputeType = Compute<S>;
     using Program = Chain<typename Net::Layers, Net::input, S, Fused>;
     static constexpr Index input_elements = element_count(input_shape<Net>);
     static constexpr Index output_elements = element_count(output_shape<Net>);
@@ -42,24 +42,24 @@ public:
 
     const Execution& execution() const { return *execution_; }
     /// Trainable parameters and running statistics, each in the order of `tensor_table`.
-    Number* parameters() { return parameters_.data(); }
-    Number* statistics() { return statistics_.data(); }
+    ComputeType* parameters() { return parameters_.data(); }
+    ComputeType* statistics() { return statistics_.data(); }
 
     /// Copies on the host.
-    std::vector<Number> read_parameters() const { return read(parameters_, trainable_parameters<Net>); }
-    std::vector<Number> read_statistics() const { return read(statistics_, non_trainable_parameters<Net>); }
-    void write_parameters(const Number* from) {
+    std::vector<ComputeType> read_parameters() const { return read(parameters_, trainable_parameters<Net>); }
+    std::vector<ComputeType> read_statistics() const { return read(statistics_, non_trainable_parameters<Net>); }
+    void write_parameters(const ComputeType* from) {
         copy_to_device(*execution_, from, trainable_parameters<Net>, parameters_.data());
     }
-    void write_statistics(const Number* from) {
+    void write_statistics(const ComputeType* from) {
         copy_to_device(*execution_, from, non_trainable_parameters<Net>, statistics_.data());
     }
 
     /// Fresh random weights, with the same bits as `cpu::Model` for the same seed.
     void initialize(std::uint64_t seed) {
-        std::vector<Number> parameters(static_cast<std::size_t>(trainable_parameters<Net>));
-        std::vector<Number> statistics(static_cast<std::size_t>(non_trainable_parameters<Net>));
-        initialize_tensors<Net, Number>(seed, parameters, statistics);
+        std::vector<ComputeType> parameters(static_cast<std::size_t>(trainable_parameters<Net>));
+        std::vector<ComputeType> statistics(static_cast<std::size_t>(non_trainable_parameters<Net>));
+        initialize_tensors<Net, ComputeType>(seed, parameters, statistics);
         write_parameters(parameters.data());
         write_statistics(statistics.data());
     }
@@ -83,14 +83,15 @@ public:
 
     /// Forward pass in training mode: batch statistics, dropout from `*seed` on the device, running statistics updated.
     /// The input must stay valid until `backward`.
-    void forward(const Number* input, Index count, const std::uint64_t* seed, Number* logits) {
-        pass_ = prepared(count, true);
+    void forward(const ComputeType* input, Index count, const std::uint64_t* seed, ComputeType* logits) {
+        pass_ = make_pass(count, true);
         pass_.seed = seed;
-        input_ = run(pass_, input, logits);
+        input_ = run_forward(pass_, input, logits);
     }
 
     /// Backward pass of the last `forward`: writes dL/dparameters, and dL/dinput unless it is null.
-    void backward(const Number* logits_gradient, Number* parameter_gradient, Number* input_gradient = nullptr) {
+    void backward(const ComputeType* logits_gradient, ComputeType* parameter_gradient,
+                  ComputeType* input_gradient = nullptr) {
         if constexpr (rounds) {
             S* rounded = region(rounded_logits_gradient, pass_);
             S* to = input_gradient ? region(rounded_input_gradient, pass_) : nullptr;
@@ -104,10 +105,12 @@ public:
     }
 
     /// Forward pass in inference mode: running statistics, no dropout.
-    void infer(const Number* input, Index count, Number* logits) { run(prepared(count, false), input, logits); }
+    void infer(const ComputeType* input, Index count, ComputeType* logits) {
+        run_forward(make_pass(count, false), input, logits);
+    }
 
 private:
-    static constexpr bool rounds = !std::is_same_v<S, Number>;
+    static constexpr bool rounds = !std::is_same_v<S, ComputeType>;
 
     // What the operations save, and the rounded arguments of the passes.
     enum Region : std::size_t {
@@ -142,7 +145,7 @@ private:
     }
 
     /// Writes the logits; returns the input of the first layer.
-    const S* run(const Pass<S>& pass, const Number* input, Number* logits) {
+    const S* run_forward(const Pass<S>& pass, const ComputeType* input, ComputeType* logits) {
         if constexpr (rounds) {
             S* from = region(rounded_input, pass);
             S* to = region(rounded_logits, pass);
@@ -156,7 +159,7 @@ private:
         }
     }
 
-    Pass<S> prepared(Index count, bool training) {
+    Pass<S> make_pass(Index count, bool training) {
         reserve(count, training);
         Pass<S> pass;
         pass.count = count;
@@ -175,7 +178,7 @@ private:
         std::size_t free = 0, total = 0;
         BANTAM_CUDA_CHECK(cudaMemGetInfo(&free, &total));
         const Index fixed = (saved_size(0, training) + Program::scratch_size) * static_cast<Index>(sizeof(S)) +
-                            Program::partial_size * max_slices * static_cast<Index>(sizeof(Number)) +
+                            Program::partial_size * max_slices * static_cast<Index>(sizeof(ComputeType)) +
                             Program::sum_count * max_slices * static_cast<Index>(sizeof(double));
         const Index per_sample = (saved_size(1, training) - saved_size(0, training)) * static_cast<Index>(sizeof(S));
         const Index most = (static_cast<Index>(free) - fixed) / (per_sample > 0 ? per_sample : 1);
@@ -186,14 +189,14 @@ private:
 
     Weights<S> weights() { return {parameters_.data(), statistics_.data()}; }
 
-    std::vector<Number> read(const DeviceBuffer<Number>& from, Index count) const {
-        std::vector<Number> values(static_cast<std::size_t>(count));
+    std::vector<ComputeType> read(const DeviceBuffer<ComputeType>& from, Index count) const {
+        std::vector<ComputeType> values(static_cast<std::size_t>(count));
         copy_to_host(*execution_, from.data(), count, values.data());
         return values;
     }
 
     std::shared_ptr<const Execution> execution_;
-    DeviceBuffer<Number> parameters_, statistics_, partials_;
+    DeviceBuffer<ComputeType> parameters_, statistics_, partials_;
     DeviceBuffer<S> saved_, scratch_;
     DeviceBuffer<double> sums_;
     Pass<S> pass_;
