@@ -65,6 +65,24 @@ struct BiasEpilogue {
     }
 };
 
+namespace detail {
+
+/// act(x) of a vector register.
+template <class Act, class S>
+inline Vector<S> activate(const Vector<S>& x) {
+#ifdef __CUDACC__
+    // nvcc accepts no vector types in functions for host and device, which activation functions are.
+    Packet<S, lanes<S>> packet;
+    store<S>(packet.data(), x);
+    packet = exec::ActivationFunction<Act>::value(packet);
+    return load(packet.data());
+#else
+    return exec::ActivationFunction<Act>::value(x);
+#endif
+}
+
+}  // namespace detail
+
 /// y = act(scale · sum + shift), for activations that need few instructions
 template <class Act, class S>
 struct NormActEpilogue {
@@ -74,7 +92,7 @@ struct NormActEpilogue {
     template <class Load>
     auto columns(Index channel, Load&& load) const {
         return [scale_here = load(scale + channel), shift_here = load(shift + channel)](const Vector<S>& sum) {
-            return Vector<S>(exec::ActivationFunction<Act>::value(Vector<S>(sum * scale_here + shift_here)));
+            return detail::activate<Act, S>(sum * scale_here + shift_here);
         };
     }
 };
