@@ -5,6 +5,7 @@
 #include <bantam/cpu/kernels/epilogue.hpp>
 #include <bantam/cpu/kernels/source.hpp>
 #include <bantam/cpu/runtime/operation.hpp>
+#include <bantam/exec/concepts.hpp>
 
 #include <algorithm>
 
@@ -21,7 +22,7 @@ namespace bantam::cpu {
 //   in ascending order, through a register epilogue, and reads from `source` the lines that it needs.
 
 /// A convolution on its own, from memory to memory.
-template <class Kernel, class S>
+template <exec::ConvKernel Kernel, class S>
 struct ConvOperation : Kernel {
     using InputSource = MemorySource<Kernel::input.channels, S>;
     using GradientSource = MemorySource<Kernel::output.channels, S>;
