@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/base/division.hpp>
 #include <bantam/base/host_device.hpp>
 #include <bantam/base/index.hpp>
 #include <bantam/base/split_index.hpp>
@@ -8,6 +9,12 @@
 #include <bantam/core/shape.hpp>
 
 namespace bantam {
+
+namespace detail {
+
+constexpr Index clamp(Index x, Index low, Index high) { return x < low ? low : x > high ? high : x; }
+
+}  // namespace detail
 
 /// A square window that slides over a map of any extent: `KernelSize` taps along each axis, `Dilation` positions apart;
 /// `Stride` positions from one output to the next; `Padding` positions added on each side. Positions are counted along
@@ -20,7 +27,7 @@ struct ConvWindow {
     static constexpr int dilation = Dilation;
     static constexpr int taps = KernelSize * KernelSize;
 
-    /// How far the last tap lies behind the first.
+    /// How many positions the last tap lies behind the first.
     static constexpr int halo = (KernelSize - 1) * Dilation;
 
     /// The smallest extent of an input that gives an output.
@@ -46,7 +53,15 @@ struct ConvWindow {
     /// The input position under tap `k` of an output; outside the map in the padding.
     template <class Int>
     BANTAM_HOST_DEVICE static constexpr Int input_position(Int output, Int k) {
-        return output * Int{Stride} - Int{Padding} + k * Int{Dilation};
+        return first_input(output) + k * Int{Dilation};
+    }
+    template <class Int>
+    BANTAM_HOST_DEVICE static constexpr Int first_input(Int output) {
+        return output * Int{Stride} - Int{Padding};
+    }
+    template <class Int>
+    BANTAM_HOST_DEVICE static constexpr Int last_input(Int output) {
+        return first_input(output) + Int{halo};
     }
     /// `stride` times the output whose tap `k` lies over an input: an output if divisible by the stride and not
     /// negative.
@@ -66,8 +81,7 @@ struct ConvGeometry : ConvWindow<KernelSize, Stride, Padding, Dilation> {
     static constexpr Index output_width = Window::output_extent(input_width);
     static constexpr Index input_pixels = input_height * input_width;
     static constexpr Index output_pixels = output_height * output_width;
-    /// Extents of the input with its padding.
-    static constexpr Index padded_height = input_height + 2 * Padding, padded_width = input_width + 2 * Padding;
+    static constexpr Shape padded_input{input_height + 2 * Padding, input_width + 2 * Padding, Input.channels};
 
     /// Whether a position lies in the input's rows or columns.
     template <class Int>
@@ -79,17 +93,24 @@ struct ConvGeometry : ConvWindow<KernelSize, Stride, Padding, Dilation> {
         return x >= 0 && x < static_cast<Int>(input_width);
     }
 
-    /// The outputs along x whose windows lie inside the input: [begin, end), empty where none does.
-    static constexpr Index inner_begin() {
-        const Index first = (Padding + Stride - 1) / Stride;
-        return first < output_width ? first : output_width;
+    /// The outputs of a row whose windows have no tap in the padding: [inner_begin, inner_end).
+    static constexpr Index inner_begin = detail::clamp(ceil_div(Padding, Stride), 0, output_width);
+    static constexpr Index inner_end = input_width > Window::halo - Padding
+                                           ? detail::clamp((input_width - 1 - (Window::halo - Padding)) / Stride + 1,
+                                                           inner_begin, output_width)
+                                           : inner_begin;
+
+    /// How many input rows have a complete gradient after output row `y`: no window of a later row reaches them.
+    static constexpr Index complete_rows(Index y) {
+        return y + 1 == output_height ? input_height : detail::clamp(Window::first_input(y + 1), 0, input_height);
     }
-    static constexpr Index inner_end() {
-        const Index room = input_width + Padding - Window::halo;
-        const Index end = room > 0 ? (room - 1) / Stride + 1 : 0;
-        const Index limited = end < output_width ? end : output_width;
-        return limited > inner_begin() ? limited : inner_begin();
-    }
+    /// The padding of the output's gradient that all windows over the input stay within.
+    static constexpr Index gradient_padding = [] {
+        constexpr Index before = (Window::halo - Padding) / Stride;
+        constexpr Index after = (input_width - 1 + Padding) / Stride - (output_width - 1);
+        constexpr Index larger = before > after ? before : after;
+        return larger > 0 ? larger : 0;
+    }();
 
     /// The input pixel under `tap` of an output pixel; −1 in the padding.
     template <class Int>

@@ -9,6 +9,7 @@
 #include <bantam/cpu/kernels/pointwise_conv.hpp>
 #include <bantam/cpu/kernels/source.hpp>
 #include <bantam/cpu/runtime/operation.hpp>
+#include <bantam/layers/conv_geometry.hpp>
 
 #include <algorithm>
 #include <array>
@@ -21,6 +22,7 @@ namespace bantam::cpu {
 /// computed in bands, which are large enough to reuse weights that do not fit into the first-level cache.
 template <class Conv, Shape Input, class S>
 struct DenseKernel : OperationSizes {
+    using Geometry = ConvGeometry<Input, Conv::kernel_size, Conv::stride, Conv::padding, Conv::dilation>;
     static constexpr Shape input = Input;
     static constexpr Shape output = Conv::output_shape(Input);
     static constexpr Index kernel_size = Conv::kernel_size;
@@ -30,8 +32,8 @@ struct DenseKernel : OperationSizes {
     static constexpr Index groups = Conv::groups;
     static constexpr Index in = Input.channels / groups;       ///< input channels per group
     static constexpr Index out = Conv::out_channels / groups;  ///< output channels per group
-    static constexpr Index taps = kernel_size * kernel_size;
-    static constexpr Index halo = (kernel_size - 1) * dilation;
+    static constexpr Index taps = Geometry::taps;
+    static constexpr Index halo = Geometry::halo;
     static constexpr Index group_weights = out * taps * in;
     static constexpr Index weight_count = groups * group_weights;
 
@@ -51,14 +53,14 @@ struct DenseKernel : OperationSizes {
     static constexpr bool whole_samples = band_samples > 0;
     static constexpr Index band_lines = whole_samples ? band_samples * output.height : min_band_lines;
     static constexpr Index input_lines =
-        whole_samples ? band_samples * Input.height : (band_lines - 1) * stride + halo + 1;
+        whole_samples ? band_samples * Input.height : Geometry::inputs_under(band_lines);
     using InputLines = LineBuffer<Input, padding, input_lines, S>;
     static constexpr Index gradient_padding = input_gradient_is_conv ? halo - padding : 0;
     static constexpr Index gradient_lines = whole_samples ? band_lines : band_lines + halo;
     using GradientLines = LineBuffer<output, gradient_padding, gradient_lines, S>;
     // Lines of dL/d(input) that follow from one band of dz, with those at the end of a sample; or a padded map.
     static constexpr Index input_gradient_lines = whole_samples ? band_samples * Input.height : band_lines + halo;
-    static constexpr Shape padded{Input.height + 2 * padding, Input.width + 2 * padding, Input.channels};
+    static constexpr Shape padded = Geometry::padded_input;
     static constexpr Index input_gradient_size = input_gradient_is_conv
                                                      ? input_gradient_lines * Input.width * Input.channels
                                                      : element_count(padded) + stride * Input.channels;
@@ -150,9 +152,7 @@ struct DenseKernel : OperationSizes {
             if constexpr (input_gradient_is_conv && !is_null_sink<Epilogue>) {
                 const Index n = last / output.height;
                 const Index y = last % output.height;
-                const Index end =
-                    n * Input.height +
-                    (y + 1 == output.height ? Input.height : std::clamp<Index>(y + 1 - padding, 0, Input.height));
+                const Index end = n * Input.height + Geometry::complete_rows(y);
                 if (next < end) convolve_gradient(gradient_buffer, next, end - next, weights, input_gradient, epilogue);
                 next = std::max(next, end);
             }
@@ -229,11 +229,11 @@ private:
     template <class Buffer, RowSource Source>
     static auto fetch_windows(Buffer& buffer, const Source& source, Index line, Index lines) {
         const Index last = line + lines - 1;
-        buffer.fill_to(source, last / output.height, last % output.height * stride - padding + halo);
+        buffer.fill_to(source, last / output.height, Geometry::last_input(last % output.height));
         std::array<typename ForwardWindow::Segments, static_cast<std::size_t>(band_lines)> windows;
         for (Index i = 0; i < lines; ++i) {
             const Index n = (line + i) / output.height;
-            const Index top = (line + i) % output.height * stride - padding;
+            const Index top = Geometry::first_input((line + i) % output.height);
             windows[static_cast<std::size_t>(i)] =
                 ForwardWindow::segments([&](Index ky) { return buffer.line(n, top + ky * dilation); });
         }

@@ -9,6 +9,7 @@
 #include <bantam/cpu/kernels/source.hpp>
 #include <bantam/cpu/runtime/operation.hpp>
 #include <bantam/cpu/runtime/simd.hpp>
+#include <bantam/layers/conv_geometry.hpp>
 
 #include <algorithm>
 #include <array>
@@ -115,6 +116,7 @@ void depthwise_weight_gradient(const std::array<const S*, KernelSize>& sources, 
 /// A convolution of each channel by itself. The window slides down the map, a few channels at a time.
 template <class Conv, Shape Input, class S>
 struct DepthwiseKernel : OperationSizes {
+    using Geometry = ConvGeometry<Input, Conv::kernel_size, Conv::stride, Conv::padding, Conv::dilation>;
     static constexpr Shape input = Input;
     static constexpr Shape output = Conv::output_shape(Input);
     static constexpr Index channels = Input.channels;
@@ -122,8 +124,8 @@ struct DepthwiseKernel : OperationSizes {
     static constexpr int stride = Conv::stride;
     static constexpr Index dilation = Conv::dilation;
     static constexpr Index padding = Conv::padding;
-    static constexpr Index taps = Index{kernel_size} * kernel_size;
-    static constexpr Index halo = (kernel_size - 1) * dilation;
+    static constexpr Index taps = Geometry::taps;
+    static constexpr Index halo = Geometry::halo;
     static constexpr Index weight_count = channels * taps;
     static constexpr Index packed_size = weight_count;
     static constexpr Index partial_size = weight_count + (Conv::bias ? channels : 0);
@@ -134,10 +136,7 @@ struct DepthwiseKernel : OperationSizes {
     using ForwardLines =
         LineBuffer<Input, 0, (halo + 2 * LinesPerFetch - 1) / LinesPerFetch * LinesPerFetch, S, LinesPerFetch>;
     using InputLines = LineBuffer<Input, padding, halo + 1, S>;
-    // Input position x contributes to the output positions (x + padding − k · dilation) / stride.
-    static constexpr Index before = std::max<Index>(0, (halo - padding) / stride);
-    static constexpr Index after = std::max<Index>(0, (Input.width - 1 + padding) / stride - (output.width - 1));
-    static constexpr Index gradient_padding = std::max(before, after);
+    static constexpr Index gradient_padding = Geometry::gradient_padding;
     using GradientLines = LineBuffer<output, gradient_padding, halo / stride + 1, S>;
     static constexpr Index scratch_size = InputLines::size + GradientLines::size + Input.width * channels;
 
@@ -192,16 +191,14 @@ struct DepthwiseKernel : OperationSizes {
         for (Index n = chunk.first; n < chunk.first + chunk.count; ++n) {
             [[maybe_unused]] Index next = 0;  // the next line of dL/d(input) to compute
             for (Index y = 0; y < output.height; ++y) {
-                input_buffer.fill_to(source, n, y * stride - padding + halo);
+                input_buffer.fill_to(source, n, Geometry::last_input(y));
                 gradient_buffer.fill_to(gradient, n, y);
                 const S* dz = gradient_buffer.line(n, y) + gradient_padding * channels;
                 depthwise_weight_gradient<kernel_size, channels>(window_lines(input_buffer, n, y), stride * channels,
                                                                  dilation * channels, output.width, dz, partial);
                 if constexpr (Conv::bias) add_row_sums<S>(output.width, channels, dz, partial + weight_count);
                 if constexpr (!is_null_sink<Epilogue>) {
-                    const Index end = y + 1 == output.height
-                                          ? Input.height
-                                          : std::clamp<Index>((y + 1) * stride - padding, 0, Input.height);
+                    const Index end = Geometry::complete_rows(y);
                     for (; next < end; ++next) {
                         input_gradient_line(gradient_buffer, n, next, weights.packed, line_gradient);
                         epilogue.store((n * Input.height + next) * Input.width, Input.width, line_gradient);
@@ -228,20 +225,14 @@ private:
     static WindowLines window_lines(const Buffer& buffer, Index n, Index y) {
         WindowLines lines;
         for (int ky = 0; ky < kernel_size; ++ky)
-            lines[static_cast<std::size_t>(ky)] = buffer.line(n, y * stride - padding + ky * dilation);
+            lines[static_cast<std::size_t>(ky)] = buffer.line(n, Geometry::input_position(y, Index{ky}));
         return lines;
     }
-
-    /// The input position of the first tap of output position x.
-    static constexpr Index window_begin(Index x) { return x * stride - padding; }
 
     /// The taps of output position `X` that are inside the map, as offsets from input position `Origin`.
     template <Index X, Index Origin>
     static constexpr auto taps_at = [] {
-        constexpr auto inside = [](Index kx) {
-            const Index position = window_begin(X) + kx * dilation;
-            return position >= 0 && position < Input.width;
-        };
+        constexpr auto inside = [](Index kx) { return Geometry::column_inside(Geometry::input_position(X, kx)); };
         constexpr std::size_t count = [=] {
             std::size_t found = 0;
             for (Index kx = 0; kx < kernel_size; ++kx) found += inside(kx);
@@ -250,21 +241,18 @@ private:
         std::array<TapOffset, count> result{};
         std::size_t i = 0;
         for (Index kx = 0; kx < kernel_size; ++kx)
-            if (inside(kx)) result[i++] = {(window_begin(X) + kx * dilation - Origin) * channels, kx * channels};
+            if (inside(kx)) result[i++] = {(Geometry::input_position(X, kx) - Origin) * channels, kx * channels};
         return result;
     }();
 
     // The output positions [inner_begin, inner_end) have no tap in the padding.
-    static constexpr Index inner_begin = std::min(output.width, (padding + stride - 1) / stride);
-    static constexpr Index inner_end = std::max(
-        inner_begin,
-        Input.width + padding - halo > 0 ? std::min(output.width, (Input.width + padding - halo - 1) / stride + 1) : 0);
+    static constexpr Index inner_begin = Geometry::inner_begin, inner_end = Geometry::inner_end;
 
     /// Line y of sample n of the output.
     template <class Buffer, RowSource Source, RegisterEpilogue<S> Epilogue>
     static void forward_line(Buffer& buffer, const Source& source, const Weights<S>& weights, Index n, Index y, S* to,
                              const Epilogue& epilogue) {
-        buffer.fill_to(source, n, y * stride - padding + halo);
+        buffer.fill_to(source, n, Geometry::last_input(y));
         const WindowLines lines = window_lines(buffer, n, y);
         WindowLines tap_lines;
         for (int ky = 0; ky < kernel_size; ++ky)
@@ -279,9 +267,9 @@ private:
         edges.template operator()<0>(std::make_integer_sequence<Index, inner_begin>{});
         if constexpr (inner_begin < inner_end) {
             WindowLines inner_lines = lines;
-            for (const S*& line : inner_lines) line += window_begin(inner_begin) * channels;
+            for (const S*& line : inner_lines) line += Geometry::first_input(inner_begin) * channels;
             depthwise_window_sums<channels, stride * channels, channels, inner_end - inner_begin,
-                                  taps_at<inner_begin, window_begin(inner_begin)>>(
+                                  taps_at<inner_begin, Geometry::first_input(inner_begin)>>(
                 inner_lines, tap_lines, conv_epilogue, to + inner_begin * channels);
         }
         edges.template operator()<inner_end>(std::make_integer_sequence<Index, output.width - inner_end>{});

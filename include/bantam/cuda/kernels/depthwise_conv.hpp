@@ -29,13 +29,10 @@ struct DepthwiseKernel {
     static constexpr Index partial_size = weight_count;
 
     template <class Source, class Epilogue>
-    using TiledForward =
-        DepthwiseForwardTiled<ForwardTaps<Conv::kernel_size, Conv::stride, Conv::padding, Conv::dilation>, Input,
-                              output, Source, Epilogue>;
+    using TiledForward = DepthwiseForwardTiled<ForwardTaps<typename Conv::Window>, Input, output, Source, Epilogue>;
     template <class Gradient, class Source, class Epilogue>
     using TiledBackward =
-        DepthwiseBackwardTiled<BackwardTaps<Conv::kernel_size, Conv::stride, Conv::padding, Conv::dilation>, output,
-                               Input, Gradient, Source, Epilogue>;
+        DepthwiseBackwardTiled<BackwardTaps<typename Conv::Window>, output, Input, Gradient, Source, Epilogue>;
 
     template <class Source, class Epilogue>
     static Index forward(const Pass<S>& pass, const ComputeType* weights, const Source& source,

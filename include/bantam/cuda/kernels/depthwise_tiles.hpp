@@ -20,47 +20,46 @@ namespace bantam::cuda {
 // then computes strips: adjacent pixels in a row of the tile, for one channel.
 
 /// The taps of a forward convolution along one axis: which input a tile's output `i` reads with tap `k`.
-template <Index Kernel, Index Stride, Index Padding, Index Dilation>
+template <class Window>
 struct ForwardTaps {
-    static constexpr int kernel = Kernel;
+    static constexpr int kernel = Window::kernel_size;
     static constexpr int multiple = 1;  ///< a tile's sides are multiples of this
 
-    /// Extent of the patch of a tile of `count`: with the halo, (Kernel − 1) · Dilation.
-    static constexpr Index extent(Index count) { return (count - 1) * Stride + (Kernel - 1) * Dilation + 1; }
+    /// Extent of the patch of a tile of `count`, with the halo.
+    static constexpr Index extent(Index count) { return Window::inputs_under(count); }
     /// Position in the map where the patch of a tile that begins at `begin` begins; negative in the padding.
-    BANTAM_HOST_DEVICE static constexpr int first(int begin) { return begin * int{Stride} - int{Padding}; }
+    BANTAM_HOST_DEVICE static constexpr int first(int begin) { return Window::first_input(begin); }
     /// Whether output `i` reads anything with tap `k`.
     BANTAM_HOST_DEVICE static constexpr bool reads(int, int) { return true; }
     /// Position in the patch that output `i` reads with tap `k`.
-    BANTAM_HOST_DEVICE static constexpr int position(int i, int k) { return i * int{Stride} + k * int{Dilation}; }
+    BANTAM_HOST_DEVICE static constexpr int position(int i, int k) { return i * Window::stride + k * Window::dilation; }
     /// position(begin + i, k) − position(i, k), where `begin` is a multiple of `multiple`.
-    BANTAM_HOST_DEVICE static constexpr int shift(int begin) { return begin * int{Stride}; }
+    BANTAM_HOST_DEVICE static constexpr int shift(int begin) { return begin * Window::stride; }
 };
 
 /// The same for the input's gradient: which output's gradient input `i` receives through tap `k`.
-template <Index Kernel, Index Stride, Index Padding, Index Dilation>
+template <class Window>
 struct BackwardTaps {
-    static constexpr int kernel = Kernel;
-    static constexpr int multiple = Stride;
+    static constexpr int kernel = Window::kernel_size;
+    static constexpr int stride = Window::stride;
+    static constexpr int multiple = stride;
 
     /// Strides added to keep dividends from getting negative.
-    static constexpr int lift = (Kernel - 1) * Dilation;
+    static constexpr int lift = Window::halo;
     /// The first output that a tile at 0 depends on.
-    static constexpr int lowest = (Padding + Stride * lift - (Kernel - 1) * Dilation + Stride - 1) / Stride - lift;
+    static constexpr int lowest = (Window::padding + stride * lift - Window::halo + stride - 1) / stride - lift;
 
     static constexpr Index extent(Index count) {
-        return (count - 1 + Padding + Stride * lift) / Stride - lift - lowest + 1;
+        return (count - 1 + Window::padding + stride * lift) / stride - lift - lowest + 1;
     }
-    BANTAM_HOST_DEVICE static constexpr int first(int begin) { return begin / int{Stride} + lowest; }
+    BANTAM_HOST_DEVICE static constexpr int first(int begin) { return begin / stride + lowest; }
     BANTAM_HOST_DEVICE static constexpr int lifted(int i, int k) {
-        return i + int{Padding} + int{Stride} * lift - k * int{Dilation};
+        return Window::output_position_times_stride(i, k) + stride * lift;
     }
     /// False where the stride skips the input.
-    BANTAM_HOST_DEVICE static constexpr bool reads(int i, int k) { return lifted(i, k) % int{Stride} == 0; }
-    BANTAM_HOST_DEVICE static constexpr int position(int i, int k) {
-        return lifted(i, k) / int{Stride} - lift - lowest;
-    }
-    BANTAM_HOST_DEVICE static constexpr int shift(int begin) { return begin / int{Stride}; }
+    BANTAM_HOST_DEVICE static constexpr bool reads(int i, int k) { return lifted(i, k) % stride == 0; }
+    BANTAM_HOST_DEVICE static constexpr int position(int i, int k) { return lifted(i, k) / stride - lift - lowest; }
+    BANTAM_HOST_DEVICE static constexpr int shift(int begin) { return begin / stride; }
 };
 
 /// The tiles of the maps `To` of a batch, whose patches of `From` fit into shared memory as Compute<S>.
