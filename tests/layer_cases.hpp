@@ -8,19 +8,7 @@
 // To add a layer, add a row and run the script. To add an activation, run the script: its row is its entry in
 // AllActivations.
 
-#include <bantam/layers/activations.hpp>
-#include <bantam/layers/batch_norm2d.hpp>
-#include <bantam/layers/branches.hpp>
-#include <bantam/layers/conv2d.hpp>
-#include <bantam/layers/depthwise_conv2d.hpp>
-#include <bantam/layers/depthwise_separable.hpp>
-#include <bantam/layers/gate.hpp>
-#include <bantam/layers/inverted_residual.hpp>
-#include <bantam/layers/layer_norm.hpp>
-#include <bantam/layers/linear.hpp>
-#include <bantam/layers/pooling.hpp>
-#include <bantam/layers/residual.hpp>
-#include <bantam/layers/squeeze_excite.hpp>
+#include <bantam/layers/all.hpp>
 #include <bantam/models/tiniest.hpp>
 
 #include <string_view>

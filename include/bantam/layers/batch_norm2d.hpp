@@ -7,10 +7,10 @@
 
 namespace bantam {
 
-/// Normalizes every channel over batch and positions (Ioffe & Szegedy, 2015):
-/// y = (x − mean) / √(variance + ε) · weight + bias. Training uses the batch's statistics and moves
-/// the running ones by `momentum` (with the unbiased variance, as PyTorch does); inference uses the
-/// running ones. Tensors: weight, bias, running_mean, running_var, all [C].
+/// Normalizes each channel over batch and positions (Ioffe & Szegedy, 2015):
+/// y = (x − mean) / √(variance + ε) · weight + bias. Training uses the batch's statistics and updates the running
+/// statistics with `momentum` (with the unbiased variance, as in PyTorch); inference uses the running statistics.
+/// Tensors: weight, bias, running_mean, running_var, all [C].
 struct BatchNorm2d : Layer {
     static constexpr std::string_view name = "BatchNorm2d";
     static constexpr double epsilon = 1e-5;

@@ -8,13 +8,13 @@
 
 namespace bantam {
 
-/// What each branch sees: the whole input, or its own equal share of the channels.
+/// The input of each branch: the whole input, or an equal share of the channels.
 enum class Fork { copy, split };
 
-/// How the branches' outputs become one: side by side in the channels, their sum, or their mean.
+/// How the branches' outputs are joined: concatenated along the channels, added, or averaged.
 enum class Join { concatenate, add, mean };
 
-/// Several paths from one input, joined again. A branch is a layer or a Sequence.
+/// Several paths from one input whose outputs are joined. A path is a layer or a Sequence.
 template <Fork Forking, Join Joining, class... Paths>
 struct Branches : Layer {
     static_assert(sizeof...(Paths) > 0, "branches need at least one path");
@@ -60,15 +60,15 @@ struct Branches : Layer {
     }
 };
 
-/// Every path sees the whole input; outputs side by side.
+/// Each path reads the whole input; outputs are concatenated.
 template <class... Paths>
 using Concatenate = Branches<Fork::copy, Join::concatenate, Paths...>;
 
-/// Every path sees the whole input; outputs are added.
+/// Each path reads the whole input; outputs are added.
 template <class... Paths>
 using Add = Branches<Fork::copy, Join::add, Paths...>;
 
-/// Every path sees its share of the channels; outputs side by side.
+/// Each path reads an equal share of the channels; outputs are concatenated.
 template <class... Paths>
 using SplitConcatenate = Branches<Fork::split, Join::concatenate, Paths...>;
 

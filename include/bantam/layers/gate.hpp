@@ -6,8 +6,8 @@
 
 namespace bantam {
 
-/// Halves the channels: the first half passed through `Act`, times the second half (a gated linear
-/// unit, Dauphin et al., 2017). Input H×W×2C, output H×W×C.
+/// act(first half of the channels) · second half (a gated linear unit, Dauphin et al., 2017). Input H×W×2C, output
+/// H×W×C.
 template <ActivationLayer Act>
 struct Gate : Layer {
     static constexpr std::string_view name = "Gate";
@@ -20,7 +20,7 @@ struct Gate : Layer {
     static constexpr Index multiply_adds(Shape input) { return element_count(output_shape(input)); }
 };
 
-/// First half through x·tanh(eˣ), times the second half.
+/// The gate with x · tanh(eˣ).
 using TanhExpGate = Gate<TanhExp>;
 
 }  // namespace bantam

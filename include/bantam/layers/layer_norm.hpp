@@ -7,7 +7,7 @@
 
 namespace bantam {
 
-/// Normalizes the channels of every position (Ba, Kiros & Hinton, 2016; "LayerNorm over channels" as
+/// Normalizes the channels of each position (Ba, Kiros & Hinton, 2016; "LayerNorm over channels" as
 /// in ConvNeXt): y = (x − mean) / √(variance + ε) · weight + bias. Tensors: weight and bias [C].
 struct LayerNorm : Layer {
     static constexpr std::string_view name = "LayerNorm";

@@ -9,21 +9,21 @@
 
 namespace bantam {
 
-/// Which path of a residual block is multiplied by a learned scale a channel.
+/// Which path of a residual block is multiplied by a learned scale per channel.
 enum class Scale { none, body, shortcut };
 
-/// Adds two paths that start at the same input: y = shortcut(x) + body(x) (He et al., 2015), one of
-/// them optionally times a learned scale [C] that starts at 1.
+/// The sum of two paths from the same input: y = shortcut(x) + body(x) (He et al., 2015). One of them may be multiplied
+/// by a learned scale [C], initially 1.
 template <class Body, class Shortcut = Identity, Scale Scaled = Scale::none>
 struct ResidualBlock : Layer {
     static_assert(Scaled == Scale::none || std::is_same_v<Shortcut, Identity>,
-                  "a learned scale goes with a shortcut that is the input itself");
+                  "a learned scale requires the identity as shortcut");
     static constexpr std::string_view name = "Residual";
     static constexpr Scale scaled = Scaled;
     using Children = ChildList<Body, Shortcut>;
 
     static constexpr Shape child_input(Shape input, int) { return input; }
-    /// The body's layers are numbered directly under the block; the shortcut is set apart.
+    /// The body's layers are numbered directly under the block; the shortcut has a name.
     static constexpr Text<16> child_name(int index) {
         Text<16> text;
         if (index == 1) text.append("shortcut");
@@ -48,11 +48,11 @@ struct ResidualBlock : Layer {
 template <class... Ls>
 using Residual = ResidualBlock<Sequence<Ls...>>;
 
-/// projection(x) + layers(x), for a body that changes the shape
+/// projection(x) + layers(x), for layers that change the shape
 template <class Projection, class... Ls>
 using ProjectedResidual = ResidualBlock<Sequence<Ls...>, Projection>;
 
-/// x + scale · layers(x), or scale · x + layers(x), with a learned scale a channel
+/// x + scale · layers(x), or scale · x + layers(x), with a learned scale per channel
 template <Scale Scaled, class... Ls>
 using ScaledResidual = ResidualBlock<Sequence<Ls...>, Identity, Scaled>;
 

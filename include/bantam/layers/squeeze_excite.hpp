@@ -9,8 +9,7 @@
 
 namespace bantam {
 
-/// Multiplies its input, channel by channel, by what its layers make of it: y = x · layers(x), where
-/// the layers end in one pixel with all channels.
+/// Scales each channel of its input: y = x · layers(x), where the output of the layers is 1×1×C.
 template <class... Ls>
 struct ChannelGate : Layer {
     static constexpr std::string_view name = "ChannelGate";
@@ -28,7 +27,7 @@ struct ChannelGate : Layer {
 };
 
 /// Squeeze and excitation (Hu et al., 2018): global average pool, pointwise to C / Reduction, `Act`,
-/// pointwise back to C, `Final`; the result scales the input's channels.
+/// pointwise to C, `Final`; the result scales the input's channels.
 template <int Reduction = 4, ActivationLayer Act = ReLU, ActivationLayer Final = Sigmoid>
 struct SqueezeExcite {
     static constexpr std::string_view name = "SqueezeExcite";

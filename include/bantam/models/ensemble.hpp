@@ -8,8 +8,8 @@
 
 namespace bantam {
 
-/// Several networks on the same picture that answer with the mean of their logits. It is a network
-/// like any other: its parameters are the sum of its members', and it trains and saves as one.
+/// Several networks on the same picture; the output is the mean of their logits. An ensemble is a network itself: it is
+/// trained and saved as one, and has the parameters of all members.
 template <class First, class... Rest>
 struct Ensemble {
     static_assert(((First::input == Rest::input) && ...),

@@ -12,8 +12,8 @@
 namespace bantam {
 namespace detail {
 
-template <int Out, int Kernel, int Stride>
-using ResNetConv = Conv2d<Out, Kernel, Stride, ConvOptions{.bias = false}>;
+template <int Out, int KernelSize, int Stride>
+using ResNetConv = Conv2d<Out, KernelSize, Stride, ConvOptions{.bias = false}>;
 
 template <int Out, int Stride>
 using BasicBody = Sequence<Named<"conv1", ResNetConv<Out, 3, Stride>>, Named<"bn1", BatchNorm2d>, ReLU,
@@ -28,9 +28,9 @@ using DownsamplingBlock =
 
 }  // namespace detail
 
-// Blocks are named where they are listed: nvcc 13.0 loses a Literal that an alias hands on.
-/// ResNet-18 (He et al., 2015) with torchvision's layers and tensor names, so that its checkpoints
-/// load as they are. With 10 classes 11,181,642 trainable parameters.
+// Blocks get their names in this list, since nvcc 13.0 loses a Literal that is passed through an alias.
+/// ResNet-18 (He et al., 2015) with torchvision's layers and tensor names, so that its checkpoints can be
+/// loaded unchanged. With 10 classes 11,181,642 trainable parameters.
 template <int Classes, int Size = 128>
 using ResNet18 =
     Network<Image<Size, Size, 3>, Named<"conv1", detail::ResNetConv<64, 7, 2>>, Named<"bn1", BatchNorm2d>, ReLU,

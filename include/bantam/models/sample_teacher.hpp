@@ -8,7 +8,7 @@
 
 namespace bantam {
 
-/// The quickstart's teacher, small enough to be trained on the spot: the student's plan, wider.
+/// The teacher of the quickstart: the student's layers with more channels, still trained within minutes.
 template <int Classes, int Size = 48>
 using SampleTeacher = Network<Image<Size, Size, 3>, Conv2d<24, 3, 2, ConvOptions{.bias = false}>, BatchNorm2d, ReLU6,
                               DepthwiseSeparable<48>, DepthwiseSeparable<96, 2>, DepthwiseSeparable<96>,

@@ -12,9 +12,9 @@
 
 namespace bantam {
 
-/// The block of the cifar10-tiniest network (github xvel/cifar10-tiniest): a quarter of the channels
-/// each through nothing, a depthwise 3×3, a depthwise 7×7, and a 3×3 average followed by a depthwise
-/// 7×7 of dilation 3; layer norm, a gated pointwise pair, and the scaled input added.
+/// The block of the cifar10-tiniest network (github xvel/cifar10-tiniest): four branches on a quarter of
+/// the channels each (identity, depthwise 3×3, depthwise 7×7, 3×3 average followed by a depthwise 7×7 of dilation 3),
+/// layer norm, and two pointwise convolutions with a gate between them; the scaled input is added.
 template <int Width>
 using TiniestBlock =
     ScaledResidual<Scale::shortcut,
