@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Networks and numbers that the tests of deployed networks share.
+// Models, pictures and weights that the tests of deployed networks share.
 #pragma once
 
 #include <bantam/bantam.hpp>
@@ -10,6 +10,8 @@
 #include <bantam/models/sample.hpp>
 #include <bantam/models/tiniest.hpp>
 
+#include "nets.hpp"
+
 #include <cmath>
 #include <cstdint>
 #include <memory>
@@ -18,37 +20,6 @@
 namespace deployed {
 
 using namespace bantam;
-
-/// Residual blocks of every kind, with activations that no convolution applies.
-using ResidualNet =
-    Network<Image<24, 24, 3>, Conv2d<16, 3, 2>, BatchNorm2d, SiLU,  //
-            Residual<Conv2d<16, 3, 1, ConvOptions{.bias = false}>, BatchNorm2d, ReLU, Conv2d<16, 3>>, ReLU,
-            ProjectedResidual<Sequence<Conv2d<24, 1, 2>, BatchNorm2d>, Conv2d<24, 3, 2>, HardSwish, Conv2d<24, 3>>,
-            ScaledResidual<Scale::body, DepthwiseConv2d<5>, GELU, PointwiseConv2d<24>>,  //
-            ScaledResidual<Scale::shortcut, DepthwiseConv2d<3>, LeakyReLU>, InvertedResidual<24, 1, 2>,
-            InvertedResidual<32, 2, 3>, GlobalAveragePool, Dropout<20>, Linear<10>>;
-
-/// Everything else: branches, gates, pools, groups, dilation, odd shapes, norms that stand alone.
-using BranchingNet =
-    Network<Image<19, 22, 3>, BatchNorm2d, Conv2d<12, 3, 1, ConvOptions{.padding = 2, .dilation = 2}>, TanhExp,
-            MaxPool2d<3, 2, 1>, SplitConcatenate<Identity, Conv2d<4, 3>, Sequence<AvgPool2d<3, 1, 1>, Sigmoid>>,
-            Concatenate<Conv2d<6, 1>, Sequence<DepthwiseConv2d<3>, BatchNorm2d, ReLU6>>,
-            Conv2d<18, 3, 1, ConvOptions{.groups = 6}>, Gate<HardSigmoid>, Add<Identity, Conv2d<9, 3>, ReLU>, ReLU6,
-            BatchNorm2d, Conv2d<18, 3, 1, ConvOptions{.padding = 0, .groups = 9}>, AvgPool2d<2>, Flatten,
-            Linear<13, Bias::without>, BatchNorm2d, ReLU, Linear<7>>;
-
-/// A layer that needs its whole input before its first output.
-using GatedNet = Network<Image<11, 9, 3>, Conv2d<8, 3>, ReLU, SqueezeExcite<2>, Conv2d<6, 3>, SqueezeExcite<2, SiLU>,
-                         GlobalAveragePool, Linear<3>>;
-
-/// The layers that int8 has no form of.
-using NormedNet = Network<Image<12, 12, 3>, Conv2d<8, 3>, LayerNorm, ReLU, TanhExpGate, Flatten, Linear<5>>;
-
-using SmallEnsemble = Ensemble<Network<Image<16, 16, 3>, Conv2d<8, 3, 2>, ReLU, GlobalAveragePool, Linear<4>>,
-                               Network<Image<16, 16, 3>, Conv2d<6, 5, 3>, ReLU6, Flatten, Linear<4>>>;
-
-/// A network whose last layer is no linear one.
-using PooledNet = Network<Image<10, 14, 1>, Conv2d<8, 3>, ReLU, Conv2d<5, 3>, GlobalAveragePool>;
 
 /// A network with weights as after some training: norms and statistics that are not those of the start.
 template <class Net>

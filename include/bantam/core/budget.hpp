@@ -5,6 +5,8 @@
 #include <bantam/core/network.hpp>
 #include <bantam/core/summary.hpp>
 
+#include <type_traits>
+
 namespace bantam {
 
 /// The most parameters a student may have, statistics included.
@@ -50,15 +52,24 @@ template <Index Parameters, Index Limit>
     requires(Parameters <= Limit)
 struct BudgetNumbers<Parameters, Limit> {};
 
+/// Compiles where `Net` keeps to `Limit`. Limits of another type than a number of parameters specialize it, such as
+/// the memory of a device in bantam/deploy/budget.hpp.
+template <class Net, auto Limit>
+struct WithinLimit;
+
+template <class Net, auto Limit>
+    requires std::is_integral_v<decltype(Limit)>
+struct WithinLimit<Net, Limit> : private BudgetSentence<Net, Index{Limit}>,
+                                 private BudgetNumbers<parameter_count<Net>, Index{Limit}> {
+    static constexpr Index parameter_limit = Limit;
+};
+
 }  // namespace detail
 
 /// A network with a parameter budget: it does not compile with more than `Limit` parameters, batch-norm statistics
-/// included. An Ensemble counts as the sum of its members.
-template <class Net, Index Limit = default_parameter_limit>
-struct Student : Net,
-                 private detail::BudgetSentence<Net, Limit>,
-                 private detail::BudgetNumbers<parameter_count<Net>, Limit> {
-    static constexpr Index parameter_limit = Limit;
-};
+/// included. An Ensemble counts as the sum of its members. With bantam/deploy/budget.hpp, `Limit` may also be a Budget
+/// that names the memory of a device.
+template <class Net, auto Limit = default_parameter_limit>
+struct Student : Net, detail::WithinLimit<Net, Limit> {};
 
 }  // namespace bantam

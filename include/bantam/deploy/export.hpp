@@ -21,10 +21,10 @@ namespace bantam::deploy {
 
 /// What a header says beside the weights.
 struct HeaderText {
-    std::string type;                   ///< the network's type as C++ spells it: "bantam::Mobile98k<10>"
-    std::vector<std::string> includes;  ///< headers that this type needs: "bantam/models/mobile.hpp"
-    std::string name = "student";       ///< the namespace of all names in the header
-    std::vector<std::string> classes;   ///< names of the classes, or none
+    std::string type;                     ///< the network's type as C++ spells it: "bantam::Mobile98k<10>"
+    std::vector<std::string> includes{};  ///< headers that this type needs: "bantam/models/mobile.hpp"
+    std::string name = "student";         ///< the namespace of all names in the header
+    std::vector<std::string> classes{};   ///< names of the classes, or none
 };
 
 namespace detail {

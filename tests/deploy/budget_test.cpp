@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+// Students with a budget for a device's memory; what exceeds one is refused in tests/compile_fail.
+#define BOOST_TEST_MODULE deploy_budget
+#include <boost/test/unit_test.hpp>
+
+#include <bantam/deploy/budget.hpp>
+#include <bantam/models/mobile.hpp>
+
+#include "nets.hpp"
+
+using namespace deployed;
+
+BOOST_AUTO_TEST_CASE(a_student_keeps_to_parameters_ram_and_flash) {
+    using Net = Mobile98k<11>;
+    using Small = Student<Net, Budget{.arena_bytes = 32 * 1024, .weight_bytes = 104 * 1024}>;
+    static_assert(Small::parameter_limit == 100'000);
+    static_assert(Small::budget.arena_bytes == 32 * 1024);
+    static_assert(parameter_count<Small> == parameter_count<Net>);
+    // Its weights are the network's.
+    static_assert(deploy::weight_bytes<Small, deploy::Int8> == deploy::weight_bytes<Net, deploy::Int8>);
+    static_assert(deploy::arena_bytes<Net> == deploy::LineClassifier<Net, deploy::Int8>::arena_bytes);
+    static_assert(deploy::arena_bytes<Net, DeviceNumbers::float32, DeviceMaps::whole> ==
+                  deploy::Classifier<Net, deploy::Float32>::arena_bytes);
+    BOOST_TEST(deploy::arena_bytes<Net> < 32 * 1024);
+}
+
+BOOST_AUTO_TEST_CASE(numbers_and_maps_of_the_device_count) {
+    using Student =
+        bantam::Student<NormedNet, Budget{.arena_bytes = deploy::arena_bytes<NormedNet, DeviceNumbers::float32>,
+                                          .numbers = DeviceNumbers::float32}>;
+    static_assert(Student::budget.maps == DeviceMaps::lines);
+    BOOST_TEST(parameter_count<Student> == parameter_count<NormedNet>);
+}
+
+BOOST_AUTO_TEST_CASE(what_has_no_limit_needs_no_form_on_a_device) {
+    // int8 has no layer norm.
+    using Student = bantam::Student<NormedNet, Budget{.parameters = 4'000}>;
+    BOOST_TEST(Student::parameter_limit == 4'000);
+}
+
+BOOST_AUTO_TEST_CASE(a_number_is_a_limit_of_parameters) {
+    BOOST_TEST((Student<Mobile98k<11>, 98'155>::parameter_limit == 98'155));
+    BOOST_TEST((Student<Mobile98k<11>>::parameter_limit == default_parameter_limit));
+}
