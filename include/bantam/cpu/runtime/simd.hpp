@@ -7,11 +7,11 @@
 #include <cstring>
 #include <type_traits>
 
-#if defined(__SSE2__) && !defined(__CUDACC__)
-#include <immintrin.h>
-#ifdef __AVX__
+#if defined(__AVX__) && !defined(__CUDACC__)
 #define BANTAM_MASKED_VECTORS
-#endif
+#include <immintrin.h>
+#elif defined(__SSE2__) && !defined(__CUDACC__)
+#include <emmintrin.h>
 #endif
 
 // Unrolls a short loop, so that the arrays it indexes stay in registers. nvcc's front end does not know
