@@ -173,7 +173,7 @@ void run(const TimingOptions& options, Index steps, const std::string& precision
 int main(int argc, char** argv) {
     bantam::bench::TimingOptions options;
     options.batch = 256;
-    Index steps = 50;
+    bantam::Index steps = 50;
     std::string precision = "float32";
     bantam::CommandLine line{"Times one reference net on a GPU and prints one JSON line"};
     line.option("--net", options.net, "The net; resnet18 in inference only")
