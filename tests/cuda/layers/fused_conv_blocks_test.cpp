@@ -24,17 +24,24 @@ constexpr ConvOptions no_bias{.bias = false};
 
 constexpr std::array<std::string_view, 4> result_names{"output", "input gradient", "parameter gradient", "statistics"};
 
+/// The same numbers for float and double.
+template <class S>
+std::vector<S> float_numbers(std::int64_t size, std::uint64_t stream) {
+    const std::vector<float> values = numbers<float>(size, stream);
+    return {values.begin(), values.end()};
+}
+
 /// The results of a chain, in this order; in inference the output alone.
 template <class Chain, class S>
 std::vector<std::vector<S>> run_chain(std::int64_t count, std::int64_t inputs, std::int64_t outputs,
                                       std::int64_t trainable, std::int64_t non_trainable, bool training) {
     const Execution execution;
-    auto parameters = on_device(execution, numbers<S>(trainable, 1));
-    std::vector<S> positive = numbers<S>(non_trainable, 2);
+    auto parameters = on_device(execution, float_numbers<S>(trainable, 1));
+    std::vector<S> positive = float_numbers<S>(non_trainable, 2);
     for (S& value : positive) value = std::abs(value) + S(0.5);
     auto statistics = on_device(execution, positive);
-    const auto input = on_device(execution, numbers<S>(count * inputs, 3));
-    const auto output_gradient = on_device(execution, numbers<S>(count * outputs, 4));
+    const auto input = on_device(execution, float_numbers<S>(count * inputs, 3));
+    const auto output_gradient = on_device(execution, float_numbers<S>(count * outputs, 4));
     auto output = unset<S>(execution, count * outputs), input_gradient = unset<S>(execution, count * inputs);
     auto gradient = unset<S>(execution, trainable);
     auto saved = unset<S>(execution, count * Chain::saved_per_sample(training) + Chain::saved_fixed(training));
@@ -59,6 +66,8 @@ std::vector<std::vector<S>> run_chain(std::int64_t count, std::int64_t inputs, s
             on_host(execution, statistics)};
 }
 
+/// Compares the fused chain with the unfused one in double. In float the error of the unfused chain counts, too: a
+/// batch norm over few values amplifies rounding errors, whether fused or not.
 template <class S, Shape Input, class... Ls>
 void fused_agrees(std::string_view name) {
     using L = Sequence<Ls...>;
@@ -69,21 +78,25 @@ void fused_agrees(std::string_view name) {
     constexpr Shape output = L::output_shape(Input);
     for (const std::int64_t count : test_sizes({1, 5}, {2}))
         for (const bool training : {true, false}) {
-            const auto run = [&]<class Chain>() {
-                return run_chain<Chain, S>(count, element_count(Input), element_count(output),
+            const auto run = [&]<class Chain, class T>() {
+                return run_chain<Chain, T>(count, element_count(Input), element_count(output),
                                            trainable_parameters<Part<L, Input>>,
                                            non_trainable_parameters<Part<L, Input>>, training);
             };
-            const auto fused = run.template operator()<Fused>();
-            const auto unfused = run.template operator()<Unfused>();
+            const auto fused = run.template operator()<Fused, S>();
+            const auto unfused = run.template operator()<Unfused, S>();
+            const auto exact = run.template operator()<bantam::cuda::Chain<L, Input, double, false>, double>();
             for (std::size_t i = 0; i < fused.size(); ++i) {
-                const double difference = largest_difference(fused[i], unfused[i]);
-                BOOST_TEST(difference <= 10 * tolerance<S>,
+                const double difference = largest_difference(exact[i], fused[i]);
+                const double unfused_difference = largest_difference(exact[i], unfused[i]);
+                const double allowed = std::max(10 * tolerance<S>, 4 * unfused_difference);
+                BOOST_TEST(difference <= allowed,
                            name << " in " << (sizeof(S) == 8 ? "double" : "float") << ", batch of " << count
-                                << (training ? ", training, " : ", inference, ") << result_names[i] << ": differs by "
-                                << difference << " of the largest value, allowed are " << 10 * tolerance<S>);
+                                << (training ? ", training, " : ", inference, ") << result_names[i] << ": off by "
+                                << difference << " of the largest value, unfused by " << unfused_difference
+                                << ", allowed are " << allowed);
             }
-            BOOST_TEST((fused == run.template operator()<Fused>()), name << ": a second run gives other bits");
+            BOOST_TEST((fused == run.template operator()<Fused, S>()), name << ": a second run gives other bits");
         }
 }
 template <Shape Input, class... Ls>

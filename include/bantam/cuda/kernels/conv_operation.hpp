@@ -7,11 +7,11 @@
 #include <bantam/cuda/kernels/row_reduction.hpp>
 #include <bantam/cuda/kernels/source.hpp>
 #include <bantam/cuda/runtime/operation.hpp>
+#include <bantam/exec/concepts.hpp>
 
 namespace bantam::cuda {
 
-// A convolution kernel (PointwiseKernel, DenseKernel, DepthwiseKernel) has the members `input` and `output` (shapes),
-// `bias`, `weight_count`, `scratch_size`, `partial_size`, and
+// A convolution kernel (PointwiseKernel, DenseKernel, DepthwiseKernel) is an exec::ConvKernel with a member `bias` and
 //
 // - `forward(pass, weights, source, epilogue)`
 // - `backward(pass, weights, source of the output's gradient, source of the input, epilogue of the input's gradient,
@@ -20,13 +20,13 @@ namespace bantam::cuda {
 // Both return the number of slices of the epilogue's sums, which are at pass.sums as [slice][sum][channel].
 
 /// gradient[c] = Σ over rows of the source's values; uses pass.sums.
-template <class S, class Source>
+template <class S, exec::ColumnSource Source>
 void bias_gradient(const Pass<S>& pass, Index rows, const Source& source, Compute<S>* gradient) {
     sum_over_rows(pass, rows, Source::channels, SourceTerm<Source>{source}, pass.sums, gradient);
 }
 
 /// A convolution that is not fused: from memory to memory.
-template <class Kernel_, class S>
+template <exec::ConvKernel Kernel_, class S>
 struct ConvOperation : OperationSizes {
     using Kernel = Kernel_;
     static constexpr Index in = Kernel::input.channels, out = Kernel::output.channels;

@@ -8,6 +8,7 @@
 #include <bantam/cuda/kernels/implicit_gemm.hpp>
 #include <bantam/cuda/kernels/weight_gradient.hpp>
 #include <bantam/cuda/runtime/operation.hpp>
+#include <bantam/exec/concepts.hpp>
 #include <bantam/layers/conv_geometry.hpp>
 
 namespace bantam::cuda {
@@ -55,7 +56,7 @@ struct DenseKernel {
         return reordered;
     }
 
-    template <class Source, class Epilogue>
+    template <exec::ColumnSource Source, exec::ColumnEpilogue Epilogue>
     static Index forward(const Pass<S>& pass, const ComputeType* weights, const Source& source,
                          const Epilogue& epilogue) {
         require_countable(pass.count * pixel_count(Input));
@@ -65,7 +66,7 @@ struct DenseKernel {
                                           WeightOperand<S, true>{reordered, window, Index{out} * window}, epilogue);
     }
 
-    template <class Gradient, class Source, class Epilogue>
+    template <exec::ColumnSource Gradient, exec::ColumnSource Source, exec::ColumnEpilogue Epilogue>
     static Index backward(const Pass<S>& pass, const ComputeType* weights, const Gradient& output_gradient,
                           const Source& source, const Epilogue& epilogue, ComputeType* weight_gradient) {
         require_countable(pass.count * pixel_count(Input));

@@ -10,6 +10,7 @@
 #include <bantam/cuda/kernels/epilogue.hpp>
 #include <bantam/cuda/kernels/row_reduction.hpp>
 #include <bantam/cuda/runtime/operation.hpp>
+#include <bantam/exec/concepts.hpp>
 #include <bantam/layers/conv_geometry.hpp>
 
 namespace bantam::cuda {
@@ -34,7 +35,7 @@ struct DepthwiseKernel {
     using TiledBackward =
         DepthwiseBackwardTiled<BackwardTaps<typename Conv::Window>, output, Input, Gradient, Source, Epilogue>;
 
-    template <class Source, class Epilogue>
+    template <exec::ColumnSource Source, exec::ColumnEpilogue Epilogue>
     static Index forward(const Pass<S>& pass, const ComputeType* weights, const Source& source,
                          const Epilogue& epilogue) {
         using Kernel = TiledForward<Source, Epilogue>;
@@ -47,7 +48,7 @@ struct DepthwiseKernel {
         }
     }
 
-    template <class Gradient, class Source, class Epilogue>
+    template <exec::ColumnSource Gradient, exec::ColumnSource Source, exec::ColumnEpilogue Epilogue>
     static Index backward(const Pass<S>& pass, const ComputeType* weights, const Gradient& output_gradient,
                           const Source& source, const Epilogue& epilogue, ComputeType* weight_gradient) {
         using Kernel = TiledBackward<Gradient, Source, Epilogue>;

@@ -17,7 +17,8 @@ namespace bantam::cuda {
 // An Epilogue is what a kernel does with its results: the store transform. It adds the bias, applies norm and
 // activation or sums statistics while the results are in registers.
 //
-// Maps are [row][channel]; a row is one position, counted over the samples. An Epilogue has
+// It satisfies exec::ColumnEpilogue. Maps are [row][channel]; a row is one position, counted over the samples. An
+// Epilogue has
 // - `Scalar`, the type that maps are stored in, `channels`, and `sum_count`, the sums that it keeps per channel;
 // - `columns<Count>(first)`: an object that holds, in registers, what the channels [first, first + Count) need.
 //   `first` is a multiple of `Count`.

@@ -12,6 +12,7 @@
 #include <bantam/cuda/kernels/tensor_core_tiles.hpp>
 #include <bantam/cuda/kernels/tile_transfer.hpp>
 #include <bantam/cuda/runtime/operation.hpp>
+#include <bantam/exec/concepts.hpp>
 
 #include <algorithm>
 #include <bit>
@@ -25,7 +26,7 @@ namespace bantam::cuda {
 // map. A is loaded from a source and never stored, C goes to an epilogue. Groups of channels are separate products.
 
 /// The A operand of a pointwise convolution: row i of A is row i of the source.
-template <class Source>
+template <exec::ColumnSource Source>
 struct PointwiseOperand {
     using ComputeType = Compute<typename Source::Scalar>;
     static constexpr int depth = Source::channels;  ///< extent of k
@@ -42,7 +43,7 @@ struct PointwiseOperand {
 /// The A operand of a dense convolution, im2col: a row of A is an output pixel, whose columns are the taps of its
 /// window times the group's `In` channels; zero in the padding. With `Backward` a row is an input pixel, and the
 /// columns are the output pixels that read it.
-template <class Source, class Geometry, bool Backward, int In>
+template <exec::ColumnSource Source, class Geometry, bool Backward, int In>
 struct Im2colOperand {
     using ComputeType = Compute<typename Source::Scalar>;
     static constexpr int depth = static_cast<int>(Geometry::taps) * In;

@@ -9,6 +9,7 @@
 #include <bantam/cuda/kernels/pointwise_backward.hpp>
 #include <bantam/cuda/kernels/weight_gradient.hpp>
 #include <bantam/cuda/runtime/operation.hpp>
+#include <bantam/exec/concepts.hpp>
 
 #include <type_traits>
 
@@ -25,13 +26,13 @@ struct PointwiseKernel {
     static constexpr Index scratch_size = 0;
     static constexpr Index partial_size = weight_gradient_partial_size(out, 1, in);
 
-    template <class Source, class Epilogue>
+    template <exec::ColumnSource Source, exec::ColumnEpilogue Epilogue>
     static Index forward(const Pass<S>& pass, const ComputeType* weights, const Source& source,
                          const Epilogue& epilogue) {
         return implicit_gemm<out>(pass, pass.count * pixel_count(Input), PointwiseOperand<Source>{source},
                                   WeightOperand<ComputeType, true>{weights, in}, epilogue);
     }
-    template <class Gradient, class Source, class Epilogue>
+    template <exec::ColumnSource Gradient, exec::ColumnSource Source, exec::ColumnEpilogue Epilogue>
     static Index backward(const Pass<S>& pass, const ComputeType* weights, const Gradient& output_gradient,
                           const Source& source, const Epilogue& epilogue, ComputeType* weight_gradient) {
         const Index rows = pass.count * pixel_count(Input);

@@ -7,13 +7,15 @@
 #include <bantam/cuda/kernels/norm_coefficients.hpp>
 #include <bantam/cuda/runtime/vector_access.hpp>
 #include <bantam/exec/activation_functions.hpp>
+#include <bantam/exec/concepts.hpp>
 
 namespace bantam::cuda {
 
 // A Source is where a kernel reads a map from: the load transform. It computes norm, activation or their derivative
 // when a value is loaded, so that the result is never stored in memory.
 //
-// Maps are [row][channel]; a row is one position, counted over the samples. A Source has
+// It satisfies exec::ColumnSource. Maps are [row][channel]; a row is one position, counted over the samples. A Source
+// has
 // - `Scalar`, the type that maps are stored in, and `channels`;
 // - `columns<Count>(first)`: an object that holds, in registers, what the channels [first, first + Count) need.
 //   `first` is a multiple of `Count`.
@@ -123,7 +125,7 @@ struct NormBackwardSource {
 };
 
 /// A source as the term of a sum over rows; see row_reduction.hpp.
-template <class Source>
+template <exec::ColumnSource Source>
 struct SourceTerm {
     Source source;
     BANTAM_HOST_DEVICE Compute<typename Source::Scalar> operator()(Index row, Index c) const {
