@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Written by bantam::deploy::header_text; do not edit.
+// clang-format off
 #pragma once
 
 #include <bantam/deploy/classifier.hpp>

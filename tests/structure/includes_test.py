@@ -25,6 +25,8 @@ PLANTED = [
     ("cuda/runtime/execution.hpp", "bantam/cuda/kernels/gemm.hpp", "inside a backend"),
     ("cuda/layers/conv2d.hpp", "bantam/cuda/chain.hpp", "inside a backend"),
     ("cuda/model.hpp", "bantam/cuda/training/trainer.hpp", "inside a backend"),
+    ("deploy/pixel_scaling.hpp", "bantam/deploy/classifier.hpp", "inside deploy"),
+    ("deploy/export.hpp", "bantam/io/atomic_file.hpp", "deploy/ may include only"),
     ("core/shape.hpp", "bantam/bantam.hpp", "does not include bantam.hpp"),
     ("core/shape.hpp", "bantam/core/shapes.hpp", "no such header"),
     ("base/host_device.hpp", "bantam/base/random.hpp", "a cycle of includes"),

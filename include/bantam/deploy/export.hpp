@@ -81,7 +81,7 @@ std::string header_text(const Weights<Net, P>& weights, const HeaderText& about)
 
     const std::string precision = integer ? "bantam::deploy::Int8" : "bantam::deploy::Float32";
     const std::string element = integer ? "std::int32_t" : "float";
-    std::string text = "// Written by bantam::deploy::header_text; do not edit.\n#pragma once\n\n";
+    std::string text = "// Written by bantam::deploy::header_text; do not edit.\n// clang-format off\n#pragma once\n\n";
     text += "#include <bantam/deploy/classifier.hpp>\n";
     for (const std::string& include : about.includes) text += "#include <" + include + ">\n";
     text += "\n#include <cstdint>\n\nnamespace " + about.name + " {\n\n";
