@@ -4,6 +4,7 @@
 // expect-cxx26: layer 1 Linear does not fit: a classifier on a map that was not pooled or flattened; layer 0 Conv2d gives 4x4x16, needed is 1x1x16
 // errors: 2
 #include <bantam/core/network.hpp>
+#include <bantam/layers/conv2d.hpp>
 #include <bantam/layers/linear.hpp>
 #include <bantam/layers/pooling.hpp>
 

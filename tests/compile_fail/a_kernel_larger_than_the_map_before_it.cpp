@@ -4,6 +4,7 @@
 // expect-cxx26: layer 2 Conv2d does not fit: the kernel is larger than the padded image; layer 1 MaxPool2d gives 4x4x6, needed is 5x5x6
 // errors: 2
 #include <bantam/core/network.hpp>
+#include <bantam/layers/conv2d.hpp>
 #include <bantam/layers/pooling.hpp>
 
 using namespace bantam;

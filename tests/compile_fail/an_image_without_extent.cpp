@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // An image of height zero.
-// expect: an image has a positive extent
+// expect: an image has positive extents
 // errors: 1
 #include <bantam/core/network.hpp>
 

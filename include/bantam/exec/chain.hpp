@@ -50,6 +50,7 @@ struct StageChain;
 /// What remains of layers that do not fit: core/diagnostics.hpp reports the error, and the chain adds no others.
 template <class Backend, class S>
 struct StageChain<Backend, S, StageList<>> : OperationSizes {
+    static constexpr Index packed_size = 0;
     using Pass = typename Backend::template Pass<S>;
     using Weights = typename Backend::template Weights<S>;
     static void prepare(const S*, S*) {}
