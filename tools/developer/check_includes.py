@@ -27,7 +27,7 @@ MAY_INCLUDE = {
 }
 
 # Inside a backend a header includes its own level and those before it. A level is a folder or a header's stem.
-BACKENDS = ("cpu", "cuda")
+BACKENDS = ("cpu", "cuda", "deploy")
 LEVELS = [
     {"runtime"},
     {"kernels"},
