@@ -177,6 +177,30 @@ struct ActivationFunction<TanhExp> {
     }
 };
 
+/// tanh(ln(1 + e)) = n / (n + 2) with e = eˣ and n = e · (e + 2), which loses no digits where e is small.
+template <>
+struct ActivationFunction<Mish> {
+    static constexpr bool cheap = false;
+    // Above 20, n / (n + 2) rounds to 1; the limit keeps n from overflowing.
+    template <class A>
+    BANTAM_HOST_DEVICE static A value(const A& x) {
+        using M = Math<A>;
+        using S = typename M::Scalar;
+        const A e = M::exp(M::min(x, 20));
+        const A n = e * (e + S(2));
+        return x * (n / (n + S(2)));
+    }
+    template <class A>
+    BANTAM_HOST_DEVICE static A derivative(const A& x) {
+        using M = Math<A>;
+        using S = typename M::Scalar;
+        const A e = M::exp(M::min(x, 20));
+        const A n = e * (e + S(2));
+        const A d = n + S(2);
+        return n / d + x * (S(4) * e * (e + S(1)) / (d * d));
+    }
+};
+
 #ifdef __NVCC__
 #pragma nv_diagnostic pop
 #endif

@@ -60,9 +60,15 @@ struct TanhExp : Activation {
     static constexpr std::string_view name = "TanhExp";
 };
 
+/// x · tanh(ln(1 + eˣ)) (Misra, 2019)
+struct Mish : Activation {
+    static constexpr std::string_view name = "Mish";
+};
+
 /// The activations as a list, in which each has one entry: what the tests iterate over.
 template <class... Acts>
 struct ActivationList {};
-using AllActivations = ActivationList<ReLU, ReLU6, LeakyReLU, Sigmoid, HardSigmoid, SiLU, HardSwish, GELU, TanhExp>;
+using AllActivations =
+    ActivationList<ReLU, ReLU6, LeakyReLU, Sigmoid, HardSigmoid, SiLU, HardSwish, GELU, TanhExp, Mish>;
 
 }  // namespace bantam
