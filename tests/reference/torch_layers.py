@@ -33,6 +33,17 @@ def depthwise_separable(inputs, outputs, stride=1):
         pointwise(inputs, outputs), nn.BatchNorm2d(outputs), nn.ReLU6(inplace=True))
 
 
+class Apply(nn.Module):
+    """function(x): for layers that torch.nn lacks, or has without a derivative."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
 class ChannelLayerNorm(nn.Module):
     """Layer norm over the channels of each position."""
 
