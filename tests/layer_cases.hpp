@@ -91,6 +91,8 @@ void for_each_layer(const Test& test) {
     test(row<AvgPool2d<2>, map<3>>("avg_pool_2", "AvgPool2d(2)"));
     test(row<AvgPool2d<3, 1, 1>, map<3>>("avg_pool_3_stride1_padding1", "AvgPool2d(3, 1, 1)"));
     test(row<GlobalAveragePool, map<3>>("global_average_pool", "AdaptiveAvgPool2d(1)"));
+    test(row<ChannelShuffle<2>, map<6>>("channel_shuffle_2",
+                                        "Apply(lambda x: x.unflatten(1, (2, 3)).transpose(1, 2).flatten(1, 2))"));
     test(row<Linear<5>, pixel<7>>("linear_bias", "linear(7, 5, bias=True)"));
     test(row<Linear<5, Bias::without>, pixel<7>>("linear_no_bias", "linear(7, 5)"));
 }

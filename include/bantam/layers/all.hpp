@@ -6,6 +6,7 @@
 #include <bantam/layers/activations.hpp>
 #include <bantam/layers/batch_norm2d.hpp>
 #include <bantam/layers/branches.hpp>
+#include <bantam/layers/channel_shuffle.hpp>
 #include <bantam/layers/conv2d.hpp>
 #include <bantam/layers/depthwise_conv2d.hpp>
 #include <bantam/layers/depthwise_separable.hpp>

@@ -6,6 +6,7 @@
 #include <bantam/cpu/layers/activations.hpp>
 #include <bantam/cpu/layers/batch_norm2d.hpp>
 #include <bantam/cpu/layers/branches.hpp>
+#include <bantam/cpu/layers/channel_shuffle.hpp>
 #include <bantam/cpu/layers/conv2d.hpp>
 #include <bantam/cpu/layers/depthwise_conv2d.hpp>
 #include <bantam/cpu/layers/dropout.hpp>

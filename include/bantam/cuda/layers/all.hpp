@@ -6,6 +6,7 @@
 #include <bantam/cuda/layers/activations.hpp>
 #include <bantam/cuda/layers/batch_norm2d.hpp>
 #include <bantam/cuda/layers/branches.hpp>
+#include <bantam/cuda/layers/channel_shuffle.hpp>
 #include <bantam/cuda/layers/conv2d.hpp>
 #include <bantam/cuda/layers/depthwise_conv2d.hpp>
 #include <bantam/cuda/layers/dropout.hpp>

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <bantam/base/host_device.hpp>
+#include <bantam/base/index.hpp>
+#include <bantam/core/layer.hpp>
+
+#include <string_view>
+
+namespace bantam {
+
+/// Interleaves the channels of `Groups` equal groups, so that a grouped convolution behind it reads from all groups
+/// (Zhang et al., ShuffleNet, 2018): output channel j · Groups + i is channel j of group i. The shape stays.
+template <int Groups>
+struct ChannelShuffle : Layer {
+    static_assert(Groups > 0, "a channel shuffle has at least one group");
+    static constexpr std::string_view name = "ChannelShuffle";
+
+    static constexpr Misfit misfit(Shape input) {
+        if (input.channels % Groups == 0) return {};
+        return {Reason::groups_do_not_divide_channels,
+                input,
+                {input.height, input.width, (input.channels / Groups + 1) * Groups}};
+    }
+    /// The input channel that output channel `c` of `channels` is a copy of.
+    BANTAM_HOST_DEVICE static constexpr Index source_channel(Index c, Index channels) {
+        return c % Groups * (channels / Groups) + c / Groups;
+    }
+};
+
+}  // namespace bantam
