@@ -340,7 +340,7 @@ struct PrepareStage<GateChannels<Input, P, In, Out, GateElement, Body>> {
     }
 };
 
-/// Color c of a byte p is p · factor + summand in float.
+/// Color c of a byte p is p · factor + summand in float. Further channels repeat the three colors' coefficients.
 template <Shape Input>
 struct PixelCoefficients {
     double factor[static_cast<std::size_t>(Input.channels)];

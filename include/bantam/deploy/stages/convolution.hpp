@@ -82,7 +82,12 @@ struct Convolution : ConvolutionBase<S, P, In, Out> {
     /// Whether a pixel's inputs lie in a line as a product reads them.
     static constexpr bool in_place = std::is_same_v<In, typename P::Patch> && S.groups == 1 && S.kernel_height == 1 &&
                                      S.kernel_width == 1 && S.padding == 0 && padded_length == length;
-    static constexpr int pixels_per_step = out_width > 1 ? 2 : 1;
+    // Patches take memory, and more than two pixels' sums take more registers than small processors have.
+#if defined(__SSE2__) || defined(__ARM_NEON)
+    static constexpr int pixels_per_step = out_width == 1 ? 1 : in_place && out_width >= 8 ? 8 : 2;
+#else
+    static constexpr int pixels_per_step = out_width == 1 ? 1 : 2;
+#endif
     static constexpr Index line_scratch_bytes =
         in_place ? 0 : pixels_per_step * padded_length * static_cast<Index>(sizeof(typename P::Patch));
 
@@ -129,7 +134,8 @@ struct Convolution : ConvolutionBase<S, P, In, Out> {
         int x = 0;
         for (; x + pixels_per_step <= out_width; x += pixels_per_step)
             pixels<pixels_per_step>(lines, x, out, view, patches);
-        if constexpr (out_width % pixels_per_step != 0) pixels<1>(lines, x, out, view, patches);
+        if constexpr (out_width % pixels_per_step != 0)
+            for (; x < out_width; ++x) pixels<1>(lines, x, out, view, patches);
     }
 };
 

@@ -73,6 +73,20 @@ template <int Count, class Body>
     }(std::make_integer_sequence<int, Count>{});
 }
 
+// A few numbers in one register, for processors that have such registers. GCC and Clang compile them without a header.
+typedef float FloatVector __attribute__((vector_size(32)));
+typedef std::int8_t ByteVector __attribute__((vector_size(16)));
+typedef short ShortVector __attribute__((vector_size(32)));
+typedef int IntVector __attribute__((vector_size(32)));
+typedef long long LongVector __attribute__((vector_size(32)));
+
+template <class V>
+[[gnu::always_inline]] inline V load_vector(const void* from) {
+    V vector;
+    __builtin_memcpy(&vector, from, sizeof vector);
+    return vector;
+}
+
 /// Where element `k` of a patch lies. Arm's products take two elements of a word at a time, and a word of weights gives
 /// its bytes 0 and 2, then 1 and 3.
 template <class P>
@@ -116,6 +130,37 @@ template <class P, int Pixels, int Outputs>
     unroll<Pixels>([&](auto pixel) __attribute__((always_inline)) {
         unroll<Outputs>([&](auto output) __attribute__((always_inline)) { totals[pixel][output] = 0; });
     });
+#if defined(__SSE2__) || defined(__ARM_NEON)
+    if constexpr (std::is_same_v<P, Float32> && Outputs == 8) {
+        FloatVector sums[Pixels] = {};
+        for (int k = 0; k < length; ++k, weights += step) {
+            const FloatVector row = load_vector<FloatVector>(weights);
+            unroll<Pixels>([&](auto pixel) __attribute__((always_inline)) { sums[pixel] += in[pixel][k] * row; });
+        }
+        __builtin_memcpy(totals, sums, sizeof sums);
+        return;
+    }
+#endif
+#if defined(__AVX2__)
+    if constexpr (std::is_same_v<P, Int8> && Outputs == 4) {
+        // Sums of two neighboring products: two lanes per output.
+        IntVector sums[Pixels] = {};
+        for (int k = 0; k < length; k += group, weights += step) {
+            const ShortVector row = __builtin_convertvector(load_vector<ByteVector>(weights), ShortVector);
+            unroll<Pixels>([&](auto pixel) __attribute__((always_inline)) {
+                const auto four = load_vector<long long>(in[pixel] + k);
+                const auto repeated = reinterpret_cast<ShortVector>(LongVector{four, four, four, four});
+                sums[pixel] += reinterpret_cast<IntVector>(__builtin_ia32_pmaddwd256(row, repeated));
+            });
+        }
+        unroll<Pixels>([&](auto pixel) __attribute__((always_inline)) {
+            unroll<Outputs>([&](auto output) __attribute__((always_inline)) {
+                totals[pixel][output] = sums[pixel][2 * output] + sums[pixel][2 * output + 1];
+            });
+        });
+        return;
+    }
+#endif
     const typename P::Patch* const end = in[0] + length;
     do {
 #if defined(__ARM_FEATURE_DSP)
@@ -212,6 +257,16 @@ inline void multiply_channels(const In* const* inputs, const typename P::Weight*
             totals[3] = add_high_product(odd, odd_weights, totals[3]);
         }
         unroll<4>([&](auto i) __attribute__((always_inline)) { sums[i] = totals[i]; });
+        return;
+    }
+#endif
+#if defined(__SSE2__) || defined(__ARM_NEON)
+    if constexpr (std::is_same_v<P, Float32> && Count == 8) {
+        FloatVector totals = {};
+        for (int tap = 0; tap < taps; ++tap)
+            totals +=
+                load_vector<FloatVector>(inputs[tap] + channel) * load_vector<FloatVector>(weights[tap] + channel);
+        __builtin_memcpy(sums, &totals, sizeof totals);
         return;
     }
 #endif
