@@ -44,7 +44,7 @@ void multiplies(std::int64_t m, std::int64_t n, std::int64_t k, Transposed a_as,
     const auto b_there = on_device(b);
     for (const bool by_element : {false, true}) {
         auto c_there = on_device(before);
-        const bantam::cuda::Factor<double> left{a_there.data(), a_stride, a_as}, right{b_there.data(), b_stride, b_as};
+        const bantam::cuda::Operand<double> left{a_there.data(), a_stride, a_as}, right{b_there.data(), b_stride, b_as};
         if (by_element)
             bantam::cuda::multiply_by_element<double>(pass, m, n, k, left, right, c_there.data(), c_stride);
         else

@@ -94,6 +94,13 @@ constexpr Chunk chunk_at(Index samples, Index index) {
 
 namespace detail {
 
+/// The one compiled copy of a body. Inlined into the serial loop and into the parallel one, it could be compiled to
+/// different fused multiply-adds, and so to other bits with other numbers of threads.
+template <class Body>
+[[gnu::noinline]] void call_body(Body& body, Index index, int thread) {
+    body(index, thread);
+}
+
 /// Runs `body(index, thread)` for every index below `count` on `threads` threads.
 template <class Body>
 void parallel_for(Index count, int threads, Body&& body) {
@@ -101,12 +108,12 @@ void parallel_for(Index count, int threads, Body&& body) {
     if (threads > 1 && count > 1) {
 // Dynamic: results do not depend on which thread computes an index.
 #pragma omp parallel for schedule(dynamic) num_threads(threads)
-        for (Index index = 0; index < count; ++index) body(index, omp_get_thread_num());
+        for (Index index = 0; index < count; ++index) call_body(body, index, omp_get_thread_num());
         return;
     }
 #endif
     static_cast<void>(threads);
-    for (Index index = 0; index < count; ++index) body(index, 0);
+    for (Index index = 0; index < count; ++index) call_body(body, index, 0);
 }
 
 }  // namespace detail
