@@ -25,8 +25,10 @@ struct DepthwiseConv2d : Layer {
     static constexpr Misfit misfit(Shape input) { return Window::misfit(input); }
     static constexpr TensorList tensors(Shape input) {
         TensorList list;
-        list.add(
-            weight_tensor("weight", {input.channels, 1, kernel_size, kernel_size}, 4, kaiming_normal(Window::taps)));
+        // PyTorch's fan_out counts the channels of all groups. Such small weights learn faster behind a norm than
+        // weights of variance 2 / K².
+        list.add(weight_tensor("weight", {input.channels, 1, kernel_size, kernel_size}, 4,
+                               kaiming_normal(input.channels * Window::taps)));
         if (bias) list.add(channel_tensor("bias", input.channels, constant(0)));
         return list;
     }
