@@ -27,6 +27,9 @@ int main(int argc, char** argv) {
         .between(8, 4096);
     const auto on_gpu = distill_food11::gpu_job();
     line.device_options(options.device, on_gpu != nullptr);
+    line.option("--keep", options.keep,
+                "Which epoch's student is kept: of the lowest validation loss, the highest accuracy, or the last")
+        .one_of({"loss", "accuracy", "last"});
     line.flag("--resume", options.resume, "Resume the interrupted run in --output");
     line.flag("--predict-only", options.predict_only, "Only predict the testing pictures, with --weights");
     line.option("--weights", options.weights, "Student for --predict-only; by default the one in --output");

@@ -53,6 +53,7 @@ struct Options {
     std::filesystem::path output = "distill_food11_output";
     std::filesystem::path weights;
     int stored_size = 144;
+    std::string keep = name(Keep::loss);
     bool resume = false;
     bool predict_only = false;
     TrainingOptions training;
@@ -122,6 +123,21 @@ inline int stored_size_of_student(const std::filesystem::path& path, const std::
     return size;
 }
 
+/// The epochs that the keep rules pick, as lines of summary.txt, and how far chance alone moves an accuracy.
+inline std::string kept_text(const RunFolder& folder, Keep keep, Index validation_pictures) {
+    std::string text = fmt::format("kept: epoch {}, chosen by {}\n", folder.picked(keep).epoch, name(keep));
+    for (const auto& [what, rule] : {std::pair{"lowest validation loss", Keep::loss},
+                                     {"highest validation accuracy", Keep::accuracy},
+                                     {"last", Keep::last}}) {
+        const EpochScore& score = folder.picked(rule);
+        text += fmt::format("{}: epoch {}, loss {:.4f}, accuracy {:.4f}\n", what, score.epoch, score.loss.value_or(0.0),
+                            score.accuracy.value_or(0.0));
+    }
+    const double accuracy = folder.picked(keep).accuracy.value_or(0.0);
+    return text + fmt::format("standard error of the accuracy on {} validation pictures: {:.4f}\n", validation_pictures,
+                              standard_error(accuracy, validation_pictures));
+}
+
 /// Loads a stored student into a trainer, for inference.
 template <class Device>
 void load_student(const std::filesystem::path& path, Trainer<FoodStudent, Device>& trainer) {
@@ -182,23 +198,24 @@ void distill(Options& options) {
         const EvaluationLoader validating{
             validation, input_shape<FoodStudent>, 64, {}, rows(labeled.store.size() + unlabeled.store.size())};
 
-        folder = RunFolder{options.output, run_identity(options, folders.classes, pictures)};
+        folder = RunFolder{options.output, run_identity(options, folders.classes, pictures), keep_rule(options.keep)};
         if (options.resume) folder.resume(trainer);
         fmt::print(stderr, "{}", summary<FoodStudent>());
         fit(trainer, on_device(trainer, training), on_device(trainer, validating), folder.finished_epochs(), stderr,
             [&](const EpochReport& report, Progress& progress) {
-                const bool best = folder.finish_epoch<FoodStudent>(trainer, report, metadata);
+                const bool kept = folder.finish_epoch<FoodStudent>(trainer, report, metadata);
                 progress.print(fmt::format(
                     "epoch {}/{}  loss {:.4f}  training accuracy {} agreement {}  validation accuracy {} agreement {}  "
                     "{:.0f} images/s  {:.1f} s{}",
                     report.epoch, options.training.epochs, report.training.loss.value_or(0.0),
                     percent(report.training.accuracy), percent(report.training.teacher_agreement),
                     percent(report.validation.accuracy), percent(report.validation.teacher_agreement),
-                    report.images_per_second, report.seconds, best ? "  best" : ""));
+                    report.images_per_second, report.seconds, kept ? "  kept" : ""));
             });
         summary_text += fmt::format("epochs: {}\ntraining pictures: {} labeled, {} unlabeled\nteacher: {}\n",
                                     folder.finished_epochs(), labeled.store.size(), unlabeled.store.size(),
                                     taught ? teacher.teacher_name : "none");
+        summary_text += kept_text(folder, keep_rule(options.keep), std::ssize(validation.labels));
     }
 
     load_student(weights, trainer);

@@ -103,11 +103,16 @@ class Results(Distill):
 
     def test_the_summary_says_what_was_trained_and_how_good_it_is(self):
         text = read(self.reference, "summary.txt").decode()
-        best = max(float(row["validation_accuracy"]) for row in csv.DictReader(lines(self.reference, "metrics.csv")))
+        rows = list(csv.DictReader(lines(self.reference, "metrics.csv")))
+        kept = min(rows, key=lambda row: float(row["validation_loss"]))
         for line in ("parameters: 98155", "limit: 100000", f"epochs: {EPOCHS}",
                      "training pictures: 22 labeled, 9 unlabeled", "teacher: drawn",
-                     f"validation accuracy: {best:.4f}"):
+                     f"kept: epoch {kept['epoch']}, chosen by loss",
+                     f"validation accuracy: {float(kept['validation_accuracy']):.4f}"):
             self.assertIn(f"\n{line}\n", text)
+        for rule in ("lowest validation loss", "highest validation accuracy", "last"):
+            self.assertRegex(text, rf"\n{rule}: epoch \d+, loss \d+\.\d{{4}}, accuracy \d\.\d{{4}}\n")
+        self.assertRegex(text, r"\nstandard error of the accuracy on \d+ validation pictures: 0\.\d{4}\n")
         self.assertIn("Total", text)
 
     def test_the_run_prints_its_progress(self):

@@ -10,10 +10,12 @@
 #include "train/synthetic_pictures.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <sstream>
 #include <string>
 #include <utility>
@@ -93,9 +95,10 @@ struct Fixture {
     fs::path folder = temporary.path() / "run";
 };
 
-EpochReport report_of(Index epoch, std::optional<double> accuracy) {
+EpochReport report_of(Index epoch, std::optional<double> accuracy, std::optional<double> loss = std::nullopt) {
     EpochReport report;
     report.epoch = epoch;
+    report.validation.loss = loss;
     report.validation.accuracy = accuracy;
     return report;
 }
@@ -247,7 +250,7 @@ BOOST_FIXTURE_TEST_CASE(a_damaged_state_is_refused_by_its_name, Fixture) {
                         (folder / "last.safetensors").string() + ": is not a sound safetensors file"));
     fs::copy_file(folder / "student.safetensors", folder / "last.safetensors", fs::copy_options::overwrite_existing);
     BOOST_TEST(contains(resume_refusal(folder, tiny_options()),
-                        "has format 'bantam-checkpoint/1', expected 'bantam-training-state/1'; start the run anew"));
+                        "has format 'bantam-checkpoint/1', expected 'bantam-training-state/2'; start the run anew"));
     std::string altered = whole;
     const std::size_t place = altered.find("\"epoch\":\"2\"");
     BOOST_TEST_REQUIRE(place != std::string::npos);
@@ -268,36 +271,66 @@ BOOST_FIXTURE_TEST_CASE(missing_rows_of_metrics_are_refused, Fixture) {
     BOOST_TEST(contains(resume_refusal(folder, tiny_options()), ": has 0 epochs, expected 3"));
 }
 
-BOOST_FIXTURE_TEST_CASE(the_student_is_kept_when_it_is_better_and_only_then, Fixture) {
-    TinyTrainer trainer{tiny_options()};
-    RunFolder run_folder{folder, identity};
+BOOST_FIXTURE_TEST_CASE(each_rule_keeps_the_epoch_it_names_and_no_other, Fixture) {
+    struct Epoch {
+        double loss, accuracy;
+        bool lowest_loss, highest_accuracy;
+    };
+    const std::vector<Epoch> epochs{{0.9, 0.5, true, true},
+                                    {0.7, 0.4, true, false},
+                                    {0.7, 0.6, false, true},
+                                    {0.8, 0.6, false, false},
+                                    {0.6, 0.1, true, false}};
     const SyntheticBatch batch = training_pictures().first_batch();
-    const std::vector<std::pair<double, bool>> epochs{
-        {0.5, true}, {0.4, false}, {0.5, false}, {0.6, true}, {0.1, false}};
-    std::string kept;
-    Index epoch = 0;
-    for (const auto& [accuracy, best] : epochs) {
-        trainer.step(batch, 1);
-        BOOST_TEST(run_folder.finish_epoch<TinyNet>(trainer, report_of(++epoch, accuracy), student_metadata) == best);
-        const std::string found = contents_of(run_folder.student());
-        BOOST_TEST((found != kept) == best);
-        kept = found;
+    for (const bantam::Keep keep : {bantam::Keep::loss, bantam::Keep::accuracy, bantam::Keep::last}) {
+        TinyTrainer trainer{tiny_options()};
+        const fs::path own_folder = folder / name(keep);
+        RunFolder run_folder{own_folder, identity, keep};
+        std::string student;
+        Index number = 0;
+        for (const Epoch& epoch : epochs) {
+            trainer.step(batch, 1);
+            const bool expected = keep == bantam::Keep::loss       ? epoch.lowest_loss
+                                  : keep == bantam::Keep::accuracy ? epoch.highest_accuracy
+                                                                   : true;
+            const auto report = report_of(++number, epoch.accuracy, epoch.loss);
+            BOOST_TEST(run_folder.finish_epoch<TinyNet>(trainer, report, student_metadata) == expected);
+            const std::string found = contents_of(run_folder.student());
+            BOOST_TEST((found != student) == expected);
+            student = found;
+        }
+        TinyTrainer other{tiny_options()};
+        RunFolder again{own_folder, identity, keep};
+        again.resume(other);
+        for (const RunFolder* state : {&run_folder, &again}) {
+            BOOST_TEST(state->picked(bantam::Keep::loss).epoch == 5);
+            BOOST_TEST(*state->picked(bantam::Keep::loss).loss == 0.6);
+            BOOST_TEST(state->picked(bantam::Keep::accuracy).epoch == 3);
+            BOOST_TEST(*state->picked(bantam::Keep::accuracy).accuracy == 0.6);
+            BOOST_TEST(state->picked(bantam::Keep::last).epoch == 5);
+            BOOST_TEST(state->finished_epochs() == 5);
+        }
+        BOOST_TEST(again.finish_epoch<TinyNet>(other, report_of(6, 0.6, 0.6), student_metadata) ==
+                   (keep == bantam::Keep::last));
+        RunFolder another{own_folder, identity, keep == bantam::Keep::last ? bantam::Keep::loss : bantam::Keep::last};
+        BOOST_TEST(contains(message_of<Error>([&] { another.resume(other); }), "the interrupted run had keep "));
     }
-    BOOST_TEST(*run_folder.best_accuracy() == 0.6);
+}
 
-    TinyTrainer other{tiny_options()};
-    RunFolder again{folder, identity};
-    again.resume(other);
-    BOOST_TEST(*again.best_accuracy() == 0.6);
-    BOOST_TEST(again.finished_epochs() == 5);
-    BOOST_TEST(!again.finish_epoch<TinyNet>(other, report_of(6, 0.6), student_metadata));
+BOOST_AUTO_TEST_CASE(keep_rules_have_names_and_accuracies_a_standard_error) {
+    for (const bantam::Keep keep : {bantam::Keep::loss, bantam::Keep::accuracy, bantam::Keep::last})
+        BOOST_TEST((bantam::keep_rule(name(keep)) == keep));
+    BOOST_TEST(message_of<Error>([] { bantam::keep_rule("best"); }) ==
+               "keep is \"best\"; it must be loss, accuracy or last");
+    BOOST_TEST(std::abs(bantam::standard_error(0.85, 600) - 0.0145774) < 1e-6);
+    BOOST_TEST(bantam::standard_error(0.85, 0) == 0.0);
 }
 
 BOOST_FIXTURE_TEST_CASE(the_student_kept_is_the_averaged_one, Fixture) {
     TinyTrainer trainer{tiny_options()};
     RunFolder run_folder{folder, identity};
     trainer.step(training_pictures().first_batch(), 1);
-    run_folder.finish_epoch<TinyNet>(trainer, report_of(1, 0.5), student_metadata);
+    run_folder.finish_epoch<TinyNet>(trainer, report_of(1, 0.5, 0.5), student_metadata);
     auto file = bantam::SafetensorsFile::open(run_folder.student());
     BOOST_TEST(file.metadata("classes") == student_metadata.at("classes"));
     std::vector<float> parameters(trainer.parameters().size()), statistics(trainer.statistics().size());
@@ -321,7 +354,7 @@ BOOST_FIXTURE_TEST_CASE(a_file_that_cannot_be_written_leaves_the_old_student, Fi
     RunFolder run_folder{folder, identity};
     fs::create_directory(folder / "student.safetensors.partial");
     const std::string message =
-        message_of<Error>([&] { run_folder.finish_epoch<TinyNet>(trainer, report_of(1, 0.9), student_metadata); });
+        message_of<Error>([&] { run_folder.finish_epoch<TinyNet>(trainer, report_of(1, 0.9, 0.1), student_metadata); });
     BOOST_TEST(message.starts_with((folder / "student.safetensors").string() + ": cannot be created: "), message);
     BOOST_TEST(contents_of(folder / "student.safetensors") == kept);
 }

@@ -11,18 +11,50 @@
 #include <bantam/train/fit.hpp>
 #include <bantam/train/options.hpp>
 
+#include <array>
 #include <charconv>
+#include <cmath>
 #include <cstddef>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace bantam {
 
-/// The output folder of a training run: `student.safetensors` (best on validation), `last.safetensors`
+/// Which epoch's student a run keeps: the one of the lowest validation loss, of the highest validation accuracy,
+/// or the last one. On a few hundred pictures the loss is the steadier choice: an accuracy's maximum over many
+/// epochs is mostly noise.
+enum class Keep { loss, accuracy, last };
+
+constexpr const char* name(Keep keep) {
+    return keep == Keep::loss ? "loss" : keep == Keep::accuracy ? "accuracy" : "last";
+}
+
+/// "loss", "accuracy" or "last"; throws Error on anything else.
+inline Keep keep_rule(std::string_view text) {
+    for (const Keep keep : {Keep::loss, Keep::accuracy, Keep::last})
+        if (text == name(keep)) return keep;
+    throw Error{"keep is \"" + std::string{text} + "\"; it must be loss, accuracy or last"};
+}
+
+/// The standard error of an accuracy that was measured on `count` pictures: √(p · (1 − p) / count).
+inline double standard_error(double accuracy, Index count) {
+    return count > 0 ? std::sqrt(accuracy * (1 - accuracy) / static_cast<double>(count)) : 0.0;
+}
+
+/// An epoch that a keep rule picks, with its validation figures.
+struct EpochScore {
+    Index epoch = 0;  ///< counted from 1; 0 where there is none yet
+    std::optional<double> loss, accuracy;
+};
+
+/// The output folder of a training run: `student.safetensors` (the kept epoch's), `last.safetensors`
 /// (to resume), `metrics.csv` (one row per epoch), `predict.csv`. Every file appears complete or not at
 /// all, so that a run killed at any moment can be resumed after its last finished epoch.
 class RunFolder {
@@ -30,8 +62,9 @@ public:
     /// Creates the folder where it is missing; throws Error where files cannot be written to it.
     /// `identity` names what a resumed run must share with the interrupted one, such as a fingerprint
     /// of the data.
-    RunFolder(std::filesystem::path folder, Metadata identity)
-        : folder_{std::move(folder)}, identity_{std::move(identity)} {
+    RunFolder(std::filesystem::path folder, Metadata identity, Keep keep = Keep::loss)
+        : folder_{std::move(folder)}, identity_{std::move(identity)}, keep_{keep} {
+        identity_["keep"] = name(keep);
         std::error_code cause;
         std::filesystem::create_directories(folder_, cause);
         if (cause || !std::filesystem::is_directory(folder_))
@@ -47,27 +80,29 @@ public:
     std::filesystem::path predictions() const { return folder_ / "predict.csv"; }
 
     Index finished_epochs() const { return finished_epochs_; }
-    std::optional<double> best_accuracy() const { return best_accuracy_; }
+    /// The epoch that `keep` picks of those finished so far.
+    const EpochScore& picked(Keep keep) const {
+        return keep == Keep::loss ? lowest_loss_ : keep == Keep::accuracy ? highest_accuracy_ : latest_;
+    }
 
-    /// Records a finished epoch: writes the student if it is the best so far on validation, then the metrics,
-    /// then the state to resume from. Returns whether it was the best. Throws Error naming a file that cannot be
-    /// written.
+    /// Records a finished epoch: writes the student if the keep rule picks it, then the metrics, then the state to
+    /// resume from. Returns whether the student was kept. Throws Error naming a file that cannot be written.
     template <class Net, class Trainer>
     bool finish_epoch(Trainer& trainer, const EpochReport& report, const Metadata& student_metadata) {
         finished_epochs_ = report.epoch;
-        const bool best =
-            report.validation.accuracy && (!best_accuracy_ || *report.validation.accuracy > *best_accuracy_);
-        if (best) {
-            best_accuracy_ = report.validation.accuracy;
-            write_network<Net>(student(), trainer.parameters(), trainer.statistics(), student_metadata);
-        }
+        latest_ = {report.epoch, report.validation.loss, report.validation.accuracy};
+        if (latest_.loss && (!lowest_loss_.loss || *latest_.loss < *lowest_loss_.loss)) lowest_loss_ = latest_;
+        if (latest_.accuracy && (!highest_accuracy_.accuracy || *latest_.accuracy > *highest_accuracy_.accuracy))
+            highest_accuracy_ = latest_;
+        const bool kept = picked(keep_).epoch == report.epoch;
+        if (kept) write_network<Net>(student(), trainer.parameters(), trainer.statistics(), student_metadata);
         rows_.push_back(row(report));
         write_metrics();
         write_last(trainer);
-        return best;
+        return kept;
     }
 
-    /// Resumes an interrupted run: restores the trainer, the best accuracy and the metrics. Throws Error where
+    /// Resumes an interrupted run: restores the trainer, the picked epochs and the metrics. Throws Error where
     /// there is no run to resume, or its options or identity differ.
     template <class Trainer>
     void resume(Trainer& trainer) {
@@ -84,8 +119,11 @@ public:
         for (const auto& state : trainer.state()) file.read(state.name, state.values);
         trainer.restored(whole_number(file, "steps"));
         finished_epochs_ = whole_number(file, "epoch");
-        if (const std::string& best = file.metadata("best_accuracy"); !best.empty())
-            best_accuracy_ = number(file, best);
+        for (const auto& [key, score] : scores()) {
+            score->epoch = whole_number(file, (key + "_epoch").c_str());
+            score->loss = optional_number(file, key + "_loss");
+            score->accuracy = optional_number(file, key + "_accuracy");
+        }
         read_metrics();
     }
 
@@ -105,7 +143,7 @@ public:
     }
 
 private:
-    static constexpr const char* resume_format = "bantam-training-state/1";
+    static constexpr const char* resume_format = "bantam-training-state/2";
     static constexpr const char* header =
         "epoch,learning_rate,training_loss,training_accuracy,training_cross_entropy,training_teacher_agreement,"
         "training_distillation_loss,validation_loss,validation_accuracy,validation_cross_entropy,"
@@ -159,7 +197,11 @@ private:
         metadata["format"] = resume_format;
         metadata["steps"] = std::to_string(trainer.steps());
         metadata["epoch"] = std::to_string(finished_epochs_);
-        metadata["best_accuracy"] = text_of(best_accuracy_, "%.17g");
+        for (const auto& [key, score] : scores()) {
+            metadata[key + "_epoch"] = std::to_string(score->epoch);
+            metadata[key + "_loss"] = text_of(score->loss, "%.17g");
+            metadata[key + "_accuracy"] = text_of(score->accuracy, "%.17g");
+        }
         std::vector<TensorView> tensors;
         for (const auto& state : trainer.state())
             tensors.emplace_back(state.name, std::vector<Index>{static_cast<Index>(state.values.size())},
@@ -175,6 +217,20 @@ private:
                         "' where a number belongs; start the run anew"};
         return value;
     }
+    static std::optional<double> optional_number(const SafetensorsFile& file, const std::string& key) {
+        const std::string& text = file.metadata(key);
+        return text.empty() ? std::nullopt : std::optional<double>{number(file, text)};
+    }
+    /// The picked epochs with their names in last.safetensors.
+    template <class Self>
+    static auto scores_of(Self& self) {
+        using Score = std::conditional_t<std::is_const_v<Self>, const EpochScore, EpochScore>;
+        return std::array<std::pair<std::string, Score*>, 3>{{{"lowest_loss", &self.lowest_loss_},
+                                                              {"highest_accuracy", &self.highest_accuracy_},
+                                                              {"latest", &self.latest_}}};
+    }
+    auto scores() { return scores_of(*this); }
+    auto scores() const { return scores_of(*this); }
     static Index whole_number(const SafetensorsFile& file, const char* key) {
         return static_cast<Index>(number(file, file.metadata(key)));
     }
@@ -182,7 +238,8 @@ private:
     std::filesystem::path folder_;
     Metadata identity_;
     Index finished_epochs_ = 0;
-    std::optional<double> best_accuracy_;
+    Keep keep_;
+    EpochScore lowest_loss_, highest_accuracy_, latest_;
     std::vector<std::string> rows_;
 };
 
