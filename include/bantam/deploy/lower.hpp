@@ -3,6 +3,7 @@
 
 #include <bantam/base/index.hpp>
 #include <bantam/core/network.hpp>
+#include <bantam/deploy/activation.hpp>
 #include <bantam/deploy/precision.hpp>
 #include <bantam/deploy/stages/convolution.hpp>
 #include <bantam/deploy/stages/join.hpp>

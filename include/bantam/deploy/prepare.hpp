@@ -8,6 +8,7 @@
 #include <bantam/deploy/calibration.hpp>
 #include <bantam/deploy/classifier.hpp>
 #include <bantam/deploy/pixel_scaling.hpp>
+#include <bantam/exec/activation_functions.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -233,8 +234,8 @@ struct PrepareStage<Activate<Act, Input, P, In, Out>> {
         const double largest = scales.take_largest();
         const double scale = below_one ? 1.0 / 255 : map_scale<Out>(largest, bound_of<Act>);
         for (int byte = 0; byte < 256; ++byte) {
-            const double value = static_cast<double>(
-                activation_value<Act>(static_cast<float>(in_scale * static_cast<double>(static_cast<In>(byte)))));
+            const double value = static_cast<double>(exec::ActivationFunction<Act>::value(
+                static_cast<float>(in_scale * static_cast<double>(static_cast<In>(byte)))));
             target.weights[byte] = static_cast<std::int8_t>(saturate<Out>(std::llround(value / scale)));
         }
         return scale;
@@ -249,8 +250,8 @@ struct PrepareStage<GateHalves<Act, Input, P, In, Out>> {
         double values[256];
         double largest = 0;
         for (int byte = 0; byte < 256; ++byte) {
-            values[byte] = static_cast<double>(
-                activation_value<Act>(static_cast<float>(in_scale * static_cast<double>(static_cast<In>(byte)))));
+            values[byte] = static_cast<double>(exec::ActivationFunction<Act>::value(
+                static_cast<float>(in_scale * static_cast<double>(static_cast<In>(byte)))));
             largest = std::max(largest, std::abs(values[byte]));
         }
         const double step = largest > 0 ? largest / 32767 : 1;

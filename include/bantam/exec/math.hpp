@@ -3,7 +3,13 @@
 
 #include <bantam/base/host_device.hpp>
 
+// Without an operating system the compiler's own names of the C library's functions need no header.
+#if __STDC_HOSTED__
 #include <cmath>
+#define BANTAM_MATH(name, x) std::name(x)
+#else
+#define BANTAM_MATH(name, x) (sizeof(x) == sizeof(float) ? A(__builtin_##name##f(float(x))) : A(__builtin_##name(x)))
+#endif
 
 namespace bantam::exec {
 
@@ -24,10 +30,14 @@ struct Math {
     BANTAM_HOST_DEVICE static A if_greater(A x, A limit, A yes, A no) { return x > limit ? yes : no; }
     /// `yes` where low < x < high, else `no`.
     BANTAM_HOST_DEVICE static A if_between(A x, A low, A high, A yes, A no) { return x > low && x < high ? yes : no; }
-    BANTAM_HOST_DEVICE static A exp(A x) { return std::exp(x); }
-    BANTAM_HOST_DEVICE static A tanh(A x) { return std::tanh(x); }
+    BANTAM_HOST_DEVICE static A exp(A x) { return BANTAM_MATH(exp, x); }
+    BANTAM_HOST_DEVICE static A tanh(A x) { return BANTAM_MATH(tanh, x); }
     /// Φ(x), the standard normal distribution function.
-    BANTAM_HOST_DEVICE static A normal_cdf(A x) { return A(0.5) * std::erfc(-x * A(0.70710678118654752440)); }
+    BANTAM_HOST_DEVICE static A normal_cdf(A x) {
+        return A(0.5) * BANTAM_MATH(erfc, A(-x * A(0.70710678118654752440)));
+    }
 };
 
 }  // namespace bantam::exec
+
+#undef BANTAM_MATH

@@ -3,8 +3,8 @@
 
 #include <bantam/base/index.hpp>
 #include <bantam/core/shape.hpp>
-#include <bantam/deploy/activation.hpp>
 #include <bantam/deploy/precision.hpp>
+#include <bantam/exec/activation_functions.hpp>
 #include <bantam/layers/layer_norm.hpp>
 
 #include <cstddef>
@@ -68,7 +68,7 @@ struct Activate : PixelStage<Input, Input, P, In, Out> {
             if constexpr (std::is_same_v<P, Int8>)
                 out[i] = static_cast<Out>(view.weights[static_cast<std::uint8_t>(lines[0][i])]);
             else
-                out[i] = activation_value<Act>(lines[0][i]);
+                out[i] = exec::ActivationFunction<Act>::value(lines[0][i]);
         }
     }
 };
@@ -90,7 +90,7 @@ struct GateHalves : PixelStage<Input, Shape{Input.height, Input.width, Input.cha
                     out[x * half + c] = saturate<Out>(scale_by(
                         view.constants[1 + static_cast<std::uint8_t>(pixel[c])] * pixel[half + c], view.constants[0]));
                 else
-                    out[x * half + c] = activation_value<Act>(pixel[c]) * pixel[half + c];
+                    out[x * half + c] = exec::ActivationFunction<Act>::value(pixel[c]) * pixel[half + c];
             }
     }
 };
