@@ -21,7 +21,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -81,19 +80,18 @@ public:
 
     Index finished_epochs() const { return finished_epochs_; }
     /// The epoch that `keep` picks of those finished so far.
-    const EpochScore& picked(Keep keep) const {
-        return keep == Keep::loss ? lowest_loss_ : keep == Keep::accuracy ? highest_accuracy_ : latest_;
-    }
+    const EpochScore& picked(Keep keep) const { return picked_[static_cast<std::size_t>(keep)]; }
 
     /// Records a finished epoch: writes the student if the keep rule picks it, then the metrics, then the state to
     /// resume from. Returns whether the student was kept. Throws Error naming a file that cannot be written.
     template <class Net, class Trainer>
     bool finish_epoch(Trainer& trainer, const EpochReport& report, const Metadata& student_metadata) {
         finished_epochs_ = report.epoch;
-        latest_ = {report.epoch, report.validation.loss, report.validation.accuracy};
-        if (latest_.loss && (!lowest_loss_.loss || *latest_.loss < *lowest_loss_.loss)) lowest_loss_ = latest_;
-        if (latest_.accuracy && (!highest_accuracy_.accuracy || *latest_.accuracy > *highest_accuracy_.accuracy))
-            highest_accuracy_ = latest_;
+        const EpochScore score{report.epoch, report.validation.loss, report.validation.accuracy};
+        if (score.loss && (!picked(Keep::loss).loss || *score.loss < *picked(Keep::loss).loss)) pick(Keep::loss, score);
+        if (score.accuracy && (!picked(Keep::accuracy).accuracy || *score.accuracy > *picked(Keep::accuracy).accuracy))
+            pick(Keep::accuracy, score);
+        pick(Keep::last, score);
         const bool kept = picked(keep_).epoch == report.epoch;
         if (kept) write_network<Net>(student(), trainer.parameters(), trainer.statistics(), student_metadata);
         rows_.push_back(row(report));
@@ -119,11 +117,10 @@ public:
         for (const auto& state : trainer.state()) file.read(state.name, state.values);
         trainer.restored(whole_number(file, "steps"));
         finished_epochs_ = whole_number(file, "epoch");
-        for (const auto& [key, score] : scores()) {
-            score->epoch = whole_number(file, (key + "_epoch").c_str());
-            score->loss = optional_number(file, key + "_loss");
-            score->accuracy = optional_number(file, key + "_accuracy");
-        }
+        for (const auto& [keep, key] : score_keys)
+            pick(keep, {.epoch = whole_number(file, (std::string{key} + "_epoch").c_str()),
+                        .loss = optional_number(file, std::string{key} + "_loss"),
+                        .accuracy = optional_number(file, std::string{key} + "_accuracy")});
         read_metrics();
     }
 
@@ -144,6 +141,9 @@ public:
 
 private:
     static constexpr const char* resume_format = "bantam-training-state/2";
+    /// How last.safetensors names the epochs that the rules pick.
+    static constexpr std::array<std::pair<Keep, const char*>, 3> score_keys{
+        {{Keep::loss, "lowest_loss"}, {Keep::accuracy, "highest_accuracy"}, {Keep::last, "latest"}}};
     static constexpr const char* header =
         "epoch,learning_rate,training_loss,training_accuracy,training_cross_entropy,training_teacher_agreement,"
         "training_distillation_loss,validation_loss,validation_accuracy,validation_cross_entropy,"
@@ -197,10 +197,11 @@ private:
         metadata["format"] = resume_format;
         metadata["steps"] = std::to_string(trainer.steps());
         metadata["epoch"] = std::to_string(finished_epochs_);
-        for (const auto& [key, score] : scores()) {
-            metadata[key + "_epoch"] = std::to_string(score->epoch);
-            metadata[key + "_loss"] = text_of(score->loss, "%.17g");
-            metadata[key + "_accuracy"] = text_of(score->accuracy, "%.17g");
+        for (const auto& [keep, key] : score_keys) {
+            const EpochScore& score = picked(keep);
+            metadata[std::string{key} + "_epoch"] = std::to_string(score.epoch);
+            metadata[std::string{key} + "_loss"] = text_of(score.loss, "%.17g");
+            metadata[std::string{key} + "_accuracy"] = text_of(score.accuracy, "%.17g");
         }
         std::vector<TensorView> tensors;
         for (const auto& state : trainer.state())
@@ -208,6 +209,8 @@ private:
                                  std::span<const float>{state.values});
         write_safetensors(last(), tensors, metadata);
     }
+
+    void pick(Keep keep, const EpochScore& score) { picked_[static_cast<std::size_t>(keep)] = score; }
 
     static double number(const SafetensorsFile& file, const std::string& text) {
         double value = 0;
@@ -221,16 +224,6 @@ private:
         const std::string& text = file.metadata(key);
         return text.empty() ? std::nullopt : std::optional<double>{number(file, text)};
     }
-    /// The picked epochs with their names in last.safetensors.
-    template <class Self>
-    static auto scores_of(Self& self) {
-        using Score = std::conditional_t<std::is_const_v<Self>, const EpochScore, EpochScore>;
-        return std::array<std::pair<std::string, Score*>, 3>{{{"lowest_loss", &self.lowest_loss_},
-                                                              {"highest_accuracy", &self.highest_accuracy_},
-                                                              {"latest", &self.latest_}}};
-    }
-    auto scores() { return scores_of(*this); }
-    auto scores() const { return scores_of(*this); }
     static Index whole_number(const SafetensorsFile& file, const char* key) {
         return static_cast<Index>(number(file, file.metadata(key)));
     }
@@ -239,7 +232,7 @@ private:
     Metadata identity_;
     Index finished_epochs_ = 0;
     Keep keep_;
-    EpochScore lowest_loss_, highest_accuracy_, latest_;
+    std::array<EpochScore, 3> picked_;  // by keep rule
     std::vector<std::string> rows_;
 };
 

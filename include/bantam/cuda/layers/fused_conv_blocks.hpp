@@ -69,7 +69,7 @@ struct FusedConvBlocks : OperationSizes {
         for (std::size_t i = 0; i < size; ++i) {
             regions[norm_region(i)].fixed = NormCoefficients<S>::count * storage_per_compute<S> * shapes[i].channels;
             if (training) regions[output_region(i)].per_sample = element_count(shapes[i]);
-            if (i < last || (Pooled && !training)) between[i] = element_count(shapes[i]);
+            if (i + 1 < size || (Pooled && !training)) between[i] = element_count(shapes[i]);
         }
         const std::array<Index, 2> buffers = exec::alternating_sizes(between);
         for (std::size_t i = 0; i < 2; ++i) regions[buffer_region(i)].per_sample = buffers[i];
