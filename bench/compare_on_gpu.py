@@ -14,6 +14,7 @@ with CUDA graphs, each in float32, TensorFloat-32 and bf16 autocast. Needs a Pyt
 
 import argparse
 import csv
+import itertools
 import json
 import pathlib
 import shutil
@@ -26,7 +27,6 @@ from compare_with_peers import ROOT, run, versions, write
 
 PICTURES = 10010  # 910 of each of the 11 classes
 PRECISIONS = ["float32", "tf32", "bf16"]
-VARIANTS = [(variant, precision) for variant in ("channels_last", "compile") for precision in PRECISIONS]
 
 # name, net, mode, the least and the hoped-for ratio
 GOALS = [
@@ -40,6 +40,8 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3, help="times each measurement is taken")
     parser.add_argument("--seconds", type=float, default=5, help="length of a measurement, at most")
+    parser.add_argument("--variants", nargs="+", choices=["channels_last", "compile"], default=["channels_last", "compile"],
+                        help="PyTorch's variants; compile searches for kernels first, which takes minutes for each net")
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build" / "gpu_bench", help="build folder")
     parser.add_argument("--output", type=pathlib.Path,
                         help="also write the table, in markdown, to this file, between its GPU marks if it has them")
@@ -93,8 +95,9 @@ def main():
     for name, net, mode, least, hoped in GOALS:
         times = {}
         for _ in range(options.rounds):
-            for who in [*(("bantam", precision) for precision in PRECISIONS), *VARIANTS]:
+            for who in itertools.product(["bantam", *options.variants], PRECISIONS):
                 result = measure(options, who, net, mode)
+                print(f"{name}: {' '.join(who)}: {result}", file=sys.stderr, flush=True)
                 if "unavailable" in result:
                     details.append(f"- {name}: {' '.join(who)}: {result['unavailable']}")
                     continue
