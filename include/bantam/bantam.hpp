@@ -9,6 +9,7 @@
 #include <bantam/core/summary.hpp>
 #include <bantam/cpu/model.hpp>
 #include <bantam/cpu/trainer.hpp>
+#include <bantam/data/batch.hpp>
 #include <bantam/layers/all.hpp>
 #include <bantam/models/ensemble.hpp>
 #include <bantam/models/mobile.hpp>

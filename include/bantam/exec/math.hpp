@@ -3,8 +3,9 @@
 
 #include <bantam/base/host_device.hpp>
 
-// Without an operating system the compiler's own names of the C library's functions need no header.
-#if __STDC_HOSTED__
+// The compiler's own names of the C library's functions need no header, so that deployed networks include none. nvcc
+// knows these functions on the device by their names in std alone.
+#ifdef __CUDACC__
 #include <cmath>
 #define BANTAM_MATH(name, x) std::name(x)
 #else
