@@ -3,6 +3,7 @@
 """Tests of --device cuda end to end, with programs in which the GPU's arithmetic runs on the processor's threads.
 Exits with 77 (skipped) where they were not built or a Python package is missing."""
 
+import itertools
 import os
 import unittest
 
@@ -41,7 +42,10 @@ class Training(Distill):
         # The first epoch has had few steps in which roundings could grow apart; on the CPU those of another
         # instruction set come to half a percent here.
         np.testing.assert_allclose(found["training_loss"][0], expected["training_loss"][0], rtol=1e-2)
-        self.assertEqual(lines(output, "summary.txt")[:-2], lines(self.reference, "summary.txt")[:-2])
+        # What follows are losses and accuracies, which roundings move.
+        settings = [itertools.takewhile(lambda line: not line.startswith("kept: "), lines(folder, "summary.txt"))
+                    for folder in (output, self.reference)]
+        self.assertEqual(list(settings[0]), list(settings[1]))
         tensors, metadata = safetensors_io.load(os.path.join(output, "student.safetensors"))
         reference, expected_metadata = safetensors_io.load(os.path.join(self.reference, "student.safetensors"))
         self.assertEqual(metadata, expected_metadata)
