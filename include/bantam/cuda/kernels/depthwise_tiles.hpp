@@ -85,9 +85,8 @@ struct DepthwiseTiles {
     /// A tile of at least this size with as many strips as there are thread rows, if it is large enough.
     static constexpr TileSize tile_of(Index rows, Index columns) {
         const auto round_up = [](Index size) { return ceil_div(size, Taps::multiple) * Taps::multiple; };
-        const Index strips_per_row =
-            std::clamp<Index>(thread_rows / round_up(rows), 1, ceil_div(columns, Taps::multiple));
-        return {round_up(rows), strips_per_row, round_up(ceil_div(columns, strips_per_row))};
+        const Index strip_count = std::clamp<Index>(thread_rows / round_up(rows), 1, ceil_div(columns, Taps::multiple));
+        return {round_up(rows), strip_count, round_up(ceil_div(columns, strip_count))};
     }
     /// Strips of eight and one row per thread row; smaller where the patch would leave room for only a few thread
     /// blocks on a multiprocessor.
