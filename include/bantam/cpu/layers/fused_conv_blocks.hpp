@@ -223,7 +223,7 @@ private:
         const auto tensors = [&]<std::size_t... Is>(std::index_sequence<Is...>) {
             return std::array<StageTensors<S>, size>{stage_tensors<Is>(weights, saved)...};
         }(std::make_index_sequence<size>{});
-        const auto infer_chunk = [&](Chunk chunk, S* memory) __attribute__((noinline)) {
+        const auto infer_chunk = [&](Chunk chunk, S* memory) {
             const Streamed streamed{input, tensors.data(), chunk, memory};
             if constexpr (Pooled) {
                 S* lines = memory + Streamed::memory_size;
