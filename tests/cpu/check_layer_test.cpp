@@ -48,7 +48,7 @@ struct SignedSquare : bantam::Activation {
 
 template <>
 struct bantam::exec::ActivationFunction<SignedSquare> {
-    static constexpr bool cheap = true;
+    [[maybe_unused]] static constexpr bool cheap = true;
     template <class A>
     BANTAM_HOST_DEVICE static A value(const A& x) {
         return x * Math<A>::max(x, A(-x));
