@@ -134,7 +134,8 @@ template <class P, int Pixels, int Outputs>
     if constexpr (std::is_same_v<P, Float32> && Outputs == 8) {
         FloatVector sums[Pixels] = {};
         for (int k = 0; k < length; ++k, weights += step) {
-            const FloatVector row = load_vector<FloatVector>(weights);
+            FloatVector row;  // copied here: without AVX a function cannot return it in one way for all compilers
+            __builtin_memcpy(&row, weights, sizeof row);
             unroll<Pixels>([&](auto pixel) __attribute__((always_inline)) { sums[pixel] += in[pixel][k] * row; });
         }
         __builtin_memcpy(totals, sums, sizeof sums);
@@ -263,9 +264,12 @@ inline void multiply_channels(const In* const* inputs, const typename P::Weight*
 #if defined(__SSE2__) || defined(__ARM_NEON)
     if constexpr (std::is_same_v<P, Float32> && Count == 8) {
         FloatVector totals = {};
-        for (int tap = 0; tap < taps; ++tap)
-            totals +=
-                load_vector<FloatVector>(inputs[tap] + channel) * load_vector<FloatVector>(weights[tap] + channel);
+        for (int tap = 0; tap < taps; ++tap) {
+            FloatVector input, weight;
+            __builtin_memcpy(&input, inputs[tap] + channel, sizeof input);
+            __builtin_memcpy(&weight, weights[tap] + channel, sizeof weight);
+            totals += input * weight;
+        }
         __builtin_memcpy(sums, &totals, sizeof totals);
         return;
     }
