@@ -18,16 +18,17 @@ using bantam::Index;
 using bantam::LossSums;
 using bantam::Metrics;
 using bantam::Progress;
+using bantam::TrainingPosition;
 
 namespace {
 
 std::unique_ptr<std::FILE, int (*)(std::FILE*)> scratch() { return {std::tmpfile(), std::fclose}; }
 
 std::vector<EpochReport> fit_and_collect(TinyTrainer& trainer, const SyntheticPictures& training,
-                                         const SyntheticPictures& validation, Index first_epoch) {
+                                         const SyntheticPictures& validation, const TrainingPosition& start) {
     std::vector<EpochReport> reports;
     const auto stream = scratch();
-    bantam::fit(trainer, training, validation, first_epoch, stream.get(),
+    bantam::fit(trainer, training, validation, start, stream.get(),
                 [&](const EpochReport& report, Progress&) { reports.push_back(report); });
     return reports;
 }
@@ -86,6 +87,39 @@ BOOST_AUTO_TEST_CASE(training_continues_with_the_first_missing_epoch) {
         BOOST_TEST(*rest[i].validation.cross_entropy == *all[i + 3].validation.cross_entropy);
     }
     BOOST_TEST((bits_of(resumed) == bits_of(whole)));
+}
+
+BOOST_AUTO_TEST_CASE(training_continues_within_an_epoch_with_the_same_bits) {
+    const SyntheticPictures training{26, 8}, validation{10, 4};
+    TinyTrainer whole{tiny_options()};
+    const auto all = fit_and_collect(whole, training, validation, 0);
+    struct Interruption {};
+    const auto nothing = [](const EpochReport&, Progress&) {};
+    for (Index stop = 1; stop <= 2 * training.batch_count(); ++stop) {
+        TinyTrainer begun{tiny_options()}, resumed{tiny_options()};
+        TrainingPosition reached;
+        const auto stream = scratch();
+        BOOST_CHECK_THROW(bantam::fit(begun, training, validation, 0, stream.get(), nothing,
+                                      [&](const TrainingPosition& position) {
+                                          reached = position;
+                                          if (begun.steps() == stop) throw Interruption{};
+                                      }),
+                          Interruption);
+        BOOST_TEST(reached.epoch * training.batch_count() + reached.batch == stop);
+        carry_over(begun, resumed);
+        const auto rest = fit_and_collect(resumed, training, validation, reached);
+        BOOST_TEST_REQUIRE(rest.size() == all.size() - static_cast<std::size_t>(reached.epoch));
+        for (std::size_t i = 0; i < rest.size(); ++i) {
+            const EpochReport& expected = all[i + static_cast<std::size_t>(reached.epoch)];
+            BOOST_TEST(rest[i].epoch == expected.epoch);
+            BOOST_TEST(rest[i].training.count == expected.training.count);
+            BOOST_TEST(*rest[i].training.loss == *expected.training.loss);
+            BOOST_TEST(*rest[i].training.accuracy == *expected.training.accuracy);
+            BOOST_TEST(*rest[i].validation.cross_entropy == *expected.validation.cross_entropy);
+            BOOST_TEST(rest[i].learning_rate == expected.learning_rate);
+        }
+        BOOST_TEST((bits_of(resumed) == bits_of(whole)));
+    }
 }
 
 BOOST_AUTO_TEST_CASE(a_finished_run_is_not_trained_further) {

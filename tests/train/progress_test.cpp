@@ -126,7 +126,7 @@ BOOST_AUTO_TEST_CASE(a_summary_replaces_the_running_line) {
 BOOST_AUTO_TEST_CASE(a_resumed_run_estimates_the_remaining_time_from_its_own_speed) {
     Screen screen;
     Progress progress{
-        {.epochs = 10, .batches_per_epoch = 10, .finished_epochs = 8}, screen.file, false, screen.clock()};
+        {.epochs = 10, .batches_per_epoch = 10, .finished_batches = 80}, screen.file, false, screen.clock()};
     screen.now += 10.0;
     progress.update(8, 9, 640, 1.0, 0.5);
     BOOST_TEST(screen.text() == "epoch 9/10  batch 10/10  loss 1.0000  accuracy 50.0 %  64 images/s  ETA 0:10\n");

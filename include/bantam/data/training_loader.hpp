@@ -75,11 +75,13 @@ public:
         return batches == 0 ? 0 : (sample_count() + batches - 1) / batches;
     }
 
-    /// The batches of an epoch, prepared ahead on a worker thread.
-    BatchQueue batches(Index epoch) const {
-        return BatchQueue{batch_count(), [this, epoch, order = epoch_order(epoch)](Index index, Batch& batch) {
+    /// The batches of an epoch from batch `first` on, prepared ahead on a worker thread.
+    BatchQueue batches(Index epoch, Index first = 0) const {
+        return BatchQueue{batch_count(),
+                          [this, epoch, order = epoch_order(epoch)](Index index, Batch& batch) {
                               assemble(epoch, order, index, batch);
-                          }};
+                          },
+                          first};
     }
 
     /// The order of the samples in an epoch, for `assemble`.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/base/error.hpp>
 #include <bantam/base/index.hpp>
 #include <bantam/train/losses.hpp>
 #include <bantam/train/metrics.hpp>
@@ -22,6 +23,16 @@ struct EpochReport {
     double seconds = 0;            ///< training and validation
 };
 
+/// A point between two steps of a run. An epoch's number alone is that epoch's start.
+struct TrainingPosition {
+    TrainingPosition(Index at_epoch = 0, Index at_batch = 0, const LossSums& so_far = {})
+        : epoch{at_epoch}, batch{at_batch}, sums{so_far} {}
+
+    Index epoch;    ///< finished epochs
+    Index batch;    ///< finished batches of the next epoch
+    LossSums sums;  ///< of those batches
+};
+
 namespace detail {
 
 /// Data in the memory of the trainer's device, which the trainer reads by itself.
@@ -31,17 +42,29 @@ concept OnDeviceOf = requires(Trainer& trainer, const Data& data) {
     trainer.evaluate(data);
 };
 
-/// One epoch of training; calls `on_step(index, count, sums)` after each batch, without sums where they stay on
-/// the device until the epoch's end.
-template <class Trainer, class Training, class OnStep>
-LossSums train_epoch(Trainer& trainer, const Training& training, Index epoch, OnStep&& on_step) {
-    LossSums sums;
-    if constexpr (OnDeviceOf<Trainer, Training>) {
-        sums =
-            trainer.train_epoch(training, epoch, [&](Index index, Index count) { on_step(index, count, LossSums{}); });
+/// The batches of an epoch from batch `first` on. A loader that cannot begin there prepares the earlier ones, too.
+template <class Training>
+auto batches_from(const Training& training, Index epoch, Index first) {
+    if constexpr (requires { training.batches(epoch, first); }) {
+        return training.batches(epoch, first);
     } else {
-        Index index = 0;
         auto batches = training.batches(epoch);
+        for (Index index = 0; index < first; ++index) batches.next();
+        return batches;
+    }
+}
+
+/// One epoch of training, or the rest of it from `start` on; calls `on_step(index, count, sums)` after each batch,
+/// without sums where they stay on the device until the epoch's end.
+template <class Trainer, class Training, class OnStep>
+LossSums train_epoch(Trainer& trainer, const Training& training, const TrainingPosition& start, OnStep&& on_step) {
+    LossSums sums = start.sums;
+    if constexpr (OnDeviceOf<Trainer, Training>) {
+        sums = trainer.train_epoch(training, start.epoch,
+                                   [&](Index index, Index count) { on_step(index, count, LossSums{}); });
+    } else {
+        Index index = start.batch;
+        auto batches = batches_from(training, start.epoch, start.batch);
         while (const auto* batch = batches.next()) {
             sums += trainer.step(*batch, training.batch_count());
             on_step(index++, batch->count, sums);
@@ -78,37 +101,53 @@ void infer(Trainer& trainer, const Data& data, OnLogits&& on_logits) {
     }
 }
 
-/// Trains epochs `first_epoch` … `options().epochs − 1`; after each calls `on_epoch(EpochReport, Progress)`.
-/// `training` has `batch_count()` and `batches(epoch)`, `validation` has `batches()`: testing pictures have no
-/// `batches(epoch)` and do not compile as `training`. Either may lie on the trainer's device
-/// (cuda::TrainingData). Shows its progress on `stream`. Throws Error as the trainer's `step` and `evaluate` do.
-template <class Trainer, class Training, class Validation, class OnEpoch>
-void fit(Trainer& trainer, const Training& training, const Validation& validation, Index first_epoch, std::FILE* stream,
-         OnEpoch&& on_epoch) {
+/// Trains from `start`, 0 for a new run, to the end of epoch `options().epochs`; after each epoch calls
+/// `on_epoch(EpochReport, Progress)`, and after each step `on_step(TrainingPosition)`. What either throws ends the
+/// training; the trainer's state then belongs to the position that was passed. `training` has `batch_count()` and
+/// `batches(epoch)`, `validation` has `batches()`: testing pictures have no `batches(epoch)` and do not compile as
+/// `training`. Either may lie on the trainer's device (cuda::TrainingData); an epoch is then one piece of work, in
+/// which no step is reported and training cannot start. Shows its progress on `stream`. Throws Error as the trainer's
+/// `step` and `evaluate` do, and where `start` lies within an epoch on a device.
+template <class Trainer, class Training, class Validation, class OnEpoch, class OnStep>
+void fit(Trainer& trainer, const Training& training, const Validation& validation, TrainingPosition start,
+         std::FILE* stream, OnEpoch&& on_epoch, OnStep&& on_step) {
     const auto seconds = [] {
         return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
     };
+    constexpr bool on_device = detail::OnDeviceOf<Trainer, Training>;
+    if (on_device && start.batch != 0)
+        throw Error{
+            "the run was interrupted within an epoch, where training on a GPU cannot start; resume it on the "
+            "CPU, or start anew"};
     const Index steps = training.batch_count();
-    Progress progress{{trainer.options().epochs, steps, first_epoch}, stream};
-    for (Index epoch = first_epoch; epoch < trainer.options().epochs; ++epoch) {
+    Progress progress{{trainer.options().epochs, steps, start.epoch * steps + start.batch}, stream};
+    for (; start.epoch < trainer.options().epochs; start = start.epoch + 1) {
         EpochReport report;
-        report.epoch = epoch + 1;
-        report.learning_rate = trainer.options().schedule(steps)(trainer.steps());
-        const double start = seconds();
+        report.epoch = start.epoch + 1;
+        report.learning_rate = trainer.options().schedule(steps)(trainer.steps() - start.batch);
+        const double begun = seconds();
         const LossSums sums =
-            detail::train_epoch(trainer, training, epoch, [&](Index index, Index count, const LossSums& sums_so_far) {
+            detail::train_epoch(trainer, training, start, [&](Index index, Index count, const LossSums& sums_so_far) {
                 const Metrics so_far = summarize(sums_so_far);
-                progress.update(epoch, index, count, so_far.loss, so_far.accuracy);
+                progress.update(start.epoch, index, count, so_far.loss, so_far.accuracy);
+                if constexpr (!on_device) on_step(TrainingPosition{start.epoch, index + 1, sums_so_far});
             });
         const double trained = seconds();
         progress.pause();
         report.training = summarize(sums);
         report.validation = evaluate(trainer, validation);
-        report.images_per_second = static_cast<double>(sums.count) / (trained - start);
-        report.seconds = seconds() - start;
+        report.images_per_second = static_cast<double>(sums.count - start.sums.count) / (trained - begun);
+        report.seconds = seconds() - begun;
         on_epoch(report, progress);
         progress.resume();
     }
+}
+
+/// The same without a call after each step.
+template <class Trainer, class Training, class Validation, class OnEpoch>
+void fit(Trainer& trainer, const Training& training, const Validation& validation, const TrainingPosition& start,
+         std::FILE* stream, OnEpoch&& on_epoch) {
+    fit(trainer, training, validation, start, stream, on_epoch, [](const TrainingPosition&) {});
 }
 
 }  // namespace bantam

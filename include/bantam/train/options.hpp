@@ -3,14 +3,13 @@
 
 #include <bantam/base/error.hpp>
 #include <bantam/base/index.hpp>
+#include <bantam/base/number_text.hpp>
 #include <bantam/base/random.hpp>
 #include <bantam/train/losses.hpp>
 #include <bantam/train/schedule.hpp>
 
-#include <charconv>
 #include <cmath>
 #include <cstdint>
-#include <cstdio>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -72,19 +71,13 @@ struct TrainingOptions {
 
 namespace detail {
 
-inline std::string short_text(double value) {
-    char text[32];
-    std::snprintf(text, sizeof text, "%g", value);
-    return text;
-}
-
 inline void require(bool allowed, const char* option, const std::string& value, const char* range) {
     if (!allowed) throw Error(std::string(option) + " is " + value + "; it must be " + range);
 }
 
 // The ranges are written so that NaN is outside every one of them.
 inline void require(bool allowed, const char* option, double value, const char* range) {
-    require(allowed, option, short_text(value), range);
+    require(allowed, option, general_text(value), range);
 }
 
 inline void require(bool allowed, const char* option, Index value, const char* range) {
@@ -126,26 +119,22 @@ inline void check(const TrainingOptions& options) {
 /// Every option that the weights depend on, by name, as the shortest text that tells values apart. The
 /// number of threads is not among them. A resumed run must have the same ones.
 inline std::vector<std::pair<std::string, std::string>> described(const TrainingOptions& o) {
-    const auto exact = [](double value) {
-        char text[40];
-        return std::string{text, std::to_chars(text, text + sizeof text, value).ptr};
-    };
     return {{"epochs", std::to_string(o.epochs)},
             {"batch_size", std::to_string(o.batch_size)},
             {"optimizer", name(o.optimizer)},
-            {"learning_rate", exact(o.learning_rate)},
-            {"momentum", exact(o.momentum)},
-            {"weight_decay", exact(o.weight_decay)},
-            {"beta1", exact(o.beta1)},
-            {"beta2", exact(o.beta2)},
-            {"epsilon", exact(o.epsilon)},
-            {"warmup_epochs", exact(o.warmup_epochs)},
-            {"final_learning_rate_fraction", exact(o.final_learning_rate_fraction)},
-            {"temperature", exact(o.temperature)},
-            {"alpha", exact(o.alpha)},
-            {"label_smoothing", exact(o.label_smoothing)},
-            {"clip_norm", exact(o.clip_norm)},
-            {"averaging_decay", exact(o.averaging_decay)},
+            {"learning_rate", exact_text(o.learning_rate)},
+            {"momentum", exact_text(o.momentum)},
+            {"weight_decay", exact_text(o.weight_decay)},
+            {"beta1", exact_text(o.beta1)},
+            {"beta2", exact_text(o.beta2)},
+            {"epsilon", exact_text(o.epsilon)},
+            {"warmup_epochs", exact_text(o.warmup_epochs)},
+            {"final_learning_rate_fraction", exact_text(o.final_learning_rate_fraction)},
+            {"temperature", exact_text(o.temperature)},
+            {"alpha", exact_text(o.alpha)},
+            {"label_smoothing", exact_text(o.label_smoothing)},
+            {"clip_norm", exact_text(o.clip_norm)},
+            {"averaging_decay", exact_text(o.averaging_decay)},
             {"seed", std::to_string(o.seed)},
             {"allow_tf32", o.allow_tf32 ? "true" : "false"}};
 }

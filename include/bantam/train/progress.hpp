@@ -2,6 +2,7 @@
 #pragma once
 
 #include <bantam/base/index.hpp>
+#include <bantam/base/number_text.hpp>
 
 #include <algorithm>
 #include <chrono>
@@ -45,15 +46,15 @@ inline bool is_terminal(std::FILE* stream) {
 #endif
 }
 
-/// The length of a training run, and how many of its epochs were finished before it was resumed.
+/// The length of a training run, and how many of its batches were finished before it was resumed.
 struct ProgressPlan {
     Index epochs;
     Index batches_per_epoch;
-    Index finished_epochs = 0;
+    Index finished_batches = 0;
 };
 
 /// One line about the current epoch: rewritten in place on a terminal, a plain line every ten seconds
-/// elsewhere (a log file, a pipe).
+/// elsewhere (a log file, a pipe). A stream that is closed or full shows nothing and stops nothing.
 ///
 ///     epoch 3/50  batch 12/74  loss 1.2345  accuracy 61.2 %  512 images/s  ETA 12:34
 class Progress {
@@ -107,18 +108,15 @@ private:
     std::string line(Index epoch, Index batch, std::optional<double> loss, std::optional<double> accuracy,
                      double now) const {
         const double elapsed = std::max(now - started_, 1e-9);
-        const auto done = static_cast<double>((epoch - plan_.finished_epochs) * plan_.batches_per_epoch + batch + 1);
-        const auto total = static_cast<double>((plan_.epochs - plan_.finished_epochs) * plan_.batches_per_epoch);
-        char loss_text[40] = "", accuracy_text[40] = "";
-        if (loss) std::snprintf(loss_text, sizeof loss_text, "loss %.4f  ", *loss);
-        if (accuracy) std::snprintf(accuracy_text, sizeof accuracy_text, "accuracy %.1f %%  ", 100.0 * *accuracy);
-        char text[256];
-        std::snprintf(text, sizeof text, "epoch %lld/%lld  batch %lld/%lld  %s%s%.0f images/s  ETA %s",
-                      static_cast<long long>(epoch + 1), static_cast<long long>(plan_.epochs),
-                      static_cast<long long>(batch + 1), static_cast<long long>(plan_.batches_per_epoch), loss_text,
-                      accuracy_text, static_cast<double>(images_) / std::max(elapsed - paused_, 1e-9),
-                      readable_duration(elapsed / done * (total - done)).c_str());
-        return text;
+        const Index here = epoch * plan_.batches_per_epoch + batch + 1;
+        const auto done = static_cast<double>(here - plan_.finished_batches);
+        const auto left = static_cast<double>(plan_.epochs * plan_.batches_per_epoch - here);
+        const auto of = [](Index index, Index all) { return std::to_string(index + 1) + '/' + std::to_string(all); };
+        std::string text = "epoch " + of(epoch, plan_.epochs) + "  batch " + of(batch, plan_.batches_per_epoch) + "  ";
+        if (loss) text += "loss " + fixed_text(*loss, 4) + "  ";
+        if (accuracy) text += "accuracy " + fixed_text(100.0 * *accuracy, 1) + " %  ";
+        return text + fixed_text(static_cast<double>(images_) / std::max(elapsed - paused_, 1e-9), 0) +
+               " images/s  ETA " + readable_duration(elapsed / done * left);
     }
 
     void show(std::string text) {
