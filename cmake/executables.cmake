@@ -96,7 +96,10 @@ function(bantam_add_programs folder)
     foreach(source IN LISTS sources)
         cmake_path(GET source STEM program)
         cmake_path(REPLACE_EXTENSION source LAST_ONLY cu OUTPUT_VARIABLE on_gpu)
-        if(EXISTS ${on_gpu})
+        if(program STREQUAL "distill_food11")
+            add_executable(distill_food11)
+            bantam_add_students()
+        elseif(EXISTS ${on_gpu})
             # A .cu file of the same name holds the program's GPU part and defines gpu_job(). The CPU part is an
             # object library, because tests link it with another GPU part.
             add_library(${program}_on_cpu OBJECT ${source})

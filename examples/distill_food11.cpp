@@ -4,9 +4,10 @@
 //
 // Another class count or picture size: -DBANTAM_CLASSES=10, -DBANTAM_IMAGE_SIZE=64 with CMake.
 
-#include "distill_food11.hpp"
+#include "distill_food11/job.hpp"
+#include "distill_food11/student.hpp"
 
-#include <bantam/bantam.hpp>
+#include <algorithm>
 
 using namespace bantam;
 
@@ -25,14 +26,14 @@ int main(int argc, char** argv) {
     line.option("--stored-size", options.stored_size,
                 "Side of the pictures in memory; with a teacher or a stored student, theirs")
         .between(8, 4096);
-    const auto on_gpu = distill_food11::gpu_job();
-    line.device_options(options.device, on_gpu != nullptr);
+    line.device_options(options.device, std::ranges::any_of(distill_food11::students(),
+                                                            [](const auto& student) { return student.on_gpu; }));
+    line.option("--student", options.student, "Student to train, one of examples/students/");
     line.option("--keep", options.keep,
                 "Which epoch's student is kept: of the lowest validation loss, the highest accuracy, or the last")
         .one_of({"loss", "accuracy", "last"});
     line.flag("--resume", options.resume, "Resume the interrupted run in --output");
     line.flag("--predict-only", options.predict_only, "Only predict the testing pictures, with --weights");
     line.option("--weights", options.weights, "Student for --predict-only; by default the one in --output");
-    return line.run(argc, argv,
-                    [&] { options.device.on_gpu() ? on_gpu(options) : distill_food11::distill<Cpu>(options); });
+    return line.run(argc, argv, [&] { distill_food11::distill(options); });
 }

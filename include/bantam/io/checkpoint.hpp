@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace bantam {
@@ -33,26 +34,32 @@ std::span<S> tensor_values(const NamedTensor& entry, std::span<S> parameters, st
 
 }  // namespace detail
 
-/// Writes a network's tensors under their names and in PyTorch's layout, in one step. `parameters` has
-/// `trainable_parameters<Net>` elements, `statistics` `non_trainable_parameters<Net>`.
-template <class Net>
-void write_network(const std::filesystem::path& path, std::span<const float> parameters,
-                   std::span<const float> statistics, Metadata metadata = {}) {
+/// Writes the tensors of a network's table under their names and in PyTorch's layout, in one step. `parameters` has the
+/// elements of its trainable tensors, `statistics` those of the others.
+inline void write_network(const std::filesystem::path& path, std::span<const NamedTensor> table,
+                          std::span<const float> parameters, std::span<const float> statistics,
+                          Metadata metadata = {}) {
     std::vector<TensorView> tensors;
-    for (const NamedTensor& entry : tensor_table<Net>)
+    for (const NamedTensor& entry : table)
         tensors.emplace_back(std::string{entry.name.view()}, detail::tensor_shape(entry.tensor),
                              detail::tensor_values(entry, parameters, statistics));
     metadata["format"] = checkpoint_format;
     write_safetensors(path, tensors, metadata);
 }
 
-/// Reads a network's tensors by name into the flat buffers; a checkpoint of PyTorch's fits where the
+template <class Net>
+void write_network(const std::filesystem::path& path, std::span<const float> parameters,
+                   std::span<const float> statistics, Metadata metadata = {}) {
+    write_network(path, tensor_table<Net>, parameters, statistics, std::move(metadata));
+}
+
+/// Reads the tensors of a network's table by name into the flat buffers; a checkpoint of PyTorch's fits where the
 /// names do. Throws Error naming the file and the first tensor that is missing, has another shape,
 /// is not part of the network, or holds a number that is not finite.
-template <class Net>
-void read_network(SafetensorsFile& file, std::span<float> parameters, std::span<float> statistics) {
+inline void read_network(SafetensorsFile& file, std::span<const NamedTensor> table, std::span<float> parameters,
+                         std::span<float> statistics) {
     const std::string where = file.path().string();
-    for (const NamedTensor& entry : tensor_table<Net>) {
+    for (const NamedTensor& entry : table) {
         const std::string name{entry.name.view()};
         const std::vector<Index> expected = detail::tensor_shape(entry.tensor);
         if (!file.contains(name)) throw Error{where + ": has no tensor '" + name + "'; it is from another network"};
@@ -69,11 +76,16 @@ void read_network(SafetensorsFile& file, std::span<float> parameters, std::span<
     }
     for (const auto& stored : file.tensors()) {
         bool known = stored.name.ends_with("num_batches_tracked");
-        for (const NamedTensor& entry : tensor_table<Net>) known = known || stored.name == entry.name.view();
+        for (const NamedTensor& entry : table) known = known || stored.name == entry.name.view();
         if (!known)
             throw Error{where + ": has a tensor '" + stored.name +
                         "' that the network lacks; it is from another network"};
     }
+}
+
+template <class Net>
+void read_network(SafetensorsFile& file, std::span<float> parameters, std::span<float> statistics) {
+    read_network(file, tensor_table<Net>, parameters, statistics);
 }
 
 }  // namespace bantam

@@ -19,6 +19,7 @@
 #include <filesystem>
 #include <fstream>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -84,8 +85,10 @@ public:
 
     /// Records a finished epoch: writes the student if the keep rule picks it, then the metrics, then the state to
     /// resume from. Returns whether the student was kept. Throws Error naming a file that cannot be written.
-    template <class Net, class Trainer>
-    bool finish_epoch(Trainer& trainer, const EpochReport& report, const Metadata& student_metadata) {
+    /// `tensors` is the table of the student's network.
+    template <class Trainer>
+    bool finish_epoch(std::span<const NamedTensor> tensors, Trainer& trainer, const EpochReport& report,
+                      const Metadata& student_metadata) {
         finished_epochs_ = report.epoch;
         const EpochScore score{report.epoch, report.validation.loss, report.validation.accuracy};
         if (score.loss && (!picked(Keep::loss).loss || *score.loss < *picked(Keep::loss).loss)) pick(Keep::loss, score);
@@ -93,11 +96,16 @@ public:
             pick(Keep::accuracy, score);
         pick(Keep::last, score);
         const bool kept = picked(keep_).epoch == report.epoch;
-        if (kept) write_network<Net>(student(), trainer.parameters(), trainer.statistics(), student_metadata);
+        if (kept) write_network(student(), tensors, trainer.parameters(), trainer.statistics(), student_metadata);
         rows_.push_back(row(report));
         write_metrics();
         write_last(trainer);
         return kept;
+    }
+
+    template <class Net, class Trainer>
+    bool finish_epoch(Trainer& trainer, const EpochReport& report, const Metadata& student_metadata) {
+        return finish_epoch(tensor_table<Net>, trainer, report, student_metadata);
     }
 
     /// Resumes an interrupted run: restores the trainer, the picked epochs and the metrics. Throws Error where

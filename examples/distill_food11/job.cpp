@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: MIT
-// The job of distill_food11 on any device.
-#pragma once
+#include "job.hpp"
 
+#include <bantam/base/error.hpp>
 #include <bantam/base/index.hpp>
 #include <bantam/core/budget.hpp>
-#include <bantam/core/network.hpp>
-#include <bantam/core/summary.hpp>
 #include <bantam/data/evaluation_loader.hpp>
 #include <bantam/data/expected_pictures.hpp>
 #include <bantam/data/folders.hpp>
@@ -14,89 +12,61 @@
 #include <bantam/data/training_loader.hpp>
 #include <bantam/io/checkpoint.hpp>
 #include <bantam/io/hash.hpp>
-#include <bantam/models/mobile.hpp>
-#include <bantam/train/device.hpp>
 #include <bantam/train/fit.hpp>
 #include <bantam/train/run_folder.hpp>
 
-#include "../tools/shared/command_line.hpp"
-#include "../tools/shared/homework.hpp"
-#include "../tools/shared/pictures.hpp"
+#include "../../tools/shared/homework.hpp"
+#include "../../tools/shared/pictures.hpp"
+#include "student.hpp"
 
 #include <fmt/core.h>
 
 #include <charconv>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
-#ifndef BANTAM_CLASSES
-#define BANTAM_CLASSES 11
-#endif
-#ifndef BANTAM_IMAGE_SIZE
-#define BANTAM_IMAGE_SIZE 128
-#endif
-
 namespace distill_food11 {
+namespace {
 
-using namespace bantam;
-
-// The student. The compiler checks the parameter limit for any layers.
-using Net = Mobile98k<BANTAM_CLASSES, BANTAM_IMAGE_SIZE>;
-using FoodStudent = Student<Net>;
-
-struct Options {
-    std::filesystem::path data;
-    std::filesystem::path teacher_logits;
-    std::filesystem::path output = "distill_food11_output";
-    std::filesystem::path weights;
-    int stored_size = 144;
-    std::string keep = name(Keep::loss);
-    bool resume = false;
-    bool predict_only = false;
-    TrainingOptions training;
-    DeviceOptions device;
-};
-
-inline Metadata student_metadata(const Options& options, const std::vector<std::string>& classes) {
+Metadata student_metadata(const Options& options, const StudentNetwork& network,
+                          const std::vector<std::string>& classes) {
     Metadata metadata = picture_metadata(classes, options.stored_size);
-    metadata["network"] = fmt::format("mobile-98k, {} classes, {}x{}x3, {} parameters", BANTAM_CLASSES,
-                                      BANTAM_IMAGE_SIZE, BANTAM_IMAGE_SIZE, parameter_count<FoodStudent>);
+    metadata["network"] = network.text();
     return metadata;
 }
 
 /// What a resumed run must share with the interrupted one, apart from its options.
-inline Metadata run_identity(const Options& options, const std::vector<std::string>& classes,
-                             const ExpectedPictures& pictures) {
+Metadata run_identity(const Options& options, const Metadata& metadata, const ExpectedPictures& pictures) {
     std::string contents;
     for (std::size_t i = 0; i < pictures.paths.size(); ++i) contents += pictures.paths[i] + pictures.hashes[i];
-    Metadata identity = student_metadata(options, classes);
+    Metadata identity = metadata;
     identity["pictures"] = hash_bytes(contents.data(), contents.size());
     identity["teacher_logits"] = options.teacher_logits.empty() ? "none" : hash_file(options.teacher_logits);
     return identity;
 }
 
 /// The most likely class of every testing picture, 0 for one that cannot be read.
-template <class Device>
-std::vector<int> predict(Trainer<FoodStudent, Device>& trainer, const TestPictures& pictures, std::size_t files) {
+std::vector<int> predict(StudentTrainer& trainer, const StudentNetwork& network, const TestPictures& pictures,
+                         std::size_t files) {
     std::vector<int> categories(files, 0);
-    const EvaluationLoader loader{pictures, input_shape<FoodStudent>, 64};
+    const auto classes = static_cast<std::size_t>(network.classes);
     std::size_t index = 0;
-    infer(trainer, on_device(trainer, loader), [&](std::span<const float> logits) {
-        for (; !logits.empty(); logits = logits.subspan(BANTAM_CLASSES), ++index)
-            categories[pictures.store.source_index(index)] =
-                static_cast<int>(most_likely_class(logits.first(BANTAM_CLASSES)));
+    trainer.infer(EvaluationLoader{pictures, network.input, 64}, [&](std::span<const float> logits) {
+        for (; !logits.empty(); logits = logits.subspan(classes), ++index)
+            categories[pictures.store.source_index(index)] = static_cast<int>(most_likely_class(logits.first(classes)));
     });
     return categories;
 }
 
-inline std::string percent(std::optional<double> fraction) {
+std::string percent(std::optional<double> fraction) {
     return fraction ? fmt::format("{:.2f} %", 100 * *fraction) : "-";
 }
 
-inline SafetensorsFile open_student(const std::filesystem::path& path) {
+SafetensorsFile open_student(const std::filesystem::path& path) {
     if (!std::filesystem::exists(path))
         throw Error{path.string() + ": no such file; train first, or name one with --weights"};
     return SafetensorsFile::open(path);
@@ -104,8 +74,7 @@ inline SafetensorsFile open_student(const std::filesystem::path& path) {
 
 /// The stored size of the pictures that a stored student was trained on, `otherwise` where its file does not have
 /// it. Throws Error where its file names other classes than the data.
-inline int stored_size_of_student(const std::filesystem::path& path, const std::vector<std::string>& classes,
-                                  int otherwise) {
+int stored_size_of_student(const std::filesystem::path& path, const std::vector<std::string>& classes, int otherwise) {
     const SafetensorsFile file = open_student(path);
     const Metadata& metadata = file.metadata();
     const std::string here = json_text(classes);
@@ -124,7 +93,7 @@ inline int stored_size_of_student(const std::filesystem::path& path, const std::
 }
 
 /// The epochs that the keep rules pick, as lines of summary.txt, and how far chance alone moves an accuracy.
-inline std::string kept_text(const RunFolder& folder, Keep keep, Index validation_pictures) {
+std::string kept_text(const RunFolder& folder, Keep keep, Index validation_pictures) {
     std::string text = fmt::format("kept: epoch {}, chosen by {}\n", folder.picked(keep).epoch, name(keep));
     for (const auto& [what, rule] : {std::pair{"lowest validation loss", Keep::loss},
                                      {"highest validation accuracy", Keep::accuracy},
@@ -139,27 +108,46 @@ inline std::string kept_text(const RunFolder& folder, Keep keep, Index validatio
 }
 
 /// Loads a stored student into a trainer, for inference.
-template <class Device>
-void load_student(const std::filesystem::path& path, Trainer<FoodStudent, Device>& trainer) {
+void load_student(const std::filesystem::path& path, const StudentNetwork& network, StudentTrainer& trainer) {
     SafetensorsFile file = open_student(path);
-    std::vector<float> parameters(static_cast<std::size_t>(trainable_parameters<FoodStudent>));
-    std::vector<float> statistics(static_cast<std::size_t>(non_trainable_parameters<FoodStudent>));
-    // Explicit spans: with <filesystem> included, nvcc 13.0 does not convert a vector to a span.
-    read_network<FoodStudent>(file, {parameters.data(), parameters.size()}, {statistics.data(), statistics.size()});
+    std::vector<float> parameters(static_cast<std::size_t>(network.trainable));
+    std::vector<float> statistics(static_cast<std::size_t>(network.non_trainable));
+    read_network(file, network.tensors, parameters, statistics);
     trainer.set_weights(parameters, statistics);
 }
 
-/// The whole job on a device, as `options` ask for it.
-template <class Device>
+/// The student that the options name among those the program was built with.
+const StudentEntry& chosen_student(const Options& options) {
+    if (options.student.empty()) return students().front();
+    std::string built;
+    for (const StudentEntry& student : students()) {
+        if (student.network.name == options.student) {
+            if (student.on_cpu) return student;
+            throw Error{
+                fmt::format("--student {}: this program was built without it; build again with "
+                            "-DBANTAM_STUDENTS={}, or use tools/distill",
+                            options.student, options.student)};
+        }
+        built += fmt::format("{}{}", built.empty() ? "" : ", ", student.network.name);
+    }
+    throw Error{fmt::format("--student {}: there is no such student; there are {}", options.student, built)};
+}
+
+}  // namespace
+
 void distill(Options& options) {
     if (options.predict_only && options.resume)
         throw Error{"--resume trains and --predict-only does not; leave out one of them"};
     if (!options.predict_only && !options.weights.empty())
         throw Error{"--weights names the student of --predict-only; training starts from random weights, leave it out"};
     // Fails now, not after the pictures are read, where the device is missing.
-    Trainer<FoodStudent, Device> trainer{options.training};
+    const StudentEntry& student = chosen_student(options);
+    const StudentNetwork& network = student.network;
+    const std::unique_ptr<StudentTrainer> made =
+        (options.device.on_gpu() ? student.on_gpu : student.on_cpu)(options.training, options.device);
+    StudentTrainer& trainer = *made;
 
-    const HomeworkFolders folders = open_homework(options.data, BANTAM_CLASSES);
+    const HomeworkFolders folders = open_homework(options.data, static_cast<int>(network.classes));
     const std::filesystem::path weights =
         options.weights.empty() ? options.output / "student.safetensors" : options.weights;
     if (options.predict_only)
@@ -174,9 +162,9 @@ void distill(Options& options) {
     const PictureOptions reading{
         .stored_size = options.stored_size, .threads = options.training.threads, .hash_files = true};
     const LabeledPictures validation = load_with_report(options.data, folders.validation, reading, "validation");
-    const Metadata metadata = student_metadata(options, folders.classes);
-    std::string summary_text = fmt::format("{}\nparameters: {}\nlimit: {}\n", summary<FoodStudent>(),
-                                           parameter_count<FoodStudent>, FoodStudent::parameter_limit);
+    const Metadata metadata = student_metadata(options, network, folders.classes);
+    std::string summary_text =
+        fmt::format("{}\nparameters: {}\nlimit: {}\n", network.summary, network.parameters(), default_parameter_limit);
 
     RunFolder folder{options.output, metadata};
     if (!options.predict_only) {
@@ -190,20 +178,19 @@ void distill(Options& options) {
         const auto rows = [&](std::size_t first) {
             return taught ? TeacherRows{&teacher, static_cast<Index>(first)} : TeacherRows{};
         };
-        TrainingLoader training{{.input = input_shape<FoodStudent>,
-                                 .batch_size = options.training.batch_size,
-                                 .seed = options.training.seed}};
+        TrainingLoader training{
+            {.input = network.input, .batch_size = options.training.batch_size, .seed = options.training.seed}};
         training.add(labeled, rows(0));
         if (taught) training.add(unlabeled, rows(labeled.store.size()));
         const EvaluationLoader validating{
-            validation, input_shape<FoodStudent>, 64, {}, rows(labeled.store.size() + unlabeled.store.size())};
+            validation, network.input, 64, {}, rows(labeled.store.size() + unlabeled.store.size())};
 
-        folder = RunFolder{options.output, run_identity(options, folders.classes, pictures), keep_rule(options.keep)};
+        folder = RunFolder{options.output, run_identity(options, metadata, pictures), keep_rule(options.keep)};
         if (options.resume) folder.resume(trainer);
-        fmt::print(stderr, "{}", summary<FoodStudent>());
-        fit(trainer, on_device(trainer, training), on_device(trainer, validating), folder.finished_epochs(), stderr,
-            [&](const EpochReport& report, Progress& progress) {
-                const bool kept = folder.finish_epoch<FoodStudent>(trainer, report, metadata);
+        fmt::print(stderr, "{}", network.summary);
+        trainer.fit(
+            training, validating, folder.finished_epochs(), stderr, [&](const EpochReport& report, Progress& progress) {
+                const bool kept = folder.finish_epoch(network.tensors, trainer, report, metadata);
                 progress.print(fmt::format(
                     "epoch {}/{}  loss {:.4f}  training accuracy {} agreement {}  validation accuracy {} agreement {}  "
                     "{:.0f} images/s  {:.1f} s{}",
@@ -218,22 +205,17 @@ void distill(Options& options) {
         summary_text += kept_text(folder, keep_rule(options.keep), std::ssize(validation.labels));
     }
 
-    load_student(weights, trainer);
-    const EvaluationLoader validating{validation, input_shape<FoodStudent>, 64};
-    const Metrics result = evaluate(trainer, on_device(trainer, validating));
+    load_student(weights, network, trainer);
+    const Metrics result = trainer.evaluate(EvaluationLoader{validation, network.input, 64});
     summary_text += fmt::format("validation accuracy: {:.4f}\nvalidation cross-entropy: {:.4f}\n",
                                 result.accuracy.value_or(0.0), result.cross_entropy.value_or(0.0));
     PictureOptions inference = reading;
     inference.hash_files = false;
     const TestPictures testing = load_with_report(options.data, folders.testing, inference, "testing");
-    folder.write_predictions(predict(trainer, testing, folders.testing.paths().size()));
+    folder.write_predictions(predict(trainer, network, testing, folders.testing.paths().size()));
     if (!options.predict_only) folder.write_text("summary.txt", summary_text);
     fmt::print("validation accuracy: {}\nstudent: {}\npredictions: {}\n", percent(result.accuracy), weights.string(),
                folder.predictions().string());
 }
-
-/// What --device cuda runs, or null in a program built without CUDA. Defined by distill_food11.cu, or by
-/// cmake/no_gpu_job.cpp.in.
-void (*gpu_job())(Options&);
 
 }  // namespace distill_food11

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: MIT
+# The students of examples/distill_food11. Each file of examples/students/ is one: my_student.hpp is `my-student`. The
+# program lists all of them and trains those of BANTAM_STUDENTS, each of which is compiled alone.
+
+set(BANTAM_STUDENTS "mobile-98k;my-student" CACHE STRING
+    "Students that examples/distill_food11 can train, the default one first")
+
+# All students, those of BANTAM_STUDENTS first.
+file(GLOB BANTAM_ALL_STUDENTS CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR}/examples/students
+     ${PROJECT_SOURCE_DIR}/examples/students/*.hpp)
+list(TRANSFORM BANTAM_ALL_STUDENTS REPLACE "\\.hpp$" "")
+list(TRANSFORM BANTAM_ALL_STUDENTS REPLACE "_" "-")
+foreach(student IN LISTS BANTAM_STUDENTS)
+    if(NOT student IN_LIST BANTAM_ALL_STUDENTS)
+        list(JOIN BANTAM_ALL_STUDENTS ", " known)
+        message(FATAL_ERROR "bantam: BANTAM_STUDENTS names '${student}'; there are ${known}")
+    endif()
+endforeach()
+list(REMOVE_ITEM BANTAM_ALL_STUDENTS ${BANTAM_STUDENTS})
+list(PREPEND BANTAM_ALL_STUDENTS ${BANTAM_STUDENTS})
+
+# Appends a source file that trains each of the students given last on `device` (cpu or gpu) to the list named `into`.
+function(bantam_write_trainers into folder device extension)
+    foreach(student IN LISTS ARGN)
+        string(REPLACE "-" "_" file ${student})
+        set(written ${folder}/${file}_on_${device}.${extension})
+        configure_file(${PROJECT_SOURCE_DIR}/cmake/train_student.in ${written} @ONLY)
+        list(APPEND ${into} ${written})
+    endforeach()
+    set(${into} ${${into}} PARENT_SCOPE)
+endfunction()
+
+# Appends the source file that lists all students to the list named `into`; the students given last train on a GPU.
+function(bantam_write_student_list into folder)
+    set(includes)
+    set(entries)
+    foreach(student IN LISTS BANTAM_ALL_STUDENTS)
+        string(REPLACE "-" "_" file ${student})
+        set(net "students::${file}::Network<BANTAM_CLASSES, BANTAM_IMAGE_SIZE>")
+        set(on_cpu nullptr)
+        set(on_gpu nullptr)
+        if(student IN_LIST BANTAM_STUDENTS)
+            set(on_cpu "train_on_cpu<${net}>")
+        endif()
+        if(student IN_LIST ARGN)
+            set(on_gpu "train_on_gpu<${net}>")
+        endif()
+        string(APPEND includes "#include \"${PROJECT_SOURCE_DIR}/examples/students/${file}.hpp\"\n")
+        string(APPEND entries "        {describe<${net}>(\"${student}\", students::${file}::accuracy),\n"
+               "         ${on_cpu},\n         ${on_gpu}},\n")
+    endforeach()
+    configure_file(${PROJECT_SOURCE_DIR}/cmake/students.cpp.in ${folder}/students.cpp @ONLY)
+    set(${into} ${${into}} ${folder}/students.cpp PARENT_SCOPE)
+endfunction()
+
+# Adds the students to the program distill_food11. Its part for the CPU is an object library, because tests link it with
+# another GPU part.
+function(bantam_add_students)
+    set(folder ${PROJECT_BINARY_DIR}/students)
+    file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/examples/distill_food11/*.cpp)
+    list(APPEND sources ${PROJECT_SOURCE_DIR}/examples/distill_food11.cpp)
+    bantam_write_trainers(sources ${folder} cpu cpp ${BANTAM_STUDENTS})
+    add_library(distill_food11_on_cpu OBJECT ${sources})
+    bantam_set_program_options(distill_food11_on_cpu)
+
+    set(sources)
+    if(BANTAM_HAS_CUDA)
+        bantam_write_trainers(sources ${folder} gpu cu ${BANTAM_STUDENTS})
+        bantam_write_student_list(sources ${folder} ${BANTAM_STUDENTS})
+        bantam_use_cuda(distill_food11)
+    else()
+        bantam_write_student_list(sources ${folder})
+    endif()
+    target_sources(distill_food11 PRIVATE ${sources})
+    target_link_libraries(distill_food11 PRIVATE distill_food11_on_cpu)
+endfunction()

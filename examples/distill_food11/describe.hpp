@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: MIT
+// What the file of each student is compiled with, trained or not.
+#pragma once
+
+#include <bantam/core/network.hpp>
+#include <bantam/core/summary.hpp>
+
+#include "student.hpp"
+
+namespace distill_food11 {
+
+template <class Net>
+StudentNetwork describe(const char* name, const char* accuracy) {
+    return {.name = name,
+            .accuracy = accuracy,
+            .input = input_shape<Net>,
+            .classes = class_count<Net>,
+            .trainable = trainable_parameters<Net>,
+            .non_trainable = non_trainable_parameters<Net>,
+            .multiply_adds = multiply_adds<Net>,
+            .activation_bytes = activation_bytes<Net>,
+            .summary = summary<Net>(),
+            .tensors = tensor_table<Net>};
+}
+
+}  // namespace distill_food11

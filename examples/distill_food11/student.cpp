@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT
+#include "student.hpp"
+
+#include <bantam/data/evaluation_loader.hpp>
+#include <bantam/data/training_loader.hpp>
+#include <bantam/train/fit.hpp>
+
+#include <fmt/core.h>
+
+namespace distill_food11 {
+
+std::string StudentNetwork::text() const {
+    return fmt::format("{}, {} classes, {}x{}x{}, {} parameters", name, classes, input.height, input.width,
+                       input.channels, parameters());
+}
+
+void BatchTrainer::fit(const TrainingLoader& training, const EvaluationLoader& validation, Index first_epoch,
+                       std::FILE* stream, const std::function<void(const EpochReport&, Progress&)>& on_epoch) {
+    bantam::fit(*this, training, validation, first_epoch, stream, on_epoch);
+}
+
+Metrics BatchTrainer::evaluate(const EvaluationLoader& data) { return bantam::evaluate(*this, data); }
+
+void BatchTrainer::infer(const EvaluationLoader& data, const std::function<void(std::span<const float>)>& on_logits) {
+    bantam::infer(*this, data, on_logits);
+}
+
+}  // namespace distill_food11

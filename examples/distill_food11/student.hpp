@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: MIT
+// The students of distill_food11 without their types, so that the program is compiled once and each student alone.
+#pragma once
+
+#include <bantam/base/index.hpp>
+#include <bantam/core/network.hpp>
+#include <bantam/data/batch.hpp>
+#include <bantam/train/device.hpp>
+#include <bantam/train/losses.hpp>
+#include <bantam/train/metrics.hpp>
+#include <bantam/train/options.hpp>
+
+#include <cstdio>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace bantam {
+
+class EvaluationLoader;
+class Progress;
+class TrainingLoader;
+struct DeviceOptions;
+struct EpochReport;
+
+}  // namespace bantam
+
+namespace distill_food11 {
+
+using namespace bantam;
+
+/// What is known of a student at compile time.
+struct StudentNetwork {
+    const char* name;
+    const char* accuracy;  ///< the expected validation accuracy and its data set; "-" where none was measured
+    Shape input;
+    Index classes;
+    Index trainable;
+    Index non_trainable;
+    Index multiply_adds;
+    Index activation_bytes;
+    const char* summary;                   ///< the layer table
+    std::span<const NamedTensor> tensors;  ///< their names, shapes and places
+
+    Index parameters() const { return trainable + non_trainable; }
+    /// "mobile-98k, 11 classes, 128x128x3, 98155 parameters"
+    std::string text() const;
+};
+
+/// Trains one student on one device. Its members are those of Trainer (train/device.hpp); whole data sets are read from
+/// loaders.
+class StudentTrainer {
+public:
+    virtual ~StudentTrainer() = default;
+
+    /// `bantam::fit` from epoch `first_epoch`.
+    virtual void fit(const TrainingLoader& training, const EvaluationLoader& validation, Index first_epoch,
+                     std::FILE* stream, const std::function<void(const EpochReport&, Progress&)>& on_epoch) = 0;
+    /// `bantam::evaluate` and `bantam::infer`.
+    virtual Metrics evaluate(const EvaluationLoader& data) = 0;
+    virtual void infer(const EvaluationLoader& data, const std::function<void(std::span<const float>)>& on_logits) = 0;
+
+    virtual const TrainingOptions& options() const = 0;
+    virtual Index steps() const = 0;
+    virtual std::span<const float> parameters() = 0;
+    virtual std::span<const float> statistics() = 0;
+    virtual void set_weights(std::span<const float> parameters, std::span<const float> statistics) = 0;
+    virtual std::vector<TrainerState> state() = 0;
+    virtual void restored(Index steps) = 0;
+};
+
+/// A trainer that is given its batches one by one, as on the CPU.
+class BatchTrainer : public StudentTrainer {
+public:
+    virtual LossSums step(const Batch& batch, Index steps_per_epoch) = 0;
+    virtual LossSums evaluate(const Batch& batch) = 0;
+    virtual std::span<const float> infer(const float* pixels, Index count) = 0;
+
+    void fit(const TrainingLoader& training, const EvaluationLoader& validation, Index first_epoch, std::FILE* stream,
+             const std::function<void(const EpochReport&, Progress&)>& on_epoch) final;
+    Metrics evaluate(const EvaluationLoader& data) final;
+    void infer(const EvaluationLoader& data, const std::function<void(std::span<const float>)>& on_logits) final;
+};
+
+/// Creates a trainer with random weights from the options' seed.
+using MakeTrainer = std::unique_ptr<StudentTrainer> (*)(const TrainingOptions&, const DeviceOptions&);
+
+/// Such functions for a network. train_on_cpu.hpp and train_on_gpu.hpp define them; each is instantiated in a file of
+/// its own.
+template <class Net>
+std::unique_ptr<StudentTrainer> train_on_cpu(const TrainingOptions&, const DeviceOptions&);
+template <class Net>
+std::unique_ptr<StudentTrainer> train_on_gpu(const TrainingOptions&, const DeviceOptions&);
+
+/// A student that the program knows.
+struct StudentEntry {
+    StudentNetwork network;
+    MakeTrainer on_cpu;  ///< null where the program was built without this student (BANTAM_STUDENTS)
+    MakeTrainer on_gpu;  ///< null where it was built without CUDA
+};
+
+/// All students, one per file in examples/students/, the default first. cmake/students.cmake writes its definition.
+const std::vector<StudentEntry>& students();
+
+}  // namespace distill_food11
