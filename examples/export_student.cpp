@@ -96,7 +96,8 @@ void write_header(const Options& options, const deploy::Weights<Net, P>& weights
                   const std::vector<std::string>& classes) {
     const deploy::HeaderText about{.type = fmt::format("bantam::Mobile98k<{}, {}>", BANTAM_CLASSES, BANTAM_IMAGE_SIZE),
                                    .includes = {"bantam/models/mobile.hpp"},
-                                   .classes = classes};
+                                   .classes = classes,
+                                   .stored_size = options.stored_size};
     AtomicFile file{options.output};
     file.write(deploy::header_text<Net>(weights, about));
     file.commit();

@@ -15,25 +15,11 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import programs
 from programs import SOURCE, ProgramTest
 
-import numpy as np
-import safetensors_io
-
 EXPORT = programs.program("examples/export_student")
 DRAW = programs.program("tools/sample_data/draw_sample_food11")
-STUDENT = os.path.join(SOURCE, "examples", "student.safetensors")
 RUN = os.path.join(SOURCE, "examples", "firmware", "run.sh")
 
 MISSING_TOOLS = [tool for tool in ("arm-none-eabi-g++", "qemu-system-arm") if shutil.which(tool) is None]
-
-
-def student_of_eleven(path):
-    """The kept student, which knows ten classes, with an eleventh."""
-    tensors, metadata = safetensors_io.load(STUDENT)
-    for name, values in list(tensors.items()):
-        if values.shape[0] == 10:
-            tensors[name] = np.concatenate([values, values.mean(axis=0, keepdims=True)])
-    del metadata["classes"]
-    safetensors_io.save(path, tensors, metadata)
 
 
 def figures(output):
@@ -55,7 +41,7 @@ class Firmware(ProgramTest):
         cls.student = os.path.join(cls.folder_of_all, "student.safetensors")
         subprocess.run([DRAW, "--output", cls.data, "--labeled-per-class", "3", "--validation-per-class", "2",
                         "--unlabeled", "1", "--testing", "1"], check=True, capture_output=True)
-        student_of_eleven(cls.student)
+        programs.student_of_eleven(cls.student)
         cls.header = os.path.join(cls.folder_of_all, "student.hpp")
         done = subprocess.run([EXPORT, "--data", cls.data, "--weights", cls.student, "--output", cls.header],
                               capture_output=True, text=True)
@@ -129,7 +115,7 @@ class Firmware(ProgramTest):
         target = self.path("student.hpp")
         for arguments, line in (
             (("--data", self.data, "--weights", self.path("none")), "no such file; train first"),
-            (("--data", self.data, "--weights", STUDENT), "it is from another network or class count"),
+            (("--data", self.data, "--weights", programs.KEPT_STUDENT), "it is from another network or class count"),
             (("--data", self.path("nowhere"), "--weights", self.student), "nowhere"),
             (("--data", self.data, "--weights", self.student, "--kept", "0.3"), "choose more than 0.5 and at most 1"),
         ):

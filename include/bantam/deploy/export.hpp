@@ -25,6 +25,7 @@ struct HeaderText {
     std::vector<std::string> includes{};  ///< headers that this type needs: "bantam/models/mobile.hpp"
     std::string name = "student";         ///< the namespace of all names in the header
     std::vector<std::string> classes{};   ///< names of the classes, or none
+    int stored_size = 0;                  ///< side to which pictures are resized before the network's view, or 0
 };
 
 namespace detail {
@@ -105,6 +106,10 @@ std::string header_text(const Weights<Net, P>& weights, const HeaderText& about)
         for (const std::string& name : about.classes) text += detail::quoted(name) + ",\n";
         text += "};\n";
     }
+    if (about.stored_size > 0)
+        text += "\n/// Pictures are resized to this side before the view of the network's size is cut.\n"
+                "inline constexpr int stored_size = " +
+                std::to_string(about.stored_size) + ";\n";
     return text + "\n}  // namespace " + about.name + "\n";
 }
 

@@ -79,6 +79,10 @@ typedef std::int8_t ByteVector __attribute__((vector_size(16)));
 typedef short ShortVector __attribute__((vector_size(32)));
 typedef int IntVector __attribute__((vector_size(32)));
 typedef long long LongVector __attribute__((vector_size(32)));
+typedef std::int8_t HalfByteVector __attribute__((vector_size(8)));
+typedef short HalfShortVector __attribute__((vector_size(16)));
+typedef int HalfIntVector __attribute__((vector_size(16)));
+typedef long long HalfLongVector __attribute__((vector_size(16)));
 
 template <class V>
 [[gnu::always_inline]] inline V load_vector(const void* from) {
@@ -157,6 +161,35 @@ template <class P, int Pixels, int Outputs>
         unroll<Pixels>([&](auto pixel) __attribute__((always_inline)) {
             unroll<Outputs>([&](auto output) __attribute__((always_inline)) {
                 totals[pixel][output] = sums[pixel][2 * output] + sums[pixel][2 * output + 1];
+            });
+        });
+        return;
+    }
+#elif defined(__SSE2__) || defined(__wasm_simd128__)
+    if constexpr (std::is_same_v<P, Int8> && Outputs == 4) {
+        // The same with two registers for the four outputs.
+        const auto add_pairs = [](HalfShortVector a, HalfShortVector b) __attribute__((always_inline)) {
+#if defined(__wasm_simd128__)
+            return reinterpret_cast<HalfIntVector>(__builtin_wasm_dot_s_i32x4_i16x8(a, b));
+#else
+            return reinterpret_cast<HalfIntVector>(__builtin_ia32_pmaddwd128(a, b));
+#endif
+        };
+        HalfIntVector sums[Pixels][2] = {};
+        for (int k = 0; k < length; k += group, weights += step) {
+            const auto first = __builtin_convertvector(load_vector<HalfByteVector>(weights), HalfShortVector);
+            const auto second = __builtin_convertvector(load_vector<HalfByteVector>(weights + 8), HalfShortVector);
+            unroll<Pixels>([&](auto pixel) __attribute__((always_inline)) {
+                const auto four = load_vector<long long>(in[pixel] + k);
+                const auto repeated = reinterpret_cast<HalfShortVector>(HalfLongVector{four, four});
+                sums[pixel][0] += add_pairs(first, repeated);
+                sums[pixel][1] += add_pairs(second, repeated);
+            });
+        }
+        unroll<Pixels>([&](auto pixel) __attribute__((always_inline)) {
+            unroll<Outputs>([&](auto output) __attribute__((always_inline)) {
+                totals[pixel][output] =
+                    sums[pixel][output / 2][2 * (output % 2)] + sums[pixel][output / 2][2 * (output % 2) + 1];
             });
         });
         return;
