@@ -107,9 +107,10 @@ std::string header_text(const Weights<Net, P>& weights, const HeaderText& about)
         text += "};\n";
     }
     if (about.stored_size > 0)
-        text += "\n/// Pictures are resized to this side before the view of the network's size is cut.\n"
-                "inline constexpr int stored_size = " +
-                std::to_string(about.stored_size) + ";\n";
+        text +=
+            "\n/// Pictures are resized to this side before the view of the network's size is cut.\n"
+            "inline constexpr int stored_size = " +
+            std::to_string(about.stored_size) + ";\n";
     return text + "\n}  // namespace " + about.name + "\n";
 }
 
