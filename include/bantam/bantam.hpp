@@ -2,7 +2,7 @@
 #pragma once
 
 // All that is needed to describe networks and to train and run them on a CPU; depends on Eigen only. Headers for
-// pictures (stb_image), teacher logits and checkpoints (nlohmann/json) are under bantam/data and bantam/io.
+// pictures (stb_image), teacher logits and checkpoints (nlohmann/json, xxHash) are under bantam/data and bantam/io.
 
 #include <bantam/core/budget.hpp>
 #include <bantam/core/network.hpp>

@@ -8,6 +8,11 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
 namespace {
 
 using bantam::Index;
@@ -55,16 +60,20 @@ BOOST_AUTO_TEST_CASE(a_written_file_reads_back_unchanged) {
     BOOST_TEST((file.entry("w").shape == std::vector<Index>{2, 3}));
     BOOST_TEST(file.metadata("names") == "[\"é\"]");
     for (const auto& entry : file.tensors())
-        BOOST_TEST(entry.position % bantam::safetensors_type_size(entry.type) == 0U);
+        BOOST_TEST(entry.position % (bantam::safetensors_type_bits(entry.type) / 8) == 0U);
 }
 
 BOOST_AUTO_TEST_CASE(a_known_file_has_exactly_these_bytes) {
     const TemporaryFolder folder;
     const auto path = folder.path() / "a.safetensors";
     bantam::write_safetensors(path, {TensorView{"a", {1}, std::vector<float>{1.0F}}});
-    const std::string header = R"({"a":{"data_offsets":[0,4],"dtype":"F32","shape":[1]}})";
-    BOOST_TEST(contents_of(path) ==
-               file_text(header + std::string((8 - header.size() % 8) % 8, ' '), std::string("\0\0\x80\x3f", 4)));
+    const auto file = [](const std::string& checksum) {
+        const std::string header = R"({"__metadata__":{"bantam-checksum":"bantam-xxh64:)" + checksum +
+                                   R"("},"a":{"data_offsets":[0,4],"dtype":"F32","shape":[1]}})";
+        return file_text(header + std::string((8 - header.size() % 8) % 8, ' '), std::string("\0\0\x80\x3f", 4));
+    };
+    const std::string without = file("0000000000000000");
+    BOOST_TEST(contents_of(path) == file(bantam::hash_bytes(without.data(), without.size())));
 }
 
 BOOST_AUTO_TEST_CASE(a_wrong_name_type_or_count_is_an_error_that_says_so) {
@@ -97,7 +106,7 @@ BOOST_AUTO_TEST_CASE(every_kind_of_invalid_file_is_refused_by_name) {
                         "its header should have 18446744073709551615 bytes, the file has 10"));
     BOOST_TEST(contains(refusal(folder, file_text("{\"a\":", "")), "its header is not JSON"));
     BOOST_TEST(contains(refusal(folder, file_text("[1]", "")), "its header is not a JSON object"));
-    BOOST_TEST(contains(refusal(folder, file_text("{\"a\":[[[[[[", "")), "nested too deeply"));
+    BOOST_TEST(contains(refusal(folder, file_text("{\"a\":{\"x\":" + std::string(126, '['), "")), "nested too deeply"));
     BOOST_TEST(contains(refusal(folder, file_text("{\"a\":1}", "")), "tensor 'a' is not described"));
     BOOST_TEST(contains(refusal(folder, file_text("{\"__metadata__\":{\"k\":1}}", "")),
                         "__metadata__ entry 'k' is not a string"));
@@ -110,7 +119,7 @@ BOOST_AUTO_TEST_CASE(every_kind_of_invalid_file_is_refused_by_name) {
     BOOST_TEST(contains(one("[4294967296,4294967296,4]", "[0,0]", 0), "a shape larger than the file"));
     BOOST_TEST(contains(one("[1e999]", "[0,4]", 4), "a number that is out of range"));
     BOOST_TEST(contains(one("[1]", "[0]", 4), "has no pair of data_offsets"));
-    BOOST_TEST(contains(one("7", "[0,4]", 4), "has no shape"));
+    BOOST_TEST(contains(one("7", "[0,4]", 4), "has a wrong shape"));
     BOOST_TEST(
         contains(refusal(folder, file_text("{" + entry("a", "[2]", "[0,8]") + "," + entry("b", "[2]", "[4,12]") + "}",
                                            std::string(12, '\0'))),
@@ -123,6 +132,108 @@ BOOST_AUTO_TEST_CASE(every_kind_of_invalid_file_is_refused_by_name) {
                         "tensor 'a' has an unknown dtype"));
 }
 
+BOOST_AUTO_TEST_CASE(verdicts_are_those_of_the_reference_implementation) {
+    // Each case: its name, the header with one character per byte, the number of data bytes, whether it is sound.
+    const std::vector<std::uint8_t> text = bantam::read_file(BANTAM_SOURCE_DIR "/tests/io/safetensors_headers.json");
+    const auto cases = nlohmann::json::parse(text);
+    const TemporaryFolder folder;
+    for (const auto& one : cases) {
+        std::string header;
+        // Code points up to U+00FF have one or two bytes in UTF-8.
+        const auto coded = one[1].get<std::string>();
+        for (std::size_t i = 0; i < coded.size(); ++i)
+            if (const auto byte = static_cast<unsigned char>(coded[i]); byte < 0x80)
+                header += coded[i];
+            else
+                header += static_cast<char>((byte & 3) << 6 | (coded[++i] & 0x3f));
+        const auto path =
+            folder.write("case.safetensors", file_text(header, std::string(one[2].get<std::size_t>(), '\0')));
+        const std::string message = message_of<bantam::Error>([&] { SafetensorsFile::open(path); });
+        BOOST_TEST((message == "nothing was thrown") == one[3].get<bool>(), one[0].get<std::string>()
+                                                                                << ": " << message);
+        BOOST_TEST(!contains(message, "\n"));
+    }
+    BOOST_TEST(cases.size() > 150U);
+}
+
+BOOST_AUTO_TEST_CASE(a_header_of_many_tensors_is_read_in_linear_time) {
+    const TemporaryFolder folder;
+    const auto seconds = [&](int tensors) {
+        std::string header = "{";
+        for (int i = 0; i < tensors; ++i)
+            header += (i == 0 ? "\"t" : ",\"t") + std::to_string(i) +
+                      "\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}";
+        const auto path = folder.write("many.safetensors", file_text(header + "}", ""));
+        const auto start = std::chrono::steady_clock::now();
+        BOOST_TEST(SafetensorsFile::open(path).tensors().size() == static_cast<std::size_t>(tensors));
+        return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    };
+    seconds(1000);
+    // Eight times as many tensors take eight times as long, not 64 times.
+    BOOST_TEST(seconds(40'000) < 30 * seconds(5'000) + 0.1);
+}
+
+BOOST_AUTO_TEST_CASE(narrow_and_wide_floats_become_float) {
+    const TemporaryFolder folder;
+    const auto path = folder.write(
+        "mixed.safetensors",
+        file_text(R"({"h":{"dtype":"F16","shape":[6],"data_offsets":[0,12]},)"
+                  R"("b":{"dtype":"BF16","shape":[2],"data_offsets":[12,16]},)"
+                  R"("d":{"dtype":"F64","shape":[1],"data_offsets":[16,24]}})",
+                  std::string("\x00\x3c\x00\xc0\x01\x00\xff\x7b\x00\xfc\x00\x80"  // 1, -2, 2^-24, 65504, -inf, -0
+                              "\x80\x3f\x49\xc0"                                  // 1, -3.140625
+                              "\x9a\x99\x99\x99\x99\x99\xb9\x3f",                 // 0.1
+                              24)));
+    SafetensorsFile file = SafetensorsFile::open(path);
+    const std::vector<float> half{1, -2, 0x1p-24F, 65504, -std::numeric_limits<float>::infinity(), -0.0F};
+    BOOST_TEST(file.tensor<float>("h") == half);
+    BOOST_TEST(std::signbit(file.tensor<float>("h")[5]));
+    BOOST_TEST((file.tensor<float>("b") == std::vector<float>{1, -3.140625F}));
+    BOOST_TEST((file.tensor<float>("d") == std::vector<float>{0.1F}));
+    std::vector<float> six(6);
+    file.read("h", std::span{six});
+    BOOST_TEST(six == half);
+    BOOST_TEST(contains(message_of<bantam::Error>([&] { file.tensor<double>("h"); }), "is F16, expected F64"));
+}
+
+BOOST_AUTO_TEST_CASE(every_flipped_bit_is_noticed) {
+    const TemporaryFolder folder;
+    const auto path = folder.path() / "a.safetensors";
+    bantam::write_safetensors(
+        path,
+        {TensorView{"w", {3}, std::vector<float>{1, 2, 3}}, TensorView{"b", {2}, std::vector<std::uint8_t>{7, 8}}},
+        {{"format", "x/1"}, {"names", "[\"é\"]"}});
+    const std::string sound = contents_of(path);
+    BOOST_TEST(SafetensorsFile::open(path).has_checksum());
+    BOOST_TEST(SafetensorsFile::open(path).metadata().size() == 2U);
+    for (std::size_t bit = 0; bit < 8 * sound.size(); ++bit) {
+        std::string damaged = sound;
+        damaged[bit / 8] = static_cast<char>(damaged[bit / 8] ^ 1 << bit % 8);
+        BOOST_TEST(contains(refusal(folder, damaged), "is not a sound safetensors file"),
+                   "bit " << bit % 8 << " of byte " << bit / 8);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_file_without_checksum_is_read) {
+    const TemporaryFolder folder;
+    const auto path =
+        folder.write("a.safetensors", file_text(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})", "x"));
+    BOOST_TEST(!SafetensorsFile::open(path).has_checksum());
+}
+
+BOOST_AUTO_TEST_CASE(a_pytorch_file_is_named_with_the_command_that_converts_it) {
+    const TemporaryFolder folder;
+    for (const std::string& start :
+         {std::string("PK\x03\x04\x14\0\0\0\0\0", 10), std::string("\x80\x02\x8a\nl\xfc\x9c\x46\xf9 ")}) {
+        const auto path = folder.write("teacher.pth", start + std::string(100, 'x'));
+        const std::string message = message_of<bantam::Error>([&] { SafetensorsFile::open(path); });
+        BOOST_TEST(message ==
+                   path.string() +
+                       ": is a PyTorch file, expected safetensors; convert it with tools/convert_teacher.py " +
+                       path.string() + " --output " + (folder.path() / "teacher.safetensors").string());
+    }
+}
+
 BOOST_AUTO_TEST_CASE(files_that_could_not_be_read_are_not_written) {
     const TemporaryFolder folder;
     const auto path = folder.path() / "a.safetensors";
@@ -132,6 +243,7 @@ BOOST_AUTO_TEST_CASE(files_that_could_not_be_read_are_not_written) {
     };
     BOOST_TEST(contains(message({TensorView{"w", {3}, two}}), "has 2 elements, its shape needs 3"));
     BOOST_TEST(contains(message({TensorView{"w", {2}, two}, TensorView{"w", {2}, two}}), "two tensors are named 'w'"));
+    BOOST_TEST(contains(message({TensorView{"__metadata__", {2}, two}}), "may not be named '__metadata__'"));
     BOOST_TEST(contains(message({TensorView{"w", {2}, two}}, {{"k", "\xff"}}), "not valid UTF-8"));
     BOOST_TEST(bantam_test::entry_count(folder.path()) == 0U);
 }

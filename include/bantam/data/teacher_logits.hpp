@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Needs nlohmann/json (Debian: nlohmann-json3-dev).
+// Needs nlohmann/json and xxhash (see io/safetensors.hpp).
 #pragma once
 
 #include <bantam/base/error.hpp>

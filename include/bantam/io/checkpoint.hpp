@@ -1,17 +1,24 @@
 // SPDX-License-Identifier: MIT
-// Needs nlohmann/json (Debian: nlohmann-json3-dev).
+// Needs nlohmann/json and xxhash (see io/safetensors.hpp).
 #pragma once
 
 #include <bantam/base/error.hpp>
 #include <bantam/base/index.hpp>
+#include <bantam/base/printable.hpp>
 #include <bantam/core/network.hpp>
 #include <bantam/io/safetensors.hpp>
 
+#include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <cstddef>
 #include <filesystem>
+#include <limits>
+#include <set>
 #include <span>
 #include <string>
+#include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -32,7 +39,64 @@ std::span<S> tensor_values(const NamedTensor& entry, std::span<S> parameters, st
         .subspan(static_cast<std::size_t>(entry.offset), static_cast<std::size_t>(entry.tensor.element_count()));
 }
 
+// "'a' (and 3 others)": the first of several names.
+inline std::string first_of(const std::vector<std::string>& names) {
+    const std::string others = names.size() == 1 ? "" : " (and " + std::to_string(names.size() - 1) + " others)";
+    return "'" + printable(names.front()) + "'" + others;
+}
+
 }  // namespace detail
+
+/// How the names in a file differ from those of a network's table: "has no tensor 'a'", "has a tensor 'b' that the
+/// network lacks", or both, with the number of others, and what follows from it; empty where they agree. A count of
+/// batches, which PyTorch stores beside running statistics, is no difference.
+inline std::string name_differences(const SafetensorsFile& file, std::span<const NamedTensor> table) {
+    std::set<std::string_view> known;
+    std::vector<std::string> missing, unexpected;
+    for (const NamedTensor& entry : table) {
+        known.insert(entry.name.view());
+        if (!file.contains(entry.name.view())) missing.emplace_back(entry.name.view());
+    }
+    for (const TensorEntry& stored : file.tensors())
+        if (!known.contains(stored.name) && !stored.name.ends_with("num_batches_tracked"))
+            unexpected.push_back(stored.name);
+    if (missing.empty() && unexpected.empty()) return {};
+    // Wrappers such as DataParallel and torch.compile put a prefix before every name.
+    for (const std::string& name : unexpected)
+        if (!missing.empty() && name.ends_with("." + missing.front()))
+            return "its tensors' names begin with '" + printable(name.substr(0, name.size() - missing.front().size())) +
+                   "'; remove that with tools/convert_teacher.py";
+    std::string text = "has ";
+    if (!missing.empty()) text += "no tensor " + detail::first_of(missing);
+    if (!missing.empty() && !unexpected.empty()) text += ", and ";
+    if (!unexpected.empty()) text += "a tensor " + detail::first_of(unexpected) + " that the network lacks";
+    return text + "; it is from another network";
+}
+
+/// A whole number from `least` to `most` in a file's metadata. Throws Error naming the file, the key and the text
+/// found, also where the key is missing.
+inline Index metadata_count(const SafetensorsFile& file, const std::string& key, Index least, Index most) {
+    const std::string& text = file.metadata(key);
+    Index value = 0;
+    const auto [end, cause] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (cause != std::errc{} || end != text.data() + text.size() || value < least || value > most)
+        throw Error{file.path().string() + ": its metadata '" + key + "' is '" + printable(text) +
+                    "', expected a whole number from " + std::to_string(least) + " to " + std::to_string(most) +
+                    "; take another file or create it again"};
+    return value;
+}
+
+/// A finite number of at least `least` in a file's metadata. Throws Error as `metadata_count` does.
+inline double metadata_number(const SafetensorsFile& file, const std::string& key,
+                              double least = std::numeric_limits<double>::lowest()) {
+    const std::string& text = file.metadata(key);
+    double value = 0;
+    const auto [end, cause] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (cause != std::errc{} || end != text.data() + text.size() || !std::isfinite(value) || value < least)
+        throw Error{file.path().string() + ": its metadata '" + key + "' is '" + printable(text) +
+                    "', expected a number in its range; take another file or create it again"};
+    return value;
+}
 
 /// Writes the tensors of a network's table under their names and in PyTorch's layout, in one step. `parameters` has the
 /// elements of its trainable tensors, `statistics` those of the others.
@@ -53,33 +117,30 @@ void write_network(const std::filesystem::path& path, std::span<const float> par
     write_network(path, tensor_table<Net>, parameters, statistics, std::move(metadata));
 }
 
+/// Throws Error naming the file and the tensor where a value is not finite.
+inline void require_finite(const SafetensorsFile& file, std::string_view tensor, std::span<const float> values) {
+    if (!std::ranges::all_of(values, [](float value) { return std::isfinite(value); }))
+        throw Error{file.path().string() + ": tensor '" + printable(tensor) +
+                    "' holds a number that is not finite; take an earlier checkpoint"};
+}
+
 /// Reads the tensors of a network's table by name into the flat buffers; a checkpoint of PyTorch's fits where the
-/// names do. Throws Error naming the file and the first tensor that is missing, has another shape,
-/// is not part of the network, or holds a number that is not finite.
+/// names do. Throws Error naming the file and the first tensors that are missing or not part of the network,
+/// that has another shape, or holds a number that is not finite.
 inline void read_network(SafetensorsFile& file, std::span<const NamedTensor> table, std::span<float> parameters,
                          std::span<float> statistics) {
     const std::string where = file.path().string();
+    if (const std::string differences = name_differences(file, table); !differences.empty())
+        throw Error{where + ": " + differences};
     for (const NamedTensor& entry : table) {
         const std::string name{entry.name.view()};
         const std::vector<Index> expected = detail::tensor_shape(entry.tensor);
-        if (!file.contains(name)) throw Error{where + ": has no tensor '" + name + "'; it is from another network"};
-        if (file.entry(name).shape != expected) {
+        if (file.entry(name).shape != expected)
             throw Error{where + ": tensor '" + name + "' has shape " + extents_text(file.entry(name).shape) +
                         ", expected " + extents_text(expected) + "; it is from another network or class count"};
-        }
         const std::span<float> values = detail::tensor_values(entry, parameters, statistics);
         file.read(name, values);
-        for (const float value : values)
-            if (!std::isfinite(value))
-                throw Error{where + ": tensor '" + name +
-                            "' holds a number that is not finite; take an earlier checkpoint"};
-    }
-    for (const auto& stored : file.tensors()) {
-        bool known = stored.name.ends_with("num_batches_tracked");
-        for (const NamedTensor& entry : table) known = known || stored.name == entry.name.view();
-        if (!known)
-            throw Error{where + ": has a tensor '" + stored.name +
-                        "' that the network lacks; it is from another network"};
+        require_finite(file, name, values);
     }
 }
 

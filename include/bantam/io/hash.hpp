@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace bantam {
@@ -25,22 +26,46 @@ inline std::string hash_text(std::uint64_t hash) {
     return text;
 }
 
-/// XXH64 with seed 0 as sixteen hexadecimal digits. It distinguishes contents, but is not cryptographic.
-inline std::string hash_bytes(const void* bytes, std::size_t count) { return hash_text(XXH64(bytes, count, 0)); }
+/// XXH64 with seed 0 of bytes that arrive in parts. It distinguishes contents, but is not cryptographic.
+class Hasher {
+public:
+    Hasher() { XXH64_reset(&state_, 0); }
 
-/// XXH64 of a file's bytes, read in chunks. Throws Error naming the file.
+    void update(const void* bytes, std::size_t count) { XXH64_update(&state_, bytes, count); }
+
+    void update(std::string_view text) { update(text.data(), text.size()); }
+
+    /// The bytes of `file` from `position` to its end, read in chunks. Throws Error naming the file.
+    void update(InputFile& file, std::uint64_t position) {
+        std::vector<char> chunk(std::size_t{1} << 20);
+        while (position < file.size()) {
+            const auto count = static_cast<std::size_t>(std::min<std::uint64_t>(chunk.size(), file.size() - position));
+            file.read(position, chunk.data(), count);
+            update(chunk.data(), count);
+            position += count;
+        }
+    }
+
+    /// The hash of all bytes so far as sixteen hexadecimal digits.
+    std::string text() const { return hash_text(XXH64_digest(&state_)); }
+
+private:
+    XXH64_state_t state_;
+};
+
+/// XXH64 of bytes in memory; see Hasher.
+inline std::string hash_bytes(const void* bytes, std::size_t count) {
+    Hasher hasher;
+    hasher.update(bytes, count);
+    return hasher.text();
+}
+
+/// XXH64 of a file's bytes; see Hasher. Throws Error naming the file.
 inline std::string hash_file(const std::filesystem::path& path) {
     InputFile file{path};
-    XXH64_state_t state;
-    XXH64_reset(&state, 0);
-    std::vector<char> chunk(std::size_t{1} << 20);
-    for (std::uint64_t position = 0; position < file.size();) {
-        const auto count = static_cast<std::size_t>(std::min<std::uint64_t>(chunk.size(), file.size() - position));
-        file.read(position, chunk.data(), count);
-        XXH64_update(&state, chunk.data(), count);
-        position += count;
-    }
-    return hash_text(XXH64_digest(&state));
+    Hasher hasher;
+    hasher.update(file, 0);
+    return hasher.text();
 }
 
 }  // namespace bantam
