@@ -150,9 +150,10 @@ def report(split, logits, labels):
 
 
 def write_logits(options):
+    import homework_folders
     import homework_pictures as homework
-    homework.refuse_testing(options.data)
-    classes, splits = homework.list_pictures(options.data)
+    homework_folders.refuse_testing(options.data)
+    classes, splits = homework_folders.list_pictures(options.data)
     try:
         import torch
         import torchvision  # noqa: F401
@@ -186,7 +187,7 @@ def write_logits(options):
         content = read_bytes(os.path.join(options.data, path))
         try:
             pixels = homework.decode(content, options.stored_size)
-        except homework.PictureError as error:
+        except homework_folders.PictureError as error:
             bad.append(f"{path} {error}")
             continue
         # Views are numbered by the image's position in the logits file, which has no bad pictures.

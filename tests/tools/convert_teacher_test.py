@@ -29,6 +29,7 @@ except ImportError as missing:
     sys.exit(SKIPPED)
 
 import convert_teacher  # noqa: E402
+import homework_folders  # noqa: E402
 import homework_pictures  # noqa: E402
 import safetensors_io  # noqa: E402
 
@@ -362,6 +363,18 @@ class Logits(ConvertTeacher):
         self.assertEqual(status, 0, errors)
         np.testing.assert_array_equal(safetensors_io.load(again)[0]["logits"], tensors["logits"])
 
+    def test_the_layout_of_image_folders_is_read_by_class_then_name(self):
+        data = self.path("classes")
+        for path in ("train/soup/b.png", "train/soup/a.png", "train/bread/a.png", "train/unlabeled/x.png",
+                     "val/soup/v.png", "test/soup/1.png"):
+            os.makedirs(os.path.dirname(os.path.join(data, path)), exist_ok=True)
+            picture(1).save(os.path.join(data, path))
+        classes, splits = homework_folders.list_pictures(data)
+        self.assertEqual(classes, ["bread", "soup"])
+        self.assertEqual(splits, {"labeled": [("train/bread/a.png", 0), ("train/soup/a.png", 1), ("train/soup/b.png", 1)],
+                                  "unlabeled": [("train/unlabeled/x.png", None)],
+                                  "validation": [("val/soup/v.png", 1)]})
+
     def test_the_flat_layout_is_read_by_label_then_name(self):
         data = self.path("flat")
         for split in ("training", "validation"):
@@ -369,13 +382,13 @@ class Logits(ConvertTeacher):
             for name in ("0_1.png", "1_0.png", "2_9.png", "10_3.png", "0_0.png", "readme.txt"):
                 if name != "10_3.png":
                     picture(1).save(os.path.join(data, split, name), format="PNG")
-        classes, splits = homework_pictures.list_pictures(data)
+        classes, splits = homework_folders.list_pictures(data)
         self.assertEqual(classes, ["0", "1", "2"])
         self.assertEqual(splits["labeled"], [("training/0_0.png", 0), ("training/0_1.png", 0),
                                               ("training/1_0.png", 1), ("training/2_9.png", 2)])
         picture(1).save(os.path.join(data, "training", "10_3.png"))
-        with self.assertRaisesRegex(homework_pictures.PictureError, "class '3' has no pictures"):
-            homework_pictures.list_pictures(data)
+        with self.assertRaisesRegex(homework_folders.PictureError, "class '3' has no pictures"):
+            homework_folders.list_pictures(data)
 
 
 class Squash(unittest.TestCase):

@@ -18,6 +18,7 @@ sys.path.insert(0, os.path.join(SOURCE, "tools", "shared"))
 try:
     import numpy as np
     import xxhash
+    import homework_folders
     import homework_pictures
     import safetensors_io
 except ImportError as missing:
@@ -66,7 +67,7 @@ def lines(*parts):
 
 def logits_of(data, target, stored_size, views=2, seed=5):
     """Writes a logits file for the pictures of `data` as a teacher that knows the labels might."""
-    classes, splits = homework_pictures.list_pictures(data)
+    classes, splits = homework_folders.list_pictures(data)
     paths, hashes, boxes, logits = [], [], [], []
     random = np.random.default_rng(seed)
     for pictures in splits.values():
@@ -74,7 +75,7 @@ def logits_of(data, target, stored_size, views=2, seed=5):
             content = read(data, path)
             try:
                 homework_pictures.decode(content, stored_size)
-            except homework_pictures.PictureError:
+            except homework_folders.PictureError:
                 continue
             boxes.append([homework_pictures.random_view(seed, len(paths), view) for view in range(views)])
             logits.append(random.normal(size=(views, len(classes))) + 3 * (np.arange(len(classes)) == label))

@@ -1,130 +1,17 @@
 # SPDX-License-Identifier: MIT
-"""The homework's folders, pictures and views, exactly as include/bantam/data reads them."""
+"""The homework's pictures and views, exactly as include/bantam/data reads them."""
 
 import io
 import math
-import os
-import re
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from homework_folders import PictureError
+
 MEAN = (0.485, 0.456, 0.406)
 DEVIATION = (0.229, 0.224, 0.225)
-TESTING = ("testing", "test", "evaluation")
-DEEPEST_FOLDER = 8
 LARGEST_PICTURE = 64_000_000
-
-
-class PictureError(ValueError):
-    """A folder or picture that cannot be used; the message is one line naming it."""
-
-
-# ------------------------------------------------------------------------------------------ folders
-
-def refuse_testing(data):
-    """Raises where `data` is, or lies in, the testing folder of a data set."""
-    path = os.path.realpath(data)
-    innermost = True
-    while path != os.path.dirname(path):
-        parent, name = os.path.split(path)
-        if name.lower() in TESTING and (innermost or os.path.isdir(os.path.join(parent, "training"))):
-            raise PictureError(f"{data}: this is the testing folder; testing pictures get no teacher logits. "
-                               "Name the folder that holds training/ and validation/")
-        path, innermost = parent, False
-
-
-def list_pictures(data):
-    """Returns (classes, splits) as scan_homework of data/folders.hpp would.
-
-    `splits` maps labeled, unlabeled and validation, in the order of the logits file, to lists of
-    (path relative to `data`, class number or None). The testing folder is never listed.
-    """
-    refuse_testing(data)
-    for folder in (data, os.path.join(data, "training"), os.path.join(data, "validation")):
-        if not os.path.isdir(folder):
-            raise PictureError(f"{folder}: no such folder; name the folder that holds training/ and validation/")
-    if os.path.isdir(os.path.join(data, "training", "labeled")):
-        classes = contents(os.path.join(data, "training", "labeled"))[1]
-        if all(label_of(name) is not None for name in classes):
-            classes.sort(key=lambda name: (int(name), name))
-        labeled, validation = (by_class(data, name, classes) for name in ("training/labeled", "validation"))
-    else:
-        labeled, validation = (by_name(data, name) for name in ("training", "validation"))
-        classes = [str(label) for label in range(max((label for _, label in labeled), default=-1) + 1)]
-        for path, label in validation:
-            if label >= len(classes):
-                raise PictureError(f"{os.path.join(data, path)}: its label {label} is out of range, expected "
-                                   f"0 to {len(classes) - 1}; rename or remove it")
-    for name, pictures in (("training", labeled), ("validation", validation)):
-        if not pictures:
-            raise PictureError(f"{os.path.join(data, name)}: has no labeled pictures; expected <class>/<picture> "
-                               "or <label>_<number>.jpg")
-    present = {label for _, label in labeled}
-    for label, name in enumerate(classes):
-        if label not in present:
-            raise PictureError(f"{os.path.join(data, 'training')}: class '{name}' has no pictures; "
-                               "is the data set complete?")
-    unlabeled = "training/unlabeled"
-    splits = {"labeled": labeled,
-              "unlabeled": [(path, None) for path in below(data, unlabeled)]
-              if os.path.isdir(os.path.join(data, unlabeled)) else [],
-              "validation": validation}
-    tests = tuple(os.path.realpath(os.path.join(data, name)) + os.sep for name in TESTING)
-    for pictures in splits.values():
-        for path, _ in pictures:
-            if os.path.realpath(os.path.join(data, path)).startswith(tests):
-                raise PictureError(f"{os.path.join(data, path)}: leads into the testing folder, whose pictures "
-                                   "get no teacher logits; remove the link")
-    return classes, splits
-
-
-def contents(folder):
-    """(files, folders) in the order of their names' bytes, hidden ones left out."""
-    names = sorted((name for name in os.listdir(folder) if not name.startswith(".")), key=os.fsencode)
-    for name in names:
-        try:
-            name.encode()
-        except UnicodeEncodeError:
-            raise PictureError(f"{folder}: the name {os.fsencode(name)!r} is not valid UTF-8; rename it") from None
-    is_folder = [os.path.isdir(os.path.join(folder, name)) for name in names]
-    return ([name for name, folder in zip(names, is_folder) if not folder],
-            [name for name, folder in zip(names, is_folder) if folder])
-
-
-def below(data, folder, depth=0):
-    """All files below a folder, as paths relative to `data`, in the order of their bytes."""
-    if depth > DEEPEST_FOLDER:
-        raise PictureError(f"{os.path.join(data, folder)}: folders are nested too deeply; "
-                           "does a link lead back to a folder above?")
-    files, folders = contents(os.path.join(data, folder))
-    found = [f"{folder}/{name}" for name in files]
-    for name in folders:
-        found += below(data, f"{folder}/{name}", depth + 1)
-    return sorted(found, key=os.fsencode)
-
-
-def by_class(data, folder, classes):
-    for name in contents(os.path.join(data, folder))[1]:
-        if name not in classes:
-            raise PictureError(f"{os.path.join(data, folder, name)}: there is no such class among the training "
-                               "folders; rename or remove it")
-    return [(path, label) for label, name in enumerate(classes)
-            if os.path.isdir(os.path.join(data, folder, name)) for path in below(data, f"{folder}/{name}")]
-
-
-def label_of(text):
-    return int(text) if re.fullmatch("[0-9]{1,6}", text) else None
-
-
-def by_name(data, folder):
-    """The files named <label>_<anything>, by label, then name; others are ignored."""
-    found = []
-    for name in contents(os.path.join(data, folder))[0]:
-        label = label_of(name.split("_", 1)[0]) if "_" in name else None
-        if label is not None:
-            found.append((f"{folder}/{name}", label))
-    return sorted(found, key=lambda entry: (entry[1], os.fsencode(entry[0])))
 
 
 # ----------------------------------------------------------------------------------------- pictures

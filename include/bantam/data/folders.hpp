@@ -7,6 +7,7 @@
 #include <cctype>
 #include <cstddef>
 #include <filesystem>
+#include <initializer_list>
 #include <set>
 #include <string>
 #include <string_view>
@@ -44,8 +45,10 @@ private:
 ///
 ///   training/labeled/<class>/*  training/unlabeled/<any>/*  validation/<class>/*  testing/<any>/*
 ///   training/<label>_<n>.jpg    training/unlabeled/*        validation/<label>_<n>.jpg  testing/*
+///   train/<class>/*             train/unlabeled/*           val/<class>/*               test/<any>/*
 ///
-/// The testing folder may also be called `test` or `evaluation`; the unlabeled one may be absent.
+/// Each folder may have any of its names: training or train; validation, val or valid; testing, test or evaluation.
+/// The unlabeled one and the testing one may be absent.
 struct HomeworkFolders {
     std::filesystem::path root;
     std::vector<std::string> classes;  ///< name of each label
@@ -129,14 +132,17 @@ inline void require_class_count(const fs::path& place, std::size_t found, int ex
                     std::to_string(found)};
 }
 
-inline LabeledSplit scan_class_folders(HomeworkFolders& folders, const std::string& relative) {
-    LabeledSplit split;
-    const FolderContents contents = list_folder(folders.root / relative);
-    for (const std::string& name : contents.files) folders.ignored.push_back(relative + '/' + name);
-    for (const std::string& name : contents.folders)
+inline void require_known_classes(const HomeworkFolders& folders, const std::string& relative) {
+    for (const std::string& name : list_folder(folders.root / relative).folders)
         if (std::find(folders.classes.begin(), folders.classes.end(), name) == folders.classes.end())
             throw Error{(folders.root / relative / name).string() +
                         ": there is no such class among the training folders; rename or remove it"};
+}
+
+inline LabeledSplit scan_class_folders(HomeworkFolders& folders, const std::string& relative) {
+    LabeledSplit split;
+    for (const std::string& name : list_folder(folders.root / relative).files)
+        folders.ignored.push_back(relative + '/' + name);
     for (std::size_t label = 0; label < folders.classes.size(); ++label) {
         const std::string folder = relative + '/' + folders.classes[label];
         if (!is_folder(folders.root / folder)) continue;
@@ -183,18 +189,38 @@ inline void require_labels_below(const HomeworkFolders& folders, const LabeledSp
                         std::to_string(limit - 1) + "; rename or remove it"};
 }
 
-inline void scan_class_layout(HomeworkFolders& folders, int expected_classes) {
-    const fs::path labeled = folders.root / "training" / "labeled";
-    folders.classes = list_folder(labeled).folders;
-    sort_classes(folders.classes);
-    require_class_count(labeled, folders.classes.size(), expected_classes);
-    folders.training = scan_class_folders(folders, "training/labeled");
-    folders.validation = scan_class_folders(folders, "validation");
+/// The names of the folders of a data folder; an absent one is empty.
+struct FolderNames {
+    std::string training, validation, testing;
+};
+
+inline std::string first_folder(const fs::path& root, std::initializer_list<const char*> names) {
+    for (const char* name : names)
+        if (is_folder(root / name)) return name;
+    return {};
 }
 
-inline void scan_flat_layout(HomeworkFolders& folders, int expected_classes) {
-    folders.training = scan_flat_folder(folders, "training");
-    folders.validation = scan_flat_folder(folders, "validation");
+inline FolderNames folder_names(const fs::path& root) {
+    return {.training = first_folder(root, {"training", "train"}),
+            .validation = first_folder(root, {"validation", "val", "valid"}),
+            .testing = first_folder(root, {"testing", "test", "evaluation"})};
+}
+
+// Class folders lie in training/labeled/, or beside training/unlabeled/.
+inline void scan_class_layout(HomeworkFolders& folders, const FolderNames& names, const std::string& labeled,
+                              int expected_classes) {
+    folders.classes = list_folder(folders.root / labeled).folders;
+    std::erase(folders.classes, "unlabeled");
+    sort_classes(folders.classes);
+    require_class_count(folders.root / labeled, folders.classes.size(), expected_classes);
+    folders.training = scan_class_folders(folders, labeled);
+    require_known_classes(folders, names.validation);
+    folders.validation = scan_class_folders(folders, names.validation);
+}
+
+inline void scan_flat_layout(HomeworkFolders& folders, const FolderNames& names, int expected_classes) {
+    folders.training = scan_flat_folder(folders, names.training);
+    folders.validation = scan_flat_folder(folders, names.validation);
     const auto& labels = folders.training.labels;
     const std::size_t found = labels.empty() ? 0 : static_cast<std::size_t>(labels.back()) + 1;
     const std::size_t count = expected_classes > 0 ? static_cast<std::size_t>(expected_classes) : found;
@@ -202,15 +228,15 @@ inline void scan_flat_layout(HomeworkFolders& folders, int expected_classes) {
     require_labels_below(folders, folders.validation, count);
     // A stray large label must not create that many classes.
     const std::set<int> distinct(labels.begin(), labels.end());
-    if (!labels.empty()) require_class_count(folders.root / "training", distinct.size(), static_cast<int>(count));
+    if (!labels.empty()) require_class_count(folders.root / names.training, distinct.size(), static_cast<int>(count));
     for (std::size_t label = 0; label < count; ++label) folders.classes.push_back(std::to_string(label));
 }
 
-inline void require_every_class(const HomeworkFolders& folders) {
+inline void require_every_class(const HomeworkFolders& folders, const FolderNames& names) {
     const std::set<int> present(folders.training.labels.begin(), folders.training.labels.end());
     for (std::size_t label = 0; label < folders.classes.size(); ++label)
         if (!present.contains(static_cast<int>(label)))
-            throw Error{(folders.root / "training").string() + ": class '" + folders.classes[label] +
+            throw Error{(folders.root / names.training).string() + ": class '" + folders.classes[label] +
                         "' has no pictures; is the data set complete?"};
 }
 
@@ -219,7 +245,7 @@ inline void require_every_class(const HomeworkFolders& folders) {
 /// Lists a homework data folder in an order that depends on names alone. Class folders may have
 /// any names; names that are all whole numbers are ordered by value. Hidden files are left out,
 /// any other file counts as a picture until it is decoded. `expected_classes` 0 accepts any count.
-/// Throws Error when a split is missing or empty, or when classes or labels are not as expected.
+/// Throws Error when training or validation is missing or empty, or when classes or labels are not as expected.
 inline HomeworkFolders scan_homework(const std::filesystem::path& root, int expected_classes = 0) {
     const auto missing = [](const std::filesystem::path& folder, const std::string& advice) {
         throw Error{folder.string() + ": no such folder; " + advice};
@@ -227,35 +253,35 @@ inline HomeworkFolders scan_homework(const std::filesystem::path& root, int expe
     HomeworkFolders folders;
     folders.root = root;
     if (!detail::is_folder(root)) missing(root, "name the folder that holds training/ and validation/");
-    if (!detail::is_folder(root / "training")) {
+    const detail::FolderNames names = detail::folder_names(root);
+    if (names.training.empty()) {
         for (const std::string& name : detail::list_folder(root).folders)
-            if (detail::is_folder(root / name / "training"))
+            if (!detail::folder_names(root / name).training.empty())
                 missing(root / "training", "did you mean " + (root / name).string() + "?");
         missing(root / "training", "name the folder that holds training/ and validation/");
     }
-    if (!detail::is_folder(root / "validation"))
-        missing(root / "validation", "the data set is incomplete; unpack it again");
+    if (names.validation.empty()) missing(root / "validation", "the data set is incomplete; unpack it again");
 
-    if (detail::is_folder(root / "training" / "labeled"))
-        detail::scan_class_layout(folders, expected_classes);
+    const std::string labeled = names.training + "/labeled", unlabeled = names.training + "/unlabeled";
+    std::vector<std::string> inside = detail::list_folder(root / names.training).folders;
+    std::erase(inside, "unlabeled");
+    if (detail::is_folder(root / labeled))
+        detail::scan_class_layout(folders, names, labeled, expected_classes);
+    else if (!inside.empty())
+        detail::scan_class_layout(folders, names, names.training, expected_classes);
     else
-        detail::scan_flat_layout(folders, expected_classes);
+        detail::scan_flat_layout(folders, names, expected_classes);
     if (folders.training.paths.empty())
-        throw Error{(root / "training").string() +
-                    ": has no labeled pictures; expected labeled/<class>/<picture> or "
+        throw Error{(root / names.training).string() +
+                    ": has no labeled pictures; expected labeled/<class>/<picture>, <class>/<picture> or "
                     "<label>_<number>.jpg"};
-    detail::require_every_class(folders);
+    detail::require_every_class(folders, names);
     if (folders.validation.paths.empty())
-        throw Error{(root / "validation").string() +
+        throw Error{(root / names.validation).string() +
                     ": has no labeled pictures; expected <class>/<picture> or <label>_<number>.jpg"};
 
-    if (detail::is_folder(root / "training" / "unlabeled"))
-        folders.unlabeled.paths = detail::collect_sorted(root, "training/unlabeled");
-    std::string testing;
-    for (const char* name : {"testing", "test", "evaluation"})
-        if (testing.empty() && detail::is_folder(root / name)) testing = name;
-    if (testing.empty()) missing(root / "testing", "the data set is incomplete; unpack it again");
-    folders.testing = TestSplit{detail::collect_sorted(root, testing)};
+    if (detail::is_folder(root / unlabeled)) folders.unlabeled.paths = detail::collect_sorted(root, unlabeled);
+    if (!names.testing.empty()) folders.testing = TestSplit{detail::collect_sorted(root, names.testing)};
     return folders;
 }
 
