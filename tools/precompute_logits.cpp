@@ -18,8 +18,9 @@ public:
     using Network = Teacher;
 
     OnCpu(SafetensorsFile& weights, const Options& options) : threads_{options.threads}, model_{options.threads} {
-        read_network<Teacher>(weights, model_.parameters(), model_.statistics());
-        model_.prepare();
+        model_.update([&](std::span<float> parameters, std::span<float> statistics) {
+            read_network<Teacher>(weights, parameters, statistics);
+        });
     }
 
     Index batch() const { return 16 * threads_; }

@@ -23,8 +23,7 @@ public:
         std::vector<float> parameters(static_cast<std::size_t>(trainable_parameters<Teacher>));
         std::vector<float> statistics(static_cast<std::size_t>(non_trainable_parameters<Teacher>));
         read_network<Teacher>(weights, {parameters.data(), parameters.size()}, {statistics.data(), statistics.size()});
-        model_.write_parameters(parameters.data());
-        model_.write_statistics(statistics.data());
+        model_.set_weights({parameters.data(), parameters.size()}, {statistics.data(), statistics.size()});
     }
 
     Index batch() const { return 256; }

@@ -31,7 +31,7 @@ std::vector<double> time_gradients(const TimingOptions& options, const RandomBat
     model.initialize(0);
     std::vector<float> logits(static_cast<std::size_t>(options.batch * class_count<Net>));
     const std::vector<float> logits_gradient(logits.size(), 0.01F);
-    std::vector<float> gradient(model.parameters().size());
+    std::vector<float> gradient(static_cast<std::size_t>(trainable_parameters<Net>));
     cpu::StageProfiler profiler;
     std::vector<std::vector<double>> stages;
     if (timing) model.set_profiler(&profiler);

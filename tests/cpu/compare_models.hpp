@@ -34,7 +34,6 @@ Everything<S> run(std::int64_t count, int threads) {
     model.initialize(11);
     unsettle(model.parameters(), 1);
     unsettle(model.statistics(), 2);
-    model.prepare();
     const std::vector<S> input = numbers<S>(count * model.input_elements, 1);
     const std::vector<S> output_gradient = numbers<S>(count * model.output_elements, 2);
     Everything<S> result;

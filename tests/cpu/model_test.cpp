@@ -8,6 +8,10 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <span>
+#include <string>
+#include <thread>
+#include <utility>
 #include <vector>
 
 using namespace bantam;
@@ -107,7 +111,6 @@ BOOST_AUTO_TEST_CASE(gradients_compose) {
     std::copy(first.parameters().begin(), first.parameters().end(), both.parameters().begin());
     std::copy(second.parameters().begin(), second.parameters().end(),
               both.parameters().begin() + trainable_parameters<First>);
-    both.prepare();
 
     const std::int64_t count = 3;
     const std::vector<double> input = numbers<double>(count * first.input_elements, 1);
@@ -135,4 +138,74 @@ BOOST_AUTO_TEST_CASE(seeds_decide_the_weights) {
     c.initialize(2);
     BOOST_TEST(std::equal(a.parameters().begin(), a.parameters().end(), b.parameters().begin()));
     BOOST_TEST(!std::equal(a.parameters().begin(), a.parameters().end(), c.parameters().begin()));
+}
+
+BOOST_AUTO_TEST_CASE(weights_written_at_any_time_are_those_of_the_next_pass) {
+    cpu::Model<Mixed, float> model, expected;
+    model.initialize(1);
+    expected.initialize(2);
+    const std::vector<float> input = numbers<float>(2 * model.input_elements, 1);
+    const std::span<float> held = model.parameters();
+    model.infer(input);
+    std::ranges::copy(std::as_const(expected).parameters(), held.begin());
+    BOOST_TEST((model.infer(input) == expected.infer(input)));
+    std::ranges::fill(held, 0.0F);
+    std::vector<float> found(2 * 5), wanted(2 * 5);
+    std::ranges::copy(std::as_const(expected).parameters(), held.begin());
+    model.forward(input.data(), 2, 1, found.data());
+    expected.forward(input.data(), 2, 1, wanted.data());
+    BOOST_TEST((found == wanted));
+}
+
+BOOST_AUTO_TEST_CASE(threads_share_one_model_for_inference) {
+    cpu::Model<Mixed, float> packed, packs{2};
+    packed.initialize(3);
+    packs.set_weights(std::as_const(packed).parameters(), std::as_const(packed).statistics());
+    static_cast<void>(packs.parameters());
+    const std::vector<float> input = numbers<float>(6 * packed.input_elements, 1);
+    const std::vector<float> expected = packed.infer(input);
+    for (const cpu::Model<Mixed, float>* model : {&std::as_const(packed), &std::as_const(packs)}) {
+        std::vector<std::vector<float>> found(4);
+        std::vector<std::thread> threads;
+        for (auto& logits : found)
+            threads.emplace_back([&] {
+                for (int i = 0; i < 5; ++i) logits = model->infer(input);
+            });
+        for (std::thread& thread : threads) thread.join();
+        for (const auto& logits : found) BOOST_TEST((logits == expected));
+    }
+}
+
+BOOST_AUTO_TEST_CASE(calls_that_cannot_be_answered_say_why) {
+    using Net = Network<Image<2, 3, 1>, GlobalAveragePool, Linear<2>>;
+    cpu::Model<Net> model;
+    std::vector<float> input(12), logits(4), parameters(4), gradient(4);
+    const auto error_of = [](const auto& call) {
+        try {
+            call();
+        } catch (const Error& error) {
+            return std::string{error.what()};
+        }
+        return std::string{"none"};
+    };
+    const std::string no_weights =
+        "the model has no weights yet; call initialize or set_weights, or load them from a file";
+    BOOST_TEST(error_of([&] { model.infer(input.data(), 2, logits.data()); }) == no_weights);
+    BOOST_TEST(error_of([&] { model.forward(input.data(), 2, 0, logits.data()); }) == no_weights);
+    BOOST_TEST(error_of([&] { model.set_weights(std::span{input}, {}); }) ==
+               "12 trainable parameters were given, the network has 4; give those of the same network");
+    BOOST_TEST(error_of([&] { model.set_weights(parameters, std::span{parameters}.first(1)); }) ==
+               "1 statistics were given, the network has 0; give those of the same network");
+    model.set_weights(parameters, {});
+    BOOST_TEST(error_of([&] { model.backward(logits.data(), gradient.data()); }) ==
+               "backward: there was no forward pass; call forward first");
+    BOOST_TEST(error_of([&] { model.infer(std::span{input}.first(11)); }) ==
+               "there are 11 pixel values, no multiple of the 6 of a picture of 2x3x1; give "
+               "[count][height][width][channels]");
+    BOOST_TEST(error_of([&] { model.infer(input.data(), 2, nullptr); }) ==
+               "a pass over 2 samples needs their pixels and memory for logits");
+    BOOST_TEST(error_of([&] { model.forward(nullptr, 2, 0, logits.data()); }) ==
+               "a pass over 2 samples needs their pixels and memory for logits");
+    BOOST_TEST(error_of([&] { model.infer(input.data(), -1, logits.data()); }).starts_with("a pass over -1 samples"));
+    BOOST_TEST(model.infer(std::span<const float>{}).empty());
 }

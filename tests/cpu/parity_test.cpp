@@ -62,7 +62,6 @@ Results<S> run(const std::string& name, bool training, int threads, bool wants_i
     };
     fill(model.parameters(), stored_flat(name + ".parameter."));
     fill(model.statistics(), stored_flat(name + ".statistic."));
-    model.prepare();
     BOOST_REQUIRE_EQUAL(input.size(), static_cast<std::size_t>(count * model.input_elements));
     BOOST_REQUIRE_EQUAL(output_gradient.size(), static_cast<std::size_t>(count * model.output_elements));
 

@@ -4,6 +4,7 @@
 
 #include "bantam/bantam.hpp"
 #include "bantam/base/index.hpp"
+#include "bantam/base/random.hpp"
 #include "bantam/cpu/trainer.hpp"
 
 #include "io/temporary_folder.hpp"
@@ -11,6 +12,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <span>
 #include <string>
@@ -106,7 +108,7 @@ BOOST_AUTO_TEST_CASE(evaluation_changes_no_weight) {
     const auto before = bits_of(trainer);
     const SyntheticBatch batch = pictures.first_batch();
     const LossSums first = trainer.evaluate(batch);
-    trainer.infer(batch.pixels.data(), batch.count);
+    trainer.infer(batch.pixels);
     const LossSums second = trainer.evaluate(batch);
     BOOST_TEST((bits_of(trainer) == before));
     BOOST_TEST(first.loss == second.loss);
@@ -171,8 +173,7 @@ BOOST_AUTO_TEST_CASE(weights_that_are_set_are_those_that_infer) {
         train(teacher, pictures, 0, 2);
         pupil.set_weights(copied(teacher.parameters()), copied(teacher.statistics()));
         const SyntheticBatch batch = pictures.first_batch();
-        BOOST_TEST(copied(pupil.infer(batch.pixels.data(), batch.count)) ==
-                   copied(teacher.infer(batch.pixels.data(), batch.count)));
+        BOOST_TEST(copied(pupil.infer(batch.pixels)) == copied(teacher.infer(batch.pixels)));
     }
 }
 
@@ -238,4 +239,127 @@ BOOST_AUTO_TEST_CASE(an_option_out_of_range_is_named_before_anything_is_built) {
     TrainingOptions options = tiny_options();
     options.alpha = 1.5;
     BOOST_TEST(message_of<Error>([&] { TinyTrainer{options}; }) == "alpha is 1.5; it must be in 0..1");
+}
+
+BOOST_AUTO_TEST_CASE(a_batch_that_does_not_fit_is_refused_and_changes_nothing) {
+    const SyntheticPictures pictures{8, 8, true};
+    TinyTrainer trainer{tiny_options()};
+    const auto before = bits_of(trainer);
+    const auto refusal = [&](auto&& change) {
+        SyntheticBatch batch = pictures.first_batch();
+        change(batch);
+        const std::string message = message_of<Error>([&] { trainer.step(batch, 1); });
+        BOOST_TEST(message_of<Error>([&] { trainer.evaluate(batch); }) == message);
+        return message;
+    };
+    BOOST_TEST(refusal([](auto& batch) { batch = {}; }) == "the batch has 0 samples; give at least one");
+    BOOST_TEST(refusal([](auto& batch) { batch.count = -8; }) == "the batch has -8 samples; give at least one");
+    BOOST_TEST(refusal([](auto& batch) { batch.pixels.resize(7 * 144); }) ==
+               "the batch has the pixels of 7 pictures of 6x8x3, its count is 8");
+    BOOST_TEST(refusal([](auto& batch) { batch.pixels.pop_back(); }) ==
+               "there are 1151 pixel values, no multiple of the 144 of a picture of 6x8x3; give "
+               "[count][height][width][channels]");
+    BOOST_TEST(refusal([](auto& batch) { batch.labels.resize(2); }) ==
+               "loss: labels has 2 elements, expected 8 for this batch");
+    BOOST_TEST(refusal([](auto& batch) { batch.labels.push_back(0); }) ==
+               "loss: labels has 9 elements, expected 8 for this batch");
+    BOOST_TEST(refusal([](auto& batch) { batch.teacher_logits.resize(9); }) ==
+               "loss: teacher logits has 9 elements, expected 24 for this batch");
+    BOOST_TEST(refusal([](auto& batch) { batch.has_teacher.clear(); }) ==
+               "loss: teacher mask has 0 elements, expected 8 for this batch");
+    BOOST_TEST((bits_of(trainer) == before));
+    BOOST_TEST(message_of<Error>([&] {
+                   trainer.infer(std::vector<float>(100));
+               }).starts_with("there are 100 pixel values, no multiple of the 144 of a picture of 6x8x3"));
+}
+
+BOOST_AUTO_TEST_CASE(weights_of_another_network_are_refused) {
+    for (const double decay : {0.0, 0.9}) {
+        TrainingOptions options = tiny_options();
+        options.averaging_decay = decay;
+        TinyTrainer trainer{options};
+        const auto before = bits_of(trainer);
+        const std::vector<float> parameters = copied(trainer.parameters()), statistics = copied(trainer.statistics());
+        std::vector<float> more = parameters;
+        more.resize(parameters.size() + 1000);
+        BOOST_TEST(contains(message_of<Error>([&] { trainer.set_weights(more, statistics); }),
+                            "trainable parameters were given, the network has "));
+        BOOST_TEST(contains(message_of<Error>([&] { trainer.set_weights(parameters, {}); }),
+                            "0 statistics were given, the network has "));
+        BOOST_TEST((bits_of(trainer) == before));
+    }
+}
+
+namespace {
+
+/// |output − target|, averaged over the outputs; a loss of one's own with a setting.
+struct AbsoluteError {
+    float weight = 1;
+    double value(bantam::Index outputs, const float* output, const float* target) const {
+        double sum = 0;
+        for (bantam::Index i = 0; i < outputs; ++i) sum += static_cast<double>(std::abs(output[i] - target[i]));
+        return static_cast<double>(weight) * sum / static_cast<double>(outputs);
+    }
+    void gradient(bantam::Index outputs, const float* output, const float* target, float* gradient) const {
+        for (bantam::Index i = 0; i < outputs; ++i)
+            gradient[i] = (output[i] > target[i] ? weight : -weight) / static_cast<float>(outputs);
+    }
+};
+
+/// Pictures of noise, whose targets are the means of their channels.
+bantam::Batch means_of_noise(bantam::Index count, std::uint64_t seed) {
+    bantam::Batch batch{.count = count};
+    bantam::Random random{7, seed};
+    for (bantam::Index sample = 0; sample < count; ++sample) {
+        std::vector<double> centers;
+        for (int i = 0; i < 3; ++i) centers.push_back(random.uniform(-1, 1));
+        std::vector<double> sums(3);
+        for (std::size_t i = 0; i < 6 * 8 * 3; ++i) {
+            batch.pixels.push_back(static_cast<float>(centers[i % 3] + random.uniform(-0.5, 0.5)));
+            sums[i % 3] += static_cast<double>(batch.pixels.back()) / 48;
+        }
+        for (const double sum : sums) batch.targets.push_back(static_cast<float>(sum));
+    }
+    return batch;
+}
+
+template <class Loss>
+void learns_values(const Loss& loss) {
+    using Net = bantam::Network<bantam::Image<6, 8, 3>, bantam::Conv2d<8, 3>, bantam::BatchNorm2d, bantam::ReLU6,
+                                bantam::GlobalAveragePool, bantam::Linear<3>>;
+    using Regression = bantam::Trainer<Net, bantam::Cpu, Loss>;
+    TrainingOptions options = tiny_options();
+    options.epochs = 60;
+    options.optimizer = OptimizerKind::adamw;
+    options.learning_rate = 0.02;
+    std::vector<bantam::Batch> batches;
+    for (std::uint64_t i = 0; i < 4; ++i) batches.push_back(means_of_noise(16, i));
+    const auto run = [&](Regression& trainer, int first, int last) {
+        LossSums sums;
+        for (int epoch = first; epoch < last; ++epoch) {
+            sums = {};
+            for (const bantam::Batch& batch : batches) sums += trainer.step(batch, 4);
+        }
+        return sums;
+    };
+    Regression trainer{options, loss}, resumed{options, loss};
+    const LossSums first = run(trainer, 0, 1);
+    BOOST_TEST(run(trainer, 1, 60).loss < 0.2 * first.loss);
+    BOOST_TEST(first.labeled == 0);
+    BOOST_TEST(trainer.evaluate(means_of_noise(32, 9)).loss / 32 < 0.2 * first.loss / 64);
+
+    Regression begun{options, loss};
+    run(begun, 0, 20);
+    const auto from = begun.state(), to = resumed.state();
+    for (std::size_t i = 0; i < from.size(); ++i) std::ranges::copy(from[i].values, to[i].values.begin());
+    resumed.restored(begun.steps());
+    run(resumed, 20, 60);
+    BOOST_TEST(copied(resumed.parameters()) == copied(trainer.parameters()));
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(other_losses_learn_and_resume) {
+    learns_values(bantam::MeanSquaredError{});
+    learns_values(AbsoluteError{.weight = 0.5F});
 }

@@ -155,8 +155,8 @@ BOOST_AUTO_TEST_CASE(products_round_the_weights_once) {
     bantam::cuda::Model<Net, Bfloat16> narrow;
     bantam::cuda::Model<Net, float> wide;
     const std::vector<float> weights = multiples(1.0f / 1024, numbers<float>(19 * 5, 3)), of_copy = rounded(weights);
-    narrow.write_parameters(weights.data());
-    wide.write_parameters(of_copy.data());
+    narrow.set_weights(weights, {});
+    wide.set_weights(of_copy, {});
     BOOST_TEST(narrow.read_parameters() == weights);
     const std::vector<float> input = multiples(1.0f / 64, numbers<float>(24 * 19, 1));
     const std::vector<float> output_gradient = multiples(1.0f / 64, numbers<float>(24 * 5, 2));

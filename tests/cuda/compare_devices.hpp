@@ -50,8 +50,7 @@ void set_weights(Model& model) {
     auto statistics = model.read_statistics();
     unsettle(std::span{parameters}, 1);
     unsettle(std::span{statistics}, 2);
-    model.write_parameters(parameters.data());
-    model.write_statistics(statistics.data());
+    model.set_weights(parameters, statistics);
 }
 
 /// What `run` computes on the CPU, computed on the device with activations of type `Activation`.

@@ -123,6 +123,7 @@ BOOST_AUTO_TEST_CASE(activations_and_pooling_keep_nan) {
 
 BOOST_AUTO_TEST_CASE(an_error_names_the_layers_it_occurred_in) {
     bantam::cuda::Model<Network<Image<2, 3, 1>, ReLU, Residual<PointwiseConv2d<1>, Throwing>>> model;
+    model.initialize(1);
     bantam::cuda::DeviceBuffer<float> input, output;
     input.reserve(6);
     output.reserve(6);
@@ -133,6 +134,7 @@ BOOST_AUTO_TEST_CASE(an_error_names_the_layers_it_occurred_in) {
 
 BOOST_AUTO_TEST_CASE(an_error_of_thrust_has_its_place_and_layers) {
     bantam::cuda::Model<Network<Image<2, 3, 1>, ReLU, Residual<PointwiseConv2d<1>, ThrustFailing>>> model;
+    model.initialize(1);
     bantam::cuda::DeviceBuffer<float> input, output;
     input.reserve(6);
     output.reserve(6);

@@ -36,7 +36,6 @@ cpu::Model<Net> random_model(std::uint64_t seed) {
         for (float& value : values)
             value += static_cast<float>(variance ? random.uniform(0.0, 1.0) : random.uniform(-0.3, 0.3));
     }
-    model.prepare();
     return model;
 }
 

@@ -83,7 +83,6 @@ BOOST_AUTO_TEST_CASE(a_channel_whose_weights_vanish_keeps_its_bias) {
     std::ranges::fill(model.parameters(), 0.0F);
     model.parameters()[6] = 0.75F;
     model.parameters()[7] = -0.5F;
-    model.prepare();
     const auto weights = int8_weights<Net>(model);
     deploy::Classifier<Net, deploy::Int8> classifier{*weights};
     BOOST_TEST(classifier.classify(random_picture<Net>(0).data()) == 0);

@@ -273,5 +273,100 @@ BOOST_AUTO_TEST_CASE(invalid_targets_are_refused) {
     check_error([&] { run({0, 3}); }, "label 3 of sample 1 of the batch is outside 0..2");
     check_error([&] { run({-2, 0}); }, "label -2 of sample 0");
     check_error([&] { run({0, -1}); }, "sample 1 of the batch has neither a label nor teacher");
-    check_error([&] { run({0}); }, "logits has 6 elements, expected 3");
+    check_error([&] { run({0}); }, "labels has 1 elements, expected 2");
+}
+
+BOOST_AUTO_TEST_CASE(the_mean_squared_error_is_that_of_its_formula) {
+    const std::vector<double> outputs{1, 2, 3, -1, 0.5, 2}, values{0, 2, 5, -1, 0, 2};
+    std::vector<double> gradient(6);
+    const Targets<double> targets{.labels = {}, .values = values};
+    const LossSums sums = bantam::loss_and_gradient(bantam::MeanSquaredError{}, 3, outputs, targets, gradient);
+    BOOST_TEST(sums.loss == (1 + 0 + 4) / 3.0 + 0.25 / 3, boost::test_tools::tolerance(1e-14));
+    BOOST_TEST(sums.count == 2);
+    BOOST_TEST(sums.labeled == 0);
+    const std::vector<double> expected{1 / 3.0, 0, -2 / 3.0, 0, 0.5 / 3, 0};
+    for (std::size_t i = 0; i < gradient.size(); ++i)
+        BOOST_TEST(gradient[i] == expected[i], boost::test_tools::tolerance(1e-14));
+}
+
+namespace {
+
+/// A LabelLoss: −(1 − p)² · log p of the label's probability p (Lin et al., "Focal loss for dense object detection").
+struct FocalLoss {
+    template <class S>
+    double value(bantam::Index outputs, const S* output, bantam::Index label) const {
+        std::vector<double> log_probabilities(static_cast<std::size_t>(outputs));
+        bantam::log_softmax(1.0, outputs, output, log_probabilities.data());
+        const double log_p = log_probabilities[static_cast<std::size_t>(label)];
+        return -std::pow(1 - std::exp(log_p), 2) * log_p;
+    }
+    template <class S>
+    void gradient(bantam::Index outputs, const S* output, bantam::Index label, S* gradient) const {
+        std::vector<double> log_probabilities(static_cast<std::size_t>(outputs));
+        bantam::log_softmax(1.0, outputs, output, log_probabilities.data());
+        const double log_p = log_probabilities[static_cast<std::size_t>(label)], p = std::exp(log_p);
+        const double by_log_p = 2 * (1 - p) * p * log_p - (1 - p) * (1 - p);
+        for (bantam::Index i = 0; i < outputs; ++i)
+            gradient[i] = static_cast<S>(
+                by_log_p * ((i == label ? 1.0 : 0.0) - std::exp(log_probabilities[static_cast<std::size_t>(i)])));
+    }
+};
+
+/// Compares the gradient of a batch's mean with differences of its loss.
+template <class L>
+void gradient_is_that_of_the_value(const L& loss, const Targets<double>& targets) {
+    std::vector<double> outputs{0.3, -1.2, 0.8, 2.1, -0.4, 0.1};
+    std::vector<double> gradient(6);
+    bantam::loss_and_gradient(loss, 3, outputs, targets, gradient);
+    for (std::size_t i = 0; i < outputs.size(); ++i) {
+        const double kept = outputs[i], step = 1e-5;
+        outputs[i] = kept + step;
+        const double above = bantam::loss_and_gradient(loss, 3, outputs, targets, {}).loss;
+        outputs[i] = kept - step;
+        const double below = bantam::loss_and_gradient(loss, 3, outputs, targets, {}).loss;
+        outputs[i] = kept;
+        BOOST_TEST(std::abs(gradient[i] - (above - below) / (2 * step) / 2) < 1e-8);
+    }
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(gradients_of_other_losses_are_those_of_their_values) {
+    const std::vector<std::int32_t> labels{2, 0};
+    const std::vector<double> values{0.5, 1, -1, 0, 2, 0.25};
+    gradient_is_that_of_the_value(FocalLoss{}, Targets<double>{.labels = labels});
+    gradient_is_that_of_the_value(bantam::MeanSquaredError{}, Targets<double>{.labels = {}, .values = values});
+}
+
+BOOST_AUTO_TEST_CASE(a_loss_of_labels_reports_their_accuracy_and_cross_entropy) {
+    const std::vector<double> outputs{0.3, -1.2, 0.8, 2.1, -0.4, 0.1};
+    const std::vector<std::int32_t> labels{2, 1};
+    const LossSums focal = bantam::loss_and_gradient(FocalLoss{}, 3, outputs, Targets<double>{.labels = labels}, {});
+    const LossSums plain =
+        bantam::loss_and_gradient(bantam::LossOptions{}, 3, outputs, Targets<double>{.labels = labels}, {});
+    BOOST_TEST(focal.cross_entropy == plain.cross_entropy, boost::test_tools::tolerance(1e-14));
+    BOOST_TEST(focal.correct == 1);
+    BOOST_TEST(focal.labeled == 2);
+    BOOST_TEST(focal.loss < plain.loss);
+}
+
+BOOST_AUTO_TEST_CASE(targets_that_a_loss_misses_are_named) {
+    const std::vector<float> outputs(6, 0.5F);
+    std::vector<float> values(6, 1.0F);
+    const std::vector<std::int32_t> labels{0, -1};
+    const bantam::MeanSquaredError squares;
+    const auto fit_values = [&] {
+        bantam::loss_and_gradient(squares, 3, outputs, Targets<float>{.labels = {}, .values = values}, {});
+    };
+    BOOST_CHECK_NO_THROW(fit_values());
+    check_error([&] { bantam::loss_and_gradient(squares, 3, outputs, Targets<float>{.labels = labels}, {}); },
+                "targets has 0 elements, expected 6");
+    check_error([&] { bantam::loss_and_gradient(FocalLoss{}, 3, outputs, Targets<float>{.labels = labels}, {}); },
+                "sample 1 of the batch has no label");
+    values[4] = std::numeric_limits<float>::infinity();
+    check_error(fit_values, "target of sample 1 of the batch, class 1, is inf; check the targets");
+    const std::vector<float> logits(6, 0.5F), teacher(6, 0.5F);
+    const std::vector<std::int32_t> all{0, 1};
+    check_error([&] { bantam::loss_and_gradient({}, 3, logits, Targets<float>{all, teacher}, {}); },
+                "teacher mask has 0 elements, expected 2");
 }

@@ -104,3 +104,14 @@ BOOST_AUTO_TEST_CASE(the_schedule_follows_from_epochs_and_their_steps) {
     BOOST_TEST(schedule(14) == 0.2);
     BOOST_TEST(schedule(300) == 0.2 * options.final_learning_rate_fraction);
 }
+
+BOOST_AUTO_TEST_CASE(the_defaults_fit_a_run_of_any_length) {
+    for (const bantam::Index epochs : {1, 2, 3, 100}) {
+        TrainingOptions options;
+        options.epochs = epochs;
+        BOOST_CHECK_NO_THROW(bantam::check(options));
+        const bantam::Schedule schedule = options.schedule(10);
+        BOOST_TEST(schedule.warmup_steps == (epochs == 1 ? 5 : 20));
+        BOOST_TEST(schedule.total_steps == 10 * epochs);
+    }
+}

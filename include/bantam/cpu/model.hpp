@@ -1,28 +1,34 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/base/error.hpp>
 #include <bantam/base/index.hpp>
+#include <bantam/base/picture_count.hpp>
 #include <bantam/core/network.hpp>
 #include <bantam/cpu/chain.hpp>
 #include <bantam/cpu/runtime/buffer.hpp>
+#include <bantam/cpu/runtime/pool.hpp>
 #include <bantam/exec/initialize.hpp>
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace bantam::cpu {
 
 /// A network with its parameters, statistics and memory. A batch is NHWC floats (or doubles) of `input_shape<Net>`; the
 /// result is `output_shape<Net>` per sample. With `Fused` false every layer runs by itself, which gives the same
-/// results more slowly.
+/// results more slowly. Passes throw Error on sizes that do not fit, and where the model has no weights yet.
 template <class Net, class S = float, bool Fused = true>
 class Model {
 public:
     using Scalar = S;
     using Program = Chain<typename Net::Layers, Net::input, S, Fused>;
+    static constexpr Shape image = input_shape<Net>;
+    static constexpr Index classes = class_count<Net>;
     static constexpr Index input_elements = element_count(input_shape<Net>);
     static constexpr Index output_elements = element_count(output_shape<Net>);
 
@@ -33,8 +39,12 @@ public:
         packed_.reserve(Program::packed_size);
     }
 
-    /// Trainable parameters in the order of `tensor_table`. After writing here call `prepare()`.
-    std::span<S> parameters() { return parameters_; }
+    /// Trainable parameters in the order of `tensor_table`. Once they were given out writable, every pass packs them
+    /// anew for the kernels, since they may have changed; `update` and `set_weights` pack them once.
+    std::span<S> parameters() {
+        packed_by_pass_ = has_weights_ = true;
+        return parameters_;
+    }
     std::span<const S> parameters() const { return parameters_; }
     /// Running statistics in the order of `tensor_table`.
     std::span<S> statistics() { return statistics_; }
@@ -45,50 +55,89 @@ public:
 
     /// Fresh random weights; the same seed gives the same bits on every machine.
     void initialize(std::uint64_t seed) {
-        initialize_tensors<Net, S>(seed, parameters_, statistics_);
-        prepare();
+        update([&](std::span<S> parameters, std::span<S> statistics) {
+            initialize_tensors<Net, S>(seed, parameters, statistics);
+        });
     }
 
-    /// Packs the parameters for the kernels.
-    void prepare() { Program::prepare(parameters_.data(), packed_.data()); }
+    /// Replaces the weights. Throws Error on sizes that are not those of the network.
+    void set_weights(std::span<const S> parameters, std::span<const S> statistics) {
+        bantam::detail::require_weights<Net>(parameters.size(), statistics.size());
+        update([&](std::span<S> to_parameters, std::span<S> to_statistics) {
+            std::ranges::copy(parameters, to_parameters.begin());
+            std::ranges::copy(statistics, to_statistics.begin());
+        });
+    }
+
+    /// Calls `change(parameters, statistics)`, which may write to both spans until it returns.
+    template <class Change>
+    void update(Change&& change) {
+        change(std::span<S>{parameters_}, std::span<S>{statistics_});
+        has_weights_ = true;
+        Program::prepare(parameters_.data(), packed_.data());
+    }
 
     /// Forward pass in training mode: batch statistics, dropout from `seed`, running statistics updated. Writes
     /// count × classes logits. The input must stay valid until `backward`.
     void forward(const S* input, Index count, std::uint64_t seed, S* logits) {
+        require_pass(input, count, logits);
+        if (packed_by_pass_) Program::prepare(parameters_.data(), packed_.data());
         pass_ = make_pass(workspace_, count, true, threads_);
         pass_.seed = seed;
         pass_.profiler = profiler_;
         input_ = input;
-        Program::forward(pass_, weights(), input, logits, workspace_.saved.data());
+        Program::forward(pass_, weights(packed_), input, logits, workspace_.saved.data());
     }
 
-    /// Backward pass of the last `forward`: writes dL/dparameters, and dL/dinput unless it is null.
+    /// Backward pass of the last `forward`: writes dL/dparameters, and dL/dinput unless it is null. Throws Error where
+    /// there was none.
     void backward(const S* logits_gradient, S* parameter_gradient, S* input_gradient = nullptr) {
-        Program::backward(pass_, weights(), input_, workspace_.saved.data(), logits_gradient, input_gradient,
+        if (!input_) throw Error("backward: there was no forward pass; call forward first");
+        Program::backward(pass_, weights(packed_), input_, workspace_.saved.data(), logits_gradient, input_gradient,
                           parameter_gradient);
     }
 
     /// Forward pass in inference mode: running statistics, no dropout. Each thread takes a few samples through the
-    /// whole network while they are in its cache.
-    void infer(const S* input, Index count, S* logits) {
+    /// whole network while they are in its cache. Several threads may call it at the same time.
+    void infer(const S* input, Index count, S* logits) const {
+        require_pass(input, count, logits);
         constexpr Index group = 4;
         const Index groups = (count + group - 1) / group;
-        inference_.resize(static_cast<std::size_t>(threads_));
+        const auto memory = inference_.borrow();
+        memory->workspaces.resize(static_cast<std::size_t>(threads_));
         // Allocates before the threads start.
-        for (Workspace& workspace : inference_) make_pass(workspace, std::min(group, count), false, 1);
+        for (Workspace& workspace : memory->workspaces) make_pass(workspace, std::min(group, count), false, 1);
+        if (packed_by_pass_) {
+            memory->packed.reserve(Program::packed_size);
+            Program::prepare(parameters_.data(), memory->packed.data());
+        }
+        const Weights<S> with = weights(packed_by_pass_ ? memory->packed : packed_);
         detail::parallel_for(groups, threads_, [&](Index index, int thread) {
             const Index first = index * group;
-            Workspace& workspace = inference_[static_cast<std::size_t>(thread)];
+            Workspace& workspace = memory->workspaces[static_cast<std::size_t>(thread)];
             const Pass<S> pass = make_pass(workspace, std::min(group, count - first), false, 1);
-            Program::forward(pass, weights(), input + first * input_elements, logits + first * output_elements,
+            Program::forward(pass, with, input + first * input_elements, logits + first * output_elements,
                              workspace.saved.data());
         });
+    }
+
+    /// The logits [count][classes] of pictures [count][H][W][C].
+    std::vector<S> infer(std::span<const S> pixels) const {
+        const Index count = picture_count(pixels.size(), image.height, image.width, image.channels);
+        std::vector<S> logits(static_cast<std::size_t>(count * output_elements));
+        infer(pixels.data(), count, logits.data());
+        return logits;
     }
 
 private:
     struct Workspace {
         Buffer<S> saved, scratch, partials;
         Buffer<double> sums;
+    };
+    /// What one call of `infer` writes to.
+    struct InferenceMemory {
+        std::vector<Workspace> workspaces;  // by thread
+        Buffer<S> packed;
     };
 
     /// A pass over `count` samples in `workspace`, which grows as needed.
@@ -110,12 +159,23 @@ private:
         return pass;
     }
 
-    Weights<S> weights() { return {parameters_.data(), statistics_.data(), packed_.data()}; }
+    void require_pass(const S* input, Index count, const S* logits) const {
+        if (!has_weights_) bantam::detail::throw_no_weights();
+        if (count < 0 || (count > 0 && (!input || !logits)))
+            throw Error("a pass over " + std::to_string(count) + " samples needs their pixels and memory for logits");
+    }
+
+    /// Only passes in training mode write to the statistics.
+    Weights<S> weights(const Buffer<S>& packed) const {
+        return {parameters_.data(), const_cast<S*>(statistics_.data()), packed.data()};
+    }
 
     std::vector<S> parameters_, statistics_;
     Buffer<S> packed_;
+    bool packed_by_pass_ = false;
+    bool has_weights_ = trainable_parameters<Net> == 0;
     Workspace workspace_;
-    std::vector<Workspace> inference_;
+    Pool<InferenceMemory> inference_;
     Pass<S> pass_;
     const S* input_ = nullptr;
     StageProfiler* profiler_ = nullptr;

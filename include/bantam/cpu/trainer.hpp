@@ -3,7 +3,9 @@
 
 #include <bantam/base/error.hpp>
 #include <bantam/base/index.hpp>
+#include <bantam/base/picture_count.hpp>
 #include <bantam/core/network.hpp>
+#include <bantam/core/shape.hpp>
 #include <bantam/cpu/model.hpp>
 #include <bantam/train/averaging.hpp>
 #include <bantam/train/batch_loss.hpp>
@@ -25,14 +27,16 @@
 namespace bantam {
 
 /// Trainer on the CPU; train/device.hpp describes its members.
-template <class Net>
-class Trainer<Net, Cpu> {
+template <class Net, class Loss>
+class Trainer<Net, Cpu, Loss> : detail::Trainable<Net, Loss> {
 public:
+    static constexpr Shape image = input_shape<Net>;
     static constexpr Index classes = class_count<Net>;
 
     /// Random weights from `options.seed`. Throws Error naming an option that is out of range.
-    explicit Trainer(const TrainingOptions& options)
+    explicit Trainer(const TrainingOptions& options, const Loss& loss = {})
         : options_{checked(options)},
+          loss_{detail::loss_of(options, loss)},
           model_{options.threads},
           averaged_model_{options.threads},
           gradient_(static_cast<std::size_t>(trainable_parameters<Net>)),
@@ -47,23 +51,26 @@ public:
     /// gradient is not finite, or the batch is wrong; no parameter has then changed.
     template <class Batch>
     LossSums step(const Batch& batch, Index steps_per_epoch) {
+        detail::require_batch<SampleLoss>(batch, image, classes);
         const std::size_t outputs = static_cast<std::size_t>(batch.count * classes);
         logits_.resize(outputs);
         logits_gradient_.resize(outputs);
         model_.forward(batch.pixels.data(), batch.count, options_.dropout_seed(optimizer_.steps()), logits_.data());
         const LossSums sums =
-            loss_and_gradient<float>(options_.loss(), classes, logits_, detail::targets_of(batch), logits_gradient_);
+            loss_and_gradient<float>(loss_, classes, logits_, detail::targets_of(batch), logits_gradient_);
         model_.backward(logits_gradient_.data(), gradient_.data());
         const double scale =
             clip_scale(gradient_norm<float>(std::span<const float>{gradient_}, options_.threads), options_.clip_norm);
         const double decay = average_.active() ? average_.advance() : 0.0;
-        optimizer_.step({.learning_rate = options_.schedule(steps_per_epoch)(optimizer_.steps()),
-                         .gradient_scale = scale,
-                         .averaging_decay = decay,
-                         .threads = options_.threads},
-                        gradient_, model_.parameters(), average_.parameters());
-        average_.add_statistics(decay, model_.statistics());
-        model_.prepare();
+        const double learning_rate = options_.schedule(steps_per_epoch)(optimizer_.steps());
+        model_.update([&](std::span<float> parameters, std::span<float> statistics) {
+            optimizer_.step({.learning_rate = learning_rate,
+                             .gradient_scale = scale,
+                             .averaging_decay = decay,
+                             .threads = options_.threads},
+                            gradient_, parameters, average_.parameters());
+            average_.add_statistics(decay, statistics);
+        });
         averaged_is_current_ = false;
         return sums;
     }
@@ -71,15 +78,17 @@ public:
     /// The loss of a batch with the weights to keep, in inference mode. Throws Error as `step` does.
     template <class Batch>
     LossSums evaluate(const Batch& batch) {
-        return detail::evaluation_loss(options_.loss(), classes, infer(batch.pixels.data(), batch.count), batch);
+        detail::require_batch<SampleLoss>(batch, image, classes);
+        return detail::evaluation_loss(loss_, classes, infer(batch.pixels), batch);
     }
 
     /// The logits [count][classes] of pictures [count][H][W][C] with the weights to keep, valid until the next
     /// call.
-    std::span<const float> infer(const float* pixels, Index count) {
-        Model& model = averaged();
+    std::span<const float> infer(std::span<const float> pixels) {
+        const Model& model = averaged();
+        const Index count = picture_count(pixels.size(), image.height, image.width, image.channels);
         logits_.resize(static_cast<std::size_t>(count * classes));
-        model.infer(pixels, count, logits_.data());
+        model.infer(pixels.data(), count, logits_.data());
         return logits_;
     }
 
@@ -87,12 +96,10 @@ public:
     std::span<const float> parameters() { return averaged().parameters(); }
     std::span<const float> statistics() { return averaged().statistics(); }
 
-    /// Replaces the weights, as for inference with a stored student, and counts steps from 0.
+    /// Replaces the weights, as for inference with a stored student, and counts steps from 0. Throws Error on sizes
+    /// that are not those of the network.
     void set_weights(std::span<const float> parameters, std::span<const float> statistics) {
-        for (Model* model : {&model_, &averaged_model_}) {
-            std::ranges::copy(parameters, model->parameters().begin());
-            std::ranges::copy(statistics, model->statistics().begin());
-        }
+        model_.set_weights(parameters, statistics);
         if (average_.active()) {
             std::ranges::copy(parameters, average_.parameters().begin());
             std::ranges::copy(statistics, average_.statistics().begin());
@@ -102,8 +109,10 @@ public:
 
     /// Everything that the next step depends on, readable and writable; call `restored` after writing.
     std::vector<TrainerState> state() {
-        std::vector<TrainerState> states{{"model.parameters", model_.parameters()},
-                                         {"model.statistics", model_.statistics()}};
+        std::vector<TrainerState> states;
+        model_.update([&](std::span<float> parameters, std::span<float> statistics) {
+            states = {{"model.parameters", parameters}, {"model.statistics", statistics}};
+        });
         for (const auto& buffer : optimizer_.state())
             states.push_back({std::string{"optimizer."} + buffer.name, buffer.values});
         if (average_.active()) {
@@ -116,12 +125,13 @@ public:
     void restored(Index steps) {
         optimizer_.set_steps(steps);
         average_.set_updates(steps);
-        model_.prepare();
+        model_.update([](std::span<float>, std::span<float>) {});
         averaged_is_current_ = false;
     }
 
 private:
     using Model = cpu::Model<Net, float>;
+    using SampleLoss = detail::LossOf<Loss>;
 
     static const TrainingOptions& checked(const TrainingOptions& options) {
         check(options);
@@ -133,18 +143,17 @@ private:
     }
 
     /// The model with the weights to keep, brought up to date.
-    Model& averaged() {
+    const Model& averaged() {
         if (!average_.active()) return model_;
         if (!averaged_is_current_) {
-            std::ranges::copy(average_.parameters(), averaged_model_.parameters().begin());
-            std::ranges::copy(average_.statistics(), averaged_model_.statistics().begin());
-            averaged_model_.prepare();
+            averaged_model_.set_weights(average_.parameters(), average_.statistics());
             averaged_is_current_ = true;
         }
         return averaged_model_;
     }
 
     TrainingOptions options_;
+    SampleLoss loss_;
     Model model_;
     Model averaged_model_;
     std::vector<float> gradient_, logits_, logits_gradient_;
@@ -155,8 +164,8 @@ private:
 
 /// A loader in the form in which the trainer is fastest, for `fit`, `evaluate` and `infer`: on the CPU the loader
 /// itself.
-template <class Net, class Loader>
-const Loader& on_device(const Trainer<Net, Cpu>&, const Loader& loader) {
+template <class Net, class Loss, class Loader>
+const Loader& on_device(const Trainer<Net, Cpu, Loss>&, const Loader& loader) {
     return loader;
 }
 

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/base/error.hpp>
 #include <bantam/base/index.hpp>
 #include <bantam/core/network.hpp>
+#include <bantam/core/shape.hpp>
 #include <bantam/cuda/chain.hpp>
 #include <bantam/cuda/runtime/execution.hpp>
 #include <bantam/exec/initialize.hpp>
@@ -13,6 +15,7 @@
 #include <cstdint>
 #include <memory>
 #include <new>
+#include <span>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -30,6 +33,8 @@ public:
     using Scalar = S;
     using ComputeType = Compute<S>;
     using Program = Chain<typename Net::Layers, Net::input, S, Fused>;
+    static constexpr Shape image = input_shape<Net>;
+    static constexpr Index classes = class_count<Net>;
     static constexpr Index input_elements = element_count(input_shape<Net>);
     static constexpr Index output_elements = element_count(output_shape<Net>);
 
@@ -42,17 +47,22 @@ public:
 
     const Execution& execution() const { return *execution_; }
     /// Trainable parameters and running statistics, each in the order of `tensor_table`.
-    ComputeType* parameters() { return parameters_.data(); }
+    ComputeType* parameters() {
+        has_weights_ = true;
+        return parameters_.data();
+    }
     ComputeType* statistics() { return statistics_.data(); }
 
     /// Copies on the host.
     std::vector<ComputeType> read_parameters() const { return read(parameters_, trainable_parameters<Net>); }
     std::vector<ComputeType> read_statistics() const { return read(statistics_, non_trainable_parameters<Net>); }
-    void write_parameters(const ComputeType* from) {
-        copy_to_device(*execution_, from, trainable_parameters<Net>, parameters_.data());
-    }
-    void write_statistics(const ComputeType* from) {
-        copy_to_device(*execution_, from, non_trainable_parameters<Net>, statistics_.data());
+
+    /// Copies weights to the device. Throws Error on sizes that are not those of the network.
+    void set_weights(std::span<const ComputeType> parameters, std::span<const ComputeType> statistics) {
+        bantam::detail::require_weights<Net>(parameters.size(), statistics.size());
+        copy_to_device(*execution_, parameters.data(), trainable_parameters<Net>, parameters_.data());
+        copy_to_device(*execution_, statistics.data(), non_trainable_parameters<Net>, statistics_.data());
+        has_weights_ = true;
     }
 
     /// Fresh random weights, with the same bits as `cpu::Model` for the same seed.
@@ -60,8 +70,7 @@ public:
         std::vector<ComputeType> parameters(static_cast<std::size_t>(trainable_parameters<Net>));
         std::vector<ComputeType> statistics(static_cast<std::size_t>(non_trainable_parameters<Net>));
         initialize_tensors<Net, ComputeType>(seed, parameters, statistics);
-        write_parameters(parameters.data());
-        write_statistics(statistics.data());
+        set_weights({parameters.data(), parameters.size()}, {statistics.data(), statistics.size()});
     }
 
     /// Allocates memory for batches of `count`; returns whether memory has moved. Passes call it themselves, but must
@@ -89,9 +98,11 @@ public:
         input_ = run_forward(pass_, input, logits);
     }
 
-    /// Backward pass of the last `forward`: writes dL/dparameters, and dL/dinput unless it is null.
+    /// Backward pass of the last `forward`: writes dL/dparameters, and dL/dinput unless it is null. Throws Error where
+    /// there was none.
     void backward(const ComputeType* logits_gradient, ComputeType* parameter_gradient,
                   ComputeType* input_gradient = nullptr) {
+        if (!input_) throw Error("backward: there was no forward pass; call forward first");
         if constexpr (rounds) {
             S* rounded = region(rounded_logits_gradient, pass_);
             S* to = input_gradient ? region(rounded_input_gradient, pass_) : nullptr;
@@ -146,6 +157,10 @@ private:
 
     /// Writes the logits; returns the input of the first layer.
     const S* run_forward(const Pass<S>& pass, const ComputeType* input, ComputeType* logits) {
+        if (!has_weights_) bantam::detail::throw_no_weights();
+        if (pass.count > 0 && (!input || !logits))
+            throw Error("a pass over " + std::to_string(pass.count) +
+                        " samples needs their pixels and memory for logits");
         if constexpr (rounds) {
             S* from = region(rounded_input, pass);
             S* to = region(rounded_logits, pass);
@@ -160,6 +175,7 @@ private:
     }
 
     Pass<S> make_pass(Index count, bool training) {
+        if (count < 0) throw Error("a pass over " + std::to_string(count) + " samples is not possible");
         reserve(count, training);
         Pass<S> pass;
         pass.count = count;
@@ -202,6 +218,7 @@ private:
     Pass<S> pass_;
     const S* input_ = nullptr;
     Index moves_ = 0;
+    bool has_weights_ = trainable_parameters<Net> == 0;
 };
 
 }  // namespace bantam::cuda

@@ -8,13 +8,14 @@
 
 namespace bantam {
 
-/// Samples ready for a network.
+/// Samples ready for a network. Each has a label, teacher logits or both, or target values, as the loss reads them.
 struct Batch {
     Index count = 0;
     std::vector<float> pixels{};              ///< [count][height][width][channels], normalized
     std::vector<int> labels{};                ///< [count], −1 where there is none
     std::vector<float> teacher_logits{};      ///< [count][class], 0 where there are none; empty without a teacher
     std::vector<std::uint8_t> has_teacher{};  ///< [count], 0 or 1; not read without teacher_logits
+    std::vector<float> targets{};             ///< [count][output], for losses that are no classification
 };
 
 }  // namespace bantam

@@ -1,14 +1,36 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/base/error.hpp>
 #include <bantam/base/random.hpp>
 #include <bantam/core/network.hpp>
 
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 
 namespace bantam {
+
+namespace detail {
+
+/// Throws Error unless buffers have as many elements as `Net` has parameters and statistics.
+template <class Net>
+void require_weights(std::size_t parameters, std::size_t statistics) {
+    const auto require = [](const char* what, std::size_t found, Index expected) {
+        if (found != static_cast<std::size_t>(expected))
+            throw Error(std::to_string(found) + " " + what + " were given, the network has " +
+                        std::to_string(expected) + "; give those of the same network");
+    };
+    require("trainable parameters", parameters, trainable_parameters<Net>);
+    require("statistics", statistics, non_trainable_parameters<Net>);
+}
+
+[[noreturn]] inline void throw_no_weights() {
+    throw Error("the model has no weights yet; call initialize or set_weights, or load them from a file");
+}
+
+}  // namespace detail
 
 /// Fills the flat buffers of `Net` with initial values. Every tensor has its own random stream, so that a change of one
 /// layer's sizes does not change the values of the others.

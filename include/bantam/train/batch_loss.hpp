@@ -1,31 +1,72 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/base/error.hpp>
 #include <bantam/base/index.hpp>
+#include <bantam/base/picture_count.hpp>
+#include <bantam/core/shape.hpp>
+#include <bantam/core/shape_text.hpp>
 #include <bantam/train/losses.hpp>
+#include <bantam/train/options.hpp>
 
+#include <concepts>
+#include <cstddef>
 #include <span>
+#include <string>
+#include <utility>
 
 namespace bantam {
 
 namespace detail {
 
+/// A trainer's loss as `loss_and_gradient` takes it.
+template <class L>
+auto loss_of(const TrainingOptions& options, const L& loss) {
+    if constexpr (std::same_as<L, CrossEntropy>)
+        return options.loss();
+    else
+        return loss;
+}
+template <class L>
+using LossOf = decltype(loss_of(TrainingOptions{}, std::declval<const L&>()));
+
 template <class Batch>
 Targets<float> targets_of(const Batch& batch) {
-    if (batch.teacher_logits.empty()) return {.labels = batch.labels, .teacher_logits = {}, .has_teacher = {}};
-    return {.labels = batch.labels, .teacher_logits = batch.teacher_logits, .has_teacher = batch.has_teacher};
+    Targets<float> targets{.labels = batch.labels};
+    if (!batch.teacher_logits.empty()) {
+        targets.teacher_logits = {batch.teacher_logits.data(), batch.teacher_logits.size()};
+        targets.has_teacher = {batch.has_teacher.data(), batch.has_teacher.size()};
+    }
+    if constexpr (requires { batch.targets; }) targets.values = {batch.targets.data(), batch.targets.size()};
+    return targets;
 }
 
-/// An evaluation's options: labels are not smoothed.
+/// Throws Error unless a batch has samples and its parts fit each other, a network of that input and `classes`
+/// outputs, and the loss `L`.
+template <class L, class Batch>
+void require_batch(const Batch& batch, Shape input, Index classes) {
+    if (batch.count < 1) throw Error("the batch has " + std::to_string(batch.count) + " samples; give at least one");
+    const Index found = picture_count(batch.pixels.size(), input.height, input.width, input.channels);
+    if (found != batch.count)
+        throw Error("the batch has the pixels of " + std::to_string(found) + " pictures of " +
+                    std::string{shape_text(input).view()} + ", its count is " + std::to_string(batch.count));
+    require_targets<L>(classes, static_cast<std::size_t>(batch.count), targets_of(batch));
+}
+
+/// The loss of an evaluation: labels are not smoothed.
 inline LossOptions unsmoothed(LossOptions options) {
     options.label_smoothing = 0;
     return options;
 }
+template <class L>
+const L& unsmoothed(const L& loss) {
+    return loss;
+}
 
 /// The loss of a batch in an evaluation.
-template <class Batch>
-LossSums evaluation_loss(const LossOptions& options, Index classes, std::span<const float> logits, const Batch& batch) {
-    return loss_and_gradient<float>(unsmoothed(options), classes, logits, targets_of(batch), std::span<float>{});
+template <class L, class Batch>
+LossSums evaluation_loss(const L& loss, Index classes, std::span<const float> logits, const Batch& batch) {
+    return loss_and_gradient<float>(unsmoothed(loss), classes, logits, targets_of(batch), std::span<float>{});
 }
 
 }  // namespace detail

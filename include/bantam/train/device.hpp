@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/core/network.hpp>
+#include <bantam/train/losses.hpp>
+
 #include <span>
 #include <string>
 
@@ -20,22 +23,39 @@ struct TrainerState {
 
 /// Trains a network on a device. cpu/trainer.hpp defines it for Cpu, cuda/training/trainer.hpp for GPUs. A batch
 /// has the members of Batch (data/batch.hpp): `count`, `pixels` [count][H][W][C], `labels` [count] (−1: none),
-/// `teacher_logits` [count][classes] or empty, `has_teacher` [count]. Every trainer has these members:
+/// `teacher_logits` [count][classes] or empty, `has_teacher` [count], and for a TargetLoss `targets` [count][outputs].
+/// Every trainer has these members:
 ///
-///   Trainer(options)               starts from random weights that follow from options.seed
+///   Trainer(options, loss)         starts from random weights that follow from options.seed
 ///   step(batch, steps_per_epoch)   one optimizer step; returns LossSums
 ///   evaluate(batch)                LossSums of the weights to keep, without training
-///   infer(pixels, count)           their logits [count][classes], valid until the next call
+///   infer(pixels)                  their logits [count][classes], valid until the next call
 ///   parameters(), statistics()     the weights to keep: averaged ones where averaging is on
 ///   set_weights(parameters, statistics)   starts from given weights
 ///   state(), restored(steps)       what a checkpoint keeps, and what to call after it was written back
 ///   options(), steps()             the options, and the optimizer steps taken
+///   image, classes                 the network's input, and the number of its outputs
 ///
 /// The constructor throws Error naming an option that is out of range. `step` throws Error where the loss or the
-/// gradient is not finite, a label or a buffer's size is wrong, or a sample has neither label nor teacher; no
-/// parameter has then changed. `evaluate` throws Error for the same faults of a batch. On a GPU every member
-/// throws Error where the device fails or its memory does not suffice.
-template <class Net, class Device = Cpu>
+/// gradient is not finite, a label or a buffer's size is wrong, or a sample has no target that the loss reads; no
+/// parameter has then changed. `evaluate`, `infer` and `set_weights` throw Error for the same faults of their
+/// arguments. On a GPU every member throws Error where the device fails or its memory does not suffice.
+template <class Net, class Device = Cpu, class Loss = CrossEntropy>
 class Trainer;
+
+namespace detail {
+
+/// What every trainer requires of its network and loss.
+template <class Net, class Loss>
+struct Trainable {
+    static_assert(TrainingLoss<Loss>,
+                  "a loss has value(outputs, output, target) and gradient(outputs, output, target, gradient), with a "
+                  "`const float* target` or an `Index label` as target: see TargetLoss and LabelLoss");
+    static_assert(TargetLoss<Loss> || (output_shape<Net>.height == 1 && output_shape<Net>.width == 1),
+                  "a classifier has one output per class: end the network with GlobalAveragePool (or Flatten) and "
+                  "Linear<classes>");
+};
+
+}  // namespace detail
 
 }  // namespace bantam

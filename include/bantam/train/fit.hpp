@@ -97,7 +97,7 @@ void infer(Trainer& trainer, const Data& data, OnLogits&& on_logits) {
         for (Index index = 0; index < data.batch_count(); ++index) on_logits(trainer.infer(data, index));
     } else {
         auto batches = data.batches();
-        while (const auto* batch = batches.next()) on_logits(trainer.infer(batch->pixels.data(), batch->count));
+        while (const auto* batch = batches.next()) on_logits(trainer.infer(batch->pixels));
     }
 }
 

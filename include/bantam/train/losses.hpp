@@ -6,10 +6,12 @@
 #include <bantam/base/index.hpp>
 
 #include <cmath>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <vector>
 
@@ -22,12 +24,63 @@ struct LossOptions {
     double label_smoothing = 0.0;  ///< 0..1, part of the target that is spread evenly over all classes
 };
 
-/// The targets of a batch of `count` samples. Every sample has a label, a teacher, or both.
+/// The loss of a Trainer for classifiers: cross-entropy with the labels and distillation from a teacher, weighted as
+/// TrainingOptions say; `loss_and_gradient` gives the formulas.
+struct CrossEntropy {};
+
+/// A loss of one sample against its target values [outputs], as for regression:
+///
+///   double value(Index outputs, const float* output, const float* target) const;
+///   void gradient(Index outputs, const float* output, const float* target, float* gradient) const;
+///
+/// `gradient` writes ∂value/∂output [outputs]. A batch's loss is the mean over its samples.
+template <class L>
+concept TargetLoss =
+    std::copy_constructible<L> && requires(const L& loss, Index outputs, const float* values, float* gradient) {
+        { loss.value(outputs, values, values) } -> std::convertible_to<double>;
+        loss.gradient(outputs, values, values, gradient);
+    };
+
+/// A loss of one sample against its label, 0 … outputs − 1, as for classification. The members are those of a
+/// TargetLoss with `Index label` in place of `const float* target`.
+template <class L>
+concept LabelLoss =
+    std::copy_constructible<L> && requires(const L& loss, Index outputs, const float* output, float* gradient) {
+        { loss.value(outputs, output, outputs) } -> std::convertible_to<double>;
+        loss.gradient(outputs, output, outputs, gradient);
+    };
+
+/// What a Trainer minimizes. On a GPU the members of a loss of your own are BANTAM_HOST_DEVICE.
+template <class L>
+concept TrainingLoss = std::same_as<L, CrossEntropy> || TargetLoss<L> || LabelLoss<L>;
+
+/// Σ (output − target)² / outputs of one sample; over a batch this is PyTorch's `mse_loss`.
+struct MeanSquaredError {
+    template <class Scalar>
+    BANTAM_HOST_DEVICE double value(Index outputs, const Scalar* output, const Scalar* target) const {
+        double sum = 0.0;
+        for (Index index = 0; index < outputs; ++index) {
+            const double difference = static_cast<double>(output[index]) - static_cast<double>(target[index]);
+            sum += difference * difference;
+        }
+        return sum / static_cast<double>(outputs);
+    }
+    template <class Scalar>
+    BANTAM_HOST_DEVICE void gradient(Index outputs, const Scalar* output, const Scalar* target,
+                                     Scalar* gradient) const {
+        for (Index index = 0; index < outputs; ++index)
+            gradient[index] = 2 * (output[index] - target[index]) / static_cast<Scalar>(outputs);
+    }
+};
+
+/// The targets of a batch of `count` samples. For CrossEntropy every sample has a label, a teacher, or both; a
+/// LabelLoss reads the labels, a TargetLoss the values.
 template <class Scalar>
 struct Targets {
     std::span<const std::int32_t> labels;         ///< [count] class index, -1 where there is none
     std::span<const Scalar> teacher_logits{};     ///< [count, classes], or empty without any teacher
     std::span<const std::uint8_t> has_teacher{};  ///< [count] 0 or 1, or empty without any teacher
+    std::span<const Scalar> values{};             ///< [count, outputs], or empty where no TargetLoss reads them
 };
 
 /// Sums over samples (not means), so that batches can be added; metrics.hpp turns them into means. Every
@@ -168,14 +221,46 @@ BANTAM_HOST_DEVICE LossSums sample_loss(const LossOptions& options, Index classe
     return sums;
 }
 
+/// The same for a loss of one's own. `target` is [outputs]; it is null for a LabelLoss, whose figures include the
+/// cross-entropy and accuracy of the labels.
+template <class Scalar, class L>
+    requires TargetLoss<L> || LabelLoss<L>
+BANTAM_HOST_DEVICE LossSums sample_loss(const L& loss, Index outputs, const Scalar* output, Index label,
+                                        const Scalar* target, double gradient_weight, double* scratch,
+                                        Scalar* gradient) {
+    LossSums sums{.count = 1};
+    if constexpr (TargetLoss<L>) {
+        sums.loss = static_cast<double>(loss.value(outputs, output, target));
+        if (gradient) loss.gradient(outputs, output, target, gradient);
+    } else {
+        sums.loss = static_cast<double>(loss.value(outputs, output, label));
+        log_softmax(1.0, outputs, output, scratch);
+        sums.cross_entropy = cross_entropy(0.0, outputs, scratch, label);
+        sums.labeled = 1;
+        sums.correct = most_likely_class(outputs, output) == label;
+        if (gradient) loss.gradient(outputs, output, label, gradient);
+    }
+    if (gradient)
+        for (Index index = 0; index < outputs; ++index)
+            gradient[index] = static_cast<Scalar>(gradient_weight * static_cast<double>(gradient[index]));
+    return sums;
+}
+
 namespace detail {
 
+inline const char* non_finite_text(double value) { return std::isnan(value) ? "NaN" : (value > 0 ? "inf" : "-inf"); }
+
 [[noreturn]] inline void throw_non_finite(const char* what, std::size_t sample, std::size_t index, double value) {
-    const char* shown = std::isnan(value) ? "NaN" : (value > 0 ? "inf" : "-inf");
+    const char* advice = "; lower the learning rate or the clip norm, or warm up longer";
+    if (std::string_view{what} == "teacher logit") advice = "; write the teacher logits anew";
+    if (std::string_view{what} == "target") advice = "; check the targets";
     throw Error(std::string("loss is not finite: ") + what + " of sample " + std::to_string(sample) +
-                " of the batch, class " + std::to_string(index) + ", is " + shown +
-                (what[0] == 't' ? "; write the teacher logits anew"
-                                : "; lower the learning rate or the clip norm, or warm up longer"));
+                " of the batch, class " + std::to_string(index) + ", is " + non_finite_text(value) + advice);
+}
+
+[[noreturn]] inline void throw_non_finite_loss(std::size_t sample, double value) {
+    throw Error("loss is not finite: that of sample " + std::to_string(sample) + " of the batch is " +
+                non_finite_text(value) + "; check the targets, or lower the learning rate");
 }
 
 template <class Scalar>
@@ -194,6 +279,32 @@ inline void require_size(const char* what, std::size_t found, std::size_t expect
     }
 }
 
+/// Throws Error unless the targets of `count` samples have the sizes, and each sample the target, that a loss reads.
+template <class L, class Scalar>
+void require_targets(Index classes, std::size_t count, const Targets<Scalar>& targets) {
+    const std::size_t values = count * static_cast<std::size_t>(classes);
+    if constexpr (TargetLoss<L>) {
+        require_size("targets", targets.values.size(), values);
+    } else {
+        require_size("labels", targets.labels.size(), count);
+        if (!targets.has_teacher.empty() || !targets.teacher_logits.empty()) {
+            require_size("teacher mask", targets.has_teacher.size(), count);
+            require_size("teacher logits", targets.teacher_logits.size(), values);
+        }
+        for (std::size_t sample = 0; sample < count; ++sample) {
+            const std::int32_t label = targets.labels[sample];
+            if (label != -1 && (label < 0 || label >= classes))
+                throw Error("loss: label " + std::to_string(label) + " of sample " + std::to_string(sample) +
+                            " of the batch is outside 0.." + std::to_string(classes - 1) +
+                            "; check the class count of the network");
+            const bool taught = !LabelLoss<L> && !targets.has_teacher.empty() && targets.has_teacher[sample] != 0;
+            if (label == -1 && !taught)
+                throw Error("loss: sample " + std::to_string(sample) + " of the batch has " +
+                            (LabelLoss<L> ? "no label" : "neither a label nor teacher logits") + "; leave it out");
+        }
+    }
+}
+
 }  // namespace detail
 
 /// Loss of a batch and its gradient with respect to the logits.
@@ -205,47 +316,46 @@ inline void require_size(const char* what, std::size_t found, std::size_t expect
 /// (Hinton, Vinyals & Dean, "Distilling the knowledge in a neural network", 2015; T² keeps the
 /// gradient's size independent of T). KL is summed over classes and averaged over the batch.
 ///
+/// With a TargetLoss or LabelLoss as `loss`, its value; teacher logits are not read.
+///
 /// `logits` and `gradient` are [count, classes]; with an empty `gradient` only the sums are computed.
 /// `gradient` is that of the mean over `mean_over` samples, the whole batch where it is passed in chunks; 0
 /// stands for the count of this call.
-/// Sums run in sample order in double. Throws Error on a NaN or infinite logit, a label outside the
-/// classes, a sample with neither label nor teacher, and sizes that do not fit each other.
-template <class Scalar>
-LossSums loss_and_gradient(const LossOptions& options, Index classes,
-                           std::span<const std::type_identity_t<Scalar>> logits, const Targets<Scalar>& targets,
-                           std::span<std::type_identity_t<Scalar>> gradient, Index mean_over = 0) {
+/// Sums run in sample order in double. Throws Error on a NaN or infinite logit, target or loss, a label outside the
+/// classes, a sample without a target that the loss reads, and sizes that do not fit each other.
+template <class Scalar, class L = LossOptions>
+LossSums loss_and_gradient(const L& loss, Index classes, std::span<const std::type_identity_t<Scalar>> logits,
+                           const Targets<Scalar>& targets, std::span<std::type_identity_t<Scalar>> gradient,
+                           Index mean_over = 0) {
     const auto width = static_cast<std::size_t>(classes);
-    const std::size_t count = targets.labels.size();
+    const std::size_t count = logits.size() / width;
     detail::require_size("logits", logits.size(), count * width);
     if (!gradient.empty()) detail::require_size("gradient", gradient.size(), logits.size());
-    if (!targets.has_teacher.empty()) {
-        detail::require_size("teacher mask", targets.has_teacher.size(), count);
-        detail::require_size("teacher logits", targets.teacher_logits.size(), logits.size());
-    }
+    detail::require_targets<L>(classes, count, targets);
 
     const double gradient_weight = 1.0 / static_cast<double>(mean_over > 0 ? mean_over : static_cast<Index>(count));
     std::vector<double> scratch(3 * width);
 
     LossSums sums;
     for (std::size_t sample = 0; sample < count; ++sample) {
-        const std::span<const Scalar> sample_logits = logits.subspan(sample * width, width);
-        detail::require_finite("a logit", sample, sample_logits);
-        const std::int32_t label = targets.labels[sample];
-        const bool labeled = label != -1;
-        const bool taught = !targets.has_teacher.empty() && targets.has_teacher[sample] != 0;
-        if (labeled && (label < 0 || label >= classes)) {
-            throw Error("loss: label " + std::to_string(label) + " of sample " + std::to_string(sample) +
-                        " of the batch is outside 0.." + std::to_string(classes - 1) +
-                        "; check the class count of the network");
+        detail::require_finite("a logit", sample, logits.subspan(sample * width, width));
+        std::int32_t label = -1;
+        const Scalar* target = nullptr;  // the teacher's logits or the target values
+        if constexpr (TargetLoss<L>) {
+            target = targets.values.data() + sample * width;
+            detail::require_finite("target", sample, std::span<const Scalar>{target, width});
+        } else {
+            label = targets.labels[sample];
+            if (!LabelLoss<L> && !targets.has_teacher.empty() && targets.has_teacher[sample] != 0) {
+                target = targets.teacher_logits.data() + sample * width;
+                detail::require_finite("teacher logit", sample, std::span<const Scalar>{target, width});
+            }
         }
-        if (!labeled && !taught) {
-            throw Error("loss: sample " + std::to_string(sample) +
-                        " of the batch has neither a label nor teacher logits; leave it out");
-        }
-        const Scalar* teacher = taught ? targets.teacher_logits.data() + sample * width : nullptr;
-        if (taught) detail::require_finite("teacher logit", sample, std::span<const Scalar>{teacher, width});
-        sums += sample_loss<Scalar>(options, classes, sample_logits.data(), label, teacher, gradient_weight,
-                                    scratch.data(), gradient.empty() ? nullptr : gradient.data() + sample * width);
+        const LossSums of_sample =
+            sample_loss<Scalar>(loss, classes, logits.data() + sample * width, label, target, gradient_weight,
+                                scratch.data(), gradient.empty() ? nullptr : gradient.data() + sample * width);
+        if (!std::isfinite(of_sample.loss)) detail::throw_non_finite_loss(sample, of_sample.loss);
+        sums += of_sample;
     }
     return sums;
 }

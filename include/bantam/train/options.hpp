@@ -30,6 +30,9 @@ inline OptimizerKind optimizer_kind(std::string_view text) {
 
 /// The options of a training run; `check` knows which values are allowed.
 struct TrainingOptions {
+    /// In a run that is shorter, half of the run.
+    static constexpr double default_warmup_epochs = 2.0;
+
     Index epochs = 100;
     Index batch_size = 64;
     OptimizerKind optimizer = OptimizerKind::sgd;
@@ -39,7 +42,7 @@ struct TrainingOptions {
     double beta1 = 0.9;          ///< adamw
     double beta2 = 0.999;        ///< adamw
     double epsilon = 1e-8;       ///< adamw
-    double warmup_epochs = 2.0;
+    double warmup_epochs = default_warmup_epochs;
     double final_learning_rate_fraction = 0.01;  ///< of the peak, where the cosine ends
     double temperature = 4.0;
     double alpha = 0.7;
@@ -62,8 +65,10 @@ struct TrainingOptions {
 
     /// The learning rate of every step of the run.
     Schedule schedule(Index steps_per_epoch) const {
+        const auto length = static_cast<double>(epochs);
+        const double warmup = warmup_epochs <= length ? warmup_epochs : length / 2;
         return {.peak = learning_rate,
-                .warmup_steps = static_cast<Index>(std::llround(warmup_epochs * static_cast<double>(steps_per_epoch))),
+                .warmup_steps = static_cast<Index>(std::llround(warmup * static_cast<double>(steps_per_epoch))),
                 .total_steps = epochs * steps_per_epoch,
                 .final_fraction = final_learning_rate_fraction};
     }
@@ -101,8 +106,9 @@ inline void check(const TrainingOptions& options) {
     require(o.beta1 >= 0.0 && o.beta1 < 1.0, "beta1", o.beta1, "at least 0 and below 1");
     require(o.beta2 >= 0.0 && o.beta2 < 1.0, "beta2", o.beta2, "at least 0 and below 1");
     require(o.epsilon > 0.0 && o.epsilon <= 1.0, "epsilon", o.epsilon, "above 0 and at most 1");
-    require(o.warmup_epochs >= 0.0 && o.warmup_epochs <= static_cast<double>(o.epochs), "warmup_epochs",
-            o.warmup_epochs, "at least 0 and at most epochs");
+    require(o.warmup_epochs == TrainingOptions::default_warmup_epochs ||
+                (o.warmup_epochs >= 0.0 && o.warmup_epochs <= static_cast<double>(o.epochs)),
+            "warmup_epochs", o.warmup_epochs, "at least 0 and at most epochs");
     require(o.final_learning_rate_fraction >= 0.0 && o.final_learning_rate_fraction <= 1.0,
             "final_learning_rate_fraction", o.final_learning_rate_fraction, "in 0..1");
     require(o.temperature >= 0.01 && o.temperature <= 1000.0, "temperature", o.temperature, "in 0.01..1000");

@@ -46,8 +46,6 @@ BOOST_AUTO_TEST_CASE(an_ensemble_returns_the_mean_of_its_members) {
     constexpr auto first = trainable_parameters<A>;
     std::copy_n(both.parameters().begin(), first, a.parameters().begin());
     std::copy(both.parameters().begin() + first, both.parameters().end(), b.parameters().begin());
-    a.prepare();
-    b.prepare();
     double input[18], of_both[3], of_a[3], of_b[3];
     for (int i = 0; i < 18; ++i) input[i] = 0.1 * i - 0.7;
     both.infer(input, 1, of_both);

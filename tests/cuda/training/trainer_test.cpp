@@ -17,6 +17,7 @@
 #include <limits>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 using namespace bantam_test;
@@ -157,8 +158,8 @@ BOOST_AUTO_TEST_CASE(a_stored_student_has_the_logits_of_the_cpu) {
     device.set_weights(cpu.parameters(), cpu.statistics());
     auto batches = pictures.batches();
     const auto* batch = batches.next();
-    const std::vector<float> expected = copied(cpu.infer(batch->pixels.data(), batch->count));
-    BOOST_TEST(difference(expected, device.infer(batch->pixels.data(), batch->count)) <= 1e-4);
+    const std::vector<float> expected = copied(cpu.infer(batch->pixels));
+    BOOST_TEST(difference(expected, device.infer(batch->pixels)) <= 1e-4);
 }
 
 BOOST_AUTO_TEST_CASE(a_batch_that_is_not_finite_is_refused_as_on_the_cpu_and_changes_nothing) {
@@ -195,4 +196,32 @@ BOOST_AUTO_TEST_CASE(a_batch_that_is_not_finite_is_refused_as_on_the_cpu_and_cha
         BOOST_TEST(copied(device.parameters()) == before);
         BOOST_TEST(device.steps() == 1);
     }
+}
+
+BOOST_AUTO_TEST_CASE(values_are_learned_as_on_the_cpu) {
+    bantam::Batch batch{.count = 5, .pixels = numbers<float>(5 * 144, 1), .targets = numbers<float>(5 * 3, 2)};
+    bantam::Trainer<TinyNet, bantam::Cpu, bantam::MeanSquaredError> cpu{tiny_options()};
+    bantam::Trainer<TinyNet, bantam::Cuda, bantam::MeanSquaredError> device{tiny_options()};
+    for (int i = 0; i < 3; ++i)
+        BOOST_TEST(device.step(batch, 3).loss == cpu.step(batch, 3).loss, boost::test_tools::tolerance(1e-4));
+    BOOST_TEST(difference(cpu.parameters(), device.parameters()) <= 1e-4);
+    BOOST_TEST(device.evaluate(batch).loss == cpu.evaluate(batch).loss, boost::test_tools::tolerance(1e-4));
+    const std::vector<float> before = copied(device.parameters());
+    batch.targets[7] = std::numeric_limits<float>::infinity();
+    BOOST_CHECK_EXCEPTION(device.step(batch, 3), Error, [](const Error& error) {
+        return std::string_view{error.what()}.starts_with("loss is not finite: target of sample 2 of the batch");
+    });
+    BOOST_TEST(copied(device.parameters()) == before);
+}
+
+BOOST_AUTO_TEST_CASE(weights_of_another_network_are_refused) {
+    OnDevice device{tiny_options()};
+    BOOST_CHECK_THROW(device.set_weights(std::vector<float>(10), device.statistics()), Error);
+    bantam::cuda::Model<TinyNet> model;
+    bantam::cuda::DeviceBuffer<float> values;
+    values.reserve(model.input_elements);
+    BOOST_CHECK_THROW(model.infer(values.data(), 1, values.data()), Error);
+    model.initialize(1);
+    BOOST_CHECK_NO_THROW(model.infer(values.data(), 1, values.data()));
+    BOOST_CHECK_THROW(model.backward(values.data(), values.data()), Error);
 }

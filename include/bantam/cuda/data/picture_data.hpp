@@ -18,7 +18,7 @@
 
 namespace bantam::cuda {
 
-template <class Net, class Activation>
+template <class Net, class Activation, class Loss>
 class GpuTrainer;
 
 namespace detail {
@@ -172,12 +172,12 @@ namespace bantam {
 
 /// A loader in the form in which the trainer is fastest, for `fit`, `evaluate` and `infer`: its pictures in the GPU's
 /// memory.
-template <class Net, class Activation>
-cuda::TrainingData on_device(const cuda::GpuTrainer<Net, Activation>& trainer, const TrainingLoader& loader) {
+template <class Net, class Activation, class Loss>
+cuda::TrainingData on_device(const cuda::GpuTrainer<Net, Activation, Loss>& trainer, const TrainingLoader& loader) {
     return {trainer.execution(), loader};
 }
-template <class Net, class Activation>
-cuda::EvaluationData on_device(const cuda::GpuTrainer<Net, Activation>& trainer, const EvaluationLoader& loader) {
+template <class Net, class Activation, class Loss>
+cuda::EvaluationData on_device(const cuda::GpuTrainer<Net, Activation, Loss>& trainer, const EvaluationLoader& loader) {
     return {trainer.execution(), loader};
 }
 

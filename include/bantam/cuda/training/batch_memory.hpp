@@ -14,16 +14,18 @@ struct BatchMemory {
     DeviceBuffer<float> pixels;                   ///< [count][height][width][channels]
     DeviceBuffer<std::int32_t> labels;            ///< [count], −1 where there is none
     DeviceBuffer<float> teacher_logits;           ///< [count][classes]
+    DeviceBuffer<float> targets;                  ///< [count][classes]; empty unless the loss reads them
     DeviceBuffer<std::uint8_t> has_teacher;       ///< [count], 0 or 1
     DeviceBuffer<float> logits, logits_gradient;  ///< [count][classes]
     DeviceBuffer<double> loss_scratch;
 
     /// Makes space for `count` samples of `elements` numbers; true where that moved any buffer.
-    bool reserve(Index count, Index elements, Index classes) {
+    bool reserve(Index count, Index elements, Index classes, bool has_targets = false) {
         bool moved = pixels.reserve(count * elements);
         moved |= labels.reserve(count);
         moved |= teacher_logits.reserve(count * classes);
         moved |= has_teacher.reserve(count);
+        if (has_targets) moved |= targets.reserve(count * classes);
         moved |= logits.reserve(count * classes);
         moved |= logits_gradient.reserve(count * classes);
         moved |= loss_scratch.reserve(cuda::loss_scratch(count, classes));
@@ -31,11 +33,12 @@ struct BatchMemory {
     }
 
     /// The figures of the logits against the targets, summed into `figures`, and the gradient of the loss.
-    void find_loss(const Execution& execution, const LossOptions& options, Index count, Index classes,
-                   bool has_teacher_logits, StepFigures* figures) {
-        loss_and_gradient<float>(execution, options, count, classes, logits.data(),
+    template <class L>
+    void find_loss(const Execution& execution, const L& loss, Index count, Index classes, bool has_teacher_logits,
+                   StepFigures* figures) {
+        loss_and_gradient<float>(execution, loss, count, classes, logits.data(),
                                  {labels.data(), has_teacher_logits ? teacher_logits.data() : nullptr,
-                                  has_teacher_logits ? has_teacher.data() : nullptr},
+                                  has_teacher_logits ? has_teacher.data() : nullptr, targets.data()},
                                  loss_scratch.data(), logits_gradient.data(), figures);
     }
 };

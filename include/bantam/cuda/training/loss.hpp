@@ -12,16 +12,23 @@
 
 namespace bantam::cuda {
 
+/// A batch's targets on the device; see bantam::Targets. What the loss does not read is null.
+template <class S>
+struct DeviceTargets {
+    const std::int32_t* labels;
+    const S* teacher_logits;
+    const std::uint8_t* has_teacher;
+    const S* values;
+};
+
 namespace detail {
 
-template <class S>
+template <class S, class L>
 struct LossOfSample {
-    LossOptions options;
+    L loss;
     Index classes;
     const S* logits;
-    const std::int32_t* labels;
-    const S* teacher_logits;          // null without any teacher
-    const std::uint8_t* has_teacher;  // null without any teacher
+    DeviceTargets<S> targets;
     double gradient_weight;
     double *scratch, *figures;  // [sample][3 · classes], [sample][loss_figures]
     S* gradient;
@@ -34,14 +41,22 @@ struct LossOfSample {
     }
     BANTAM_HOST_DEVICE void operator()(Index n) const {
         const S* sample_logits = logits + n * classes;
-        const S* teacher = has_teacher && has_teacher[n] ? teacher_logits + n * classes : nullptr;
-        const bool valid = labels[n] >= -1 && labels[n] < classes && (labels[n] >= 0 || teacher) &&
-                           finite(classes, sample_logits) && (!teacher || finite(classes, teacher));
+        Index label = -1;
+        const S* target = nullptr;  // the teacher's logits or the target values
+        bool valid = finite(classes, sample_logits);
+        if constexpr (TargetLoss<L>) {
+            target = targets.values + n * classes;
+        } else {
+            label = targets.labels[n];
+            if (!LabelLoss<L> && targets.has_teacher && targets.has_teacher[n])
+                target = targets.teacher_logits + n * classes;
+            valid = valid && label >= -1 && label < classes && (label >= 0 || target);
+        }
         LossSums sums;
-        if (valid)
-            sums = sample_loss<S>(options, classes, sample_logits, labels[n], teacher, gradient_weight,
+        if (valid && (!target || finite(classes, target)))
+            sums = sample_loss<S>(loss, classes, sample_logits, label, target, gradient_weight,
                                   scratch + n * 3 * classes, gradient + n * classes);
-        store_loss_sums(sums, figures + n * loss_figures);
+        store_loss_sums(sums.loss - sums.loss == 0 ? sums : LossSums{}, figures + n * loss_figures);
     }
 };
 
@@ -52,27 +67,17 @@ struct FigureOfSample {
 
 }  // namespace detail
 
-/// A batch's targets on the device; see bantam::Targets.
-template <class S>
-struct DeviceTargets {
-    const std::int32_t* labels;
-    const S* teacher_logits;
-    const std::uint8_t* has_teacher;
-};
-
 /// Loss of a batch and its gradient with respect to the logits [count][classes]; the samples' figures are
 /// summed into `figures`. A sample for which bantam::loss_and_gradient would throw counts for nothing there.
 /// `scratch` holds `loss_scratch(count, classes)` doubles.
-template <class S>
-void loss_and_gradient(const Execution& execution, const LossOptions& options, Index count, Index classes,
-                       const S* logits, const DeviceTargets<S>& targets, double* scratch, S* gradient,
-                       StepFigures* figures) {
+template <class S, class L>
+void loss_and_gradient(const Execution& execution, const L& loss, Index count, Index classes, const S* logits,
+                       const DeviceTargets<S>& targets, double* scratch, S* gradient, StepFigures* figures) {
     double* sample_figures = scratch + 3 * classes * count;
     double* partials = sample_figures + loss_figures * count;
-    for_each_index(
-        execution, count,
-        detail::LossOfSample<S>{options, classes, logits, targets.labels, targets.teacher_logits, targets.has_teacher,
-                                1.0 / static_cast<double>(count), scratch, sample_figures, gradient});
+    for_each_index(execution, count,
+                   detail::LossOfSample<S, L>{loss, classes, logits, targets, 1.0 / static_cast<double>(count), scratch,
+                                              sample_figures, gradient});
     sum_over_rows(execution, count, loss_figures, detail::FigureOfSample{sample_figures}, partials, figures->loss);
 }
 constexpr Index loss_scratch(Index count, Index classes) {

@@ -3,7 +3,9 @@
 
 #include <bantam/base/error.hpp>
 #include <bantam/base/index.hpp>
+#include <bantam/base/picture_count.hpp>
 #include <bantam/core/network.hpp>
+#include <bantam/core/shape.hpp>
 #include <bantam/cuda/model.hpp>
 #include <bantam/cuda/training/batch_memory.hpp>
 #include <bantam/cuda/training/loss.hpp>
@@ -46,14 +48,17 @@ namespace cuda {
 /// For data on the GPU one step is recorded and replayed for every batch of an epoch, and only the sums of the
 /// epoch are copied to the host. A batch in the host's memory is copied to the device, and its sums are copied
 /// back after each step.
-template <class Net, class Activation>
-class GpuTrainer {
+template <class Net, class Activation, class Loss>
+class GpuTrainer : bantam::detail::Trainable<Net, Loss> {
 public:
+    static constexpr Shape image = input_shape<Net>;
     static constexpr Index classes = class_count<Net>;
 
     /// Random weights from `options.seed`. Throws Error naming an option that is out of range.
-    explicit GpuTrainer(const TrainingOptions& options)
-        : options_{checked(options)}, optimizer_{model_.execution(), options} {
+    explicit GpuTrainer(const TrainingOptions& options, const Loss& loss = {})
+        : options_{checked(options)},
+          loss_{bantam::detail::loss_of(options, loss)},
+          optimizer_{model_.execution(), options} {
         execution().allow_tf32(options_.allow_tf32);
         model_.initialize(options_.seed);
         gradient_.reserve(parameter_size);
@@ -76,6 +81,7 @@ public:
     /// gradient is not finite, or the batch is wrong; no parameter has then changed.
     template <class Batch>
     LossSums step(const Batch& batch, Index steps_per_epoch) {
+        bantam::detail::require_batch<SampleLoss>(batch, image, classes);
         prepare_training(batch.count);
         send(batch);
         begin({settings_of(optimizer_.steps(), steps_per_epoch, 0)});
@@ -91,6 +97,7 @@ public:
     /// then those before that step.
     template <TrainsOnGpu Data, class OnStep>
     LossSums train_epoch(const Data& data, Index epoch, OnStep&& on_step) {
+        static_assert(!TargetLoss<Loss>, "data on a GPU have labels and no target values: train on batches instead");
         require_teacher(data.teacher_classes());
         const Index steps = data.batch_count();
         prepare_training(data.largest_batch());
@@ -118,8 +125,8 @@ public:
     /// The loss of a batch with the weights to keep, in inference mode. Throws Error as `step` does.
     template <class Batch>
     LossSums evaluate(const Batch& batch) {
-        return bantam::detail::evaluation_loss(options_.loss(), classes, infer(batch.pixels.data(), batch.count),
-                                               batch);
+        bantam::detail::require_batch<SampleLoss>(batch, image, classes);
+        return bantam::detail::evaluation_loss(loss_, classes, infer(batch.pixels), batch);
     }
 
     /// The same for all data on the GPU.
@@ -135,7 +142,7 @@ public:
             const auto range = data.batch_range(index);
             data.fill(execution(), range, batch_);
             model.infer(batch_.pixels.data(), range.count(), batch_.logits.data());
-            batch_.find_loss(execution(), bantam::detail::unsmoothed(options_.loss()), range.count(), classes,
+            batch_.find_loss(execution(), bantam::detail::unsmoothed(loss_), range.count(), classes,
                              data.teacher_classes() > 0, &state->figures);
             for_each_index(execution(), 1, detail::AddFigures<float>{state});
             samples += range.count();
@@ -151,10 +158,11 @@ public:
 
     /// The logits [count][classes] of pictures [count][H][W][C] in the host's memory with the weights to keep,
     /// valid until the next call.
-    std::span<const float> infer(const float* pixels, Index count) {
+    std::span<const float> infer(std::span<const float> pixels) {
+        const Index count = picture_count(pixels.size(), image.height, image.width, image.channels);
         Model<Net, Activation>& model = averaged();
         prepare(count);
-        copy_to_device(execution(), pixels, count * sample_size, batch_.pixels.data());
+        copy_to_device(execution(), pixels.data(), count * sample_size, batch_.pixels.data());
         return logits_of(model, count);
     }
 
@@ -172,10 +180,10 @@ public:
     std::span<const float> parameters() { return host_parameters_ = averaged().read_parameters(); }
     std::span<const float> statistics() { return host_statistics_ = averaged().read_statistics(); }
 
-    /// Replaces the weights, as for inference with a stored student, and counts steps from 0.
+    /// Replaces the weights, as for inference with a stored student, and counts steps from 0. Throws Error on sizes
+    /// that are not those of the network.
     void set_weights(std::span<const float> parameters, std::span<const float> statistics) {
-        model_.write_parameters(parameters.data());
-        model_.write_statistics(statistics.data());
+        model_.set_weights(parameters, statistics);
         if (averages()) start_averages();
         optimizer_.set_steps(0);
         averaged_is_current_ = false;
@@ -207,6 +215,7 @@ public:
     }
 
 private:
+    using SampleLoss = bantam::detail::LossOf<Loss>;
     static constexpr Index sample_size = Model<Net, Activation>::input_elements;
     static constexpr Index parameter_size = trainable_parameters<Net>;
     static constexpr Index statistic_size = non_trainable_parameters<Net>;
@@ -225,7 +234,7 @@ private:
 
     /// Memory for batches of `count`; recorded steps are dropped where it moves.
     void prepare(Index count) {
-        if (batch_.reserve(count, sample_size, classes)) recorded_.clear();
+        if (batch_.reserve(count, sample_size, classes, TargetLoss<Loss>)) recorded_.clear();
     }
     void prepare_training(Index count) {
         prepare(count);
@@ -235,15 +244,18 @@ private:
 
     template <class Batch>
     void send(const Batch& batch) {
-        const auto to = [&](const char* what, const auto& from, Index size, auto& buffer) {
-            bantam::detail::require_size(what, from.size(), static_cast<std::size_t>(size));
-            copy_to_device(execution(), from.data(), size, buffer.data());
+        const auto to = [&](const auto& from, auto& buffer) {
+            copy_to_device(execution(), from.data(), std::ssize(from), buffer.data());
         };
-        to("pixels", batch.pixels, batch.count * sample_size, batch_.pixels);
-        to("labels", batch.labels, batch.count, batch_.labels);
-        if (batch.teacher_logits.empty()) return;
-        to("teacher logits", batch.teacher_logits, batch.count * classes, batch_.teacher_logits);
-        to("teacher mask", batch.has_teacher, batch.count, batch_.has_teacher);
+        to(batch.pixels, batch_.pixels);
+        if constexpr (TargetLoss<Loss>) {
+            to(batch.targets, batch_.targets);
+        } else {
+            to(batch.labels, batch_.labels);
+            if (batch.teacher_logits.empty()) return;
+            to(batch.teacher_logits, batch_.teacher_logits);
+            to(batch.has_teacher, batch_.has_teacher);
+        }
     }
 
     StepSettings<float> settings_of(Index step, Index steps_per_epoch, Index first_sample) const {
@@ -277,7 +289,7 @@ private:
         for_each_index(execution(), 1, detail::BeginStep<float>{settings_.data(), state});
         fill();
         model_.forward(batch_.pixels.data(), count, &state->settings.dropout_seed, batch_.logits.data());
-        batch_.find_loss(execution(), options_.loss(), count, classes, taught, &state->figures);
+        batch_.find_loss(execution(), loss_, count, classes, taught, &state->figures);
         model_.backward(batch_.logits_gradient.data(), gradient_.data());
         optimizer_.step(execution(), state, count, gradient_.data(), model_.parameters(),
                         averages() ? average_parameters_.data() : nullptr);
@@ -320,8 +332,7 @@ private:
     [[noreturn]] void throw_refusal(const Batch& batch, const StepFigures& figures) {
         std::vector<float> logits(static_cast<std::size_t>(batch.count * classes));
         copy_to_host(execution(), batch_.logits.data(), batch.count * classes, logits.data());
-        bantam::loss_and_gradient<float>(options_.loss(), classes, logits, bantam::detail::targets_of(batch),
-                                         std::span<float>{});
+        bantam::loss_and_gradient<float>(loss_, classes, logits, bantam::detail::targets_of(batch), std::span<float>{});
         static_cast<void>(clip_scale(std::sqrt(figures.squared_norm), options_.clip_norm));
         throw Error("the training step was not taken, though loss and gradient are finite");
     }
@@ -363,6 +374,7 @@ private:
     };
 
     TrainingOptions options_;
+    SampleLoss loss_;
     std::shared_ptr<const Execution> shared_execution_ = std::make_shared<Execution>();
     Model<Net, Activation> model_{shared_execution_}, averaged_model_{shared_execution_};
     Optimizer<Net, float> optimizer_;
@@ -379,14 +391,14 @@ private:
 
 }  // namespace cuda
 
-template <class Net>
-class Trainer<Net, Cuda> : public cuda::GpuTrainer<Net, float> {
-    using cuda::GpuTrainer<Net, float>::GpuTrainer;
+template <class Net, class Loss>
+class Trainer<Net, Cuda, Loss> : public cuda::GpuTrainer<Net, float, Loss> {
+    using cuda::GpuTrainer<Net, float, Loss>::GpuTrainer;
 };
 
-template <class Net>
-class Trainer<Net, CudaBfloat16> : public cuda::GpuTrainer<Net, Bfloat16> {
-    using cuda::GpuTrainer<Net, Bfloat16>::GpuTrainer;
+template <class Net, class Loss>
+class Trainer<Net, CudaBfloat16, Loss> : public cuda::GpuTrainer<Net, Bfloat16, Loss> {
+    using cuda::GpuTrainer<Net, Bfloat16, Loss>::GpuTrainer;
 };
 
 }  // namespace bantam
