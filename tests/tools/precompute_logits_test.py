@@ -231,7 +231,8 @@ class Refusals(Teacher):
     def test_weights_of_another_format_are_named(self):
         garbage = write("not weights at all, only words", self.path("garbage.safetensors"))
         self.assert_refused(f"{garbage}: is not a sound safetensors file: ", teacher=garbage)
-        self.assert_refused(f"{self.checkpoint}: is not a sound safetensors file: ", teacher=self.checkpoint)
+        self.assert_refused(f"{self.checkpoint}: is a PyTorch file, expected safetensors; convert it with "
+                            f"tools/convert_teacher.py {self.checkpoint} --output ", teacher=self.checkpoint)
         short = write(read(self.teacher)[:-5], self.path("short.safetensors"))
         self.assert_refused(f"{short}: is not a sound safetensors file: tensor '", teacher=short)
 
