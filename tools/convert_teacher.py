@@ -59,20 +59,30 @@ def arguments():
 
 
 def read_checkpoint(options):
-    """Returns (name -> array, the pickled module or None)."""
-    path = options.checkpoint
-    if path.endswith(".safetensors"):
-        return dict(safetensors_io.load(path)[0]), None
-    try:
-        return checkpoint_reader.read_tensors(path), None
-    except checkpoint_reader.CheckpointError:
-        if not options.allow_pickled_code:
-            raise
-    print(f"{path}: running the code it contains, as --allow-pickled-code allows", file=sys.stderr)
-    return checkpoint_reader.read_with_code(path)
+    """Returns (name -> array, the pickled module or None). What kind of file it is, its content tells, not its name."""
+    path, notes = options.checkpoint, []
+    module = None
+    if safetensors_io.is_safetensors(path):
+        stored = safetensors_io.load(path)[0]
+        tensors = checkpoint_reader.state_dict_of(path, stored, lambda value: isinstance(value, np.ndarray), notes)
+        tensors = {name: checkpoint_reader.as_float32(path, name, values) for name, values in tensors.items()}
+    else:
+        try:
+            tensors = checkpoint_reader.read_tensors(path, notes)
+        except checkpoint_reader.CheckpointError:
+            if not options.allow_pickled_code:
+                raise
+            notes.clear()
+            print(f"{path}: running the code it contains, as --allow-pickled-code allows", file=sys.stderr)
+            tensors, module = checkpoint_reader.read_with_code(path, notes)
+    for note in notes:
+        print(f"{path}: {note}")
+    return tensors, module
 
 
 def convert(options):
+    if os.path.exists(options.output) and os.path.samefile(options.output, options.checkpoint):
+        raise Refusal(f"{options.output}: is the checkpoint itself; name another --output")
     tensors, _ = read_checkpoint(options)
     safetensors_io.save(options.output, tensors, {"format": "pt", "source": os.path.basename(options.checkpoint)})
     numbers = sum(values.size for values in tensors.values())
@@ -243,18 +253,20 @@ def main():
     try:
         write_logits(options) if options.logits else convert(options)
     except (Refusal, ValueError) as error:  # the readers' errors are ValueErrors
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+        return failed(error)
     except ImportError as error:
-        print(f"error: {error.name} is missing; install python3-{(error.name or '').lower()}", file=sys.stderr)
-        return 1
+        return failed(f"{error.name} is missing; install python3-{(error.name or '').lower()}")
     except OSError as error:
-        print(f"error: {error.filename or options.output}: {error.strerror or error}", file=sys.stderr)
-        return 1
+        return failed(f"{error.filename or options.output}: {error.strerror or error}; check the path and its permissions")
     except MemoryError:
-        print(f"error: {options.checkpoint}: not enough memory", file=sys.stderr)
-        return 1
+        return failed(f"{options.checkpoint}: not enough memory; free some")
     return 0
+
+
+def failed(what):
+    # A path need not be valid UTF-8.
+    print(f"error: {what}".encode(errors="backslashreplace").decode(), file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":

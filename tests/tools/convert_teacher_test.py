@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: MIT
 """Tests of tools/convert_teacher.py. Exits with 77 (skipped) where a Python package is missing."""
 
+import argparse
+import collections
 import contextlib
 import io
 import json
@@ -10,13 +12,15 @@ import pickle
 import struct
 import sys
 import tempfile
+import time
 import unittest
 import zipfile
 from unittest import mock
 
 SKIPPED = 77
 SOURCE = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
-sys.path[:0] = [os.path.join(SOURCE, "tools"), os.path.join(SOURCE, "tools", "shared")]
+sys.path[:0] = [os.path.join(SOURCE, "tools"), os.path.join(SOURCE, "tools", "shared"),
+                os.path.join(SOURCE, "tests", "campaign")]
 
 try:
     import numpy as np
@@ -28,7 +32,9 @@ except ImportError as missing:
     print(f"skipped: {missing.name} is missing; install python3-torch, python3-torchvision and python3-xxhash")
     sys.exit(SKIPPED)
 
+import checkpoint_reader  # noqa: E402
 import convert_teacher  # noqa: E402
+import fuzz_convert_teacher as fuzz  # noqa: E402
 import homework_folders  # noqa: E402
 import homework_pictures  # noqa: E402
 import safetensors_io  # noqa: E402
@@ -93,14 +99,20 @@ class ConvertTeacher(unittest.TestCase):
         self.assertEqual(output, "")
         self.assertEqual(len(errors.splitlines()), 1, errors)
         self.assertTrue(errors.startswith("error: "), errors)
+        self.assertTrue(errors.rstrip("\n").isprintable(), errors)
         self.assertFalse(os.path.exists(target))
         return errors
 
     def convert(self, checkpoint, *arguments):
         target = self.path("converted.safetensors")
-        status, _, errors = self.run_tool(checkpoint, "--output", target, *arguments)
+        status, self.output, errors = self.run_tool(checkpoint, "--output", target, *arguments)
         self.assertEqual((status, errors if not arguments else ""), (0, ""))
         return safetensors_io.load(target)[0]
+
+    def write(self, name, content):
+        with open(self.path(name), "wb") as file:
+            file.write(content)
+        return self.path(name)
 
     def make_data(self):
         for number, name in enumerate(CLASSES):
@@ -240,6 +252,182 @@ class Conversion(ConvertTeacher):
                                           self.path("absent", "x.safetensors"))
         self.assertEqual(status, 1)
         self.assertIn(self.path("absent"), errors)
+
+
+class Wrappers(ConvertTeacher):
+    def names(self, content):
+        """The names of the converted tensors; what the tool says is in self.output."""
+        return sorted(self.convert(self.save(content)))
+
+    def state(self, prefix=""):
+        return {prefix + "conv.weight": torch.ones(2), prefix + "fc.bias": torch.zeros(1)}
+
+    def test_prefixes_that_all_names_share_are_removed_and_named(self):
+        for prefix in ("module.", "_orig_mod.", "_orig_mod.module.", "model.", "student.", "model._orig_mod.module."):
+            self.assertEqual(self.names(self.state(prefix)), ["conv.weight", "fc.bias"])
+            self.assertIn(f"removed the prefix '{prefix}' from every name", self.output)
+        self.names(self.state())
+        self.assertNotIn("prefix", self.output)
+
+    def test_a_prefix_of_some_names_is_named_and_kept(self):
+        self.assertEqual(self.names({**self.state("model."), "loss.weight": torch.ones(1)}),
+                         ["loss.weight", "model.conv.weight", "model.fc.bias"])
+        self.assertIn("the names of 2 of 3 tensors begin with 'model.'; left as they are", self.output)
+
+    def test_the_state_of_a_training_program_is_found_and_what_is_left_out_named(self):
+        layer = torch.nn.Linear(2, 2)
+        optimizer = torch.optim.Adam(layer.parameters())
+        layer(torch.ones(1, 2)).sum().backward()
+        optimizer.step()
+        for content, said in (({"model": {"state_dict": self.state()}}, ""),
+                              ({"state_dict": self.state("model."), "epoch": 3, "optimizer": optimizer.state_dict()}, ""),
+                              ({"model": self.state(), "model_ema": self.state()}, "left out 'model_ema'"),
+                              ({"state_dict_ema": self.state("module.")}, "the averaged weights ('state_dict_ema')"),
+                              ({"weights_of_today": self.state(), "optimizer": optimizer.state_dict()},
+                               "took the only dictionary of tensors ('weights_of_today')"),
+                              ({"state_dict": self.state(), "best": torch.tensor(0.5)}, "")):
+            self.assertEqual(self.names(content), ["conv.weight", "fc.bias"])
+            self.assertIn(said, self.output)
+
+    def test_averaged_models_are_converted_without_their_counters(self):
+        averaged = torch.optim.swa_utils.AveragedModel(torch.nn.Linear(2, 2))
+        self.assertEqual(self.names(averaged.state_dict()), ["bias", "weight"])
+        ema = {"initted": torch.tensor(True), "step": torch.tensor(3), **self.state("online_model."),
+               **self.state("ema_model.")}
+        self.assertEqual(self.names(ema), ["conv.weight", "fc.bias"])
+        self.assertIn("left out 'online_model.'", self.output)
+        line = self.refusal(self.save({"decay": 0.99, "shadow_params": [torch.ones(2)]}))
+        self.assertIn("averaged weights without names ('shadow_params')", line)
+
+    def test_several_dictionaries_of_tensors_are_named(self):
+        self.assertIn("holds several dictionaries of tensors ('first', 'second'); save the one you want alone",
+                      self.refusal(self.save({"first": self.state(), "second": self.state()})))
+
+    def test_objects_beside_the_tensors_are_left_out_and_not_made(self):
+        trace = self.path("trace")
+        content = {"state_dict": {**self.state(), "fc._extra_state": None}, "args": RunsCode(trace),
+                   "best": np.float64(0.5), "seen": {1, 2}, "milestones": collections.Counter({30: 1}),
+                   "history": collections.defaultdict(list), "options": argparse.Namespace(rate=0.1)}
+        self.assertEqual(self.names(content), ["conv.weight", "fc.bias"])
+        self.assertFalse(os.path.exists(trace))
+
+    def test_a_dictionary_that_holds_itself_ends(self):
+        content = {}
+        content["model"] = content
+        self.refusal(self.save(content))
+
+
+class Files(ConvertTeacher):
+    def forged(self, content, storages=None):
+        return self.write("forged.pth", fuzz.archive(fuzz.pickled(content), storages or {}))
+
+    def test_a_file_is_what_its_content_says(self):
+        values = torch.tensor([0.5, -2.0])
+        checkpoint = self.save({"weight": values})
+        converted = self.convert(checkpoint)
+        np.testing.assert_array_equal(converted["weight"], values.numpy())
+        with open(self.path("converted.safetensors"), "rb") as file:
+            renamed = self.write("renamed.pth", file.read())
+        np.testing.assert_array_equal(self.convert(renamed)["weight"], values.numpy())
+        with open(checkpoint, "rb") as file:
+            renamed = self.write("renamed.safetensors", file.read())
+        np.testing.assert_array_equal(self.convert(renamed)["weight"], values.numpy())
+
+    def test_the_format_before_pytorch_1_6_is_read(self):
+        whole = torch.arange(24.0).reshape(4, 6)
+        state = {"rows": whole[1:3], "turned": whole.t(), "half": torch.tensor([0.5]).half(), "n": torch.tensor(3)}
+        torch.save({"state_dict": state}, self.path("old.pth"), _use_new_zipfile_serialization=False)
+        tensors = self.convert(self.path("old.pth"))
+        for name, value in state.items():
+            np.testing.assert_array_equal(tensors[name], value.numpy(), name)
+        with open(self.path("old.pth"), "rb") as file:
+            content = file.read()
+        for length in range(2, len(content), len(content) // 40):
+            self.refusal(self.write("short.pth", content[:length]))
+
+    def test_every_float_type_becomes_float32_from_safetensors_too(self):
+        for kind, content in (("F16", np.float16([0.5, -2]).tobytes()), ("F64", np.float64([0.5, -2]).tobytes()),
+                              ("BF16", b"\x00\x3f\x00\xc0"), ("F32", np.float32([0.5, -2]).tobytes())):
+            header = json.dumps({"w": {"dtype": kind, "shape": [2], "data_offsets": [0, len(content)]}}).encode()
+            tensors = self.convert(self.write("x.safetensors", struct.pack("<Q", len(header)) + header + content))
+            self.assertEqual(tensors["w"].dtype, np.float32)
+            self.assertEqual(tensors["w"].tolist(), [0.5, -2])
+        for content in (np.float32([0.5, np.nan]), np.float64([0.5, 1e300]), np.float16([np.inf, 0])):
+            safetensors_io.save(self.path("x.safetensors"), {"w": content})
+            self.assertIn("tensor w holds NaN or infinity", self.refusal(self.path("x.safetensors")))
+
+    def test_sizes_that_an_archive_declares_are_compared_with_its_bytes(self):
+        tensor = fuzz.Tensor("FloatStorage", "0", 1_000_000, 0, (1_000_000,), (1,))
+        path = self.forged({"w": tensor}, {"0": bytes(16)})
+        with open(path, "rb") as file:
+            content = bytearray(file.read())
+        entry = content.rindex(b"teacher/data/0") - 46  # in the directory at the end
+        struct.pack_into("<I", content, entry + 24, 4_000_000)
+        self.assertIn("teacher/data/0 declares 4000000 bytes and holds 16", self.refusal(self.write("a.pth", content)))
+        struct.pack_into("<I", content, entry + 20, 4_000_000)
+        self.assertIn("declare more bytes than the file has", self.refusal(self.write("b.pth", content)))
+        self.assertIn("has 16 bytes, expected 4000000", self.refusal(path))
+        struct.pack_into("<II", content, entry + 20, 16, 16)
+        struct.pack_into("<H", content, entry + 8, 1)
+        self.assertIn("damaged archive", self.refusal(self.write("encrypted.pth", content)))
+
+    def test_expanded_tensors_are_converted(self):
+        tensors = self.convert(self.save({"w": torch.tensor([2.0]).expand(3, 5), "v": torch.ones(2, 1).expand(2, 4)}))
+        np.testing.assert_array_equal(tensors["w"], np.full((3, 5), 2, np.float32))
+        np.testing.assert_array_equal(tensors["v"], np.ones((2, 4), np.float32))
+
+    def test_a_shared_storage_is_read_once_and_not_repeated_without_end(self):
+        shared = torch.arange(1000.0)
+        with mock.patch.object(checkpoint_reader, "read_numbers", wraps=checkpoint_reader.read_numbers) as reads:
+            self.assertEqual(len(self.convert(self.save({f"t{n}": shared[n:] for n in range(20)}))), 20)
+        self.assertEqual(reads.call_count, 1)
+        tensor = fuzz.Tensor("FloatStorage", "0", 4, 0, (2**40,), (0,))
+        self.assertIn("repeat the", self.refusal(self.forged({"w": tensor}, {"0": bytes(16)})))
+
+    def test_a_view_beyond_its_storage_is_refused(self):
+        for offset, shape, strides in ((0, (5,), (1,)), (0, (2,), (4,)), (4, (1,), (1,)), (0, (2,), (-1,)),
+                                       (0, (2, 2), (1,)), (0, (2**62, 2**62), (0, 0)), (2**70, (0,), (1,)),
+                                       (0, (2,), (2**62,)), (0.0, (4,), (1,)), (0, (True,), (1,)), (0, "ab", "ab")):
+            tensor = fuzz.Tensor("FloatStorage", "0", 4, offset, shape, strides)
+            self.refusal(self.forged({"w": tensor}, {"0": bytes(16)}))
+        # A stride along an extent of one is never taken.
+        tensor = fuzz.Tensor("FloatStorage", "0", 4, 0, (1, 4), (2**62, 1))
+        self.assertEqual(self.convert(self.forged({"w": tensor}, {"0": bytes(16)}))["w"].shape, (1, 4))
+
+    def test_names_that_cannot_be_written_are_refused(self):
+        weight = torch.ones(2)
+        self.assertIn("a tensor is named __metadata__", self.refusal(self.save({"__metadata__": weight})))
+        self.assertIn("'\\ud800' is not valid UTF-8", self.refusal(self.save({"\ud800": weight})))
+        self.assertIn(r"entry 'a\x1b[2J\n' is not a tensor", self.refusal(self.save({"a\x1b[2J\n": 3})))
+        tensor = fuzz.Tensor("FloatStorage", "0", 4, 0, (4,), (1,))
+        twice = fuzz.pickled({"a1": tensor, "a2": tensor}).replace(b"a2", b"a1")
+        self.assertIn("names 'a1' twice", self.refusal(self.write("twice.pth", fuzz.archive(twice, {"0": bytes(16)}))))
+
+    def test_pickles_that_would_take_all_memory_or_time_end_at_once(self):
+        start, deep = b"\x80\x02", 300_000
+        doubled = b"".join(b"0h%ch%c\x86q%c" % (n, n, n + 1) for n in range(60))
+        for body in (b"}r\xff\xff\xff\x7f.", b"\x96" + struct.pack("<Q", 2**40) + b".",
+                     b"\x8d" + struct.pack("<Q", 2**62) + b".", b"X\xff\xff\xff\xff.",
+                     b")" + b"\x85" * deep + b".", b"(" * deep + b".", b")q\x00" + doubled + b"0}(h<K\x01u.",
+                     b")q\x00" + doubled + b"0}X\x01\x00\x00\x00wh<s.", b"I" + b"9" * deep + b"\n.",
+                     b"\x8b" + struct.pack("<i", deep) + b"\x7f" * deep + b"."):
+            begun = time.monotonic()
+            self.refusal(self.write("bomb.pth", fuzz.archive(start + body, {})))
+            self.assertLess(time.monotonic() - begun, 20, body[:20])
+        with mock.patch.object(checkpoint_reader.pickle_reader, "MOST_OPERATIONS", 1000):
+            self.assertIn("has more than 1,000 operations",
+                          self.refusal(self.write("bomb.pth", fuzz.archive(start + b")" + b"\x85" * 2000, {}))))
+
+    def test_the_checkpoint_itself_is_not_overwritten(self):
+        checkpoint = self.save({"weight": torch.ones(1)})
+        status, _, errors = self.run_tool(checkpoint, "--output", checkpoint)
+        self.assertEqual((status, errors), (1, f"error: {checkpoint}: is the checkpoint itself; name another --output\n"))
+
+    def test_random_damage_is_refused_in_one_line_or_gives_finite_numbers(self):
+        for seed in range(3):
+            outcomes, problems = fuzz.run(seed, 400, self.folder)
+            self.assertEqual(problems, [])
+            self.assertGreater(sum(number for (_, outcome), number in outcomes.items() if outcome == "converted"), 5)
 
 
 class Logits(ConvertTeacher):
@@ -402,18 +590,47 @@ class Squash(unittest.TestCase):
 
 
 class SafetensorsFiles(unittest.TestCase):
-    def test_damaged_headers_are_refused(self):
-        with tempfile.TemporaryDirectory() as folder:
-            path = os.path.join(folder, "x.safetensors")
-            entry = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
-            for header, body in (({"x": entry}, 4), ({"x": {**entry, "shape": [3]}}, 8),
-                                 ({"x": {**entry, "shape": [-2]}}, 8), ({"x": {**entry, "dtype": "X"}}, 8),
-                                 ({"x": {**entry, "data_offsets": [0]}}, 8), ([], 8)):
-                text = json.dumps(header).encode()
-                with open(path, "wb") as file:
-                    file.write(struct.pack("<Q", len(text)) + text + bytes(body))
-                with self.assertRaisesRegex(safetensors_io.SafetensorsError, "x.safetensors"):
-                    safetensors_io.load(path)
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.path = os.path.join(folder.name, "x.safetensors")
+
+    def test_verdicts_are_those_of_the_reference_implementation(self):
+        with open(os.path.join(SOURCE, "tests", "io", "safetensors_headers.json")) as file:
+            cases = json.load(file)
+        self.assertGreater(len(cases), 150)
+        for name, header, size, sound in cases:
+            header = header.encode("latin-1")
+            with open(self.path, "wb") as file:
+                file.write(struct.pack("<Q", len(header)) + header + bytes(size))
+            with self.subTest(name):
+                try:
+                    safetensors_io.load(self.path)
+                    self.assertTrue(sound)
+                except safetensors_io.SafetensorsError as error:
+                    # A sound file may hold types that NumPy lacks.
+                    self.assertEqual("is not read here" in str(error), sound, error)
+                    self.assertTrue(str(error).startswith(f"{self.path}: ") and "\n" not in str(error), error)
+
+    def test_every_flipped_bit_is_noticed(self):
+        safetensors_io.save(self.path, {"w": np.float32([1, 2]), "n": np.array([True])}, {"names": "é"})
+        with open(self.path, "rb") as file:
+            sound = file.read()
+        tensors, metadata = safetensors_io.load(self.path)
+        self.assertEqual((tensors["w"].tolist(), metadata), ([1, 2], {"names": "é"}))
+        for bit in range(8 * len(sound)):
+            damaged = bytearray(sound)
+            damaged[bit // 8] ^= 1 << bit % 8
+            with open(self.path, "wb") as file:
+                file.write(damaged)
+            with self.assertRaises(safetensors_io.SafetensorsError, msg=f"bit {bit % 8} of byte {bit // 8}"):
+                safetensors_io.load(self.path)
+
+    def test_a_file_that_was_read_is_written_with_a_new_checksum(self):
+        safetensors_io.save(self.path, {"w": np.float32([1, 2])}, {"k": "v"})
+        _, metadata = safetensors_io.load(self.path)
+        safetensors_io.save(self.path, {"w": np.float32([1, 3])}, metadata)
+        self.assertEqual(safetensors_io.load(self.path)[0]["w"].tolist(), [1, 3])
 
 
 if __name__ == "__main__":

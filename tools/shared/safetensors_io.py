@@ -86,6 +86,14 @@ def save(path, tensors, metadata=None):
             file.write(values.data)
 
 
+def is_safetensors(path):
+    """Whether a file begins as safetensors do, with the length of a header that the file holds or with an object."""
+    with open(path, "rb") as file:
+        start = file.read(9)
+        (length,) = struct.unpack("<Q", start[:8].ljust(8, b"\xff"))
+        return start[8:] == b"{" or 2 <= length <= os.fstat(file.fileno()).st_size - 8
+
+
 def load(path):
     """Returns (tensors, metadata); raises SafetensorsError where the file does not add up.
 
