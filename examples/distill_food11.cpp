@@ -16,10 +16,11 @@ int main(int argc, char** argv) {
     options.training.threads = processor_count();
     CommandLine line{
         "Trains a student under 100,000 parameters on the food-11 homework and predicts its testing pictures"};
-    line.option("--data", options.data, "Folder with training/, validation/ and testing/").required();
+    line.option("--data", options.data, "Folder with training/, validation/ and, for predictions, testing/");
     line.option("--teacher-logits", options.teacher_logits,
                 "Logits file of precompute_logits; without it the student is trained on labels alone");
     line.option("--output", options.output, "Folder for the results");
+    line.option("--student", options.student, "Student to train, one of those that --list-students prints");
     line.training_options(options.training);
     line.option("--temperature", options.training.temperature, "Distillation temperature T");
     line.option("--alpha", options.training.alpha, "Weight of the teacher in the loss of a labeled picture");
@@ -28,12 +29,19 @@ int main(int argc, char** argv) {
         .between(8, 4096);
     line.device_options(options.device, std::ranges::any_of(distill_food11::students(),
                                                             [](const auto& student) { return student.on_gpu; }));
-    line.option("--student", options.student, "Student to train, one of examples/students/");
     line.option("--keep", options.keep,
                 "Which epoch's student is kept: of the lowest validation loss, the highest accuracy, or the last")
         .one_of({"loss", "accuracy", "last"});
+    line.option("--start-from", options.start_from,
+                "Stored student of the same network to start from; by default the weights are random");
     line.flag("--resume", options.resume, "Resume the interrupted run in --output");
+    line.flag("--extend", options.extend, "Train the finished run in --output for more epochs, --epochs in all");
+    line.flag("--overwrite", options.overwrite, "Replace the run in --output");
+    line.option("--id-digits", options.id_digits, "Digits of Id in predict.csv: 4 writes 0000, 0001, ...")
+        .between(1, 12);
     line.flag("--predict-only", options.predict_only, "Only predict the testing pictures, with --weights");
     line.option("--weights", options.weights, "Student for --predict-only; by default the one in --output");
+    line.flag("--list-students", options.list_students, "Print the students and their figures, and stop");
+    line.flag("--summary", options.summary, "Print the student's layers, and stop");
     return line.run(argc, argv, [&] { distill_food11::distill(options); });
 }

@@ -4,6 +4,7 @@
 #include <bantam/base/error.hpp>
 #include <bantam/base/index.hpp>
 #include <bantam/core/budget.hpp>
+#include <bantam/core/summary.hpp>
 #include <bantam/data/evaluation_loader.hpp>
 #include <bantam/data/expected_pictures.hpp>
 #include <bantam/data/folders.hpp>
@@ -25,6 +26,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -32,10 +34,17 @@
 namespace distill_food11 {
 namespace {
 
+/// The metadata key that names the stored student from which training started.
+constexpr const char* started_from = "started_from";
+
 Metadata student_metadata(const Options& options, const StudentNetwork& network,
                           const std::vector<std::string>& classes) {
     Metadata metadata = picture_metadata(classes, options.stored_size);
     metadata["network"] = network.text();
+    // Only where it is not the random start that the homework demands.
+    if (!options.start_from.empty())
+        metadata[started_from] =
+            fmt::format("{}, xxh64 {}", options.start_from.filename().string(), hash_file(options.start_from));
     return metadata;
 }
 
@@ -116,48 +125,170 @@ void load_student(const std::filesystem::path& path, const StudentNetwork& netwo
     trainer.set_weights(parameters, statistics);
 }
 
-/// The student that the options name among those the program was built with.
-const StudentEntry& chosen_student(const Options& options) {
-    if (options.student.empty()) return students().front();
-    std::string built;
+/// The student of this name; "" is the default one. Throws Error where there is none.
+const StudentEntry& student_of_name(const std::string& name) {
+    if (name.empty()) return students().front();
+    std::string known;
     for (const StudentEntry& student : students()) {
-        if (student.network.name == options.student) {
-            if (student.on_cpu) return student;
-            throw Error{
-                fmt::format("--student {}: this program was built without it; build again with "
-                            "-DBANTAM_STUDENTS={}, or use tools/distill",
-                            options.student, options.student)};
-        }
-        built += fmt::format("{}{}", built.empty() ? "" : ", ", student.network.name);
+        if (student.network.name == name) return student;
+        known += fmt::format("{}{}", known.empty() ? "" : ", ", student.network.name);
     }
-    throw Error{fmt::format("--student {}: there is no such student; there are {}", options.student, built)};
+    throw Error{fmt::format("there is no student '{}'; there are {}", name, known)};
+}
+
+/// The student that the options name, or else the one whose weights `stored`, if any, holds.
+const StudentEntry& chosen_student(const Options& options, const std::filesystem::path& stored) {
+    std::string name = options.student;
+    if (name.empty() && !stored.empty()) {
+        const SafetensorsFile file = open_student(stored);
+        if (const auto network = file.metadata().find("network"); network != file.metadata().end())
+            name = network->second.substr(0, network->second.find(','));
+    }
+    const StudentEntry& student = student_of_name(name);
+    if (student.on_cpu) return student;
+    throw Error{fmt::format(
+        "this program was built without the student '{}'; build it with tools/distill or with -DBANTAM_STUDENTS={}",
+        name, name)};
+}
+
+/// All students with their figures, in 80 columns.
+std::string student_table() {
+    const auto commas = [](Index number) { return std::string{bantam::detail::with_commas(number).view()}; };
+    std::string text = fmt::format("{:<14}{:>11}{:>15}{:>14}  {}\n", "student", "parameters", "multiply-adds",
+                                   "activations", "expected accuracy");
+    bool absent = false;
+    for (const auto& [network, on_cpu, on_gpu] : students()) {
+        absent = absent || !on_cpu;
+        text +=
+            fmt::format("{:<14}{:>11}{:>15}{:>14}  {}\n", fmt::format("{}{}", network.name, on_cpu ? "" : " *"),
+                        commas(network.parameters()), commas(network.multiply_adds), commas(network.activation_bytes),
+                        network.parameters() > default_parameter_limit
+                            ? fmt::format("over {} parameters", commas(default_parameter_limit))
+                            : network.accuracy);
+    }
+    const StudentNetwork& first = students().front().network;
+    text += fmt::format("\n{} classes, pictures of {}x{}. Activations: bytes of all layers' outputs for one picture.\n",
+                        first.classes, first.input.height, first.input.width);
+    if (absent) text += "* not in this build; tools/distill --student NAME builds it\n";
+    return text;
+}
+
+/// Throws Error where options exclude each other.
+void check_combination(const Options& options) {
+    if (options.predict_only && (options.resume || options.extend))
+        throw Error{fmt::format("{} trains and --predict-only does not; leave out one of them",
+                                options.resume ? "--resume" : "--extend")};
+    if (options.resume + options.extend + options.overwrite > 1)
+        throw Error{"--resume, --extend and --overwrite exclude each other; leave out all but one of them"};
+    if (!options.predict_only && !options.weights.empty())
+        throw Error{
+            "--weights names the student of --predict-only; training starts from random weights or with --start-from, "
+            "leave it out"};
+    if (options.data.empty()) throw Error{"--data is required; see --help"};
+}
+
+/// Throws Error where the output folder holds a trained student that the options do not say what to do with.
+void refuse_used_output(const Options& options) {
+    if (options.resume || options.extend || options.overwrite || options.predict_only) return;
+    for (const char* name : {"student.safetensors", "last.safetensors"})
+        if (std::filesystem::exists(options.output / name))
+            throw Error{fmt::format(
+                "{}: already holds a run ({}); name another --output, continue that run with --resume, train it for "
+                "more epochs with --extend, or replace it with --overwrite",
+                options.output.string(), name)};
+}
+
+/// The number of epochs that the run in the output folder was to have. Throws Error where `--extend` asks for no more.
+Index epochs_before(const RunFolder& folder, Index epochs) {
+    if (!std::filesystem::exists(folder.last()))
+        throw Error{folder.last().string() + ": no such file, so there is no run to extend; leave out --extend"};
+    const std::string text = SafetensorsFile::open(folder.last()).metadata("epochs");
+    Index before = 0;
+    std::from_chars(text.data(), text.data() + text.size(), before);
+    if (epochs <= before)
+        throw Error{
+            fmt::format("{}: the run has {} epochs and --epochs asks for {} in all; ask for more, or finish it "
+                        "with --resume",
+                        folder.last().string(), before, epochs)};
+    return before;
+}
+
+/// Whether the run's steps so far had the learning rates of a run of `epochs` epochs from the start.
+bool same_schedule(const StudentTrainer& trainer, Index steps_per_epoch, Index epochs_before) {
+    TrainingOptions before = trainer.options();
+    before.epochs = epochs_before;
+    const Schedule now = trainer.options().schedule(steps_per_epoch), then = before.schedule(steps_per_epoch);
+    for (Index step = 0; step < trainer.steps(); ++step)
+        if (now(step) != then(step)) return false;
+    return true;
+}
+
+/// Continues the run in the output folder, where the options say so.
+void continue_run(const Options& options, RunFolder& folder, StudentTrainer& trainer, Index steps_per_epoch) {
+    if (!options.resume && !options.extend) return;
+    const Index before = options.extend ? epochs_before(folder, options.training.epochs) : 0;
+    if (options.start_from.empty() && std::filesystem::exists(folder.last())) {
+        const SafetensorsFile file = SafetensorsFile::open(folder.last());
+        if (const auto start = file.metadata().find(started_from); start != file.metadata().end())
+            throw Error{fmt::format("{}: the run started from {}; name that file with --start-from",
+                                    folder.last().string(), start->second)};
+    }
+    folder.resume(trainer, options.extend ? std::set<std::string>{"epochs"} : std::set<std::string>{});
+    if (options.extend && !same_schedule(trainer, steps_per_epoch, before))
+        fmt::print(
+            stderr,
+            "note: the first {} epochs had the learning rates of a run of {}, so the student will differ from one "
+            "trained for {} at first; only runs of a constant rate (--final-learning-rate 1) can be extended "
+            "without a difference\n",
+            folder.finished_epochs(), before, options.training.epochs);
+}
+
+/// A finished epoch in less than 80 columns; metrics.csv has all figures.
+std::string epoch_line(const EpochReport& report, Index epochs, bool kept) {
+    std::string text = fmt::format("epoch {}/{}  loss {:.4f}  validation {}", report.epoch, epochs,
+                                   report.training.loss.value_or(0.0), percent(report.validation.accuracy));
+    if (report.validation.teacher_agreement)
+        text += fmt::format("  agreement {}", percent(report.validation.teacher_agreement));
+    return text + fmt::format("  {:.1f} s{}", report.seconds, kept ? "  kept" : "");
 }
 
 }  // namespace
 
 void distill(Options& options) {
-    if (options.predict_only && options.resume)
-        throw Error{"--resume trains and --predict-only does not; leave out one of them"};
-    if (!options.predict_only && !options.weights.empty())
-        throw Error{"--weights names the student of --predict-only; training starts from random weights, leave it out"};
-    // Fails now, not after the pictures are read, where the device is missing.
-    const StudentEntry& student = chosen_student(options);
-    const StudentNetwork& network = student.network;
-    const std::unique_ptr<StudentTrainer> made =
-        (options.device.on_gpu() ? student.on_gpu : student.on_cpu)(options.training, options.device);
-    StudentTrainer& trainer = *made;
-
-    const HomeworkFolders folders = open_homework(options.data, static_cast<int>(network.classes));
+    if (options.list_students) {
+        fmt::print("{}", student_table());
+        return;
+    }
+    if (options.summary) {
+        fmt::print("{}", student_of_name(options.student).network.summary);
+        return;
+    }
+    check_combination(options);
+    refuse_used_output(options);
     const std::filesystem::path weights =
         options.weights.empty() ? options.output / "student.safetensors" : options.weights;
-    if (options.predict_only)
+    const StudentEntry& student = chosen_student(options, options.predict_only ? weights : options.start_from);
+    const StudentNetwork& network = student.network;
+    // Fails now, not after the pictures are read, where the device is missing.
+    const auto make_trainer = options.device.on_gpu() ? student.on_gpu : student.on_cpu;
+    if (!make_trainer)
+        throw Error{
+            fmt::format("--student {}: this program was built without it for a GPU; use --device cpu", network.name)};
+    const std::unique_ptr<StudentTrainer> trainer = make_trainer(options.training, options.device);
+
+    const HomeworkFolders folders = open_homework(options.data, static_cast<int>(network.classes));
+    if (options.predict_only) {
+        if (folders.testing.paths().empty())
+            throw Error{options.data.string() + ": has no testing/ folder, so there is nothing to predict; add it"};
         options.stored_size = stored_size_of_student(weights, folders.classes, options.stored_size);
+    }
     TeacherLogits teacher;
     const bool taught = !options.teacher_logits.empty();
     if (taught && !options.predict_only) {
         teacher = load_teacher_logits(options.teacher_logits);
         options.stored_size = teacher.preprocessing.stored_size;
     }
+    if (!options.start_from.empty()) load_student(options.start_from, network, *trainer);
 
     const PictureOptions reading{
         .stored_size = options.stored_size, .threads = options.training.threads, .hash_files = true};
@@ -186,36 +317,40 @@ void distill(Options& options) {
             validation, network.input, 64, {}, rows(labeled.store.size() + unlabeled.store.size())};
 
         folder = RunFolder{options.output, run_identity(options, metadata, pictures), keep_rule(options.keep)};
-        if (options.resume) folder.resume(trainer);
+        continue_run(options, folder, *trainer, training.batch_count());
         fmt::print(stderr, "{}", network.summary);
-        trainer.fit(
-            training, validating, folder.finished_epochs(), stderr, [&](const EpochReport& report, Progress& progress) {
-                const bool kept = folder.finish_epoch(network.tensors, trainer, report, metadata);
-                progress.print(fmt::format(
-                    "epoch {}/{}  loss {:.4f}  training accuracy {} agreement {}  validation accuracy {} agreement {}  "
-                    "{:.0f} images/s  {:.1f} s{}",
-                    report.epoch, options.training.epochs, report.training.loss.value_or(0.0),
-                    percent(report.training.accuracy), percent(report.training.teacher_agreement),
-                    percent(report.validation.accuracy), percent(report.validation.teacher_agreement),
-                    report.images_per_second, report.seconds, kept ? "  kept" : ""));
-            });
-        summary_text += fmt::format("epochs: {}\ntraining pictures: {} labeled, {} unlabeled\nteacher: {}\n",
+        trainer->fit(
+            training, validating, folder.finished_epochs(), stderr,
+            [&](const EpochReport& report, Progress& progress) {
+                const bool kept = folder.finish_epoch(network.tensors, *trainer, report, metadata);
+                // They belong to an older student.
+                for (const std::filesystem::path& result : {folder.predictions(), options.output / "summary.txt"})
+                    std::filesystem::remove(result);
+                progress.print(epoch_line(report, options.training.epochs, kept));
+            },
+            [](const TrainingPosition&) {});
+        summary_text += fmt::format("epochs: {}\ntraining pictures: {} labeled, {} unlabeled\nteacher: {}\nstart: {}\n",
                                     folder.finished_epochs(), labeled.store.size(), unlabeled.store.size(),
-                                    taught ? teacher.teacher_name : "none");
+                                    taught ? teacher.teacher_name : "none",
+                                    options.start_from.empty() ? "random weights" : metadata.at(started_from));
         summary_text += kept_text(folder, keep_rule(options.keep), std::ssize(validation.labels));
     }
 
-    load_student(weights, network, trainer);
-    const Metrics result = trainer.evaluate(EvaluationLoader{validation, network.input, 64});
+    load_student(weights, network, *trainer);
+    const Metrics result = trainer->evaluate(EvaluationLoader{validation, network.input, 64});
     summary_text += fmt::format("validation accuracy: {:.4f}\nvalidation cross-entropy: {:.4f}\n",
                                 result.accuracy.value_or(0.0), result.cross_entropy.value_or(0.0));
-    PictureOptions inference = reading;
-    inference.hash_files = false;
-    const TestPictures testing = load_with_report(options.data, folders.testing, inference, "testing");
-    folder.write_predictions(predict(trainer, network, testing, folders.testing.paths().size()));
+    const std::size_t to_predict = folders.testing.paths().size();
+    if (to_predict > 0) {
+        PictureOptions inference = reading;
+        inference.hash_files = false;
+        const TestPictures testing = load_with_report(options.data, folders.testing, inference, "testing");
+        folder.write_predictions(predict(*trainer, network, testing, to_predict),
+                                 static_cast<std::size_t>(options.id_digits));
+    }
     if (!options.predict_only) folder.write_text("summary.txt", summary_text);
     fmt::print("validation accuracy: {}\nstudent: {}\npredictions: {}\n", percent(result.accuracy), weights.string(),
-               folder.predictions().string());
+               to_predict > 0 ? folder.predictions().string() : "none, because the data has no testing/ folder");
 }
 
 }  // namespace distill_food11

@@ -18,16 +18,22 @@ struct Options {
     std::filesystem::path teacher_logits;
     std::filesystem::path output = "distill_food11_output";
     std::filesystem::path weights;
-    std::string student;  ///< empty: the default one
+    std::filesystem::path start_from;
+    std::string student;  ///< empty: the one that --weights names, or the default one
     int stored_size = 144;
+    int id_digits = 1;
     std::string keep = "loss";
     bool resume = false;
+    bool extend = false;
+    bool overwrite = false;
     bool predict_only = false;
+    bool list_students = false;
+    bool summary = false;
     TrainingOptions training;
     DeviceOptions device;
 };
 
-/// Trains, or predicts alone, as `options` ask for it.
+/// Does what `options` ask for: trains and predicts, predicts alone, or prints a table.
 void distill(Options& options);
 
 }  // namespace distill_food11

@@ -14,9 +14,10 @@ std::string StudentNetwork::text() const {
                        input.channels, parameters());
 }
 
-void BatchTrainer::fit(const TrainingLoader& training, const EvaluationLoader& validation, Index first_epoch,
-                       std::FILE* stream, const std::function<void(const EpochReport&, Progress&)>& on_epoch) {
-    bantam::fit(*this, training, validation, first_epoch, stream, on_epoch);
+void BatchTrainer::fit(const TrainingLoader& training, const EvaluationLoader& validation,
+                       const TrainingPosition& start, std::FILE* stream, const OnEpoch& on_epoch,
+                       const OnStep& on_step) {
+    bantam::fit(*this, training, validation, start, stream, on_epoch, on_step);
 }
 
 Metrics BatchTrainer::evaluate(const EvaluationLoader& data) { return bantam::evaluate(*this, data); }

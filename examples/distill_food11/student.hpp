@@ -24,6 +24,7 @@ class Progress;
 class TrainingLoader;
 struct DeviceOptions;
 struct EpochReport;
+struct TrainingPosition;
 
 }  // namespace bantam
 
@@ -55,9 +56,12 @@ class StudentTrainer {
 public:
     virtual ~StudentTrainer() = default;
 
-    /// `bantam::fit` from epoch `first_epoch`.
-    virtual void fit(const TrainingLoader& training, const EvaluationLoader& validation, Index first_epoch,
-                     std::FILE* stream, const std::function<void(const EpochReport&, Progress&)>& on_epoch) = 0;
+    using OnEpoch = std::function<void(const EpochReport&, Progress&)>;
+    using OnStep = std::function<void(const TrainingPosition&)>;
+
+    /// `bantam::fit`.
+    virtual void fit(const TrainingLoader& training, const EvaluationLoader& validation, const TrainingPosition& start,
+                     std::FILE* stream, const OnEpoch& on_epoch, const OnStep& on_step) = 0;
     /// `bantam::evaluate` and `bantam::infer`.
     virtual Metrics evaluate(const EvaluationLoader& data) = 0;
     virtual void infer(const EvaluationLoader& data, const std::function<void(std::span<const float>)>& on_logits) = 0;
@@ -78,8 +82,8 @@ public:
     virtual LossSums evaluate(const Batch& batch) = 0;
     virtual std::span<const float> infer(const float* pixels, Index count) = 0;
 
-    void fit(const TrainingLoader& training, const EvaluationLoader& validation, Index first_epoch, std::FILE* stream,
-             const std::function<void(const EpochReport&, Progress&)>& on_epoch) final;
+    void fit(const TrainingLoader& training, const EvaluationLoader& validation, const TrainingPosition& start,
+             std::FILE* stream, const OnEpoch& on_epoch, const OnStep& on_step) final;
     Metrics evaluate(const EvaluationLoader& data) final;
     void infer(const EvaluationLoader& data, const std::function<void(std::span<const float>)>& on_logits) final;
 };

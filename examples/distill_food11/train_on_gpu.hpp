@@ -17,10 +17,10 @@ class GpuStudent final : public StudentTrainer {
 public:
     explicit GpuStudent(const TrainingOptions& options) : trainer_{options} {}
 
-    void fit(const TrainingLoader& training, const EvaluationLoader& validation, Index first_epoch, std::FILE* stream,
-             const std::function<void(const EpochReport&, Progress&)>& on_epoch) override {
-        bantam::fit(trainer_, on_device(trainer_, training), on_device(trainer_, validation), first_epoch, stream,
-                    on_epoch);
+    void fit(const TrainingLoader& training, const EvaluationLoader& validation, const TrainingPosition& start,
+             std::FILE* stream, const OnEpoch& on_epoch, const OnStep& on_step) override {
+        bantam::fit(trainer_, on_device(trainer_, training), on_device(trainer_, validation), start, stream, on_epoch,
+                    on_step);
     }
     Metrics evaluate(const EvaluationLoader& data) override {
         return bantam::evaluate(trainer_, on_device(trainer_, data));

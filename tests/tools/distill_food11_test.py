@@ -99,14 +99,15 @@ class Results(Distill):
         np.testing.assert_allclose(json.loads(metadata["std"]), (0.229, 0.224, 0.225), rtol=1e-6)
         self.assertEqual(tensors["0.weight"].shape, (16, 3, 3, 3))
         self.assertEqual(sum(values.size for values in tensors.values()), 98155)
-        self.assertIn("98155 parameters", metadata["network"])
+        self.assertEqual(metadata["network"], "mobile-98k, 11 classes, 128x128x3, 98155 parameters")
+        self.assertNotIn("started_from", metadata)
 
     def test_the_summary_says_what_was_trained_and_how_good_it_is(self):
         text = read(self.reference, "summary.txt").decode()
         rows = list(csv.DictReader(lines(self.reference, "metrics.csv")))
         kept = min(rows, key=lambda row: float(row["validation_loss"]))
         for line in ("parameters: 98155", "limit: 100000", f"epochs: {EPOCHS}",
-                     "training pictures: 22 labeled, 9 unlabeled", "teacher: drawn",
+                     "training pictures: 22 labeled, 9 unlabeled", "teacher: drawn", "start: random weights",
                      f"kept: epoch {kept['epoch']}, chosen by loss",
                      f"validation accuracy: {float(kept['validation_accuracy']):.4f}"):
             self.assertIn(f"\n{line}\n", text)
@@ -117,7 +118,8 @@ class Results(Distill):
 
     def test_the_run_prints_its_progress(self):
         self.assertRegex(self.finished.stderr, rf"epoch 1/{EPOCHS}  batch 1/4  loss \d+\.\d+")
-        self.assertRegex(self.finished.stderr, rf"epoch {EPOCHS}/{EPOCHS}  loss .* validation accuracy \d+\.\d+ %")
+        self.assertRegex(self.finished.stderr, rf"epoch {EPOCHS}/{EPOCHS}  loss .*  validation \d+\.\d+ %  agreement ")
+        self.assertLessEqual(max(map(len, self.finished.stderr.splitlines())), 80)
         self.assertIn(f"predictions: {os.path.join(self.reference, 'predict.csv')}", self.finished.stdout)
 
     def test_the_output_folder_holds_nothing_else(self):
@@ -127,8 +129,8 @@ class Results(Distill):
     def test_a_student_can_be_trained_on_labels_alone(self):
         done = self.run_program(DISTILL, "--data", self.data, "--output", self.path("out"), "--stored-size", SIZE,
                                 "--epochs", 1, "--threads", 1)
-        self.assertIn(" agreement -  validation accuracy ", done.stderr)
-        self.assertIn("\ntraining pictures: 22 labeled, 0 unlabeled\nteacher: none\n",
+        self.assertNotIn("agreement", done.stderr)
+        self.assertIn("\ntraining pictures: 22 labeled, 0 unlabeled\nteacher: none\nstart: random weights\n",
                       read(self.path("out"), "summary.txt").decode())
         row = next(csv.DictReader(lines(self.path("out"), "metrics.csv")))
         self.assertEqual((row["training_teacher_agreement"], row["training_distillation_loss"]), ("", ""))
@@ -185,6 +187,123 @@ class Repeated(Distill):
         self.assertEqual(self.refusal(*self.command(self.path("out"), "--resume")),
                          f"error: {self.path('out', 'last.safetensors')}: no such file, so there is no run to resume; "
                          "leave out --resume")
+
+
+class Students(Distill):
+    def test_the_table_lists_every_student_in_80_columns(self):
+        table = self.run_program(DISTILL, "--list-students").stdout.splitlines()
+        self.assertLessEqual(max(map(len, table)), 80)
+        rows = {row.split()[0]: row for row in table[1:table.index("")]}
+        files = os.listdir(os.path.join(programs.SOURCE, "examples", "students"))
+        self.assertEqual(set(rows), {name[:-len(".hpp")].replace("_", "-") for name in files})
+        self.assertRegex(rows["mobile-98k"], r"98,155 +\d+,\d+,\d+ +\d+,\d+,\d+  85\.2 % on Imagenette$")
+
+    def test_the_summary_of_a_student_needs_no_data(self):
+        table = self.run_program(DISTILL, "--summary", "--student", "mobile-98k").stdout
+        self.assertIn("\nTotal params: 98,155\n", table)
+        self.assertNotIn("\nTotal params: 98,155\n",
+                         self.run_program(DISTILL, "--summary", "--student", "my-student").stdout)
+
+    def test_a_student_that_does_not_exist_is_named(self):
+        line = self.refusal(*self.command(self.path("out"), "--student", "huge"))
+        self.assertTrue(line.startswith("error: there is no student 'huge'; there are mobile-98k, "), line)
+
+    def test_the_users_own_student_is_trained_and_named_in_its_file(self):
+        output = self.path("out")
+        self.run_program(*self.command(output, "--student", "my-student", epochs=1))
+        tensors, metadata = safetensors_io.load(os.path.join(output, "student.safetensors"))
+        parameters = sum(values.size for values in tensors.values())
+        self.assertEqual(metadata["network"], f"my-student, 11 classes, 128x128x3, {parameters} parameters")
+        expected = read(output, "predict.csv")
+        self.run_program(DISTILL, "--data", self.data, "--predict-only", "--output", output)
+        self.assertEqual(read(output, "predict.csv"), expected)
+
+
+class Starts(Distill):
+    def test_a_stored_student_is_a_start_that_its_file_names(self):
+        output, start = self.path("out"), os.path.join(self.reference, "student.safetensors")
+        self.run_program(*self.command(output, "--start-from", start, epochs=1))
+        _, metadata = safetensors_io.load(os.path.join(output, "student.safetensors"))
+        self.assertRegex(metadata["started_from"], "^student.safetensors, xxh64 [0-9a-f]{16}$")
+        self.assertIn(f"\nstart: {metadata['started_from']}\n", read(output, "summary.txt").decode())
+        first = [float(next(csv.DictReader(lines(folder, "metrics.csv")))["training_loss"])
+                 for folder in (output, self.reference)]
+        self.assertLess(*first)
+        line = self.refusal(*self.command(output, "--resume", epochs=1))
+        self.assertTrue(line.endswith("; name that file with --start-from"), line)
+
+    def test_a_student_of_another_network_is_no_start(self):
+        start = os.path.join(self.reference, "student.safetensors")
+        line = self.refusal(*self.command(self.path("out"), "--student", "my-student", "--start-from", start))
+        self.assertTrue(line.startswith(f"error: {start}: "), line)
+        self.assertFalse(os.path.exists(self.path("out", "last.safetensors")))
+
+    def test_overwriting_replaces_a_run_and_keeps_other_files(self):
+        output = self.path("out")
+        shutil.copytree(self.reference, output)
+        write("mine", output, "notes.txt")
+        self.run_program(*self.command(output, "--overwrite", seed=8))
+        self.assertEqual(read(output, "notes.txt"), b"mine")
+        self.assertNotEqual(lasting_columns(output), lasting_columns(self.reference))
+        self.assertEqual(sorted(os.listdir(output)), sorted([*os.listdir(self.reference), "notes.txt"]))
+
+
+class Extended(Distill):
+    CONSTANT = ("--final-learning-rate", 1, "--warmup-epochs", 1)
+
+    def test_a_run_of_a_constant_rate_is_extended_without_a_difference(self):
+        at_once, extended = self.path("at once"), self.path("extended")
+        self.run_program(*self.command(at_once, *self.CONSTANT, epochs=3))
+        self.run_program(*self.command(extended, *self.CONSTANT, epochs=2))
+        done = self.run_program(*self.command(extended, *self.CONSTANT, "--extend", epochs=3))
+        self.assertNotIn("note: ", done.stderr)
+        for name in ("student.safetensors", "last.safetensors", "predict.csv", "summary.txt"):
+            self.assertEqual(read(extended, name), read(at_once, name), name)
+        self.assertEqual(lasting_columns(extended), lasting_columns(at_once))
+
+    def test_another_schedule_is_said(self):
+        output = self.path("out")
+        shutil.copytree(self.reference, output)
+        done = self.run_program(*self.command(output, "--extend", epochs=EPOCHS + 1))
+        self.assertIn(f"note: the first {EPOCHS} epochs had the learning rates of a run of {EPOCHS}, ", done.stderr)
+        self.assertEqual(lasting_columns(output)[:EPOCHS + 1], lasting_columns(self.reference))
+        self.assertEqual(len(lasting_columns(output)), EPOCHS + 2)
+
+    def test_an_extension_that_asks_for_no_more_is_refused(self):
+        output = self.path("out")
+        shutil.copytree(self.reference, output)
+        self.assertIn(f"last.safetensors: the run has {EPOCHS} epochs and --epochs asks for {EPOCHS} in all; ",
+                      self.refusal(*self.command(output, "--extend")))
+        self.assertIn("so there is no run to extend; leave out --extend",
+                      self.refusal(*self.command(self.path("absent"), "--extend")))
+
+
+class Layouts(Distill):
+    def test_data_without_testing_pictures_trains_and_says_so(self):
+        data, output = self.path("food"), self.path("out")
+        shutil.copytree(self.data, data)
+        shutil.rmtree(os.path.join(data, "testing"))
+        done = self.run_program(*self.command(output, data=data))
+        self.assertIn("predictions: none, because the data has no testing/ folder\n", done.stdout)
+        self.assertFalse(os.path.exists(os.path.join(output, "predict.csv")))
+        self.assertEqual(read(output, "student.safetensors"), read(self.reference, "student.safetensors"))
+        self.assertEqual(self.refusal(DISTILL, "--data", data, "--predict-only", "--output", output),
+                         f"error: {data}: has no testing/ folder, so there is nothing to predict; add it")
+
+    def test_the_layout_of_image_folders_is_trained_on(self):
+        data, output = self.path("food"), self.path("out")
+        for there, here in (("training/labeled", "train"), ("validation", "val"), ("testing", "test")):
+            shutil.copytree(os.path.join(self.data, there), os.path.join(data, here))
+        self.run_program(DISTILL, "--data", data, "--output", output, "--stored-size", SIZE, "--epochs", 1)
+        self.assertEqual(len(lines(output, "predict.csv")), TESTING + 1)
+
+    def test_ids_can_have_leading_zeros(self):
+        student = os.path.join(self.reference, "student.safetensors")
+        self.run_program(DISTILL, "--data", self.data, "--predict-only", "--weights", student, "--id-digits", 4,
+                         "--output", self.path("out"))
+        plain = [row.split(",") for row in lines(self.reference, "predict.csv")[1:]]
+        self.assertEqual(lines(self.path("out"), "predict.csv")[1:],
+                         [f"{int(number):04},{category}" for number, category in plain])
 
 
 class PredictOnly(Distill):
@@ -253,6 +372,8 @@ class PredictOnly(Distill):
     def test_options_that_exclude_each_other_are_refused(self):
         self.assertEqual(self.refusal(*self.predict(self.student, "--resume")),
                          "error: --resume trains and --predict-only does not; leave out one of them")
+        self.assertEqual(self.refusal(*self.command(self.path("out"), "--resume", "--overwrite")),
+                         "error: --resume, --extend and --overwrite exclude each other; leave out all but one of them")
         self.assertTrue(self.refusal(DISTILL, "--data", self.data, "--weights", self.student, "--output",
                                      self.path("out")).startswith("error: --weights names the student of --predict-only"))
 
@@ -404,6 +525,14 @@ class Refusals(Distill):
             self.assertIn(named, line)
             self.assertTrue(line.endswith("; see --help"), line)
 
+    def test_a_folder_with_a_run_is_refused_before_the_pictures_are_read(self):
+        before = {name: read(self.reference, name) for name in os.listdir(self.reference)}
+        self.assert_refused(
+            f"error: {self.reference}: already holds a run (student.safetensors); name another --output, continue that "
+            "run with --resume, train it for more epochs with --extend, or replace it with --overwrite",
+            *self.command(self.reference)[1:])
+        self.assertEqual({name: read(self.reference, name) for name in os.listdir(self.reference)}, before)
+
     def test_a_precision_of_gpus_is_refused_on_the_cpu(self):
         self.assert_refused("error: --precision tf32 is for --device cuda; leave it out", "--data", self.data,
                             "--precision", "tf32", "--output", self.path("out"))
@@ -440,7 +569,7 @@ class Refusals(Distill):
         shutil.copytree(self.reference, output)
         before = {name: read(output, name) for name in os.listdir(output)}
         for room, name in ((100_000, "student.safetensors"), (600_000, "last.safetensors")):
-            line = self.refusal(*self.command(output), restore_signals=False,
+            line = self.refusal(*self.command(output, "--overwrite"), restore_signals=False,
                                 preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (room, room)))
             self.assertEqual(line, f"error: {os.path.join(output, name)}: could not be written completely: File too "
                                    "large; free some disk space or choose another folder")

@@ -64,11 +64,11 @@ BOOST_AUTO_TEST_CASE(the_line_gives_place_rate_remaining_time_and_figures) {
     Progress progress{{.epochs = 4, .batches_per_epoch = 10}, screen.file, false, screen.clock()};
     screen.now += 2.0;
     progress.update(0, 0, 64, 2.5, std::nullopt);
-    BOOST_TEST(screen.text() == "epoch 1/4  batch 1/10  loss 2.5000  32 images/s  ETA 1:18\n");
+    BOOST_TEST(screen.text() == "epoch 1/4  batch 1/10  loss 2.5000  32/s  ETA 1:18\n");
     screen.now += 18.0;
     progress.update(0, 9, 576, 1.25, 0.375);
     BOOST_TEST(screen.text().find("epoch 1/4  batch 10/10  loss 1.2500  accuracy 37.5 %  "
-                                  "32 images/s  ETA 1:00\n") != std::string::npos);
+                                  "32/s  ETA 1:00\n") != std::string::npos);
 }
 
 BOOST_AUTO_TEST_CASE(a_log_gets_a_line_every_ten_seconds_and_no_control_characters) {
@@ -104,6 +104,14 @@ BOOST_AUTO_TEST_CASE(a_terminal_line_is_rewritten_in_place_and_cleared_at_the_en
     BOOST_TEST(text.substr(text.size() - 4) == "\r\x1b[K");
 }
 
+BOOST_AUTO_TEST_CASE(the_line_of_a_long_run_leaves_out_the_rate_before_the_remaining_time) {
+    Screen screen;
+    Progress progress{{.epochs = 1000, .batches_per_epoch = 10'000}, screen.file, false, screen.clock()};
+    screen.now += 100.0;
+    progress.update(999, 0, 12'345'678, 1.0, 1.0);
+    BOOST_TEST(screen.text() == "epoch 1000/1000  batch 1/10000  loss 1.0000  accuracy 100.0 %  ETA 0:00\n");
+}
+
 BOOST_AUTO_TEST_CASE(a_terminal_line_never_wraps) {
     Screen screen;
     Progress progress{{.epochs = 1'000'000, .batches_per_epoch = 1'000'000'000}, screen.file, true, screen.clock()};
@@ -129,7 +137,7 @@ BOOST_AUTO_TEST_CASE(a_resumed_run_estimates_the_remaining_time_from_its_own_spe
         {.epochs = 10, .batches_per_epoch = 10, .finished_batches = 80}, screen.file, false, screen.clock()};
     screen.now += 10.0;
     progress.update(8, 9, 640, 1.0, 0.5);
-    BOOST_TEST(screen.text() == "epoch 9/10  batch 10/10  loss 1.0000  accuracy 50.0 %  64 images/s  ETA 0:10\n");
+    BOOST_TEST(screen.text() == "epoch 9/10  batch 10/10  loss 1.0000  accuracy 50.0 %  64/s  ETA 0:10\n");
 }
 
 BOOST_AUTO_TEST_CASE(validation_time_counts_for_the_remaining_time_but_not_for_the_rate) {
@@ -142,7 +150,7 @@ BOOST_AUTO_TEST_CASE(validation_time_counts_for_the_remaining_time_but_not_for_t
     progress.resume();
     screen.now += 10.0;
     progress.update(0, 1, 100, 1.0, std::nullopt);
-    BOOST_TEST(screen.text().find("batch 2/2  loss 1.0000  10 images/s  ETA 0:30") != std::string::npos);
+    BOOST_TEST(screen.text().find("batch 2/2  loss 1.0000  10/s  ETA 0:30") != std::string::npos);
 }
 
 BOOST_AUTO_TEST_CASE(a_file_is_not_a_terminal) {

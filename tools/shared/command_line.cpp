@@ -82,6 +82,8 @@ void CommandLine::training_options(TrainingOptions& training) {
     option("--weight-decay", training.weight_decay, "Weight decay; never on biases and norms");
     parser_->warmup = parser_->add("--warmup-epochs", training.warmup_epochs,
                                    "Epochs of linear warm-up; by default at most half of all");
+    option("--final-learning-rate", training.final_learning_rate_fraction,
+           "Learning rate at the end, as a fraction of the peak; 1 for a constant one");
     option("--label-smoothing", training.label_smoothing, "Label smoothing");
     option("--clip-norm", training.clip_norm, "Largest gradient norm; 0 for none");
     option("--averaging-decay", training.averaging_decay, "Decay of the weights' moving average; 0 for none");

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <cstddef>
 #include <cstdio>
 #include <functional>
 #include <optional>
@@ -56,7 +57,7 @@ struct ProgressPlan {
 /// One line about the current epoch: rewritten in place on a terminal, a plain line every ten seconds
 /// elsewhere (a log file, a pipe). A stream that is closed or full shows nothing and stops nothing.
 ///
-///     epoch 3/50  batch 12/74  loss 1.2345  accuracy 61.2 %  512 images/s  ETA 12:34
+///     epoch 3/50  batch 12/74  loss 1.2345  accuracy 61.2 %  512/s  ETA 12:34
 class Progress {
 public:
     /// Returns seconds since a fixed moment.
@@ -92,11 +93,14 @@ public:
     }
 
     /// Call before and after work that is not training (validation, saving): its time counts for the ETA, but
-    /// not for images/s.
+    /// not for the speed.
     void pause() { paused_at_ = clock_(); }
     void resume() { paused_ += clock_() - paused_at_; }
 
 private:
+    // On a terminal of 80 columns. A line that wraps cannot be rewritten.
+    static constexpr std::size_t widest = 79;
+
     static double steady_seconds() {
         const auto now = std::chrono::steady_clock::now().time_since_epoch();
         return std::chrono::duration<double>(now).count();
@@ -112,17 +116,20 @@ private:
         const auto done = static_cast<double>(here - plan_.finished_batches);
         const auto left = static_cast<double>(plan_.epochs * plan_.batches_per_epoch - here);
         const auto of = [](Index index, Index all) { return std::to_string(index + 1) + '/' + std::to_string(all); };
+        const std::string loss_text = loss ? "loss " + fixed_text(*loss, 4) + "  " : "";
+        const std::string accuracy_text = accuracy ? "accuracy " + fixed_text(100.0 * *accuracy, 1) + " %  " : "";
+        const std::string speed = fixed_text(static_cast<double>(images_) / std::max(elapsed - paused_, 1e-9), 0);
+        const std::string eta = "ETA " + readable_duration(elapsed / done * left);
         std::string text = "epoch " + of(epoch, plan_.epochs) + "  batch " + of(batch, plan_.batches_per_epoch) + "  ";
-        if (loss) text += "loss " + fixed_text(*loss, 4) + "  ";
-        if (accuracy) text += "accuracy " + fixed_text(100.0 * *accuracy, 1) + " %  ";
-        return text + fixed_text(static_cast<double>(images_) / std::max(elapsed - paused_, 1e-9), 0) +
-               " images/s  ETA " + readable_duration(elapsed / done * left);
+        // What does not fit beside the ETA is left out.
+        for (const std::string& figure : {loss_text, accuracy_text, speed + "/s  "})
+            if (text.size() + figure.size() + eta.size() <= widest) text += figure;
+        return text + eta;
     }
 
     void show(std::string text) {
         if (in_place_) {
-            // A line that wraps cannot be rewritten.
-            if (text.size() > 79) text.resize(79);
+            if (text.size() > widest) text.resize(widest);
             std::fprintf(stream_, "\r%s\x1b[K", text.c_str());
             open_ = true;
         } else {

@@ -11,6 +11,7 @@
 #include <bantam/train/fit.hpp>
 #include <bantam/train/options.hpp>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
@@ -19,6 +20,7 @@
 #include <filesystem>
 #include <fstream>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -109,9 +111,9 @@ public:
     }
 
     /// Resumes an interrupted run: restores the trainer, the picked epochs and the metrics. Throws Error where
-    /// there is no run to resume, or its options or identity differ.
+    /// there is no run to resume, or its options or identity differ, apart from those named in `may_differ`.
     template <class Trainer>
-    void resume(Trainer& trainer) {
+    void resume(Trainer& trainer, const std::set<std::string>& may_differ = {}) {
         if (!std::filesystem::exists(last()))
             throw Error{last().string() + ": no such file, so there is no run to resume; leave out --resume"};
         SafetensorsFile file = SafetensorsFile::open(last());
@@ -119,7 +121,7 @@ public:
             throw Error{last().string() + ": has format '" + file.metadata("format") + "', expected '" + resume_format +
                         "'; start the run anew"};
         for (const auto& [key, value] : run_identity(trainer))
-            if (file.metadata(key) != value)
+            if (!may_differ.contains(key) && file.metadata(key) != value)
                 throw Error{last().string() + ": the interrupted run had " + key + " " + file.metadata(key) +
                             ", this one has " + value + "; resume with the same options or start anew"};
         for (const auto& state : trainer.state()) file.read(state.name, state.values);
@@ -132,12 +134,16 @@ public:
         read_metrics();
     }
 
-    /// Writes predict.csv: `Id,Category`, one row per picture in the given order; Id is its position.
-    void write_predictions(const std::vector<int>& categories) const {
+    /// Writes predict.csv: `Id,Category`, one row per picture in the given order; Id is its position, with leading
+    /// zeros up to `id_digits`.
+    void write_predictions(const std::vector<int>& categories, std::size_t id_digits = 1) const {
         AtomicFile file{predictions()};
         file.write("Id,Category\n");
-        for (std::size_t id = 0; id < categories.size(); ++id)
-            file.write(std::to_string(id) + ',' + std::to_string(categories[id]) + '\n');
+        for (std::size_t id = 0; id < categories.size(); ++id) {
+            const std::string digits = std::to_string(id);
+            file.write(std::string(id_digits - std::min(id_digits, digits.size()), '0') + digits + ',' +
+                       std::to_string(categories[id]) + '\n');
+        }
         file.commit();
     }
 
