@@ -2,8 +2,6 @@
 # Dependencies, warnings and functions for Bantam's own executables: tests, examples, tools and benchmarks. None of it
 # applies to projects that use the library. Third-party headers are SYSTEM, so that warnings concern Bantam alone.
 
-set(THREADS_PREFER_PTHREAD_FLAG ON)
-find_package(Threads REQUIRED)
 find_package(OpenMP COMPONENTS CXX)
 find_package(fmt REQUIRED)
 find_package(CLI11 REQUIRED)
@@ -18,12 +16,12 @@ foreach(needed BANTAM_STB_INCLUDE_DIR BANTAM_XXHASH_INCLUDE_DIR BANTAM_XXHASH_LI
 endforeach()
 mark_as_advanced(BANTAM_STB_INCLUDE_DIR BANTAM_XXHASH_INCLUDE_DIR BANTAM_XXHASH_LIBRARY)
 if(NOT OpenMP_CXX_FOUND)
-    message(STATUS "bantam: no OpenMP for ${CMAKE_CXX_COMPILER}; programs will use one thread")
+    message(STATUS "bantam: no OpenMP for ${CMAKE_CXX_COMPILER}; tests of the CUDA backend will use one thread")
 endif()
 
 add_library(bantam_executable_dependencies INTERFACE)
 target_link_libraries(bantam_executable_dependencies INTERFACE
-    bantam::bantam Threads::Threads ${BANTAM_XXHASH_LIBRARY}
+    bantam::bantam ${BANTAM_XXHASH_LIBRARY}
     nlohmann_json::nlohmann_json
     $<$<BOOL:${OpenMP_CXX_FOUND}>:OpenMP::OpenMP_CXX>)
 target_include_directories(bantam_executable_dependencies SYSTEM INTERFACE

@@ -6,6 +6,7 @@
 
 #include <bantam/bantam.hpp>
 #include <bantam/base/index.hpp>
+#include <bantam/base/parallel_for.hpp>
 
 namespace {
 
@@ -37,7 +38,7 @@ public:
 
     void infer(Index first, Index count, float* logits) {
         constexpr Shape input = input_shape<Teacher>;
-        cpu::detail::parallel_for(count, threads_, [&](Index i, int) {
+        parallel_for(count, threads_, [&](Index i, int) {
             const Index index = first + i;
             cut_view((*pictures_)[static_cast<std::size_t>(index / views_each_)], stored_size_,
                      (*views_)[static_cast<std::size_t>(index)], input, pixels_.data() + i * element_count(input),

@@ -2,7 +2,7 @@
 #include "machine_bounds.hpp"
 
 #include <bantam/base/index.hpp>
-#include <bantam/cpu/runtime/operation.hpp>
+#include <bantam/base/parallel_for.hpp>
 #include <bantam/cpu/runtime/simd.hpp>
 
 #include <algorithm>
@@ -49,7 +49,7 @@ MachineBounds measure_machine(int threads) {
     double compute = 1e9, memory = 1e9;
     for (int i = 0; i < repeats; ++i)
         compute = std::min(compute, seconds_of([&] {
-                               cpu::detail::parallel_for(threads, threads, [&](Index index, int) {
+                               parallel_for(threads, threads, [&](Index index, int) {
                                    results[static_cast<std::size_t>(index)] = multiply_add_rounds(rounds);
                                });
                            }));
@@ -60,7 +60,7 @@ MachineBounds measure_machine(int threads) {
     std::vector<float> from(size, 1.0F), to(size);
     for (int i = 0; i < repeats; ++i)
         memory = std::min(memory, seconds_of([&] {
-                              cpu::detail::parallel_for(slices, threads, [&](Index slice, int) {
+                              parallel_for(slices, threads, [&](Index slice, int) {
                                   const std::size_t count = size / slices;
                                   const float* in = from.data() + static_cast<std::size_t>(slice) * count;
                                   float* out = to.data() + static_cast<std::size_t>(slice) * count;

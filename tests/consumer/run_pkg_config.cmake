@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Compiles and runs the consumer with the flags of pkg-config alone.
 set(ENV{PKG_CONFIG_PATH} ${PREFIX}/share/pkgconfig)
-execute_process(COMMAND ${PKG_CONFIG} --cflags bantam
+execute_process(COMMAND ${PKG_CONFIG} --cflags --libs bantam
     OUTPUT_VARIABLE flags OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
 separate_arguments(flags UNIX_COMMAND "${flags}")
 file(MAKE_DIRECTORY ${WORK})

@@ -3,6 +3,7 @@
 
 #include <bantam/base/error.hpp>
 #include <bantam/base/index.hpp>
+#include <bantam/base/parallel_for.hpp>
 #include <bantam/base/picture_count.hpp>
 #include <bantam/core/network.hpp>
 #include <bantam/cpu/chain.hpp>
@@ -112,7 +113,7 @@ public:
             Program::prepare(parameters_.data(), memory->packed.data());
         }
         const Weights<S> with = weights(packed_by_pass_ ? memory->packed : packed_);
-        detail::parallel_for(groups, threads_, [&](Index index, int thread) {
+        parallel_for(groups, threads_, [&](Index index, int thread) {
             const Index first = index * group;
             Workspace& workspace = memory->workspaces[static_cast<std::size_t>(thread)];
             const Pass<S> pass = make_pass(workspace, std::min(group, count - first), false, 1);

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <bantam/base/error.hpp>
+#include <bantam/base/index.hpp>
+#include <bantam/base/parallel_for.hpp>
 #include <bantam/data/folders.hpp>
 #include <bantam/data/picture.hpp>
 #include <bantam/data/resize.hpp>
@@ -14,13 +16,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <exception>
 #include <filesystem>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -166,37 +165,15 @@ inline PictureStore::PictureStore(const std::filesystem::path& root, const std::
                        pixels_.get() + index * picture_bytes(), stored_size_, stored_size_);
     };
 
-    std::atomic<std::size_t> next{0};
     std::atomic<std::size_t> done{0};
-    std::exception_ptr failure;
-    std::mutex failure_mutex;
-    const auto work = [&](bool reports) {
-        std::vector<std::uint8_t> bytes;
-        try {
-            for (std::size_t index; (index = next.fetch_add(1)) < count;) {
-                decode_one(index, bytes);
-                const std::size_t finished = done.fetch_add(1) + 1;
-                if (reports && options.progress) options.progress(finished, count);
-            }
-        } catch (...) {
-            next = count;
-            const std::lock_guard lock{failure_mutex};
-            if (!failure) failure = std::current_exception();
-        }
-    };
-    {
-        std::vector<std::thread> helpers;
-        const auto wanted = std::min<std::size_t>(static_cast<std::size_t>(std::max(options.threads, 1)),
-                                                  std::max<std::size_t>(count, 1));
-        try {
-            while (helpers.size() + 1 < wanted) helpers.emplace_back(work, false);
-        } catch (const std::system_error&) {
-            // No more threads are available; those that have started do the work.
-        }
-        work(true);
-        for (std::thread& helper : helpers) helper.join();
-    }
-    if (failure) std::rethrow_exception(failure);
+    const int threads = std::max(options.threads, 1);
+    std::vector<std::vector<std::uint8_t>> bytes(static_cast<std::size_t>(threads));
+    parallel_for(static_cast<Index>(count), threads, [&](Index index, int thread) {
+        decode_one(static_cast<std::size_t>(index), bytes[static_cast<std::size_t>(thread)]);
+        const std::size_t finished = ++done;
+        // Thread 0 is the calling one.
+        if (thread == 0 && options.progress) options.progress(finished, count);
+    });
     if (options.progress) options.progress(count, count);
 
     report_.files = count;

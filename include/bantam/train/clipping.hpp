@@ -4,6 +4,7 @@
 #include <bantam/base/error.hpp>
 #include <bantam/base/host_device.hpp>
 #include <bantam/base/index.hpp>
+#include <bantam/base/parallel_for.hpp>
 
 #include <algorithm>
 #include <array>
@@ -18,15 +19,13 @@ namespace bantam {
 /// Euclidean norm of the whole gradient, in double. Fixed chunks are summed separately and their sums
 /// are added in order, so that the bits are the same for any thread count. Call it as gradient_norm<float>(buffer).
 template <class Scalar>
-double gradient_norm(std::span<const std::type_identity_t<Scalar>> gradient, [[maybe_unused]] int threads = 1) {
+double gradient_norm(std::span<const std::type_identity_t<Scalar>> gradient, int threads = 1) {
     constexpr std::size_t chunk = 16384;
     constexpr std::size_t lanes = 8;
     const auto chunks = static_cast<Index>((gradient.size() + chunk - 1) / chunk);
     std::vector<double> sums(static_cast<std::size_t>(chunks));
-#ifdef _OPENMP
-#pragma omp parallel for num_threads(threads) if (threads > 1 && chunks > 16) schedule(static)
-#endif
-    for (Index index = 0; index < chunks; ++index) {
+    // Below a quarter of a million elements the sum takes less time than waking a thread.
+    parallel_for(chunks, chunks > 16 ? threads : 1, [&](Index index, int) {
         const std::size_t begin = static_cast<std::size_t>(index) * chunk;
         const std::size_t end = std::min(begin + chunk, gradient.size());
         // Separate lanes let the compiler vectorize without reordering a sum.
@@ -45,7 +44,7 @@ double gradient_norm(std::span<const std::type_identity_t<Scalar>> gradient, [[m
         double sum = 0.0;
         for (const double value : partial) sum += value;
         sums[static_cast<std::size_t>(index)] = sum;
-    }
+    });
     double total = 0.0;
     for (const double value : sums) total += value;
     return std::sqrt(total);

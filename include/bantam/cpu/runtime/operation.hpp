@@ -2,6 +2,7 @@
 #pragma once
 
 #include <bantam/base/index.hpp>
+#include <bantam/base/parallel_for.hpp>
 #include <bantam/core/layer.hpp>
 #include <bantam/core/shape.hpp>
 #include <bantam/exec/missing_operation.hpp>
@@ -12,10 +13,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
-
-#ifdef _OPENMP
-#include <omp.h>
-#endif
 
 namespace bantam::cpu {
 
@@ -92,38 +89,12 @@ constexpr Chunk chunk_at(Index samples, Index index) {
     return {index, first, samples * (index + 1) / chunks - first};
 }
 
-namespace detail {
-
-/// The one compiled copy of a body. Inlined into the serial loop and into the parallel one, it could be compiled to
-/// different fused multiply-adds, and so to other bits with other numbers of threads.
-template <class Body>
-[[gnu::noinline]] void call_body(Body& body, Index index, int thread) {
-    body(index, thread);
-}
-
-/// Runs `body(index, thread)` for every index below `count` on `threads` threads.
-template <class Body>
-void parallel_for(Index count, int threads, Body&& body) {
-#ifdef _OPENMP
-    if (threads > 1 && count > 1) {
-// Dynamic: results do not depend on which thread computes an index.
-#pragma omp parallel for schedule(dynamic) num_threads(threads)
-        for (Index index = 0; index < count; ++index) call_body(body, index, omp_get_thread_num());
-        return;
-    }
-#endif
-    static_cast<void>(threads);
-    for (Index index = 0; index < count; ++index) call_body(body, index, 0);
-}
-
-}  // namespace detail
-
 /// Runs `body(chunk, scratch)` for every chunk of the batch, in parallel. Successive passes over the same
 /// maps should alternate `pass.reversed`: the chunks written last are still in the cache.
 template <class S, class Body>
 void for_each_chunk(const Pass<S>& pass, Body&& body) {
     const Index chunks = chunk_count(pass.count);
-    detail::parallel_for(chunks, pass.threads, [&](Index index, int thread) {
+    parallel_for(chunks, pass.threads, [&](Index index, int thread) {
         body(chunk_at(pass.count, pass.reversed ? chunks - 1 - index : index),
              pass.scratch + thread * pass.scratch_stride);
     });
@@ -143,7 +114,7 @@ template <class S, class T>
 void add_partials(const Pass<S>& pass, const T* partials, Index stride, Index size, T* total) {
     constexpr Index slice = 1024;
     const Index chunks = chunk_count(pass.count);
-    detail::parallel_for((size + slice - 1) / slice, pass.threads, [&](Index index, int) {
+    parallel_for((size + slice - 1) / slice, pass.threads, [&](Index index, int) {
         const Index end = std::min(size, (index + 1) * slice);
         if (total != partials) std::copy(partials + index * slice, partials + end, total + index * slice);
         for (Index chunk = 1; chunk < chunks; ++chunk)

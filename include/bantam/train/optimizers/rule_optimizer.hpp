@@ -3,6 +3,7 @@
 
 #include <bantam/base/error.hpp>
 #include <bantam/base/index.hpp>
+#include <bantam/base/parallel_for.hpp>
 #include <bantam/train/averaging.hpp>
 #include <bantam/train/optimizers/parameter_range.hpp>
 #include <bantam/train/optimizers/update.hpp>
@@ -47,16 +48,13 @@ public:
             // bits do not either.
             constexpr Index chunk_size = 16384;
             const Index chunks = (range.end - range.begin + chunk_size - 1) / chunk_size;
-#ifdef _OPENMP
-#pragma omp parallel for num_threads(update.threads) if (update.threads > 1 && chunks > 1) schedule(static)
-#endif
-            for (Index chunk = 0; chunk < chunks; ++chunk) {
+            parallel_for(chunks, update.threads, [&](Index chunk, int) {
                 const Index begin = range.begin + chunk * chunk_size;
                 const Index end = std::min(begin + chunk_size, range.end);
                 step_chunk(range.decayed ? decayed : plain, new_weight, end - begin, gradient.data() + begin,
                            parameters.data() + begin, average.empty() ? nullptr : average.data() + begin, begin,
                            std::make_index_sequence<state_count>{});
-            }
+            });
         }
     }
 
