@@ -28,6 +28,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -147,12 +148,13 @@ void run(const Options& options, SafetensorsFile& weights, const HomeworkFolders
 struct Architecture {
     std::string name;
     Index classes;
+    std::span<const NamedTensor> tensors;
     std::function<void(const Options&, SafetensorsFile&, const HomeworkFolders&)> run;
 };
 
 template <template <class> class Runner, template <int, int> class Teacher, int Size, int... Classes>
 void add_architectures(std::vector<Architecture>& list, const char* name) {
-    (list.push_back({name, Classes, run<Runner<Teacher<Classes, Size>>>}), ...);
+    (list.push_back({name, Classes, tensor_table<Teacher<Classes, Size>>, run<Runner<Teacher<Classes, Size>>>}), ...);
 }
 
 /// Every teacher that is built in, run by `Runner<Teacher>`.
@@ -164,6 +166,25 @@ std::vector<Architecture> architectures() {
     return list;
 }
 
+/// The name of the architecture in `list` that has most tensors in common with the weights. Throws Error naming the
+/// first tensors that differ where that is less than half of them.
+inline std::string architecture_of(const SafetensorsFile& weights, const std::vector<Architecture>& list) {
+    const auto in_common = [&](const Architecture& candidate) {
+        const auto known = [&](const NamedTensor& tensor) { return weights.contains(tensor.name.view()); };
+        return static_cast<double>(std::ranges::count_if(candidate.tensors, known)) /
+               static_cast<double>(candidate.tensors.size());
+    };
+    const Architecture& nearest = *std::ranges::max_element(list, {}, in_common);
+    if (in_common(nearest) >= 0.5) return nearest.name;
+    for (const Architecture& candidate : list)
+        if (const NameDifferences differences = compare_names(weights, candidate.tensors); !differences.prefix.empty())
+            throw Error{weights.path().string() + ": " + differences.text()};
+    throw Error{
+        fmt::format("{}: is of an architecture that is not built in (as {} it {}); use "
+                    "tools/convert_teacher.py --logits --arch NAME",
+                    weights.path().string(), nearest.name, compare_names(weights, nearest.tensors).text())};
+}
+
 /// Runs the built-in teacher that `options` name on `Runner`'s device. An empty architecture is found from the
 /// weights' tensors. The testing folder is never read. Throws Error where no teacher fits.
 template <template <class> class Runner>
@@ -173,8 +194,7 @@ void precompute(Options& options) {
     AtomicFile{options.output};
     SafetensorsFile weights = SafetensorsFile::open(options.teacher);
     const HomeworkFolders folders = open_homework(options.data);
-    if (options.architecture.empty())
-        options.architecture = weights.contains("layer1.0.conv1.weight") ? "resnet18" : "sample-teacher";
+    if (options.architecture.empty()) options.architecture = architecture_of(weights, architectures<Runner>());
     const auto classes = static_cast<Index>(folders.classes.size());
     for (const Architecture& candidate : architectures<Runner>())
         if (candidate.name == options.architecture && candidate.classes == classes)

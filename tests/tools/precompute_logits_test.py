@@ -253,6 +253,24 @@ class Refusals(Teacher):
             altered = self.altered(change)
             self.assert_refused(f"{altered}: {message}", teacher=altered)
 
+    def test_weights_of_another_architecture_are_called_that(self):
+        def mobilenet(tensors):
+            tensors.clear()
+            tensors["features.0.0.weight"] = np.zeros((16, 3, 3, 3), np.float32)
+            tensors["classifier.1.bias"] = np.zeros(11, np.float32)
+
+        altered = self.altered(mobilenet)
+        line = f"{altered}: is of an architecture that is not built in (as resnet18 it has no tensor 'conv1.weight' "
+        self.assert_refused(line, teacher=altered)
+
+    def test_weights_with_a_wrappers_prefix_are_named(self):
+        def wrapped(tensors):
+            for name in list(tensors):
+                tensors["module." + name] = tensors.pop(name)
+
+        altered = self.altered(wrapped)
+        self.assert_refused("begin with 'module.'; remove that with tools/convert_teacher.py", teacher=altered)
+
     def test_weights_for_another_class_count_are_named_with_both_shapes(self):
         def ten(tensors):
             tensors["fc.weight"], tensors["fc.bias"] = tensors["fc.weight"][:10], tensors["fc.bias"][:10]

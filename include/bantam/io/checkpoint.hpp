@@ -47,30 +47,45 @@ inline std::string first_of(const std::vector<std::string>& names) {
 
 }  // namespace detail
 
-/// How the names in a file differ from those of a network's table: "has no tensor 'a'", "has a tensor 'b' that the
-/// network lacks", or both, with the number of others, and what follows from it; empty where they agree. A count of
-/// batches, which PyTorch stores beside running statistics, is no difference.
-inline std::string name_differences(const SafetensorsFile& file, std::span<const NamedTensor> table) {
+/// How the tensors' names in a file differ from those of a network.
+struct NameDifferences {
+    std::vector<std::string> missing;     ///< of the network, in its order
+    std::vector<std::string> unexpected;  ///< in the file, without the counts of batches that PyTorch stores
+    std::string prefix;  ///< what stands before every missing name in the file, as wrappers of modules put it there
+
+    bool none() const { return missing.empty() && unexpected.empty(); }
+
+    /// "has no tensor 'a' (and 3 others), and a tensor 'b' that the network lacks; …", for an error message.
+    std::string text() const {
+        if (!prefix.empty())
+            return "its tensors' names begin with '" + printable(prefix) +
+                   "'; remove that with tools/convert_teacher.py";
+        std::string what = "has ";
+        if (!missing.empty()) what += "no tensor " + detail::first_of(missing);
+        if (!missing.empty() && !unexpected.empty()) what += ", and ";
+        if (!unexpected.empty()) what += "a tensor " + detail::first_of(unexpected) + " that the network lacks";
+        return what + "; it is from another network";
+    }
+};
+
+inline NameDifferences compare_names(const SafetensorsFile& file, std::span<const NamedTensor> table) {
+    NameDifferences found;
     std::set<std::string_view> known;
-    std::vector<std::string> missing, unexpected;
     for (const NamedTensor& entry : table) {
         known.insert(entry.name.view());
-        if (!file.contains(entry.name.view())) missing.emplace_back(entry.name.view());
+        if (!file.contains(entry.name.view())) found.missing.emplace_back(entry.name.view());
     }
     for (const TensorEntry& stored : file.tensors())
         if (!known.contains(stored.name) && !stored.name.ends_with("num_batches_tracked"))
-            unexpected.push_back(stored.name);
-    if (missing.empty() && unexpected.empty()) return {};
-    // Wrappers such as DataParallel and torch.compile put a prefix before every name.
-    for (const std::string& name : unexpected)
-        if (!missing.empty() && name.ends_with("." + missing.front()))
-            return "its tensors' names begin with '" + printable(name.substr(0, name.size() - missing.front().size())) +
-                   "'; remove that with tools/convert_teacher.py";
-    std::string text = "has ";
-    if (!missing.empty()) text += "no tensor " + detail::first_of(missing);
-    if (!missing.empty() && !unexpected.empty()) text += ", and ";
-    if (!unexpected.empty()) text += "a tensor " + detail::first_of(unexpected) + " that the network lacks";
-    return text + "; it is from another network";
+            found.unexpected.push_back(stored.name);
+    if (found.missing.empty()) return found;
+    for (const std::string& name : found.unexpected) {
+        if (!name.ends_with("." + found.missing.front())) continue;
+        const std::string prefix = name.substr(0, name.size() - found.missing.front().size());
+        if (std::ranges::all_of(found.missing, [&](const std::string& rest) { return file.contains(prefix + rest); }))
+            found.prefix = prefix;
+    }
+    return found;
 }
 
 /// A whole number from `least` to `most` in a file's metadata. Throws Error naming the file, the key and the text
@@ -130,8 +145,8 @@ inline void require_finite(const SafetensorsFile& file, std::string_view tensor,
 inline void read_network(SafetensorsFile& file, std::span<const NamedTensor> table, std::span<float> parameters,
                          std::span<float> statistics) {
     const std::string where = file.path().string();
-    if (const std::string differences = name_differences(file, table); !differences.empty())
-        throw Error{where + ": " + differences};
+    if (const NameDifferences differences = compare_names(file, table); !differences.none())
+        throw Error{where + ": " + differences.text()};
     for (const NamedTensor& entry : table) {
         const std::string name{entry.name.view()};
         const std::vector<Index> expected = detail::tensor_shape(entry.tensor);
