@@ -80,7 +80,7 @@ class BatchTrainer : public StudentTrainer {
 public:
     virtual LossSums step(const Batch& batch, Index steps_per_epoch) = 0;
     virtual LossSums evaluate(const Batch& batch) = 0;
-    virtual std::span<const float> infer(const float* pixels, Index count) = 0;
+    virtual std::span<const float> infer(std::span<const float> pixels) = 0;
 
     void fit(const TrainingLoader& training, const EvaluationLoader& validation, const TrainingPosition& start,
              std::FILE* stream, const OnEpoch& on_epoch, const OnStep& on_step) final;

@@ -16,7 +16,7 @@ public:
 
     LossSums step(const Batch& batch, Index steps_per_epoch) override { return trainer_.step(batch, steps_per_epoch); }
     LossSums evaluate(const Batch& batch) override { return trainer_.evaluate(batch); }
-    std::span<const float> infer(const float* pixels, Index count) override { return trainer_.infer(pixels, count); }
+    std::span<const float> infer(std::span<const float> pixels) override { return trainer_.infer(pixels); }
 
     const TrainingOptions& options() const override { return trainer_.options(); }
     Index steps() const override { return trainer_.steps(); }

@@ -252,14 +252,14 @@ class Extended(Distill):
     CONSTANT = ("--final-learning-rate", 1, "--warmup-epochs", 1)
 
     def test_a_run_of_a_constant_rate_is_extended_without_a_difference(self):
-        at_once, extended = self.path("at once"), self.path("extended")
-        self.run_program(*self.command(at_once, *self.CONSTANT, epochs=3))
+        uninterrupted, extended = self.path("uninterrupted"), self.path("extended")
+        self.run_program(*self.command(uninterrupted, *self.CONSTANT, epochs=3))
         self.run_program(*self.command(extended, *self.CONSTANT, epochs=2))
         done = self.run_program(*self.command(extended, *self.CONSTANT, "--extend", epochs=3))
         self.assertNotIn("note: ", done.stderr)
         for name in ("student.safetensors", "last.safetensors", "predict.csv", "summary.txt"):
-            self.assertEqual(read(extended, name), read(at_once, name), name)
-        self.assertEqual(lasting_columns(extended), lasting_columns(at_once))
+            self.assertEqual(read(extended, name), read(uninterrupted, name), name)
+        self.assertEqual(lasting_columns(extended), lasting_columns(uninterrupted))
 
     def test_another_schedule_is_said(self):
         output = self.path("out")
