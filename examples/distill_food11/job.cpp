@@ -58,7 +58,7 @@ Metadata run_identity(const Options& options, const Metadata& metadata, const Ex
     return identity;
 }
 
-/// The most likely class of every testing picture, 0 for one that cannot be read.
+/// The most likely class of every testing picture.
 std::vector<int> predict(StudentTrainer& trainer, const StudentNetwork& network, const TestPictures& pictures,
                          std::size_t files) {
     std::vector<int> categories(files, 0);
@@ -340,6 +340,7 @@ void distill(Options& options) {
     const Metrics result = trainer->evaluate(EvaluationLoader{validation, network.input, 64});
     summary_text += fmt::format("validation accuracy: {:.4f}\nvalidation cross-entropy: {:.4f}\n",
                                 result.accuracy.value_or(0.0), result.cross_entropy.value_or(0.0));
+    if (!options.predict_only) folder.write_text("summary.txt", summary_text);
     const std::size_t to_predict = folders.testing.paths().size();
     if (to_predict > 0) {
         PictureOptions inference = reading;
@@ -348,7 +349,6 @@ void distill(Options& options) {
         folder.write_predictions(predict(*trainer, network, testing, to_predict),
                                  static_cast<std::size_t>(options.id_digits));
     }
-    if (!options.predict_only) folder.write_text("summary.txt", summary_text);
     fmt::print("validation accuracy: {}\nstudent: {}\npredictions: {}\n", percent(result.accuracy), weights.string(),
                to_predict > 0 ? folder.predictions().string() : "none, because the data has no testing/ folder");
 }

@@ -70,10 +70,11 @@ BOOST_AUTO_TEST_CASE(the_flat_layout_is_listed_by_label_and_name) {
 
 BOOST_AUTO_TEST_CASE(class_names_may_be_words_and_plain_numbers_count_by_value) {
     const TemporaryFolder words;
-    touch(words, {"training/labeled/soup/a", "training/labeled/bread/a", "validation/soup/a", "testing/a"});
+    touch(words,
+          {"training/labeled/soup/a.jpg", "training/labeled/bread/a.jpg", "validation/soup/a.jpg", "testing/a.jpg"});
     BOOST_TEST(scan_homework(words.path()).classes == (Paths{"bread", "soup"}), boost::test_tools::per_element());
     const TemporaryFolder numbers;
-    touch(numbers, {"training/labeled/10/a", "training/labeled/2/a", "validation/2/a", "testing/a"});
+    touch(numbers, {"training/labeled/10/a.jpg", "training/labeled/2/a.jpg", "validation/2/a.jpg", "testing/a.jpg"});
     BOOST_TEST(scan_homework(numbers.path()).classes == (Paths{"2", "10"}), boost::test_tools::per_element());
 }
 
@@ -166,6 +167,49 @@ BOOST_AUTO_TEST_CASE(a_link_back_to_a_folder_above_ends_in_an_error) {
     make_folder_layout(folder);
     std::filesystem::create_directory_symlink(folder.path() / "testing", folder.path() / "testing/00/loop");
     BOOST_TEST(bantam_test::contains(refusal(folder), "folders are nested too deeply"));
+}
+
+BOOST_AUTO_TEST_CASE(only_pictures_count) {
+    const TemporaryFolder folder;
+    make_folder_layout(folder);
+    const auto before = scan_homework(folder.path(), 2);
+    touch(folder,
+          {"testing/00/desktop.ini", "testing/00/000_labels.csv", "testing/00/@eaDir/0001.jpg", "testing/empty",
+           "testing/__MACOSX/00/0001.jpg", "training/labeled/__MACOSX/00.jpg", "training/labeled/00/notes.txt",
+           "training/labeled/readme.md", "training/unlabeled/00/x.part", "validation/00/.ipynb_checkpoints/v.jpg"});
+    folder.write("testing/00/Thumbs.db", "\xd0\xcf\x11\xe0");
+    const auto found = scan_homework(folder.path(), 2);
+    BOOST_TEST(found.training.paths == before.training.paths, boost::test_tools::per_element());
+    BOOST_TEST(found.unlabeled.paths == before.unlabeled.paths, boost::test_tools::per_element());
+    BOOST_TEST(found.validation.paths == before.validation.paths, boost::test_tools::per_element());
+    BOOST_TEST(found.testing.paths() == before.testing.paths(), boost::test_tools::per_element());
+    BOOST_TEST(found.ignored == (Paths{"training/labeled/__MACOSX/", "training/labeled/readme.md",
+                                       "training/labeled/00/notes.txt", "training/unlabeled/00/x.part",
+                                       "testing/__MACOSX/", "testing/empty", "testing/00/000_labels.csv",
+                                       "testing/00/@eaDir/", "testing/00/Thumbs.db", "testing/00/desktop.ini"}),
+               boost::test_tools::per_element());
+    // A damaged picture keeps its row, and a picture is known by its bytes where its name does not tell.
+    touch(folder, {"testing/00/0000.PNG", "testing/00/0003.webp"});
+    folder.write("testing/00/0004", "\xff\xd8\xff\xe0");
+    BOOST_TEST(scan_homework(folder.path(), 2).testing.paths() ==
+                   (Paths{"testing/00/0000.PNG", "testing/00/0001.jpg", "testing/00/0002.jpg", "testing/00/0003.webp",
+                          "testing/00/0004"}),
+               boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(a_name_that_is_not_utf8_is_named) {
+    for (const char* place :
+         {"training/labeled/00/\xa6^.jpg", "training/unlabeled/\xc0\xaf/0.jpg", "validation/00/\xed\xa0\x80.jpg",
+          "testing/00/a\xf5.jpg", "training/labeled/\xb4/x.jpg"}) {
+        const TemporaryFolder folder;
+        make_folder_layout(folder);
+        touch(folder, {place});
+        BOOST_TEST(bantam_test::contains(refusal(folder), "' is not valid UTF-8; rename it"));
+    }
+    const TemporaryFolder folder;
+    make_folder_layout(folder);
+    touch(folder, {"testing/00/\x1b\xe4.jpg"});
+    BOOST_TEST(refusal(folder) == "/testing/00: the name '\\x1b\\xe4.jpg' is not valid UTF-8; rename it");
 }
 
 static_assert(!std::is_convertible_v<bantam::TestSplit, bantam::LabeledSplit>);

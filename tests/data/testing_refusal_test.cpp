@@ -72,6 +72,11 @@ BOOST_FIXTURE_TEST_CASE(a_data_set_is_accepted_wherever_it_lies, Fixture) {
     BOOST_TEST(refusal(folder.path() / "test/food") == accepted);
     folder.write("latest/training/labeled/0/a.jpg", "x");
     BOOST_TEST(refusal(folder.path() / "latest") == accepted);
+    folder.write("other/test/training/labeled/0/a.jpg", "x");
+    BOOST_TEST(refusal(folder.path() / "other/test") != accepted);
+    folder.write("other/test/validation/0/a.jpg", "x");
+    BOOST_TEST(refusal(folder.path() / "other/test") == accepted);
+    BOOST_TEST(refusal(folder.path() / "other/test/") == accepted);
 }
 
 BOOST_FIXTURE_TEST_CASE(links_among_training_pictures_to_elsewhere_are_accepted, Fixture) {

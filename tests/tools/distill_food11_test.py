@@ -472,16 +472,40 @@ class BadPictures(Distill):
         self.assertIn("training/unlabeled/00/zz.jpg is truncated", done.stderr)
         self.assert_same_run(self.path("out"))
 
-    def test_a_bad_testing_picture_keeps_its_row(self):
+    def test_files_beside_the_testing_pictures_get_no_row(self):
+        data = self.path("food")
+        shutil.copytree(self.data, data)
+        write(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", data, "testing", "00", "00000.db")
+        write("[.ShellClassInfo]\r\n", data, "testing", "00", "a\x1b[31m.ini")
+        write("Id,Category\n", data, "testing", "sample_submission.csv")
+        write(read(data, "testing", "00", "00000.jpg"), data, "testing", "@eaDir", "00000.jpg")
+        done = self.run_program(DISTILL, "--data", data, "--predict-only", "--weights",
+                                os.path.join(self.reference, "student.safetensors"), "--output", self.path("out"))
+        self.assertIn("note: 4 left out, which are no pictures or lie where none belongs: testing/@eaDir/, "
+                      "testing/sample_submission.csv, testing/00/00000.db, testing/00/a\\x1b[31m.ini\n", done.stderr)
+        self.assertEqual(lines(self.path("out"), "predict.csv"), lines(self.reference, "predict.csv"))
+
+    def test_a_bad_testing_picture_is_an_error_and_the_predictions_stay(self):
         data = self.path("food")
         shutil.copytree(self.data, data)
         write(b"", data, "testing", "00", "00001a.jpg")
-        done = self.run_program(DISTILL, "--data", data, "--predict-only", "--weights",
-                                os.path.join(self.reference, "student.safetensors"), "--output", self.path("out"))
-        self.assertIn("warning: testing: 1 of 6 pictures left out: 1 is empty (testing/00/00001a.jpg is empty)", done.stderr)
-        expected = [row.split(",")[1] for row in lines(self.reference, "predict.csv")]
-        expected.insert(3, "0")
-        self.assertEqual([row.split(",")[1] for row in lines(self.path("out"), "predict.csv")], expected)
+        write("earlier", self.path("out"), "predict.csv")
+        line = self.refusal(DISTILL, "--data", data, "--predict-only", "--weights",
+                            os.path.join(self.reference, "student.safetensors"), "--output", self.path("out"))
+        self.assertEqual(line, f"error: {data}: 1 of 6 testing pictures cannot be used (named above), so there are no "
+                               "predictions; replace them and predict again")
+        self.assertEqual(read(self.path("out"), "predict.csv"), b"earlier")
+
+    def test_names_that_are_not_utf8_are_refused_before_any_work(self):
+        data = self.path("food")
+        shutil.copytree(self.data, data)
+        os.rename(os.path.join(data, "testing", "00", "00000.jpg"),
+                  os.path.join(os.fsencode(data), b"testing", b"00", b"\xa6^.jpg"))
+        line = self.refusal(*self.command(self.path("out"), data=data))
+        self.assertEqual(line, f"error: {data}/testing/00: the name '\\xa6^.jpg' is not valid UTF-8; rename it")
+        self.assertFalse(os.path.exists(self.path("out")))
+        line = self.refusal(*self.command(self.path("out")), "--weights", os.fsdecode(b"t\xa6.safetensors"))
+        self.assertEqual(line, "error: the argument 't\\xa6.safetensors' is not valid UTF-8; rename the file or folder")
 
     def test_a_split_without_any_good_picture_is_refused(self):
         data = self.path("food")

@@ -2,15 +2,19 @@
 #include "command_line.hpp"
 
 #include <bantam/base/error.hpp>
+#include <bantam/base/printable.hpp>
 #include <bantam/train/options.hpp>
 
 #include <fmt/core.h>
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdio>
 #include <exception>
 #include <new>
+#include <span>
+#include <string_view>
 #include <thread>
 
 namespace bantam {
@@ -107,7 +111,12 @@ void CommandLine::device_options(DeviceOptions& options, bool with_cuda) {
 }
 
 int CommandLine::run(int argc, char** argv, const std::function<void()>& body) {
+    // Names from files may hold anything; a terminal gets it as text.
+    constexpr std::size_t longest_message = 4000;
     try {
+        for (const std::string_view argument : std::span{argv, static_cast<std::size_t>(argc)})
+            if (!is_utf8(argument))
+                throw Error{"the argument '" + printable(argument) + "' is not valid UTF-8; rename the file or folder"};
         parser_->app.parse(argc, argv);
         if (TrainingOptions* training = parser_->training) {
             training->optimizer = optimizer_kind(parser_->optimizer);
@@ -121,12 +130,12 @@ int CommandLine::run(int argc, char** argv, const std::function<void()>& body) {
         return 0;
     } catch (const CLI::ParseError& problem) {
         if (problem.get_exit_code() == 0) return parser_->app.exit(problem);  // --help
-        fmt::print(stderr, "error: {}; see --help\n", problem.what());
+        fmt::print(stderr, "error: {}; see --help\n", printable(problem.what(), longest_message));
         return 2;
     } catch (const std::bad_alloc&) {
         fmt::print(stderr, "error: out of memory; use a smaller --stored-size or --batch-size\n");
     } catch (const std::exception& problem) {
-        fmt::print(stderr, "error: {}\n", problem.what());
+        fmt::print(stderr, "error: {}\n", printable(problem.what(), longest_message));
     }
     return 1;
 }

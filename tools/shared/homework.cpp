@@ -1,16 +1,31 @@
 // SPDX-License-Identifier: MIT
 #include "homework.hpp"
 
+#include <bantam/base/printable.hpp>
 #include <bantam/data/color.hpp>
 #include <bantam/data/testing_refusal.hpp>
 
+#include <fmt/core.h>
 #include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdio>
+#include <string>
 
 namespace bantam {
 
 HomeworkFolders open_homework(const std::filesystem::path& root, int expected_classes) {
     HomeworkFolders folders = scan_homework(root, expected_classes);
     refuse_testing_links(folders);
+    if (!folders.ignored.empty()) {
+        constexpr std::size_t named_limit = 10;
+        std::string names;
+        for (std::size_t index = 0; index < std::min(folders.ignored.size(), named_limit); ++index)
+            names += (index == 0 ? "" : ", ") + printable(folders.ignored[index]);
+        fmt::print(stderr, "note: {} left out, which are no pictures or lie where none belongs: {}{}\n",
+                   folders.ignored.size(), names, folders.ignored.size() > named_limit ? ", …" : "");
+    }
     return folders;
 }
 

@@ -12,7 +12,8 @@
 
 namespace bantam {
 
-/// `scan_homework`; throws Error where a link in a training folder leads to testing pictures.
+/// `scan_homework`, with a line on stderr about what it left out; throws Error where a link in a training folder leads
+/// to testing pictures.
 HomeworkFolders open_homework(const std::filesystem::path& root, int expected_classes = 0);
 
 /// `read_teacher_logits`.

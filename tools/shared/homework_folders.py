@@ -8,6 +8,10 @@ TRAINING = ("training", "train")
 VALIDATION = ("validation", "val", "valid")
 TESTING = ("testing", "test", "evaluation")
 DEEPEST_FOLDER = 8
+PICTURES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".gif", ".webp", ".tif", ".tiff", ".avif",
+            ".heic", ".heif", ".jp2", ".ppm", ".pgm", ".tga")
+SYSTEM_FOLDERS = ("@eaDir", "__MACOSX", "$RECYCLE.BIN", "#recycle", "#snapshot", "lost+found", "__pycache__",
+                  "System Volume Information")
 
 
 class PictureError(ValueError):
@@ -20,7 +24,8 @@ def refuse_testing(data):
     innermost = True
     while path != os.path.dirname(path):
         parent, name = os.path.split(path)
-        if name.lower() in TESTING and (innermost or first_folder(parent, TRAINING)):
+        data_set = first_folder(path, TRAINING) and first_folder(path, VALIDATION)
+        if name.lower() in TESTING and (first_folder(parent, TRAINING) or (innermost and not data_set)):
             raise PictureError(f"{data}: this is the testing folder; testing pictures get no teacher logits. "
                                "Name the folder that holds training/ and validation/")
         path, innermost = parent, False
@@ -87,17 +92,31 @@ def first_folder(data, names):
     return next((name for name in names if os.path.isdir(os.path.join(data, name))), "")
 
 
+def is_picture(path):
+    """Whether a file counts as a picture: by its extension, or by its first bytes."""
+    name = os.path.basename(path)
+    extension = name[name.rindex("."):] if "." in name else ""
+    if extension.lower() in PICTURES:
+        return True
+    if not os.path.isfile(path):
+        return False
+    with open(path, "rb") as file:
+        start = file.read(4)
+    return start.startswith((b"\xff\xd8\xff", b"\x89PNG", b"BM"))
+
+
 def contents(folder):
-    """(files, folders) in the order of their names' bytes, hidden ones left out."""
+    """(pictures, folders) in the order of their names' bytes; what is hidden or no picture is left out."""
     names = sorted((name for name in os.listdir(folder) if not name.startswith(".")), key=os.fsencode)
     for name in names:
         try:
             name.encode()
         except UnicodeEncodeError:
-            raise PictureError(f"{folder}: the name {os.fsencode(name)!r} is not valid UTF-8; rename it") from None
+            raise PictureError(f"{folder}: the name {str(os.fsencode(name))[1:]} is not valid UTF-8; rename it") from None
     is_folder = [os.path.isdir(os.path.join(folder, name)) for name in names]
-    return ([name for name, folder in zip(names, is_folder) if not folder],
-            [name for name, folder in zip(names, is_folder) if folder])
+    return ([name for name, inside in zip(names, is_folder)
+             if not inside and is_picture(os.path.join(folder, name))],
+            [name for name, inside in zip(names, is_folder) if inside and name not in SYSTEM_FOLDERS])
 
 
 def below(data, folder, depth=0):

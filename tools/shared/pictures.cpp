@@ -3,6 +3,7 @@
 
 #include <bantam/base/error.hpp>
 #include <bantam/base/index.hpp>
+#include <bantam/base/printable.hpp>
 #include <bantam/train/progress.hpp>
 
 #include <fmt/core.h>
@@ -41,7 +42,7 @@ auto load(const std::filesystem::path& root, const Split& split, PictureOptions 
     };
     auto pictures = load_pictures(root, split, options);
     if (const std::string problems = pictures.store.report().text(); !problems.empty())
-        fmt::print(stderr, "warning: {}: {}\n", what, problems);
+        fmt::print(stderr, "warning: {}: {}\n", what, printable(problems, 4000));
     return pictures;
 }
 
@@ -61,7 +62,13 @@ UnlabeledPictures load_with_report(const std::filesystem::path& root, const Unla
 }
 TestPictures load_with_report(const std::filesystem::path& root, const TestSplit& split, const PictureOptions& options,
                               const char* what) {
-    return load(root, split, options, what);
+    TestPictures pictures = load(root, split, options, what);
+    if (const std::size_t bad = pictures.store.report().bad(); bad > 0)
+        throw Error{
+            fmt::format("{}: {} of {} {} pictures cannot be used (named above), so there are no predictions; "
+                        "replace them and predict again",
+                        root.string(), bad, split.paths().size(), what)};
+    return pictures;
 }
 
 }  // namespace bantam

@@ -29,7 +29,7 @@ private:
 };
 
 /// Loads one split with its progress on stderr and reports how many pictures could not be read. Throws Error
-/// where no labeled picture is left.
+/// where no labeled picture is left, or where a testing picture is bad: a row for it would be made up.
 LabeledPictures load_with_report(const std::filesystem::path& root, const LabeledSplit& split,
                                  const PictureOptions& options, const char* what);
 UnlabeledPictures load_with_report(const std::filesystem::path& root, const UnlabeledSplit& split,

@@ -2,11 +2,14 @@
 #pragma once
 
 #include <bantam/base/error.hpp>
+#include <bantam/base/printable.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <cstddef>
 #include <filesystem>
+#include <fstream>
 #include <initializer_list>
 #include <set>
 #include <string>
@@ -56,7 +59,7 @@ struct HomeworkFolders {
     UnlabeledSplit unlabeled;          ///< by path
     LabeledSplit validation;           ///< class by class, by name within a class
     TestSplit testing;                 ///< by path
-    std::vector<std::string> ignored;  ///< files where no picture is expected
+    std::vector<std::string> ignored;  ///< files that are no pictures or lie where none is expected
 };
 
 namespace detail {
@@ -71,8 +74,35 @@ inline bool is_whole_number(std::string_view text) {
     });
 }
 
+/// Whether a file counts as a picture: one by its name, even where it is damaged, or a JPEG, PNG or BMP by its first
+/// bytes. What cameras, desktops and archives leave beside pictures (Thumbs.db, a table of labels) does not.
+inline bool is_picture_file(const fs::path& path) {
+    std::string extension = path.extension().string();
+    std::transform(extension.begin(), extension.end(), extension.begin(),
+                   [](unsigned char letter) { return static_cast<char>(std::tolower(letter)); });
+    static constexpr std::array<std::string_view, 18> extensions{".jpg",  ".jpeg", ".jpe",  ".jfif", ".png",  ".bmp",
+                                                                 ".dib",  ".gif",  ".webp", ".tif",  ".tiff", ".avif",
+                                                                 ".heic", ".heif", ".jp2",  ".ppm",  ".pgm",  ".tga"};
+    if (std::find(extensions.begin(), extensions.end(), extension) != extensions.end()) return true;
+    std::error_code ignored;
+    if (!fs::is_regular_file(path, ignored)) return false;
+    std::array<char, 4> start{};
+    std::ifstream{path, std::ios::binary}.read(start.data(), start.size());
+    const std::string_view magic{start.data(), start.size()};
+    return magic.starts_with("\xff\xd8\xff") || magic == "\x89PNG" || magic.starts_with("BM");
+}
+
+/// Whether a folder holds what a system keeps for itself, such as thumbnails, and never a user's pictures.
+inline bool is_system_folder(std::string_view name) {
+    static constexpr std::array<std::string_view, 8> names{
+        "@eaDir",    "__MACOSX",   "$RECYCLE.BIN", "#recycle",
+        "#snapshot", "lost+found", "__pycache__",  "System Volume Information"};
+    return std::find(names.begin(), names.end(), name) != names.end();
+}
+
 struct FolderContents {
-    std::vector<std::string> files;    // names, sorted
+    std::vector<std::string> files;    // names of pictures, sorted
+    std::vector<std::string> others;   // names of what is left out, sorted; a folder's ends with '/'
     std::vector<std::string> folders;  // names, sorted
 };
 
@@ -82,13 +112,20 @@ inline FolderContents list_folder(const fs::path& folder) {
     for (fs::directory_iterator entry{folder, cause}, end; !cause && entry != end; entry.increment(cause)) {
         const std::string name = entry->path().filename().string();
         if (name.starts_with('.')) continue;
+        if (!is_utf8(name))
+            throw Error{folder.string() + ": the name '" + printable(name) + "' is not valid UTF-8; rename it"};
         std::error_code ignored;
-        (entry->is_directory(ignored) ? contents.folders : contents.files).push_back(name);
+        const bool is_directory = entry->is_directory(ignored);
+        if (is_directory ? is_system_folder(name) : !is_picture_file(entry->path()))
+            contents.others.push_back(is_directory ? name + '/' : name);
+        else
+            (is_directory ? contents.folders : contents.files).push_back(name);
     }
     if (cause)
         throw Error{folder.string() + ": the folder cannot be read: " + cause.message() +
                     "; check the path and its permissions"};
     std::sort(contents.files.begin(), contents.files.end());
+    std::sort(contents.others.begin(), contents.others.end());
     std::sort(contents.folders.begin(), contents.folders.end());
     return contents;
 }
@@ -98,19 +135,20 @@ inline bool is_folder(const fs::path& path) {
     return fs::is_directory(path, ignored);
 }
 
-inline void collect_files(const fs::path& root, const std::string& relative, std::vector<std::string>& paths,
+inline void collect_files(HomeworkFolders& folders, const std::string& relative, std::vector<std::string>& paths,
                           int depth = 0) {
     if (depth > deepest_folder)
-        throw Error{(root / relative).string() +
+        throw Error{(folders.root / relative).string() +
                     ": folders are nested too deeply; does a link lead back to a folder above?"};
-    const FolderContents contents = list_folder(root / relative);
+    const FolderContents contents = list_folder(folders.root / relative);
     for (const std::string& name : contents.files) paths.push_back(relative + '/' + name);
-    for (const std::string& name : contents.folders) collect_files(root, relative + '/' + name, paths, depth + 1);
+    for (const std::string& name : contents.others) folders.ignored.push_back(relative + '/' + name);
+    for (const std::string& name : contents.folders) collect_files(folders, relative + '/' + name, paths, depth + 1);
 }
 
-inline std::vector<std::string> collect_sorted(const fs::path& root, const std::string& relative) {
+inline std::vector<std::string> collect_sorted(HomeworkFolders& folders, const std::string& relative) {
     std::vector<std::string> paths;
-    collect_files(root, relative, paths);
+    collect_files(folders, relative, paths);
     std::sort(paths.begin(), paths.end());
     return paths;
 }
@@ -141,12 +179,13 @@ inline void require_known_classes(const HomeworkFolders& folders, const std::str
 
 inline LabeledSplit scan_class_folders(HomeworkFolders& folders, const std::string& relative) {
     LabeledSplit split;
-    for (const std::string& name : list_folder(folders.root / relative).files)
-        folders.ignored.push_back(relative + '/' + name);
+    const FolderContents contents = list_folder(folders.root / relative);
+    for (const auto* names : {&contents.files, &contents.others})
+        for (const std::string& name : *names) folders.ignored.push_back(relative + '/' + name);
     for (std::size_t label = 0; label < folders.classes.size(); ++label) {
         const std::string folder = relative + '/' + folders.classes[label];
         if (!is_folder(folders.root / folder)) continue;
-        for (std::string& path : collect_sorted(folders.root, folder)) {
+        for (std::string& path : collect_sorted(folders, folder)) {
             split.paths.push_back(std::move(path));
             split.labels.push_back(static_cast<int>(label));
         }
@@ -164,7 +203,9 @@ inline int label_of_name(std::string_view name) {
 
 inline LabeledSplit scan_flat_folder(HomeworkFolders& folders, const std::string& relative) {
     std::vector<std::pair<int, std::string>> labeled;
-    for (const std::string& name : list_folder(folders.root / relative).files) {
+    const FolderContents contents = list_folder(folders.root / relative);
+    for (const std::string& name : contents.others) folders.ignored.push_back(relative + '/' + name);
+    for (const std::string& name : contents.files) {
         std::string path = relative + '/' + name;
         const int label = label_of_name(name);
         if (label >= 0)
@@ -243,9 +284,10 @@ inline void require_every_class(const HomeworkFolders& folders, const FolderName
 }  // namespace detail
 
 /// Lists a homework data folder in an order that depends on names alone. Class folders may have
-/// any names; names that are all whole numbers are ordered by value. Hidden files are left out,
-/// any other file counts as a picture until it is decoded. `expected_classes` 0 accepts any count.
-/// Throws Error when training or validation is missing or empty, or when classes or labels are not as expected.
+/// any names; names that are all whole numbers are ordered by value. Hidden files are left out; others count as
+/// pictures by their extension or their first bytes. `expected_classes` 0 accepts any count.
+/// Throws Error when a name is not UTF-8, when training or validation is missing or empty, or when classes or labels
+/// are not as expected.
 inline HomeworkFolders scan_homework(const std::filesystem::path& root, int expected_classes = 0) {
     const auto missing = [](const std::filesystem::path& folder, const std::string& advice) {
         throw Error{folder.string() + ": no such folder; " + advice};
@@ -280,8 +322,8 @@ inline HomeworkFolders scan_homework(const std::filesystem::path& root, int expe
         throw Error{(root / names.validation).string() +
                     ": has no labeled pictures; expected <class>/<picture> or <label>_<number>.jpg"};
 
-    if (detail::is_folder(root / unlabeled)) folders.unlabeled.paths = detail::collect_sorted(root, unlabeled);
-    if (!names.testing.empty()) folders.testing = TestSplit{detail::collect_sorted(root, names.testing)};
+    if (detail::is_folder(root / unlabeled)) folders.unlabeled.paths = detail::collect_sorted(folders, unlabeled);
+    if (!names.testing.empty()) folders.testing = TestSplit{detail::collect_sorted(folders, names.testing)};
     return folders;
 }
 

@@ -24,7 +24,10 @@ inline void refuse_testing_folder(const std::filesystem::path& data) {
         std::string name = path.filename().string();
         std::ranges::transform(name, name.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
         const bool testing = name == "testing" || name == "test" || name == "evaluation";
-        if (testing && (innermost || !detail::folder_names(path.parent_path()).training.empty()))
+        const detail::FolderNames inside = detail::folder_names(path);
+        const bool data_set = !inside.training.empty() && !inside.validation.empty();
+        const bool beside_training = !detail::folder_names(path.parent_path()).training.empty();
+        if (testing && (beside_training || (innermost && !data_set)))
             throw Error{data.string() +
                         ": this is the testing folder; testing pictures get no teacher logits. "
                         "Name the folder that holds training/ and validation/"};
