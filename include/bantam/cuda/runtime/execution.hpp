@@ -197,12 +197,25 @@ public:
     bool allows_tf32() const { return allows_tf32_; }
 
     /// Runs `task`, or records it. Throws Error with the caller's source location if Thrust fails.
-    template <class Task>
-    void perform(Task task, const std::source_location& where = std::source_location::current()) const {
+    void perform(std::function<void()> task,
+                 const std::source_location& where = std::source_location::current()) const {
         if (recording_)
-            recording_->emplace_back([task = std::move(task), where] { detail::run_at(where, task); });
+            recording_->push_back([task = std::move(task), where] { detail::run_at(where, task); });
         else
             detail::run_at(where, task);
+    }
+
+    /// Performs `range(first, end)` on ranges that cover 0 … count − 1. One loop of Thrust serves all kernels, since it
+    /// takes longer to compile than most of them.
+    void perform_ranges(Index count, std::function<void(Index, Index)> range, const std::source_location& where) const {
+        constexpr Index most_ranges = 256;
+        const Index step = (count + most_ranges - 1) / most_ranges;
+        perform(
+            [count, step, range = std::move(range), policy = policy()] {
+                thrust::for_each_n(policy, thrust::counting_iterator<Index>(0), (count + step - 1) / step,
+                                   [&](Index index) { range(index * step, std::min(count, (index + 1) * step)); });
+            },
+            where);
     }
 
 private:
@@ -239,10 +252,18 @@ private:
 template <class Functor>
 void for_each_index(const Execution& execution, Index count, Functor functor,
                     const std::source_location& where = std::source_location::current()) {
+    if (count <= 0) return;
+#ifdef __CUDACC__
     const auto task = [count, functor, policy = execution.policy()] {
         thrust::for_each_n(policy, thrust::counting_iterator<Index>(0), count, functor);
     };
     execution.perform(task, where);
+#else
+    const auto range = [functor](Index first, Index end) {
+        for (Index index = first; index < end; ++index) functor(index);
+    };
+    execution.perform_ranges(count, range, where);
+#endif
 }
 
 #ifndef __CUDACC__
