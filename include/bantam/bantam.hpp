@@ -9,7 +9,9 @@
 #include <bantam/core/summary.hpp>
 #include <bantam/cpu/model.hpp>
 #include <bantam/cpu/trainer.hpp>
+#include <bantam/data/array_data.hpp>
 #include <bantam/data/batch.hpp>
 #include <bantam/layers/all.hpp>
 #include <bantam/models/ensemble.hpp>
 #include <bantam/models/mobile.hpp>
+#include <bantam/train/fit.hpp>

@@ -35,7 +35,7 @@ LEVELS = [
     {"layers"},
     {"chain"},
     {"model"},
-    {"trainer", "training", "check_layer"},
+    {"trainer", "training", "check_layer", "save"},
     {"data"},
 ]
 # What is deployed has levels of its own; the last one runs on a PC.

@@ -78,8 +78,16 @@ public:
     /// The loss of a batch with the weights to keep, in inference mode. Throws Error as `step` does.
     template <class Batch>
     LossSums evaluate(const Batch& batch) {
+        return evaluate(batch, [](std::span<const float>) {});
+    }
+
+    /// The same, and calls `on_logits` with the batch's logits [count][classes].
+    template <class Batch, class OnLogits>
+    LossSums evaluate(const Batch& batch, OnLogits&& on_logits) {
         detail::require_batch<SampleLoss>(batch, image, classes);
-        return detail::evaluation_loss(loss_, classes, infer(batch.pixels), batch);
+        const std::span<const float> logits = infer({batch.pixels.data(), batch.pixels.size()});
+        on_logits(logits);
+        return detail::evaluation_loss(loss_, classes, logits, batch);
     }
 
     /// The logits [count][classes] of pictures [count][H][W][C] with the weights to keep, valid until the next

@@ -18,4 +18,11 @@ struct Batch {
     std::vector<float> targets{};             ///< [count][output], for losses that are no classification
 };
 
+/// Samples [begin, end) of an epoch's order.
+struct BatchRange {
+    Index begin = 0;
+    Index end = 0;
+    Index count() const { return end - begin; }
+};
+
 }  // namespace bantam

@@ -27,13 +27,6 @@ struct SamplePlan {
     ColorTransform colors;
 };
 
-/// Samples [begin, end) of an epoch's order.
-struct BatchRange {
-    Index begin = 0;
-    Index end = 0;
-    Index count() const { return end - begin; }
-};
-
 namespace detail {
 
 inline void prepare_batch(Batch& batch, Index count, Shape input, Index classes) {

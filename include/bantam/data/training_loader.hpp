@@ -9,6 +9,7 @@
 #include <bantam/data/batch.hpp>
 #include <bantam/data/batch_queue.hpp>
 #include <bantam/data/color.hpp>
+#include <bantam/data/epoch.hpp>
 #include <bantam/data/picture_store.hpp>
 #include <bantam/data/sample_plan.hpp>
 #include <bantam/data/teacher_logits.hpp>
@@ -37,11 +38,9 @@ struct LoaderOptions {
 
 /// Cuts training batches. The pictures and logits it is given are not copied and must outlive it.
 ///
-/// An epoch is a permutation of all samples. Its k batches cover [i·n/k, (i+1)·n/k), so that their sizes
-/// differ by at most one; a batch has a single sample only where batch_size is 1 or there is but one. A
-/// sample with teacher logits is cut by one of the views stored with them, drawn anew each epoch, and carries
-/// that view's logits; any other sample gets a random view and color. Everything follows from
-/// (seed, epoch, sample) alone.
+/// An epoch is a permutation of all samples, divided as EpochBatches says. A sample with teacher logits is cut by one
+/// of the views stored with them, drawn anew each epoch, and carries that view's logits; any other sample gets a random
+/// view and color. Everything follows from (seed, epoch, sample) alone.
 class TrainingLoader {
 public:
     /// Throws Error where the input does not have three channels or the batch size is below 1.
@@ -62,18 +61,10 @@ public:
 
     Index sample_count() const { return static_cast<Index>(samples_.size()); }
 
-    Index batch_count() const {
-        const Index samples = sample_count();
-        const Index batches = (samples + options_.batch_size - 1) / options_.batch_size;
-        return options_.batch_size == 1 ? batches
-                                        : std::max<Index>(std::min(batches, samples / 2), samples > 0 ? 1 : 0);
-    }
+    Index batch_count() const { return epoch_batches().count(); }
 
     /// Samples in the largest batch of an epoch; above `batch_size` only for batch size 2.
-    Index largest_batch() const {
-        const Index batches = batch_count();
-        return batches == 0 ? 0 : (sample_count() + batches - 1) / batches;
-    }
+    Index largest_batch() const { return epoch_batches().largest(); }
 
     /// The batches of an epoch from batch `first` on, prepared ahead on a worker thread.
     BatchQueue batches(Index epoch, Index first = 0) const {
@@ -86,19 +77,11 @@ public:
 
     /// The order of the samples in an epoch, for `assemble`.
     std::vector<Index> epoch_order(Index epoch) const {
-        std::vector<Index> order(samples_.size());
-        for (std::size_t index = 0; index < order.size(); ++index) order[index] = static_cast<Index>(index);
-        Random random{options_.seed, stream(order_purpose, epoch, 0)};
-        for (std::size_t index = order.size(); index > 1; --index)
-            std::swap(order[index - 1], order[random.below(index)]);
-        return order;
+        return bantam::epoch_order(options_.seed, epoch, sample_count());
     }
 
     /// Where batch `index` lies in an epoch's order.
-    BatchRange batch_range(Index index) const {
-        const Index batches = batch_count();
-        return {index * sample_count() / batches, (index + 1) * sample_count() / batches};
-    }
+    BatchRange batch_range(Index index) const { return epoch_batches().range(index); }
 
     /// How `sample` is shown in `epoch`.
     SamplePlan plan(Index epoch, Index sample) const {
@@ -143,8 +126,9 @@ private:
         Index teacher_row;  // −1: none
     };
 
-    static constexpr std::uint64_t order_purpose = 1;
-    static constexpr std::uint64_t sample_purpose = 2;
+    EpochBatches epoch_batches() const { return {sample_count(), options_.batch_size}; }
+
+    static constexpr std::uint64_t sample_purpose = 2;  // 1 is that of an epoch's order
 
     static std::uint64_t stream(std::uint64_t purpose, Index epoch, Index sample) {
         return random_bits(purpose, static_cast<std::uint64_t>(epoch), static_cast<std::uint64_t>(sample));

@@ -29,6 +29,7 @@ struct TrainerState {
 ///   Trainer(options, loss)         starts from random weights that follow from options.seed
 ///   step(batch, steps_per_epoch)   one optimizer step; returns LossSums
 ///   evaluate(batch)                LossSums of the weights to keep, without training
+///   evaluate(batch, on_logits)     the same; calls on_logits(span) with the batch's logits
 ///   infer(pixels)                  their logits [count][classes], valid until the next call
 ///   parameters(), statistics()     the weights to keep: averaged ones where averaging is on
 ///   set_weights(parameters, statistics)   starts from given weights

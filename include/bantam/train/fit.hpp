@@ -3,13 +3,23 @@
 
 #include <bantam/base/error.hpp>
 #include <bantam/base/index.hpp>
+#include <bantam/base/number_text.hpp>
+#include <bantam/core/shape.hpp>
+#include <bantam/train/confusion_matrix.hpp>
 #include <bantam/train/losses.hpp>
 #include <bantam/train/metrics.hpp>
 #include <bantam/train/progress.hpp>
 
+#include <algorithm>
 #include <chrono>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
 #include <cstdio>
-#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
 
 namespace bantam {
 
@@ -54,6 +64,59 @@ auto batches_from(const Training& training, Index epoch, Index first) {
     }
 }
 
+/// Data whose batches need the picture's shape and the batch size, such as ArrayData.
+template <class Data>
+concept Unbatched = requires(const Data& data) { data.loader(Shape{}, Index{}, Index{}, std::uint64_t{}); };
+
+/// The data as they are, or their loader for a network.
+template <class Trained, class Data>
+decltype(auto) loaded(const Trained&, const Data& data, [[maybe_unused]] Index batch_size,
+                      [[maybe_unused]] std::uint64_t seed) {
+    if constexpr (Unbatched<Data>)
+        return data.loader(Trained::image, Trained::classes, batch_size, seed);
+    else
+        return (data);
+}
+/// The batch size of inference, where the data have none. Logits do not depend on it.
+inline constexpr Index inference_batch = 64;
+
+/// Calls `on_answer(class)` with the most likely class of each sample.
+template <class OnAnswer>
+void for_each_answer(Index classes, std::span<const float> logits, OnAnswer&& on_answer) {
+    for (const auto width = static_cast<std::size_t>(classes); !logits.empty(); logits = logits.subspan(width))
+        on_answer(most_likely_class(classes, logits.data()));
+}
+
+/// Calls `on_epoch` with the report, and with the progress where it takes that; whether training goes on.
+template <class OnEpoch>
+bool goes_on(OnEpoch& on_epoch, const EpochReport& report, Progress& progress) {
+    const auto call = [&] {
+        if constexpr (std::invocable<OnEpoch&, const EpochReport&, Progress&>)
+            return on_epoch(report, progress);
+        else
+            return on_epoch(report);
+    };
+    if constexpr (std::convertible_to<decltype(call()), bool>) {
+        return call();
+    } else {
+        call();
+        return true;
+    }
+}
+
+/// The line that `fit` prints after an epoch.
+struct PrintEpoch {
+    void operator()(const EpochReport& report, Progress& progress) const {
+        std::string text = "epoch " + std::to_string(report.epoch);
+        for (const auto& [name, metrics] :
+             {std::pair{"  training", &report.training}, {"  validation", &report.validation}}) {
+            text += std::string{name} + " loss " + fixed_text(metrics->loss.value_or(0.0), 4);
+            if (metrics->accuracy) text += " accuracy " + fixed_text(100.0 * *metrics->accuracy, 1) + " %";
+        }
+        progress.print(text + "  " + fixed_text(report.seconds, 1) + " s");
+    }
+};
+
 /// One epoch of training, or the rest of it from `start` on; calls `on_step(index, count, sums)` after each batch,
 /// without sums where they stay on the device until the epoch's end.
 template <class Trainer, class Training, class OnStep>
@@ -73,14 +136,11 @@ LossSums train_epoch(Trainer& trainer, const Training& training, const TrainingP
     return sums;
 }
 
-}  // namespace detail
-
-/// Metrics of a whole data set with the weights to keep. `data` has `batches()`, or lies on the trainer's device.
-/// Throws Error as the trainer's `evaluate` does.
+/// The figures of an epoch's validation.
 template <class Trainer, class Data>
-Metrics evaluate(Trainer& trainer, const Data& data) {
+Metrics metrics(Trainer& trainer, const Data& data) {
     LossSums sums;
-    if constexpr (detail::OnDeviceOf<Trainer, Data>) {
+    if constexpr (OnDeviceOf<Trainer, Data>) {
         sums = trainer.evaluate(data);
     } else {
         auto batches = data.batches();
@@ -89,28 +149,81 @@ Metrics evaluate(Trainer& trainer, const Data& data) {
     return summarize(sums);
 }
 
+}  // namespace detail
+
+/// The figures of a data set, and where its samples are labeled, how often each class was answered for each label.
+struct Evaluation : Metrics {
+    ConfusionMatrix confusion;
+};
+
 /// The logits of every picture of a data set with the weights to keep: calls `on_logits([count][classes])` once per
-/// batch, in the order of the data. `data` is what `evaluate` takes; its labels are not read.
-template <class Trainer, class Data, class OnLogits>
-void infer(Trainer& trainer, const Data& data, OnLogits&& on_logits) {
-    if constexpr (detail::OnDeviceOf<Trainer, Data>) {
-        for (Index index = 0; index < data.batch_count(); ++index) on_logits(trainer.infer(data, index));
+/// batch, in the order of the data. `trained` is a Trainer, or a cpu::Model, which several threads may use at the same
+/// time; `data` is what `evaluate` takes; its labels are not read.
+template <class Trained, class Data, class OnLogits>
+void infer(Trained& trained, const Data& data, OnLogits&& on_logits) {
+    if constexpr (detail::OnDeviceOf<Trained, Data>) {
+        for (Index index = 0; index < data.batch_count(); ++index) on_logits(trained.infer(data, index));
     } else {
-        auto batches = data.batches();
-        while (const auto* batch = batches.next()) on_logits(trainer.infer(batch->pixels));
+        const auto& loader = detail::loaded(trained, data, detail::inference_batch, 0);
+        auto batches = loader.batches();
+        while (const auto* batch = batches.next())
+            on_logits(trained.infer(std::span<const float>{batch->pixels.data(), batch->pixels.size()}));
     }
 }
 
+/// The most likely class of every picture of a data set; the arguments are those of `infer`.
+template <class Trained, class Data>
+std::vector<int> predict(Trained& trained, const Data& data) {
+    std::vector<int> answers;
+    infer(trained, data, [&](std::span<const float> logits) {
+        detail::for_each_answer(Trained::classes, logits,
+                                [&](Index answer) { answers.push_back(static_cast<int>(answer)); });
+    });
+    return answers;
+}
+
+/// Evaluates the weights to keep on a whole data set: ArrayData, a loader with `batches()`, or data on the trainer's
+/// device. Throws Error as the trainer's `evaluate` does.
+template <class Trainer, class Data>
+Evaluation evaluate(Trainer& trainer, const Data& data) {
+    LossSums sums;
+    ConfusionMatrix confusion{Trainer::classes};
+    if constexpr (detail::OnDeviceOf<Trainer, Data>) {
+        sums = trainer.evaluate(data);
+        Index sample = 0;
+        infer(trainer, data, [&](std::span<const float> logits) {
+            detail::for_each_answer(Trainer::classes, logits, [&](Index answer) {
+                if (const Index label = data.label(sample++); label >= 0) confusion.add(label, answer);
+            });
+        });
+    } else {
+        const auto& loader = detail::loaded(trainer, data, detail::inference_batch, 0);
+        auto batches = loader.batches();
+        while (const auto* batch = batches.next()) {
+            sums += trainer.evaluate(*batch, [&](std::span<const float> logits) {
+                std::size_t sample = 0;
+                if (batch->labels.empty()) return;
+                detail::for_each_answer(Trainer::classes, logits, [&](Index answer) {
+                    if (const Index label = batch->labels[sample++]; label >= 0) confusion.add(label, answer);
+                });
+            });
+        }
+    }
+    return {summarize(sums), std::move(confusion)};
+}
+
 /// Trains from `start`, 0 for a new run, to the end of epoch `options().epochs`; after each epoch calls
-/// `on_epoch(EpochReport, Progress)`, and after each step `on_step(TrainingPosition)`. What either throws ends the
-/// training; the trainer's state then belongs to the position that was passed. `training` has `batch_count()` and
-/// `batches(epoch)`, `validation` has `batches()`: testing pictures have no `batches(epoch)` and do not compile as
-/// `training`. Either may lie on the trainer's device (cuda::TrainingData); an epoch is then one piece of work, in
-/// which no step is reported and training cannot start. Shows its progress on `stream`. Throws Error as the trainer's
-/// `step` and `evaluate` do, and where `start` lies within an epoch on a device.
+/// `on_epoch(EpochReport, Progress)` or `on_epoch(EpochReport)`, which may return false to stop, and after each step
+/// `on_step(TrainingPosition)`. What either throws ends the training; the trainer's state then belongs to the position
+/// that was passed. `training` and `validation` are ArrayData, or loaders: `training` has `batch_count()` and
+/// `batches(epoch)`, `validation` has `batches()`, so that testing pictures do not compile as `training`. Either may
+/// lie on the trainer's device (cuda::TrainingData); an epoch is then one piece of work, in which no step is reported
+/// and training cannot start. Shows its progress on `stream` unless that is null. Returns the reports. Throws Error as
+/// the trainer's `step` and `evaluate` do, where there is nothing to train on, and where `start` lies within an epoch
+/// on a device.
 template <class Trainer, class Training, class Validation, class OnEpoch, class OnStep>
-void fit(Trainer& trainer, const Training& training, const Validation& validation, TrainingPosition start,
-         std::FILE* stream, OnEpoch&& on_epoch, OnStep&& on_step) {
+std::vector<EpochReport> fit(Trainer& trainer, const Training& training, const Validation& validation,
+                             TrainingPosition start, std::FILE* stream, OnEpoch&& on_epoch, OnStep&& on_step) {
     const auto seconds = [] {
         return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
     };
@@ -119,15 +232,20 @@ void fit(Trainer& trainer, const Training& training, const Validation& validatio
         throw Error{
             "the run was interrupted within an epoch, where training on a GPU cannot start; resume it on the "
             "CPU, or start anew"};
-    const Index steps = training.batch_count();
+    const auto& training_loader =
+        detail::loaded(trainer, training, trainer.options().batch_size, trainer.options().seed);
+    const auto& validation_loader = detail::loaded(trainer, validation, detail::inference_batch, 0);
+    const Index steps = training_loader.batch_count();
+    if (steps == 0) throw Error{"there are no pictures to train on; give at least one"};
+    std::vector<EpochReport> history;
     Progress progress{{trainer.options().epochs, steps, start.epoch * steps + start.batch}, stream};
     for (; start.epoch < trainer.options().epochs; start = start.epoch + 1) {
         EpochReport report;
         report.epoch = start.epoch + 1;
         report.learning_rate = trainer.options().schedule(steps)(trainer.steps() - start.batch);
         const double begun = seconds();
-        const LossSums sums =
-            detail::train_epoch(trainer, training, start, [&](Index index, Index count, const LossSums& sums_so_far) {
+        const LossSums sums = detail::train_epoch(
+            trainer, training_loader, start, [&](Index index, Index count, const LossSums& sums_so_far) {
                 const Metrics so_far = summarize(sums_so_far);
                 progress.update(start.epoch, index, count, so_far.loss, so_far.accuracy);
                 if constexpr (!on_device) on_step(TrainingPosition{start.epoch, index + 1, sums_so_far});
@@ -135,19 +253,32 @@ void fit(Trainer& trainer, const Training& training, const Validation& validatio
         const double trained = seconds();
         progress.pause();
         report.training = summarize(sums);
-        report.validation = evaluate(trainer, validation);
+        report.validation = detail::metrics(trainer, validation_loader);
         report.images_per_second = static_cast<double>(sums.count - start.sums.count) / (trained - begun);
         report.seconds = seconds() - begun;
-        on_epoch(report, progress);
+        history.push_back(report);
+        const bool goes_on = detail::goes_on(on_epoch, report, progress);
         progress.resume();
+        if (!goes_on) break;
     }
+    return history;
 }
 
 /// The same without a call after each step.
 template <class Trainer, class Training, class Validation, class OnEpoch>
-void fit(Trainer& trainer, const Training& training, const Validation& validation, const TrainingPosition& start,
-         std::FILE* stream, OnEpoch&& on_epoch) {
-    fit(trainer, training, validation, start, stream, on_epoch, [](const TrainingPosition&) {});
+std::vector<EpochReport> fit(Trainer& trainer, const Training& training, const Validation& validation,
+                             const TrainingPosition& start, std::FILE* stream, OnEpoch&& on_epoch) {
+    return fit(trainer, training, validation, start, stream, on_epoch, [](const TrainingPosition&) {});
+}
+
+/// The same from the epoch that the trainer has reached: from the first one, or where `on_epoch` stopped an earlier
+/// call, or where the restored state was saved. Without `on_epoch` it prints a line per epoch.
+template <class Trainer, class Training, class Validation, class OnEpoch = detail::PrintEpoch>
+std::vector<EpochReport> fit(Trainer& trainer, const Training& training, const Validation& validation,
+                             OnEpoch&& on_epoch = {}, std::FILE* stream = stderr) {
+    const auto& loader = detail::loaded(trainer, training, trainer.options().batch_size, trainer.options().seed);
+    const Index finished = trainer.steps() / std::max<Index>(loader.batch_count(), 1);
+    return fit(trainer, loader, validation, TrainingPosition{finished}, stream, on_epoch);
 }
 
 }  // namespace bantam

@@ -38,8 +38,9 @@ inline std::string readable_duration(double seconds) {
     return text;
 }
 
-/// Whether the stream is a terminal.
+/// Whether the stream is a terminal; a null stream is none.
 inline bool is_terminal(std::FILE* stream) {
+    if (!stream) return false;
 #if defined(_WIN32)
     return _isatty(_fileno(stream)) != 0;
 #else
@@ -55,7 +56,8 @@ struct ProgressPlan {
 };
 
 /// One line about the current epoch: rewritten in place on a terminal, a plain line every ten seconds
-/// elsewhere (a log file, a pipe). A stream that is closed or full shows nothing and stops nothing.
+/// elsewhere (a log file, a pipe). A stream that is null, closed or full shows nothing and stops
+/// nothing.
 ///
 ///     epoch 3/50  batch 12/74  loss 1.2345  accuracy 61.2 %  512/s  ETA 12:34
 class Progress {
@@ -87,6 +89,7 @@ public:
 
     /// Prints a line that stays, such as an epoch's summary, in place of the current one.
     void print(const std::string& text) {
+        if (!stream_) return;
         clear();
         std::fprintf(stream_, "%s\n", text.c_str());
         std::fflush(stream_);
@@ -128,6 +131,7 @@ private:
     }
 
     void show(std::string text) {
+        if (!stream_) return;
         if (in_place_) {
             if (text.size() > widest) text.resize(widest);
             std::fprintf(stream_, "\r%s\x1b[K", text.c_str());

@@ -153,6 +153,8 @@ public:
     }
 
     Index batch_count() const { return loader_->batch_count(); }
+    /// The label of a sample, −1 without one.
+    Index label(Index sample) const { return loader_->plan(sample).label; }
     Index largest_batch() const { return loader_->batch_count() == 0 ? 0 : loader_->batch_range(0).count(); }
     BatchRange batch_range(Index index) const { return loader_->batch_range(index); }
     Index teacher_classes() const { return data_->teacher_classes(); }

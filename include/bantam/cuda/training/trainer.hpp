@@ -125,13 +125,22 @@ public:
     /// The loss of a batch with the weights to keep, in inference mode. Throws Error as `step` does.
     template <class Batch>
     LossSums evaluate(const Batch& batch) {
+        return evaluate(batch, [](std::span<const float>) {});
+    }
+
+    /// The same, and calls `on_logits` with the batch's logits [count][classes].
+    template <class Batch, class OnLogits>
+    LossSums evaluate(const Batch& batch, OnLogits&& on_logits) {
         bantam::detail::require_batch<SampleLoss>(batch, image, classes);
-        return bantam::detail::evaluation_loss(loss_, classes, infer(batch.pixels), batch);
+        const std::span<const float> logits = infer({batch.pixels.data(), batch.pixels.size()});
+        on_logits(logits);
+        return bantam::detail::evaluation_loss(loss_, classes, logits, batch);
     }
 
     /// The same for all data on the GPU.
     template <OnGpu Data>
     LossSums evaluate(const Data& data) {
+        static_assert(!TargetLoss<Loss>, "data on a GPU have labels and no target values: evaluate batches instead");
         require_teacher(data.teacher_classes());
         Model<Net, Activation>& model = averaged();
         prepare(data.largest_batch());
