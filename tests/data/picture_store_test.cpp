@@ -106,3 +106,33 @@ BOOST_AUTO_TEST_CASE(an_empty_list_and_an_absurd_size_are_handled) {
 }
 
 }  // namespace
+
+BOOST_AUTO_TEST_CASE(pictures_in_memory_are_stored_like_decoded_files) {
+    std::vector<std::uint8_t> pixels;
+    for (int i = 0; i < 2 * 6 * 4 * 3; ++i) pixels.push_back(static_cast<std::uint8_t>(i * 7));
+    const auto store = bantam::PictureStore::from_memory(pixels, 6, 4, {.stored_size = 5, .hash_files = true});
+    BOOST_TEST(store.size() == 2U);
+    BOOST_TEST(store.report().bad() == 0U);
+    for (std::size_t picture = 0; picture < 2; ++picture) {
+        std::vector<std::uint8_t> expected(5 * 5 * 3);
+        const std::uint8_t* from = pixels.data() + picture * 6 * 4 * 3;
+        bantam::resize_rgb(from, 6, 4, expected.data(), 5, 5);
+        BOOST_TEST(std::equal(expected.begin(), expected.end(), store.pixels(picture)));
+        BOOST_TEST(store.paths()[picture] == std::to_string(picture));
+        BOOST_TEST(store.hashes()[picture] == bantam::hash_bytes(from, 6 * 4 * 3));
+        BOOST_TEST(store.source_index(picture) == picture);
+    }
+    const auto error_of = [&](std::size_t count, int height, int stored) -> std::string {
+        try {
+            bantam::PictureStore::from_memory(std::span{pixels}.first(count), height, 4, {.stored_size = stored});
+        } catch (const bantam::Error& error) {
+            return error.what();
+        }
+        return "none";
+    };
+    BOOST_TEST(
+        error_of(71, 6, 5).starts_with("there are 71 pixel values, no multiple of the 72 of a picture of 6x4x3"));
+    BOOST_TEST(error_of(72, 0, 5) == "pictures in memory of 0x4 have no pixels; name their height and width");
+    BOOST_TEST(error_of(72, 6, 0) == "stored picture size 0 is out of range; choose 1 to 4096");
+    BOOST_TEST(error_of(0, 6, 5) == "none");
+}

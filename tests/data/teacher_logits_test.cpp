@@ -174,3 +174,18 @@ BOOST_AUTO_TEST_CASE(mutated_files_are_read_or_refused_but_never_crash) {
 }
 
 }  // namespace
+
+BOOST_AUTO_TEST_CASE(logits_in_memory_belong_to_whole_pictures_unless_views_are_given) {
+    const bantam::TeacherLogits whole = bantam::teacher_logits_from_memory({1, 2, 3, 4, 5, 6}, 3);
+    BOOST_TEST(whole.image_count() == 2);
+    BOOST_TEST(whole.class_count() == 3);
+    BOOST_TEST((whole.view(1, 0) == bantam::whole_view()));
+    BOOST_TEST(whole.view_logits(1, 0)[0] == 4);
+    const std::vector<bantam::View> views{bantam::whole_view(), {.height = 0.5F, .width = 0.5F}};
+    const bantam::TeacherLogits two = bantam::teacher_logits_from_memory({1, 2, 3, 4}, 2, views, 2);
+    BOOST_TEST(two.image_count() == 1);
+    BOOST_TEST((two.view(0, 1) == views[1]));
+    BOOST_CHECK_THROW(bantam::teacher_logits_from_memory({1, 2, 3, 4, 5}, 3), bantam::Error);
+    BOOST_CHECK_THROW(bantam::teacher_logits_from_memory({1, 2, 3, 4}, 2, views, 1), bantam::Error);
+    BOOST_CHECK_THROW(bantam::teacher_logits_from_memory({}, 0), bantam::Error);
+}

@@ -6,10 +6,16 @@
 #include "bantam/base/index.hpp"
 #include "bantam/train/fit.hpp"
 
+#include "io/temporary_folder.hpp"
 #include "train/synthetic_pictures.hpp"
 
+#include <algorithm>
+#include <array>
+#include <cstdint>
 #include <cstdio>
 #include <memory>
+#include <string>
+#include <utility>
 #include <vector>
 
 using namespace bantam_test;
@@ -155,4 +161,172 @@ BOOST_AUTO_TEST_CASE(progress_is_shown_while_an_epoch_runs) {
     const std::string text = line;
     BOOST_TEST(text.starts_with("epoch 1/1  batch 1/4  loss "), text);
     BOOST_TEST(text.find("/s  ETA ") != std::string::npos, text);
+}
+
+namespace {
+
+/// Pictures of TinyNet as ArrayData takes them.
+struct Arrays {
+    std::vector<float> pixels, teacher_logits;
+    std::vector<int> labels;
+
+    explicit Arrays(Index count) {
+        const SyntheticBatch all = SyntheticPictures{count, count, true}.first_batch();
+        pixels = all.pixels;
+        teacher_logits = all.teacher_logits;
+        labels = all.labels;
+    }
+};
+
+template <class... Parts>
+std::string refusal(const Parts&... parts) {
+    const Arrays good{8};
+    const bantam::ArrayData data{parts...}, right{good.pixels, good.labels};
+    TinyTrainer trainer{tiny_options()};
+    const auto before = bits_of(trainer);
+    const auto quiet = [](const EpochReport&) {};
+    const std::string message = message_of<bantam::Error>([&] { bantam::fit(trainer, data, right, quiet, nullptr); });
+    BOOST_TEST(message_of<bantam::Error>([&] { bantam::fit(trainer, right, data, quiet, nullptr); }) == message);
+    BOOST_TEST(message_of<bantam::Error>([&] { bantam::evaluate(trainer, data); }) == message);
+    BOOST_TEST((bits_of(trainer) == before));
+    return message;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(arrays_give_every_sample_once_per_epoch_in_an_order_of_the_seed) {
+    std::vector<float> pixels;
+    std::vector<std::uint8_t> labels;
+    for (int i = 0; i < 11; ++i) {
+        pixels.push_back(static_cast<float>(i));
+        labels.push_back(static_cast<std::uint8_t>(i % 3));
+    }
+    const bantam::ArrayData data{pixels, labels};
+    const auto order = [&](std::uint64_t seed, Index epoch, Index first = 0) {
+        const auto loader = data.loader({1, 1, 1}, 3, 4, seed);
+        std::vector<float> seen;
+        auto batches = loader.batches(epoch, first);
+        while (const auto* batch = batches.next()) {
+            BOOST_TEST((batch->count == 3 || batch->count == 4));
+            for (std::size_t i = 0; i < batch->pixels.size(); ++i)
+                BOOST_TEST(batch->labels[i] == static_cast<int>(batch->pixels[i]) % 3);
+            seen.insert(seen.end(), batch->pixels.begin(), batch->pixels.end());
+        }
+        return seen;
+    };
+    BOOST_TEST((order(1, 0) == order(1, 0)));
+    BOOST_TEST((order(1, 0) != order(1, 1)));
+    BOOST_TEST((order(1, 0) != order(2, 0)));
+    std::vector<float> sorted = order(1, 0);
+    BOOST_TEST((std::vector<float>(sorted.begin() + 3, sorted.end()) == order(1, 0, 1)));
+    std::ranges::sort(sorted);
+    BOOST_TEST((sorted == pixels));
+    const auto loader = data.loader({1, 1, 1}, 3, 4, 1);
+    std::vector<float> in_order;
+    auto batches = loader.batches();
+    while (const auto* batch = batches.next())
+        in_order.insert(in_order.end(), batch->pixels.begin(), batch->pixels.end());
+    BOOST_TEST((in_order == pixels));
+}
+
+BOOST_AUTO_TEST_CASE(bytes_become_parts_of_255_and_labels_may_be_any_integers) {
+    const std::array<std::uint8_t, 4> bytes{0, 51, 255, 128};
+    const std::vector<std::int64_t> labels{1, 0};
+    const bantam::ArrayData data{bytes, labels};
+    const auto loader = data.loader({1, 2, 1}, 2, 8, 0);
+    auto batches = loader.batches();
+    const bantam::Batch batch = *batches.next();
+    BOOST_TEST((batch.pixels == std::vector<float>{0, 51 / 255.0F, 1, 128 / 255.0F}));
+    BOOST_TEST((batch.labels == std::vector<int>{1, 0}));
+}
+
+BOOST_AUTO_TEST_CASE(arrays_train_as_the_same_batches_do) {
+    const Arrays arrays{20};
+    const bantam::ArrayData data{arrays.pixels, arrays.labels, arrays.teacher_logits};
+    TinyTrainer one{tiny_options()}, other{tiny_options()}, twice{tiny_options()};
+    const auto history = bantam::fit(one, data, data, [](const EpochReport&) {}, nullptr);
+    BOOST_TEST(history.size() == 5U);
+    BOOST_TEST(*history.back().training.loss < *history.front().training.loss);
+    BOOST_TEST((history.back().training.teacher_agreement && history.back().validation.accuracy));
+    const auto loader = data.loader(bantam::input_shape<TinyNet>, 3, 8, tiny_options().seed);
+    for (Index epoch = 0; epoch < 5; ++epoch) {
+        auto batches = loader.batches(epoch);
+        while (const auto* batch = batches.next()) other.step(*batch, loader.batch_count());
+    }
+    BOOST_TEST((bits_of(one) == bits_of(other)));
+    int epochs = 0;
+    const auto three = [&](const EpochReport&, Progress&) { return ++epochs != 3; };
+    BOOST_TEST(bantam::fit(twice, data, data, three, nullptr).size() == 3U);
+    BOOST_TEST(bantam::fit(twice, data, data, three, nullptr).size() == 2U);
+    BOOST_TEST((bits_of(twice) == bits_of(one)));
+    BOOST_TEST(bantam::fit(twice, data, data, three, nullptr).empty());
+}
+
+BOOST_AUTO_TEST_CASE(an_evaluation_counts_answers_by_label) {
+    const Arrays arrays{30};
+    const bantam::ArrayData data{arrays.pixels, arrays.labels};
+    TinyTrainer trainer{tiny_options()};
+    bantam::fit(trainer, data, data, [](const EpochReport&) {}, nullptr);
+    const bantam::Evaluation result = bantam::evaluate(trainer, data);
+    const std::vector<int> answers = bantam::predict(trainer, arrays.pixels);
+    bantam::ConfusionMatrix expected{3};
+    for (std::size_t i = 0; i < answers.size(); ++i) expected.add(arrays.labels[i], answers[i]);
+    Index right = 0;
+    for (Index label = 0; label < 3; ++label) {
+        right += expected.count(label, label);
+        BOOST_TEST(result.confusion.labeled(label) == 10);
+        for (Index answer = 0; answer < 3; ++answer)
+            BOOST_TEST(result.confusion.count(label, answer) == expected.count(label, answer));
+    }
+    BOOST_TEST(*result.accuracy == static_cast<double>(right) / 30, boost::test_tools::tolerance(1e-12));
+    BOOST_TEST(*result.loss == *result.cross_entropy, boost::test_tools::tolerance(1e-12));
+
+    bantam::ConfusionMatrix two{2};
+    for (const auto& [label, answer] : {std::pair{0, 0}, {0, 0}, {0, 1}, {0, 1}}) two.add(label, answer);
+    BOOST_TEST(*two.recall(0) == 0.5);
+    BOOST_TEST(*two.precision(0) == 1.0);
+    BOOST_TEST(*two.precision(1) == 0.0);
+    BOOST_TEST(!two.recall(1));
+    BOOST_TEST(two.answered(1) == 2);
+}
+
+BOOST_AUTO_TEST_CASE(arrays_that_do_not_fit_are_refused_before_training) {
+    const Arrays good{8};
+    const std::vector<float> none, more(8 * 144 + 1), nine(9);
+    BOOST_TEST(refusal(good.pixels, std::vector{0, 1}) == "there are 2 labels for 8 pictures of 6x8x3; give 8");
+    BOOST_TEST(refusal(more, good.labels).starts_with("there are 1153 pixel values, no multiple of the 144 of"));
+    BOOST_TEST(refusal(none, std::vector<int>{}) == "the data have no pictures; give at least one");
+    BOOST_TEST(refusal(good.pixels, good.labels, nine) ==
+               "there are 9 teacher logits for 8 pictures of 6x8x3; give 24");
+    BOOST_TEST(refusal(good.pixels, nine) == "there are 9 target values for 8 pictures of 6x8x3; give 24");
+    BOOST_TEST(refusal(good.pixels) == "loss: labels has 0 elements, expected 8 for this batch");
+    std::vector<int> labels = good.labels;
+    labels[3] = 7;
+    BOOST_TEST(refusal(good.pixels, labels) == "label 7 at index 3 is outside 0..2; the network has 3 classes");
+    labels[3] = -1;
+    BOOST_TEST(refusal(good.pixels, labels) == "label -1 at index 3 is outside 0..2; the network has 3 classes");
+    BOOST_TEST(message_of<bantam::Error>([&] {
+                   bantam::ArrayData{good.pixels, std::vector<std::int64_t>{0, std::int64_t{1} << 40}};
+               }) == "label 1099511627776 at index 1 is no class; classes are counted from 0");
+    TinyTrainer trainer{tiny_options()};
+    const SyntheticPictures empty{0, 8};
+    BOOST_TEST(message_of<bantam::Error>([&] { bantam::fit(trainer, empty, empty); }) ==
+               "there are no pictures to train on; give at least one");
+}
+
+BOOST_AUTO_TEST_CASE(without_a_callback_every_epoch_is_one_line) {
+    const Arrays arrays{16};
+    const bantam::ArrayData data{arrays.pixels, arrays.labels};
+    bantam::TrainingOptions options = tiny_options();
+    options.epochs = 1;
+    TinyTrainer trainer{options};
+    const auto stream = scratch();
+    bantam::fit(trainer, data, data, bantam::detail::PrintEpoch{}, stream.get());
+    std::rewind(stream.get());
+    char line[200] = "";
+    BOOST_TEST_REQUIRE(std::fgets(line, sizeof line, stream.get()) != nullptr);
+    BOOST_TEST_REQUIRE(std::fgets(line, sizeof line, stream.get()) != nullptr);
+    const std::string text = line;
+    BOOST_TEST(text.starts_with("epoch 1  training loss "), text);
+    BOOST_TEST(text.find(" %  validation loss ") != std::string::npos, text);
 }

@@ -73,7 +73,7 @@ public:
             copy(floats_, picture_size, batch.pixels, same);
         else
             copy(bytes_, picture_size, batch.pixels,
-                 [](std::uint8_t byte) { return static_cast<float>(byte) * (1.0F / 255.0F); });
+                 [](std::uint8_t byte) { return static_cast<float>(byte) / 255.0F; });
         copy(std::span{labels_}, 1, batch.labels, same);
         copy(targets_, outputs, batch.targets, same);
         copy(teacher_logits_, outputs, batch.teacher_logits, same);

@@ -25,10 +25,11 @@ namespace bantam {
 class EvaluationLoader {
 public:
     /// With labels and, where `teacher` names them, the teacher's logits of each whole picture; throws Error
-    /// where those are too few.
+    /// where labels or logits do not fit.
     EvaluationLoader(const LabeledPictures& pictures, Shape input, Index batch_size,
                      const Normalization& normalization = {}, const TeacherRows& teacher = {})
         : EvaluationLoader{pictures.store, &pictures.labels, input, batch_size, normalization} {
+        detail::require_labels(pictures);
         if (teacher.logits != nullptr) teacher.require_rows(sample_count());
         teacher_ = teacher;
     }

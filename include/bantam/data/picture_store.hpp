@@ -5,6 +5,7 @@
 #include <bantam/base/error.hpp>
 #include <bantam/base/index.hpp>
 #include <bantam/base/parallel_for.hpp>
+#include <bantam/base/picture_count.hpp>
 #include <bantam/data/folders.hpp>
 #include <bantam/data/picture.hpp>
 #include <bantam/data/resize.hpp>
@@ -19,6 +20,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -83,6 +85,11 @@ public:
     PictureStore(const std::filesystem::path& root, const std::vector<std::string>& paths,
                  const PictureOptions& options);
 
+    /// Pictures that are no files: 8-bit RGB, [picture][height][width][3]. They are copied, resized to
+    /// `options.stored_size` squared, and named "0", "1", …. Throws Error where the last one is not whole.
+    static PictureStore from_memory(std::span<const std::uint8_t> pixels, int height, int width,
+                                    const PictureOptions& options);
+
     std::size_t size() const { return paths_.size(); }
     int stored_size() const { return stored_size_; }
     std::size_t picture_bytes() const {
@@ -96,6 +103,9 @@ public:
     const PictureReport& report() const { return report_; }
 
 private:
+    /// Memory for `count` pictures; `from` names them in errors.
+    void allocate(std::size_t count, int stored_size, const std::string& from);
+
     int stored_size_ = 0;
     std::unique_ptr<std::uint8_t[]> pixels_;
     std::vector<std::string> paths_;
@@ -109,6 +119,16 @@ struct LabeledPictures {
     PictureStore store;
     std::vector<int> labels;  ///< of each picture of the store
 };
+
+namespace detail {
+
+inline void require_labels(const LabeledPictures& pictures) {
+    if (pictures.labels.size() != pictures.store.size())
+        throw Error{"there are " + std::to_string(pictures.labels.size()) + " labels for " +
+                    std::to_string(pictures.store.size()) + " pictures; give one label per picture"};
+}
+
+}  // namespace detail
 
 /// Decoded training pictures without labels.
 struct UnlabeledPictures {
@@ -138,19 +158,44 @@ inline TestPictures load_pictures(const std::filesystem::path& root, const TestS
     return {PictureStore{root, split.paths(), options}};
 }
 
-inline PictureStore::PictureStore(const std::filesystem::path& root, const std::vector<std::string>& paths,
-                                  const PictureOptions& options)
-    : stored_size_{options.stored_size} {
+inline void PictureStore::allocate(std::size_t count, int stored_size, const std::string& from) {
+    stored_size_ = stored_size;
     if (stored_size_ < 1 || stored_size_ > 4096)
         throw Error{"stored picture size " + std::to_string(stored_size_) + " is out of range; choose 1 to 4096"};
-    const std::size_t count = paths.size();
     try {
         pixels_ = std::make_unique_for_overwrite<std::uint8_t[]>(count * picture_bytes());
     } catch (const std::bad_alloc&) {
-        throw Error{root.string() + ": " + std::to_string(count) + " pictures of " + std::to_string(stored_size_) +
-                    "x" + std::to_string(stored_size_) +
-                    " pixels do not fit into memory; choose a smaller stored size"};
+        throw Error{from + ": " + std::to_string(count) + " pictures of " + std::to_string(stored_size_) + "x" +
+                    std::to_string(stored_size_) + " pixels do not fit into memory; choose a smaller stored size"};
     }
+}
+
+inline PictureStore PictureStore::from_memory(std::span<const std::uint8_t> pixels, int height, int width,
+                                              const PictureOptions& options) {
+    if (height < 1 || width < 1)
+        throw Error{"pictures in memory of " + std::to_string(height) + "x" + std::to_string(width) +
+                    " have no pixels; name their height and width"};
+    const auto count = static_cast<std::size_t>(picture_count(pixels.size(), height, width, 3));
+    PictureStore store;
+    store.allocate(count, options.stored_size, "memory");
+    const std::size_t bytes = count == 0 ? 0 : pixels.size() / count;
+    for (std::size_t index = 0; index < count; ++index) {
+        const std::uint8_t* const from = pixels.data() + index * bytes;
+        resize_rgb(from, height, width, store.pixels_.get() + index * store.picture_bytes(), options.stored_size,
+                   options.stored_size);
+        if (options.hash_files) store.hashes_.push_back(hash_bytes(from, bytes));
+        store.paths_.push_back(std::to_string(index));
+        store.sources_.push_back(index);
+    }
+    store.report_.files = count;
+    store.report_.counts[static_cast<std::size_t>(PictureProblem::none)] = count;
+    return store;
+}
+
+inline PictureStore::PictureStore(const std::filesystem::path& root, const std::vector<std::string>& paths,
+                                  const PictureOptions& options) {
+    const std::size_t count = paths.size();
+    allocate(count, options.stored_size, root.string());
     std::vector<PictureProblem> problems(count);
     if (options.hash_files) hashes_.resize(count);
 

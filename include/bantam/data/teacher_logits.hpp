@@ -166,6 +166,25 @@ inline Preprocessing read_preprocessing(const SafetensorsFile& file) {
 
 }  // namespace detail
 
+/// Logits of pictures that are no files, [image][view][class], with the views [image][view] for which they were
+/// computed; without `views` there is one of each picture, the whole. Throws Error where the sizes do not fit.
+inline TeacherLogits teacher_logits_from_memory(std::vector<float> logits, Index classes, std::vector<View> views = {},
+                                                Index view_count = 1) {
+    TeacherLogits teacher;
+    const Index per_image = std::max<Index>(classes, 0) * std::max<Index>(view_count, 0);
+    const Index images = per_image > 0 ? static_cast<Index>(logits.size()) / per_image : 0;
+    teacher.view_count = view_count;
+    teacher.logits = std::move(logits);
+    teacher.views = std::move(views);
+    if (teacher.views.empty() && view_count == 1) teacher.views.resize(static_cast<std::size_t>(images), whole_view());
+    teacher.hashes.resize(static_cast<std::size_t>(images));
+    for (Index image = 0; image < images; ++image) teacher.paths.push_back(std::to_string(image));
+    for (Index label = 0; label < classes; ++label) teacher.classes.push_back(std::to_string(label));
+    if (const std::string problem = detail::find_logits_problem(teacher); !problem.empty())
+        throw Error{"the teacher's data in memory " + problem};
+    return teacher;
+}
+
 /// Reads and validates a logits file: format version, shapes, finite logits, valid views.
 /// Throws Error naming the file and the first fault.
 inline TeacherLogits read_teacher_logits(const std::filesystem::path& path) {

@@ -51,8 +51,9 @@ public:
     }
 
     /// Adds pictures, with their teacher's logits where `teacher` names them. Throws Error where their stored
-    /// size differs from that of earlier ones, or the logits do not fit.
+    /// size differs from that of earlier ones, or the labels or logits do not fit.
     void add(const LabeledPictures& pictures, const TeacherRows& teacher = {}) {
+        detail::require_labels(pictures);
         add(pictures.store, &pictures.labels, teacher);
     }
     void add(const UnlabeledPictures& pictures, const TeacherRows& teacher = {}) {

@@ -236,6 +236,11 @@ std::vector<EpochReport> fit(Trainer& trainer, const Training& training, const V
         detail::loaded(trainer, training, trainer.options().batch_size, trainer.options().seed);
     const auto& validation_loader = detail::loaded(trainer, validation, detail::inference_batch, 0);
     const Index steps = training_loader.batch_count();
+    if constexpr (detail::Unbatched<Validation>) {
+        // Fails now, not after an epoch, where the validation lacks what the loss reads.
+        auto batches = validation_loader.batches();
+        trainer.evaluate(*batches.next());
+    }
     if (steps == 0) throw Error{"there are no pictures to train on; give at least one"};
     std::vector<EpochReport> history;
     Progress progress{{trainer.options().epochs, steps, start.epoch * steps + start.batch}, stream};
