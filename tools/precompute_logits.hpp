@@ -32,6 +32,10 @@
 #include <string>
 #include <vector>
 
+#ifndef BANTAM_CLASSES
+#define BANTAM_CLASSES 11
+#endif
+
 namespace precompute_logits {
 
 using namespace bantam;
@@ -162,6 +166,8 @@ template <template <class> class Runner>
 std::vector<Architecture> architectures() {
     std::vector<Architecture> list;
     add_architectures<Runner, ResNet18, 128, 10, 11>(list, "resnet18");
+    if constexpr (BANTAM_CLASSES != 10 && BANTAM_CLASSES != 11)
+        add_architectures<Runner, ResNet18, 128, BANTAM_CLASSES>(list, "resnet18");
     add_architectures<Runner, SampleTeacher, 48, 11>(list, "sample-teacher");
     return list;
 }
@@ -200,9 +206,9 @@ void precompute(Options& options) {
         if (candidate.name == options.architecture && candidate.classes == classes)
             return candidate.run(options, weights, folders);
     throw Error{
-        fmt::format("{}: no teacher '{}' with {} classes is built in; use convert_teacher.py --logits, "
-                    "or add it to the list in precompute_logits.hpp",
-                    options.data.string(), options.architecture, classes)};
+        fmt::format("{}: no teacher '{}' with {} classes is built in; build again with -DBANTAM_CLASSES={} for a "
+                    "resnet18, use convert_teacher.py --logits, or add it to the list in precompute_logits.hpp",
+                    options.data.string(), options.architecture, classes, classes)};
 }
 
 /// What --device cuda runs, or null in a program built without CUDA. Defined by precompute_logits.cu, or by

@@ -4,6 +4,27 @@
 # set, trains a teacher, stores its logits, trains the student on the labels alone and once more with
 # the teacher, and prints how the three compare. Everything it writes lies in build/quickstart.
 set -euo pipefail
+case ${1:-} in
+    "") ;;
+    -h | --help)
+        cat << 'END'
+usage: tools/quickstart.sh
+
+Installs the missing Debian packages, builds the programs in build/quickstart, draws a sample data set of
+eleven kinds of food, trains a teacher, stores its logits, trains one student on the labels alone and one
+with the teacher, and prints how the three compare. It takes about ten minutes on two cores. The results lie
+in build/quickstart/run, which is emptied first.
+
+BANTAM_QUICKSTART_EPOCHS=30 tools/quickstart.sh trains the students for 30 epochs instead of 25.
+For your own data and teacher: tools/distill --help
+END
+        exit
+        ;;
+    *)
+        echo "error: quickstart.sh takes no arguments, found '$1'; see --help" >&2
+        exit 2
+        ;;
+esac
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 threads=$(nproc)

@@ -285,8 +285,8 @@ class Refusals(Teacher):
             write(png(smooth(label, 20, 20)), data, "training", "labeled", str(label), "0.png")
         write(png(smooth(4, 20, 20)), data, "validation", "1", "0.png")
         os.makedirs(os.path.join(data, "testing"))
-        self.assert_refused(f"{data}: no teacher 'resnet18' with 3 classes is built in; use convert_teacher.py --logits",
-                            data=data)
+        self.assert_refused(f"{data}: no teacher 'resnet18' with 3 classes is built in; build again with "
+                            "-DBANTAM_CLASSES=3 for a resnet18, use convert_teacher.py --logits", data=data)
 
     def test_unknown_flags_and_bad_values_are_named(self):
         self.assert_refused("--view; see --help", "--view", 3)
