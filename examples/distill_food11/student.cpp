@@ -20,7 +20,7 @@ void BatchTrainer::fit(const TrainingLoader& training, const EvaluationLoader& v
     bantam::fit(*this, training, validation, start, stream, on_epoch, on_step);
 }
 
-Metrics BatchTrainer::evaluate(const EvaluationLoader& data) { return bantam::evaluate(*this, data); }
+Metrics BatchTrainer::evaluate(const EvaluationLoader& data) { return bantam::detail::metrics(*this, data); }
 
 void BatchTrainer::infer(const EvaluationLoader& data, const std::function<void(std::span<const float>)>& on_logits) {
     bantam::infer(*this, data, on_logits);

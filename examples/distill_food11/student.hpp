@@ -62,8 +62,9 @@ public:
     /// `bantam::fit`.
     virtual void fit(const TrainingLoader& training, const EvaluationLoader& validation, const TrainingPosition& start,
                      std::FILE* stream, const OnEpoch& on_epoch, const OnStep& on_step) = 0;
-    /// `bantam::evaluate` and `bantam::infer`.
+    /// The figures of a data set.
     virtual Metrics evaluate(const EvaluationLoader& data) = 0;
+    /// `bantam::infer`.
     virtual void infer(const EvaluationLoader& data, const std::function<void(std::span<const float>)>& on_logits) = 0;
 
     virtual const TrainingOptions& options() const = 0;

@@ -23,7 +23,7 @@ public:
                     on_step);
     }
     Metrics evaluate(const EvaluationLoader& data) override {
-        return bantam::evaluate(trainer_, on_device(trainer_, data));
+        return bantam::detail::metrics(trainer_, on_device(trainer_, data));
     }
     void infer(const EvaluationLoader& data, const std::function<void(std::span<const float>)>& on_logits) override {
         bantam::infer(trainer_, on_device(trainer_, data), on_logits);
