@@ -20,6 +20,7 @@
 #include "shared/command_line.hpp"
 #include "shared/homework.hpp"
 #include "shared/pictures.hpp"
+#include "shared/stop_signal.hpp"
 
 #include <fmt/core.h>
 
@@ -30,6 +31,7 @@
 #include <functional>
 #include <span>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #ifndef BANTAM_CLASSES
@@ -126,13 +128,19 @@ void run(const Options& options, SafetensorsFile& weights, const HomeworkFolders
     result.logits.resize(static_cast<std::size_t>(total * result.class_count()));
     const ColorTransform colors = compose(byte_colors(), normalize(result.preprocessing.normalization));
     runner.set_pictures(pictures, options.stored_size, result.views, options.views, colors);
-    WorkProgress progress{"views", total, stderr};
-    for (Index first = 0; first < total; first += runner.batch()) {
-        const Index count = std::min(runner.batch(), total - first);
-        runner.infer(first, count, result.logits.data() + first * result.class_count());
-        progress.update(first + count);
+    {
+        const StopSignal signal;
+        WorkProgress progress{"views", total};
+        for (Index first = 0; first < total; first += runner.batch()) {
+            const Index count = std::min(runner.batch(), total - first);
+            runner.infer(first, count, result.logits.data() + first * result.class_count());
+            progress.update(first + count);
+            if (signal.received())
+                signal.stop(
+                    fmt::format("after {} of {} views; nothing was written, start again", first + count, total));
+        }
+        write_teacher_logits(options.output, result);
     }
-    write_teacher_logits(options.output, result);
 
     Index row = 0;
     for (const Split& split : splits) {
@@ -191,15 +199,31 @@ inline std::string architecture_of(const SafetensorsFile& weights, const std::ve
                     weights.path().string(), nearest.name, compare_names(weights, nearest.tensors).text())};
 }
 
+/// Throws Error where the output is one of the program's own inputs, under whatever name.
+inline void refuse_input_as_output(const Options& options, const HomeworkFolders& folders) {
+    const auto refuse = [&](const std::filesystem::path& input) {
+        std::error_code ignored;  // a file that does not exist is no input
+        if (std::filesystem::equivalent(options.output, input, ignored))
+            throw Error{fmt::format("{}: is also an input of this program ({}); choose another --output",
+                                    options.output.string(), input.string())};
+    };
+    refuse(options.teacher);
+    if (!std::filesystem::exists(options.output)) return;
+    for (const std::string& path : folders.training.paths) refuse(options.data / path);
+    for (const std::string& path : folders.unlabeled.paths) refuse(options.data / path);
+    for (const std::string& path : folders.validation.paths) refuse(options.data / path);
+}
+
 /// Runs the built-in teacher that `options` name on `Runner`'s device. An empty architecture is found from the
 /// weights' tensors. The testing folder is never read. Throws Error where no teacher fits.
 template <template <class> class Runner>
 void precompute(Options& options) {
     refuse_testing_folder(options.data);
-    // Fail before the teacher's work where the output cannot be written.
-    AtomicFile{options.output};
     SafetensorsFile weights = SafetensorsFile::open(options.teacher);
     const HomeworkFolders folders = open_homework(options.data);
+    refuse_input_as_output(options, folders);
+    // Fail before the teacher's work where the output cannot be written.
+    AtomicFile{options.output};
     if (options.architecture.empty()) options.architecture = architecture_of(weights, architectures<Runner>());
     const auto classes = static_cast<Index>(folders.classes.size());
     for (const Architecture& candidate : architectures<Runner>())

@@ -18,11 +18,13 @@
 
 #include "../../tools/shared/homework.hpp"
 #include "../../tools/shared/pictures.hpp"
+#include "../../tools/shared/stop_signal.hpp"
 #include "student.hpp"
 
 #include <fmt/core.h>
 
 #include <charconv>
+#include <chrono>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -233,14 +235,15 @@ void continue_run(const Options& options, RunFolder& folder, StudentTrainer& tra
             throw Error{fmt::format("{}: the run started from {}; name that file with --start-from",
                                     folder.last().string(), start->second)};
     }
-    folder.resume(trainer, options.extend ? std::set<std::string>{"epochs"} : std::set<std::string>{});
+    const std::set<std::string> may_differ = options.extend ? std::set<std::string>{"epochs"} : std::set<std::string>{};
+    for (const std::string& warning : folder.resume(trainer, may_differ))
+        print_message(fmt::format("warning: {}\n", warning));
     if (options.extend && !same_schedule(trainer, steps_per_epoch, before))
-        fmt::print(
-            stderr,
+        print_message(fmt::format(
             "note: the first {} epochs had the learning rates of a run of {}, so the student will differ from one "
             "trained for {} at first; only runs of a constant rate (--final-learning-rate 1) can be extended "
             "without a difference\n",
-            folder.finished_epochs(), before, options.training.epochs);
+            folder.finished_epochs(), before, options.training.epochs));
 }
 
 /// A finished epoch in less than 80 columns; metrics.csv has all figures.
@@ -251,6 +254,21 @@ std::string epoch_line(const EpochReport& report, Index epochs, bool kept) {
         text += fmt::format("  agreement {}", percent(report.validation.teacher_agreement));
     return text + fmt::format("  {:.1f} s{}", report.seconds, kept ? "  kept" : "");
 }
+
+constexpr const char* how_to_resume = "to continue, run the same command with --resume and without --overwrite";
+
+/// Tells when the state is to be saved within an epoch.
+class SaveTimer {
+public:
+    explicit SaveTimer(double interval) : interval_{interval} {}
+    bool due() const { return std::chrono::duration<double>(Clock::now() - saved_).count() >= interval_; }
+    void restart() { saved_ = Clock::now(); }
+
+private:
+    using Clock = std::chrono::steady_clock;
+    double interval_;
+    Clock::time_point saved_ = Clock::now();
+};
 
 }  // namespace
 
@@ -316,19 +334,33 @@ void distill(Options& options) {
         const EvaluationLoader validating{
             validation, network.input, 64, {}, rows(labeled.store.size() + unlabeled.store.size())};
 
-        folder = RunFolder{options.output, run_identity(options, metadata, pictures), keep_rule(options.keep)};
+        folder.identify(run_identity(options, metadata, pictures), keep_rule(options.keep));
         continue_run(options, folder, *trainer, training.batch_count());
-        fmt::print(stderr, "{}", network.summary);
+        print_message(network.summary);
+        const StopSignal signal;
+        // A run that is killed before its first epoch has ended can be resumed, too.
+        if (!options.resume && !options.extend) folder.save(*trainer, folder.position());
+        SaveTimer timer{options.save_seconds};
         trainer->fit(
-            training, validating, folder.finished_epochs(), stderr,
+            training, validating, folder.position(), stderr,
             [&](const EpochReport& report, Progress& progress) {
                 const bool kept = folder.finish_epoch(network.tensors, *trainer, report, metadata);
                 // They belong to an older student.
                 for (const std::filesystem::path& result : {folder.predictions(), options.output / "summary.txt"})
                     std::filesystem::remove(result);
                 progress.print(epoch_line(report, options.training.epochs, kept));
+                timer.restart();
+                if (signal.received() && report.epoch < options.training.epochs)
+                    signal.stop(fmt::format("after epoch {}; {}", report.epoch, how_to_resume));
             },
-            [](const TrainingPosition&) {});
+            [&](const TrainingPosition& position) {
+                if (!signal.received() && !timer.due()) return;
+                folder.save(*trainer, position);
+                timer.restart();
+                if (signal.received())
+                    signal.stop(fmt::format("after batch {} of epoch {}; {}", position.batch, position.epoch + 1,
+                                            how_to_resume));
+            });
         summary_text += fmt::format("epochs: {}\ntraining pictures: {} labeled, {} unlabeled\nteacher: {}\nstart: {}\n",
                                     folder.finished_epochs(), labeled.store.size(), unlabeled.store.size(),
                                     taught ? teacher.teacher_name : "none",

@@ -23,6 +23,7 @@ struct Options {
     int stored_size = 144;
     int id_digits = 1;
     std::string keep = "loss";
+    double save_seconds = 60;  ///< between two states saved within an epoch
     bool resume = false;
     bool extend = false;
     bool overwrite = false;

@@ -50,14 +50,14 @@ struct StudentNetwork {
     std::string text() const;
 };
 
+using OnEpoch = std::function<void(const EpochReport&, Progress&)>;
+using OnStep = std::function<void(const TrainingPosition&)>;
+
 /// Trains one student on one device. Its members are those of Trainer (train/device.hpp); whole data sets are read from
 /// loaders.
 class StudentTrainer {
 public:
     virtual ~StudentTrainer() = default;
-
-    using OnEpoch = std::function<void(const EpochReport&, Progress&)>;
-    using OnStep = std::function<void(const TrainingPosition&)>;
 
     /// `bantam::fit`.
     virtual void fit(const TrainingLoader& training, const EvaluationLoader& validation, const TrainingPosition& start,
@@ -68,6 +68,7 @@ public:
     virtual void infer(const EvaluationLoader& data, const std::function<void(std::span<const float>)>& on_logits) = 0;
 
     virtual const TrainingOptions& options() const = 0;
+    virtual std::string backend() const = 0;
     virtual Index steps() const = 0;
     virtual std::span<const float> parameters() = 0;
     virtual std::span<const float> statistics() = 0;

@@ -6,6 +6,8 @@
 
 #include "student.hpp"
 
+#include <string>
+
 namespace distill_food11 {
 
 /// A student on the CPU.
@@ -19,6 +21,7 @@ public:
     std::span<const float> infer(std::span<const float> pixels) override { return trainer_.infer(pixels); }
 
     const TrainingOptions& options() const override { return trainer_.options(); }
+    std::string backend() const override { return trainer_.backend(); }
     Index steps() const override { return trainer_.steps(); }
     std::span<const float> parameters() override { return trainer_.parameters(); }
     std::span<const float> statistics() override { return trainer_.statistics(); }

@@ -9,6 +9,8 @@
 #include "../../tools/shared/command_line.hpp"
 #include "student.hpp"
 
+#include <string>
+
 namespace distill_food11 {
 
 /// A student on a GPU, which keeps whole data sets in its memory. `Device` is Cuda or CudaBfloat16.
@@ -30,6 +32,7 @@ public:
     }
 
     const TrainingOptions& options() const override { return trainer_.options(); }
+    std::string backend() const override { return trainer_.backend(); }
     Index steps() const override { return trainer_.steps(); }
     std::span<const float> parameters() override { return trainer_.parameters(); }
     std::span<const float> statistics() override { return trainer_.statistics(); }

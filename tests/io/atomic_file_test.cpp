@@ -7,10 +7,14 @@
 #include <boost/test/unit_test.hpp>
 #include <stdexcept>
 
-#if defined(__unix__) || defined(__APPLE__)
-#include <sys/resource.h>
 #include <csignal>
-#endif
+#include <string>
+#include <vector>
+
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 namespace {
 
@@ -61,7 +65,6 @@ BOOST_AUTO_TEST_CASE(a_folder_or_device_is_never_replaced) {
     }
 }
 
-#if defined(__unix__) || defined(__APPLE__)
 BOOST_AUTO_TEST_CASE(a_full_disk_is_reported_and_the_older_file_kept) {
     const TemporaryFolder folder;
     const auto path = folder.path() / "a.bin";
@@ -85,6 +88,89 @@ BOOST_AUTO_TEST_CASE(a_full_disk_is_reported_and_the_older_file_kept) {
     BOOST_TEST(contents_of(path) == "old");
     BOOST_TEST(entry_count(folder.path()) == 1U);
 }
-#endif
+
+BOOST_AUTO_TEST_CASE(two_writers_of_one_name_both_write_whole_files) {
+    const TemporaryFolder folder;
+    const auto path = folder.path() / "a.bin";
+    const std::string all_a(100'000, 'A'), all_b(30'000, 'B');
+    bantam::AtomicFile a{path}, b{path};
+    a.write(all_a);
+    b.write(all_b);
+    a.commit();
+    BOOST_TEST((contents_of(path) == all_a));
+    b.commit();
+    BOOST_TEST((contents_of(path) == all_b));
+    BOOST_TEST(entry_count(folder.path()) == 1U);
+}
+
+BOOST_AUTO_TEST_CASE(two_processes_that_write_one_file_never_fail_and_never_mix) {
+    const TemporaryFolder folder;
+    const auto path = folder.path() / "a.bin";
+    bantam::write_file(path, std::string(300'000, 'x'));
+    std::vector<pid_t> writers;
+    for (const char letter : {'a', 'b', 'c'}) {
+        const pid_t child = fork();
+        if (child == 0) {
+            try {
+                for (int i = 0; i < 60; ++i) bantam::write_file(path, std::string(300'000, letter));
+            } catch (const bantam::Error&) {
+                _exit(1);
+            }
+            _exit(0);
+        }
+        writers.push_back(child);
+    }
+    for (int i = 0; i < 200; ++i) {
+        const std::string seen = contents_of(path);
+        BOOST_TEST_REQUIRE(seen.size() == 300'000U);
+        BOOST_TEST_REQUIRE(seen.find_first_not_of(seen[0]) == std::string::npos);
+    }
+    for (const pid_t writer : writers) {
+        int status = 0;
+        waitpid(writer, &status, 0);
+        BOOST_TEST(status == 0);
+    }
+    BOOST_TEST(entry_count(folder.path()) == 1U);
+}
+
+BOOST_AUTO_TEST_CASE(leftovers_of_killed_processes_are_removed_and_nothing_else) {
+    const TemporaryFolder folder;
+    const pid_t child = fork();
+    if (child == 0) {
+        bantam::AtomicFile file{folder.path() / "a.txt"};
+        file.write("half");
+        kill(getpid(), SIGKILL);
+    }
+    waitpid(child, nullptr, 0);
+    BOOST_TEST(entry_count(folder.path()) == 1U);
+    bantam::AtomicFile unfinished{folder.path() / "a.txt"};
+    folder.write("a.txt.partial", "mine");
+    folder.write("a.txt.0123456789abcdeX.partial", "mine");
+    folder.write("b.txt.0123456789abcdef.partial", "another file's");
+    std::filesystem::create_symlink("a.txt.partial", folder.path() / "a.txt.00000000000000aa.partial");
+    bantam::write_file(folder.path() / "a.txt", "new");
+    // The three, the link, the new file, and the one that is being written.
+    BOOST_TEST(entry_count(folder.path()) == 6U);
+    unfinished.write("newer");
+    unfinished.commit();
+    BOOST_TEST(contents_of(folder.path() / "a.txt") == "newer");
+    BOOST_TEST(contents_of(folder.path() / "a.txt.partial") == "mine");
+}
+
+BOOST_AUTO_TEST_CASE(no_link_is_followed_and_the_mode_is_that_of_the_umask) {
+    const TemporaryFolder folder;
+    const auto victim = folder.write("victim", "precious");
+    std::filesystem::create_symlink(victim, folder.path() / "a.txt.partial");
+    std::filesystem::create_symlink(victim, folder.path() / "a.txt");
+    const mode_t before = umask(027);
+    bantam::write_file(folder.path() / "a.txt", "new");
+    umask(before);
+    BOOST_TEST(contents_of(victim) == "precious");
+    BOOST_TEST(contents_of(folder.path() / "a.txt") == "new");
+    struct stat status{};
+    BOOST_REQUIRE(lstat((folder.path() / "a.txt").c_str(), &status) == 0);
+    BOOST_TEST(S_ISREG(status.st_mode));
+    BOOST_TEST((status.st_mode & 0777) == 0640U);
+}
 
 }  // namespace

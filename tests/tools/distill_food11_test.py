@@ -56,8 +56,7 @@ class Distill(ProgramTest):
 
     @staticmethod
     def finished_epochs(output):
-        state = os.path.exists(os.path.join(output, "last.safetensors"))
-        return len(lines(output, "metrics.csv")) - 1 if state else 0
+        return len(lines(output, "metrics.csv")) - 1 if os.path.exists(os.path.join(output, "metrics.csv")) else 0
 
     def kill_after(self, epoch, output, command):
         """Kills a run once it has finished `epoch` epochs."""
@@ -592,7 +591,8 @@ class Refusals(Distill):
         output = self.path("out")
         shutil.copytree(self.reference, output)
         before = {name: read(output, name) for name in os.listdir(output)}
-        for room, name in ((100_000, "student.safetensors"), (600_000, "last.safetensors")):
+        name = "last.safetensors"
+        for room in (100_000, 600_000):
             line = self.refusal(*self.command(output, "--overwrite"), restore_signals=False,
                                 preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (room, room)))
             self.assertEqual(line, f"error: {os.path.join(output, name)}: could not be written completely: File too "

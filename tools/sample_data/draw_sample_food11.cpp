@@ -12,10 +12,13 @@
 #include <fstream>
 #include <mutex>
 #include <string>
+#include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "../shared/command_line.hpp"
+#include "../shared/stop_signal.hpp"
 #include "bantam/base/error.hpp"
 #include "bantam/base/random.hpp"
 #include "still_life/scene.hpp"
@@ -85,12 +88,14 @@ void draw(const Task& task, const Options& options, const fs::path& root) {
 }
 
 void draw_all(const std::vector<Task>& tasks, const Options& options, const fs::path& root) {
+    const bantam::StopSignal signal;
     std::atomic<std::size_t> next{0};
     std::exception_ptr failure;
     std::mutex failure_mutex;
     const auto work = [&] {
         try {
-            for (std::size_t i = next++; i < tasks.size(); i = next++) draw(tasks[i], options, root);
+            for (std::size_t i = next++; i < tasks.size() && !signal.received(); i = next++)
+                draw(tasks[i], options, root);
         } catch (...) {
             const std::scoped_lock lock{failure_mutex};
             failure = std::current_exception();
@@ -102,10 +107,40 @@ void draw_all(const std::vector<Task>& tasks, const Options& options, const fs::
         for (int i = 0; i < options.threads; ++i) threads.emplace_back(work);
     }
     if (failure) std::rethrow_exception(failure);
+    if (signal.received()) signal.stop("before all pictures were drawn; nothing was kept, start again");
 }
 
+/// A folder of a name that nobody else has, beside `target`; removed unless it has been put in place.
+class PartialFolder {
+public:
+    explicit PartialFolder(fs::path target) : target_{std::move(target)} {
+        if (target_.has_parent_path()) fs::create_directories(target_.parent_path());
+        std::uint64_t number = 0;
+        do {
+            path_ = target_;
+            path_ += fmt::format(".{}.partial", number++);
+        } while (!fs::create_directory(path_));
+    }
+    PartialFolder(const PartialFolder&) = delete;
+    PartialFolder& operator=(const PartialFolder&) = delete;
+    ~PartialFolder() {
+        std::error_code ignored;
+        if (!path_.empty()) fs::remove_all(path_, ignored);
+    }
+
+    const fs::path& path() const { return path_; }
+    /// Fails where the target is anything but missing or an empty folder, and removes nothing.
+    void put_in_place() {
+        fs::rename(path_, target_);
+        path_.clear();
+    }
+
+private:
+    fs::path target_, path_;
+};
+
 void run(const Options& options) {
-    if (fs::exists(options.output) && !fs::is_empty(options.output))
+    if (fs::exists(options.output) && !(fs::is_directory(options.output) && fs::is_empty(options.output)))
         throw bantam::Error(
             fmt::format("{}: expected a new or empty folder; remove it or name another", options.output.string()));
     std::vector<Task> tasks;
@@ -115,15 +150,12 @@ void run(const Options& options) {
     add_unlabeled(tasks, options, Split::testing, "testing", options.testing);
 
     // Drawn under another name first, so that an interrupted run leaves no incomplete data set.
-    fs::path partial = fs::absolute(options.output).lexically_normal();
-    if (!partial.has_filename()) partial = partial.parent_path();
-    const fs::path final_path = partial;
-    partial += ".partial";
-    fs::remove_all(partial);
-    for (const Task& task : tasks) fs::create_directories((partial / task.path).parent_path());
-    draw_all(tasks, options, partial);
-    fs::remove(final_path);
-    fs::rename(partial, final_path);
+    fs::path target = fs::weakly_canonical(options.output);
+    if (!target.has_filename()) target = target.parent_path();
+    PartialFolder partial{target};
+    for (const Task& task : tasks) fs::create_directories((partial.path() / task.path).parent_path());
+    draw_all(tasks, options, partial.path());
+    partial.put_in_place();
     fmt::print("drew {} pictures of {}x{} in {}: {} labeled, {} unlabeled, {} validation, {} testing\n", tasks.size(),
                options.size, options.size, options.output.string(),
                static_cast<std::size_t>(options.labeled_per_class) * still_life::dishes.size(), options.unlabeled,

@@ -2,22 +2,57 @@
 #include "command_line.hpp"
 
 #include <bantam/base/error.hpp>
+#include <bantam/base/number_text.hpp>
 #include <bantam/base/printable.hpp>
 #include <bantam/train/options.hpp>
+
+#include "stop_signal.hpp"
 
 #include <fmt/core.h>
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
+#include <charconv>
+#include <csignal>
 #include <cstddef>
 #include <cstdio>
 #include <exception>
 #include <new>
 #include <span>
 #include <string_view>
+#include <system_error>
 #include <thread>
+#include <type_traits>
+
+#if !defined(_WIN32)
+#include <fcntl.h>
+#endif
 
 namespace bantam {
+
+namespace {
+
+/// A stream that was closed before the program began would be the first file that it opens. /dev/null takes its place,
+/// opened for reading, so that writing to it fails.
+void replace_closed_streams() {
+#if !defined(_WIN32)
+    for (int stream = 0; stream <= 2; ++stream)
+        if (fcntl(stream, F_GETFD) == -1 && open("/dev/null", O_RDONLY) < 0) return;
+#endif
+}
+
+/// A number as the C locale writes it, whatever the locale of the process.
+bool read_number(const std::string& text, double& value) {
+    const auto [end, cause] = std::from_chars(text.data(), text.data() + text.size(), value);
+    return cause == std::errc{} && end == text.data() + text.size();
+}
+
+}  // namespace
+
+void print_message(const std::string& text) {
+    std::fwrite(text.data(), 1, text.size(), stderr);
+    std::fflush(stderr);
+}
 
 int processor_count() { return std::max(1, static_cast<int>(std::thread::hardware_concurrency())); }
 
@@ -30,7 +65,12 @@ struct CommandLine::Parser {
 
     template <class Value>
     CLI::Option* add(const std::string& name, Value& value, const std::string& help) {
-        return app.add_option(name, value, help)->capture_default_str();
+        if constexpr (std::is_same_v<Value, double>) {
+            const auto read = [&value](const CLI::results_t& texts) { return read_number(texts.back(), value); };
+            return app.add_option(name, read, help)->type_name("NUMBER")->default_str(general_text(value));
+        } else {
+            return app.add_option(name, value, help)->capture_default_str();
+        }
     }
 };
 
@@ -113,6 +153,14 @@ void CommandLine::device_options(DeviceOptions& options, bool with_cuda) {
 int CommandLine::run(int argc, char** argv, const std::function<void()>& body) {
     // Names from files may hold anything; a terminal gets it as text.
     constexpr std::size_t longest_message = 4000;
+    replace_closed_streams();
+    StopSignal::install();
+#if !defined(_WIN32)
+    // A closed pipe and a file over its limit are then failures of a write, which its caller reports or ignores.
+    std::signal(SIGPIPE, SIG_IGN);
+    std::signal(SIGXFSZ, SIG_IGN);
+#endif
+    const char* const lost_results = "error: standard output could not be written; the files are complete\n";
     try {
         for (const std::string_view argument : std::span{argv, static_cast<std::size_t>(argc)})
             if (!is_utf8(argument))
@@ -127,15 +175,22 @@ int CommandLine::run(int argc, char** argv, const std::function<void()>& body) {
             chosen && !chosen->on_gpu() && chosen->precision != "float32")
             throw Error{"--precision " + chosen->precision + " is for --device cuda; leave it out"};
         body();
-        return 0;
+        if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return 0;
+        print_message(lost_results);
     } catch (const CLI::ParseError& problem) {
         if (problem.get_exit_code() == 0) return parser_->app.exit(problem);  // --help
-        fmt::print(stderr, "error: {}; see --help\n", printable(problem.what(), longest_message));
+        print_message(fmt::format("error: {}; see --help\n", printable(problem.what(), longest_message)));
         return 2;
+    } catch (const Stopped& stopped) {
+        print_message(std::string{stopped.what()} + '\n');
+        return 128 + stopped.signal;
     } catch (const std::bad_alloc&) {
-        fmt::print(stderr, "error: out of memory; use a smaller --stored-size or --batch-size\n");
+        print_message("error: out of memory; use a smaller --stored-size or --batch-size\n");
     } catch (const std::exception& problem) {
-        fmt::print(stderr, "error: {}\n", printable(problem.what(), longest_message));
+        // fmt::print throws where the stream does not take the text.
+        print_message(std::ferror(stdout) != 0
+                          ? lost_results
+                          : fmt::format("error: {}\n", printable(problem.what(), longest_message)));
     }
     return 1;
 }

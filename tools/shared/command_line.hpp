@@ -20,6 +20,9 @@ struct DeviceOptions {
     bool on_gpu() const { return device == "cuda"; }
 };
 
+/// Prints a message, warning or progress on stderr. A closed or full one shows nothing and stops nothing.
+void print_message(const std::string& text);
+
 /// The number of processors, at least one.
 int processor_count();
 
@@ -57,8 +60,8 @@ public:
     /// `--device` and `--precision`; a program without CUDA allows the CPU only.
     void device_options(DeviceOptions& options, bool with_cuda);
 
-    /// A program's main: parses, runs `body`, and turns every failure into one line on stderr and a
-    /// non-zero exit.
+    /// A program's main: parses, runs `body`, and turns every failure into one line on stderr and a non-zero exit;
+    /// results that stdout did not take are a failure. A program stopped by a signal exits with 128 + signal.
     int run(int argc, char** argv, const std::function<void()>& body);
 
 private:

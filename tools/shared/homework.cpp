@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "homework.hpp"
 
+#include "command_line.hpp"
+
 #include <bantam/base/printable.hpp>
 #include <bantam/data/color.hpp>
 #include <bantam/data/testing_refusal.hpp>
@@ -23,8 +25,8 @@ HomeworkFolders open_homework(const std::filesystem::path& root, int expected_cl
         std::string names;
         for (std::size_t index = 0; index < std::min(folders.ignored.size(), named_limit); ++index)
             names += (index == 0 ? "" : ", ") + printable(folders.ignored[index]);
-        fmt::print(stderr, "note: {} left out, which are no pictures or lie where none belongs: {}{}\n",
-                   folders.ignored.size(), names, folders.ignored.size() > named_limit ? ", …" : "");
+        print_message(fmt::format("note: {} left out, which are no pictures or lie where none belongs: {}{}\n",
+                                  folders.ignored.size(), names, folders.ignored.size() > named_limit ? ", …" : ""));
     }
     return folders;
 }

@@ -6,16 +6,19 @@
 #include <bantam/base/printable.hpp>
 #include <bantam/train/progress.hpp>
 
+#include "command_line.hpp"
+
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <optional>
 #include <utility>
 
 namespace bantam {
 
-WorkProgress::WorkProgress(std::string what, Index total, std::FILE* stream)
-    : what_{std::move(what)}, total_{total}, stream_{stream}, in_place_{is_terminal(stream)} {}
+WorkProgress::WorkProgress(std::string what, Index total)
+    : what_{std::move(what)}, total_{total}, in_place_{is_terminal(stderr)} {}
 
 void WorkProgress::update(Index done) {
     const auto now = Clock::now();
@@ -23,10 +26,9 @@ void WorkProgress::update(Index done) {
     if (done < total_ && std::chrono::duration<double>(now - shown_).count() < (in_place_ ? 0.1 : 10.0)) return;
     shown_ = now;
     const double rate = static_cast<double>(done) / std::max(elapsed, 1e-9);
-    fmt::print(stream_, "{}{} {} of {}  {:.0f}/s  ETA {}{}", in_place_ ? "\r" : "", what_, done, total_, rate,
-               readable_duration(static_cast<double>(total_ - done) / std::max(rate, 1e-9)),
-               in_place_ && done < total_ ? "\x1b[K" : "\n");
-    std::fflush(stream_);
+    print_message(fmt::format("{}{} {} of {}  {:.0f}/s  ETA {}{}", in_place_ ? "\r" : "", what_, done, total_, rate,
+                              readable_duration(static_cast<double>(total_ - done) / std::max(rate, 1e-9)),
+                              in_place_ && done < total_ ? "\x1b[K" : "\n"));
 }
 
 namespace {
@@ -37,12 +39,12 @@ auto load(const std::filesystem::path& root, const Split& split, PictureOptions 
     std::size_t told = 0;
     options.progress = [&](std::size_t done, std::size_t all) {
         if (done == std::exchange(told, done)) return;
-        if (!progress) progress.emplace(what, static_cast<Index>(all), stderr);
+        if (!progress) progress.emplace(what, static_cast<Index>(all));
         progress->update(static_cast<Index>(done));
     };
     auto pictures = load_pictures(root, split, options);
     if (const std::string problems = pictures.store.report().text(); !problems.empty())
-        fmt::print(stderr, "warning: {}: {}\n", what, printable(problems, 4000));
+        print_message(fmt::format("warning: {}: {}\n", what, printable(problems, 4000)));
     return pictures;
 }
 

@@ -5,24 +5,22 @@
 #include <bantam/data/picture_store.hpp>
 
 #include <chrono>
-#include <cstdio>
 #include <filesystem>
 #include <string>
 
 namespace bantam {
 
-/// The progress of work that is not training: "views 1200 of 9000  85/s  ETA 1:32", rewritten in place on
+/// The progress on stderr of work that is not training: "views 1200 of 9000  85/s  ETA 1:32", rewritten in place on
 /// a terminal, a plain line every ten seconds elsewhere.
 class WorkProgress {
 public:
-    WorkProgress(std::string what, Index total, std::FILE* stream);
+    WorkProgress(std::string what, Index total);
     void update(Index done);
 
 private:
     using Clock = std::chrono::steady_clock;
     std::string what_;
     Index total_;
-    std::FILE* stream_;
     bool in_place_;
     Clock::time_point start_ = Clock::now();
     Clock::time_point shown_ = start_;

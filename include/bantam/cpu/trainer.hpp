@@ -44,6 +44,11 @@ public:
           average_{initialize()} {}
 
     const TrainingOptions& options() const { return options_; }
+    /// What computes, for build_text.
+    static std::string backend() {
+        return "CPU with Eigen " + std::to_string(EIGEN_WORLD_VERSION) + '.' + std::to_string(EIGEN_MAJOR_VERSION) +
+               '.' + std::to_string(EIGEN_MINOR_VERSION);
+    }
     /// Optimizer steps taken.
     Index steps() const { return optimizer_.steps(); }
 

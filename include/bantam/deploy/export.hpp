@@ -8,6 +8,8 @@
 #include <bantam/deploy/classifier.hpp>
 #include <bantam/deploy/self_test.hpp>
 
+#include <charconv>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -33,8 +35,12 @@ namespace detail {
 inline void append_values(std::string& text, std::span<const float> values) {
     char number[40];
     for (std::size_t i = 0; i < values.size(); ++i) {
-        std::snprintf(number, sizeof number, "%aF,%c", static_cast<double>(values[i]), i % 8 == 7 ? '\n' : ' ');
-        text += number;
+        // As printf's %a, which writes a decimal comma where the process's locale has one.
+        const auto end = std::to_chars(number, number + sizeof number, std::abs(static_cast<double>(values[i])),
+                                       std::chars_format::hex)
+                             .ptr;
+        text += std::signbit(values[i]) ? "-0x" : "0x";
+        text.append(number, end).append(i % 8 == 7 ? "F,\n" : "F, ");
     }
 }
 template <class Integer>

@@ -35,6 +35,7 @@ struct TrainerState {
 ///   set_weights(parameters, statistics)   starts from given weights
 ///   state(), restored(steps)       what a checkpoint keeps, and what to call after it was written back
 ///   options(), steps()             the options, and the optimizer steps taken
+///   backend()                      what computes, as text for build_text (base/build.hpp)
 ///   image, classes                 the network's input, and the number of its outputs
 ///
 /// The constructor throws Error naming an option that is out of range. `step` throws Error where the loss or the

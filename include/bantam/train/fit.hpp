@@ -220,7 +220,7 @@ Evaluation evaluate(Trainer& trainer, const Data& data) {
 /// lie on the trainer's device (cuda::TrainingData); an epoch is then one piece of work, in which no step is reported
 /// and training cannot start. Shows its progress on `stream` unless that is null. Returns the reports. Throws Error as
 /// the trainer's `step` and `evaluate` do, where there is nothing to train on, and where `start` lies within an epoch
-/// on a device.
+/// on a device or beyond an epoch's end.
 template <class Trainer, class Training, class Validation, class OnEpoch, class OnStep>
 std::vector<EpochReport> fit(Trainer& trainer, const Training& training, const Validation& validation,
                              TrainingPosition start, std::FILE* stream, OnEpoch&& on_epoch, OnStep&& on_step) {
@@ -242,6 +242,9 @@ std::vector<EpochReport> fit(Trainer& trainer, const Training& training, const V
         trainer.evaluate(*batches.next());
     }
     if (steps == 0) throw Error{"there are no pictures to train on; give at least one"};
+    if (start.batch > steps)
+        throw Error{"the run was interrupted after batch " + std::to_string(start.batch) + " of an epoch of " +
+                    std::to_string(steps) + "; name the data it was trained on, or start anew"};
     std::vector<EpochReport> history;
     Progress progress{{trainer.options().epochs, steps, start.epoch * steps + start.batch}, stream};
     for (; start.epoch < trainer.options().epochs; start = start.epoch + 1) {

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: MIT
-// Needs nlohmann/json and xxhash (see io/safetensors.hpp).
+// Needs nlohmann/json and xxhash (Debian: nlohmann-json3-dev and libxxhash-dev; header only, nothing to link).
 #pragma once
 
+#include <bantam/base/build.hpp>
 #include <bantam/base/error.hpp>
 #include <bantam/base/index.hpp>
+#include <bantam/base/number_text.hpp>
 #include <bantam/core/network.hpp>
 #include <bantam/io/atomic_file.hpp>
 #include <bantam/io/checkpoint.hpp>
+#include <bantam/io/folder_lock.hpp>
+#include <bantam/io/hash.hpp>
 #include <bantam/io/safetensors.hpp>
 #include <bantam/train/fit.hpp>
 #include <bantam/train/options.hpp>
@@ -16,14 +20,17 @@
 #include <charconv>
 #include <cmath>
 #include <cstddef>
-#include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <istream>
+#include <limits>
 #include <optional>
 #include <set>
 #include <span>
+#include <sstream>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -58,22 +65,24 @@ struct EpochScore {
 
 /// The output folder of a training run: `student.safetensors` (the kept epoch's), `last.safetensors`
 /// (to resume), `metrics.csv` (one row per epoch), `predict.csv`. Every file appears complete or not at
-/// all, so that a run killed at any moment can be resumed after its last finished epoch.
+/// all, so that a run killed at any moment can be resumed from where it was last saved. `last.safetensors` knows
+/// the hash of the student that belongs to it and the metrics of all epochs, so that neither another run's student nor
+/// a damaged metrics.csv goes unnoticed. While a RunFolder lives, no other process can have one of the same folder.
 class RunFolder {
 public:
-    /// Creates the folder where it is missing; throws Error where files cannot be written to it.
-    /// `identity` names what a resumed run must share with the interrupted one, such as a fingerprint
+    /// Creates the folder where it is missing; throws Error where files cannot be written to it, or another process
+    /// uses it. `identity` names what a resumed run must share with the interrupted one, such as a fingerprint
     /// of the data.
     RunFolder(std::filesystem::path folder, Metadata identity, Keep keep = Keep::loss)
-        : folder_{std::move(folder)}, identity_{std::move(identity)}, keep_{keep} {
+        : folder_{checked(std::move(folder))}, lock_{folder_} {
+        identify(std::move(identity), keep);
+    }
+
+    /// Replaces what the constructor was told, as for a run whose data are read after its folder was checked.
+    void identify(Metadata identity, Keep keep) {
+        identity_ = std::move(identity);
         identity_["keep"] = name(keep);
-        std::error_code cause;
-        std::filesystem::create_directories(folder_, cause);
-        if (cause || !std::filesystem::is_directory(folder_))
-            throw Error{folder_.string() + ": cannot be used as an output folder: " +
-                        (cause ? cause.message() : "it is a file") + "; choose another one"};
-        // Fails now, not after an epoch, where files cannot be written.
-        AtomicFile{last()};
+        keep_ = keep;
     }
 
     std::filesystem::path student() const { return folder_ / "student.safetensors"; }
@@ -81,7 +90,9 @@ public:
     std::filesystem::path metrics() const { return folder_ / "metrics.csv"; }
     std::filesystem::path predictions() const { return folder_ / "predict.csv"; }
 
-    Index finished_epochs() const { return finished_epochs_; }
+    Index finished_epochs() const { return position_.epoch; }
+    /// Where training continues.
+    const TrainingPosition& position() const { return position_; }
     /// The epoch that `keep` picks of those finished so far.
     const EpochScore& picked(Keep keep) const { return picked_[static_cast<std::size_t>(keep)]; }
 
@@ -91,14 +102,25 @@ public:
     template <class Trainer>
     bool finish_epoch(std::span<const NamedTensor> tensors, Trainer& trainer, const EpochReport& report,
                       const Metadata& student_metadata) {
-        finished_epochs_ = report.epoch;
+        position_ = report.epoch;
         const EpochScore score{report.epoch, report.validation.loss, report.validation.accuracy};
         if (score.loss && (!picked(Keep::loss).loss || *score.loss < *picked(Keep::loss).loss)) pick(Keep::loss, score);
         if (score.accuracy && (!picked(Keep::accuracy).accuracy || *score.accuracy > *picked(Keep::accuracy).accuracy))
             pick(Keep::accuracy, score);
         pick(Keep::last, score);
         const bool kept = picked(keep_).epoch == report.epoch;
-        if (kept) write_network(student(), tensors, trainer.parameters(), trainer.statistics(), student_metadata);
+        if (kept) {
+            Metadata metadata = student_metadata;
+            metadata["run"] = run_hash(trainer);
+            metadata["epoch"] = std::to_string(report.epoch);
+            write_network(student(), tensors, trainer.parameters(), trainer.statistics(), metadata);
+            student_hash_ = hash_file(student());
+        } else if (student_is_ahead_) {
+            throw Error{student().string() + ": was written by epoch " + std::to_string(report.epoch) +
+                        " before the interruption, which now gives another result, as in another build; start the run "
+                        "anew, or resume with the build that began it"};
+        }
+        student_is_ahead_ = false;
         rows_.push_back(row(report));
         write_metrics();
         write_last(trainer);
@@ -110,28 +132,59 @@ public:
         return finish_epoch(tensor_table<Net>, trainer, report, student_metadata);
     }
 
-    /// Resumes an interrupted run: restores the trainer, the picked epochs and the metrics. Throws Error where
-    /// there is no run to resume, or its options or identity differ, apart from those named in `may_differ`.
+    /// Saves the state between two steps of an epoch, from which `resume` continues with the same bits.
     template <class Trainer>
-    void resume(Trainer& trainer, const std::set<std::string>& may_differ = {}) {
+    void save(Trainer& trainer, const TrainingPosition& position) {
+        position_ = position;
+        write_last(trainer);
+    }
+
+    /// Resumes an interrupted run: restores the trainer, the position, the picked epochs and the metrics. Returns
+    /// warnings, one line each, such as that another build began the run. Throws Error where there is no run to
+    /// resume, its options or identity differ, apart from those named in `may_differ`, or the folder's files do not
+    /// belong together.
+    template <class Trainer>
+    std::vector<std::string> resume(Trainer& trainer, const std::set<std::string>& may_differ = {}) {
         if (!std::filesystem::exists(last()))
             throw Error{last().string() + ": no such file, so there is no run to resume; leave out --resume"};
         SafetensorsFile file = SafetensorsFile::open(last());
-        if (file.metadata("format") != resume_format)
+        const bool older = file.metadata("format") == older_resume_format;
+        if (!older && file.metadata("format") != resume_format)
             throw Error{last().string() + ": has format '" + file.metadata("format") + "', expected '" + resume_format +
                         "'; start the run anew"};
         for (const auto& [key, value] : run_identity(trainer))
             if (!may_differ.contains(key) && file.metadata(key) != value)
                 throw Error{last().string() + ": the interrupted run had " + key + " " + file.metadata(key) +
                             ", this one has " + value + "; resume with the same options or start anew"};
-        for (const auto& state : trainer.state()) file.read(state.name, state.values);
-        trainer.restored(whole_number(file, "steps"));
-        finished_epochs_ = whole_number(file, "epoch");
-        for (const auto& [keep, key] : score_keys)
-            pick(keep, {.epoch = whole_number(file, (std::string{key} + "_epoch").c_str()),
-                        .loss = optional_number(file, std::string{key} + "_loss"),
-                        .accuracy = optional_number(file, std::string{key} + "_accuracy")});
-        read_metrics();
+        const Index epochs = trainer.options().epochs;
+        position_ = older ? TrainingPosition{count(file, "epoch", epochs)}
+                          : TrainingPosition{count(file, "epoch", epochs), count(file, "batch"), loss_sums(file)};
+        const Index steps = count(file, "steps");
+        for (const auto& [keep, key] : score_keys) {
+            const std::string name = key;
+            pick(keep, {.epoch = count(file, name + "_epoch", finished_epochs()),
+                        .loss = optional_number(file, name + "_loss"),
+                        .accuracy = optional_number(file, name + "_accuracy", 0.0, 1.0)});
+        }
+        std::vector<std::string> warnings;
+        if (!older) {
+            check_student(file, run_hash(trainer));
+            if (file.metadata("build") != build(trainer))
+                warnings.push_back(
+                    last().string() + ": the run was begun by another build (" + file.metadata("build") + "; this is " +
+                    build(trainer) +
+                    "), so that its result may differ in the last bits from that of an uninterrupted run");
+        }
+        for (const auto& state : trainer.state()) {
+            file.read(state.name, state.values);
+            for (const float value : state.values)
+                if (!std::isfinite(value))
+                    throw Error{last().string() + ": '" + state.name +
+                                "' holds a number that is not finite; start the run anew"};
+        }
+        trainer.restored(steps);
+        read_metrics(older ? std::nullopt : std::optional{file.metadata("metrics")}, warnings);
+        return warnings;
     }
 
     /// Writes predict.csv: `Id,Category`, one row per picture in the given order; Id is its position, with leading
@@ -154,7 +207,9 @@ public:
     }
 
 private:
-    static constexpr const char* resume_format = "bantam-training-state/2";
+    static constexpr const char* resume_format = "bantam-training-state/3";
+    /// Without position within an epoch, student's hash, metrics and build.
+    static constexpr const char* older_resume_format = "bantam-training-state/2";
     /// How last.safetensors names the epochs that the rules pick.
     static constexpr std::array<std::pair<Keep, const char*>, 3> score_keys{
         {{Keep::loss, "lowest_loss"}, {Keep::accuracy, "highest_accuracy"}, {Keep::last, "latest"}}};
@@ -163,20 +218,37 @@ private:
         "training_distillation_loss,validation_loss,validation_accuracy,validation_cross_entropy,"
         "validation_teacher_agreement,validation_distillation_loss,images_per_second,seconds\n";
 
-    static std::string text_of(std::optional<double> value, const char* format = "%.6g") {
-        if (!value) return {};
-        char text[40];
-        std::snprintf(text, sizeof text, format, *value);
-        return text;
+    static std::filesystem::path checked(std::filesystem::path folder) {
+        std::error_code cause;
+        std::filesystem::create_directories(folder, cause);
+        if (cause || !std::filesystem::is_directory(folder))
+            throw Error{folder.string() + ": cannot be used as an output folder: " +
+                        (cause ? cause.message() : "it is a file") + "; choose another one"};
+        // Fails now, not after an epoch, where files cannot be written.
+        AtomicFile{folder / "last.safetensors"};
+        return folder;
     }
 
     static std::string row(const EpochReport& report) {
-        std::string text = std::to_string(report.epoch) + ',' + text_of(report.learning_rate);
+        const auto cell = [](std::optional<double> value) { return value ? general_text(*value) : std::string{}; };
+        std::string text = std::to_string(report.epoch) + ',' + cell(report.learning_rate);
         for (const Metrics* metrics : {&report.training, &report.validation})
             for (const std::optional<double>& value : {metrics->loss, metrics->accuracy, metrics->cross_entropy,
                                                        metrics->teacher_agreement, metrics->distillation})
-                text += ',' + text_of(value);
-        return text + ',' + text_of(report.images_per_second, "%.1f") + ',' + text_of(report.seconds, "%.2f");
+                text += ',' + cell(value);
+        return text + ',' + fixed_text(report.images_per_second, 1) + ',' + fixed_text(report.seconds, 2);
+    }
+
+    /// A row without images_per_second and seconds, which no two runs share.
+    static std::string_view lasting(std::string_view row) {
+        for (int column = 0; column < 2; ++column) row = row.substr(0, row.rfind(','));
+        return row;
+    }
+
+    static std::vector<std::string> lines(std::istream&& stream) {
+        std::vector<std::string> all;
+        for (std::string line; std::getline(stream, line);) all.push_back(line);
+        return all;
     }
 
     void write_metrics() const {
@@ -186,16 +258,44 @@ private:
         file.commit();
     }
 
-    // A run may have been stopped after metrics.csv and before last.safetensors: rows beyond the latter are dropped.
-    void read_metrics() {
-        std::ifstream stream{metrics()};
-        std::string line;
-        std::getline(stream, line);
-        rows_.clear();
-        while (static_cast<Index>(rows_.size()) < finished_epochs_ && std::getline(stream, line)) rows_.push_back(line);
-        if (static_cast<Index>(rows_.size()) != finished_epochs_)
-            throw Error{metrics().string() + ": has " + std::to_string(rows_.size()) + " epochs, expected " +
-                        std::to_string(finished_epochs_) + " as in last.safetensors; start the run anew"};
+    /// Takes the rows of the finished epochs from metrics.csv, which may have one more. A row that is missing or is not
+    /// the one in `stored` is taken from there, without its times.
+    void read_metrics(const std::optional<std::string>& stored, std::vector<std::string>& warnings) {
+        rows_ = lines(std::ifstream{metrics()});
+        if (!rows_.empty()) rows_.erase(rows_.begin());
+        rows_.resize(static_cast<std::size_t>(finished_epochs()));
+        const std::vector<std::string> expected = lines(std::istringstream{stored.value_or("")});
+        bool damaged = false;
+        for (std::size_t i = 0; i < rows_.size(); ++i) {
+            if (stored ? i < expected.size() && lasting(rows_[i]) == expected[i] : !rows_[i].empty()) continue;
+            damaged = true;
+            rows_[i] = (i < expected.size() ? expected[i] : std::to_string(i + 1) + std::string(11, ',')) + ",,";
+        }
+        if (!damaged) return;
+        write_metrics();
+        warnings.push_back(metrics().string() +
+                           ": lacked rows of finished epochs or was damaged; it has been written "
+                           "again from last.safetensors");
+    }
+
+    /// Throws Error where student.safetensors is not the one that the state in `file` belongs to, or the one that the
+    /// run wrote right after it and will write again.
+    void check_student(const SafetensorsFile& file, const std::string& run) {
+        student_hash_ = file.metadata("student");
+        if (student_hash_.empty()) return;
+        const auto refuse = [&](const char* what) {
+            throw Error{student().string() + ": " + what +
+                        " last.safetensors; put back the student of this run, or start the run anew"};
+        };
+        if (!std::filesystem::exists(student())) refuse("is missing beside");
+        if (hash_file(student()) == student_hash_) return;
+        const Metadata metadata = SafetensorsFile::open(student()).metadata();
+        const auto has = [&](const char* key, const std::string& value) {
+            const auto found = metadata.find(key);
+            return found != metadata.end() && found->second == value;
+        };
+        student_is_ahead_ = has("run", run) && has("epoch", std::to_string(finished_epochs() + 1));
+        if (!student_is_ahead_) refuse("is not the student that belongs to");
     }
 
     template <class Trainer>
@@ -205,17 +305,39 @@ private:
         return identity;
     }
 
+    /// Differs between runs that may give different students; an extended run, of more epochs, remains the same.
+    template <class Trainer>
+    std::string run_hash(const Trainer& trainer) const {
+        std::string all;
+        for (const auto& [key, value] : run_identity(trainer))
+            if (key != "epochs") all += key + '=' + value + '\n';
+        return hash_bytes(all.data(), all.size());
+    }
+
+    template <class Trainer>
+    static std::string build(const Trainer& trainer) {
+        return build_text(trainer.backend());
+    }
+
     template <class Trainer>
     void write_last(Trainer& trainer) const {
         Metadata metadata = run_identity(trainer);
         metadata["format"] = resume_format;
         metadata["steps"] = std::to_string(trainer.steps());
-        metadata["epoch"] = std::to_string(finished_epochs_);
+        metadata["epoch"] = std::to_string(position_.epoch);
+        metadata["batch"] = std::to_string(position_.batch);
+        metadata["loss_sums"] = text_of(position_.sums);
+        metadata["student"] = student_hash_;
+        metadata["build"] = build(trainer);
+        std::string& metrics = metadata["metrics"];
+        for (const std::string& row : rows_) metrics += std::string{lasting(row)} + '\n';
+        const auto exact = [](std::optional<double> value) { return value ? exact_text(*value) : std::string{}; };
         for (const auto& [keep, key] : score_keys) {
             const EpochScore& score = picked(keep);
-            metadata[std::string{key} + "_epoch"] = std::to_string(score.epoch);
-            metadata[std::string{key} + "_loss"] = text_of(score.loss, "%.17g");
-            metadata[std::string{key} + "_accuracy"] = text_of(score.accuracy, "%.17g");
+            const std::string name = key;
+            metadata[name + "_epoch"] = std::to_string(score.epoch);
+            metadata[name + "_loss"] = exact(score.loss);
+            metadata[name + "_accuracy"] = exact(score.accuracy);
         }
         std::vector<TensorView> tensors;
         for (const auto& state : trainer.state())
@@ -226,26 +348,59 @@ private:
 
     void pick(Keep keep, const EpochScore& score) { picked_[static_cast<std::size_t>(keep)] = score; }
 
-    static double number(const SafetensorsFile& file, const std::string& text) {
-        double value = 0;
+    static std::string text_of(LossSums sums) {
+        std::string text;
+        for_each_loss_figure(
+            [&](auto figure) {
+                if constexpr (std::is_same_v<decltype(figure), double>)
+                    text += exact_text(figure) + ' ';
+                else
+                    text += std::to_string(figure) + ' ';
+            },
+            sums);
+        return text;
+    }
+    static LossSums loss_sums(const SafetensorsFile& file) {
+        LossSums sums;
+        std::string_view rest = file.metadata("loss_sums");
+        for_each_loss_figure(
+            [&](auto& figure) {
+                const std::size_t end = std::min(rest.find(' '), rest.size());
+                figure = number<std::remove_reference_t<decltype(figure)>>(file, rest.substr(0, end));
+                rest.remove_prefix(std::min(end + 1, rest.size()));
+            },
+            sums);
+        return sums;
+    }
+
+    /// A finite number from a file's metadata.
+    template <class T>
+    static T number(const SafetensorsFile& file, std::string_view text, T smallest = std::numeric_limits<T>::lowest(),
+                    T largest = std::numeric_limits<T>::max()) {
+        T value{};
         const auto [end, cause] = std::from_chars(text.data(), text.data() + text.size(), value);
-        if (cause != std::errc{} || end != text.data() + text.size())
-            throw Error{file.path().string() + ": its metadata holds '" + text +
-                        "' where a number belongs; start the run anew"};
+        // Written so that NaN is out of range.
+        if (cause != std::errc{} || end != text.data() + text.size() || !(value >= smallest && value <= largest))
+            throw Error{file.path().string() + ": its metadata holds '" + std::string{text} +
+                        "' where a number of a run belongs; start the run anew"};
         return value;
     }
-    static std::optional<double> optional_number(const SafetensorsFile& file, const std::string& key) {
+    template <class... Range>
+    static std::optional<double> optional_number(const SafetensorsFile& file, const std::string& key, Range... range) {
         const std::string& text = file.metadata(key);
-        return text.empty() ? std::nullopt : std::optional<double>{number(file, text)};
+        return text.empty() ? std::nullopt : std::optional{number<double>(file, text, range...)};
     }
-    static Index whole_number(const SafetensorsFile& file, const char* key) {
-        return static_cast<Index>(number(file, file.metadata(key)));
+    static Index count(const SafetensorsFile& file, const std::string& key, Index largest = Index{1} << 40) {
+        return number<Index>(file, file.metadata(key), 0, largest);
     }
 
     std::filesystem::path folder_;
+    FolderLock lock_;
     Metadata identity_;
-    Index finished_epochs_ = 0;
+    TrainingPosition position_;
     Keep keep_;
+    std::string student_hash_;          // of student.safetensors; empty before the first one
+    bool student_is_ahead_ = false;     // it was written right after last.safetensors, by the epoch that is next
     std::array<EpochScore, 3> picked_;  // by keep rule
     std::vector<std::string> rows_;
 };

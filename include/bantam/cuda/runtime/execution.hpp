@@ -135,6 +135,16 @@ public:
 
     bool allows_tf32() const { return allows_tf32_; }
 
+    /// "CUDA 13.0 on NVIDIA H100 80GB HBM3".
+    std::string name() const {
+        int device = 0;
+        cudaDeviceProp properties{};
+        BANTAM_CUDA_CHECK(cudaGetDevice(&device));
+        BANTAM_CUDA_CHECK(cudaGetDeviceProperties(&properties, device));
+        return "CUDA " + std::to_string(CUDART_VERSION / 1000) + '.' + std::to_string(CUDART_VERSION % 1000 / 10) +
+               " on " + properties.name;
+    }
+
 private:
     // The largest size that cuBLAS's manual recommends for any GPU.
     static constexpr std::size_t workspace_bytes = std::size_t{32} << 20;
@@ -195,6 +205,8 @@ public:
     /// Rounds the operands of tensor-core kernels to TensorFloat-32; `multiply` is exact here.
     void allow_tf32(bool allowed) const { allows_tf32_ = allowed; }
     bool allows_tf32() const { return allows_tf32_; }
+
+    std::string name() const { return "CUDA on the processor's threads"; }
 
     /// Runs `task`, or records it. Throws Error with the caller's source location if Thrust fails.
     void perform(std::function<void()> task,

@@ -74,6 +74,8 @@ public:
     const Execution& execution() const { return model_.execution(); }
 
     const TrainingOptions& options() const { return options_; }
+    /// What computes, for build_text.
+    std::string backend() const { return execution().name() + (std::same_as<Activation, float> ? "" : " in bf16"); }
     /// Optimizer steps taken.
     Index steps() const { return optimizer_.steps(); }
 
