@@ -6,7 +6,8 @@
     tools/convert_teacher.py teacher.pth --logits --data DIR --arch resnet18 --output logits.safetensors
 
 The first form needs NumPy alone and runs no code from the checkpoint. The second needs PyTorch,
-torchvision, Pillow and xxhash, takes any torchvision classifier, and writes what
+torchvision, xxhash and a C++ compiler or build (pictures are read by
+tools/decode_pictures), takes any torchvision classifier, and writes what
 tools/precompute_logits writes for ResNet-18: the same pictures, views and file format.
 """
 
@@ -193,24 +194,25 @@ def write_logits(options):
         logits.append(results.float().numpy())
         batch.clear()
 
-    for done, (split, path, label) in enumerate((split, *entry) for split in splits for entry in splits[split]):
-        content = read_bytes(os.path.join(options.data, path))
-        try:
-            pixels = homework.decode(content, options.stored_size)
-        except homework_folders.PictureError as error:
-            bad.append(f"{path} {error}")
-            continue
-        # Views are numbered by the image's position in the logits file, which has no bad pictures.
-        image = len(paths)
-        paths.append(path)
-        labels[split].append(label)
-        hashes.append(xxhash.xxh64(content, seed=0).hexdigest())
-        views.append([homework.random_view(options.view_seed, image, view) for view in range(options.views)])
-        for view in views[-1]:
-            batch.append(homework.normalize(homework.cut(pixels, view, options.input, options.input)))
-            if len(batch) == options.batch_size:
-                run_batch()
-        progress.show(done + 1)
+    with homework.PictureReader(options.stored_size) as reader:
+        for done, (split, path, label) in enumerate((split, *entry) for split in splits for entry in splits[split]):
+            content = read_bytes(os.path.join(options.data, path))
+            try:
+                pixels = reader.read(os.path.join(options.data, path))
+            except homework_folders.PictureError as error:
+                bad.append(f"{path} {error}")
+                continue
+            # Views are numbered by the image's position in the logits file, which has no bad pictures.
+            image = len(paths)
+            paths.append(path)
+            labels[split].append(label)
+            hashes.append(xxhash.xxh64(content, seed=0).hexdigest())
+            views.append([homework.random_view(options.view_seed, image, view) for view in range(options.views)])
+            for view in views[-1]:
+                batch.append(homework.normalize(homework.cut(pixels, view, options.input, options.input)))
+                if len(batch) == options.batch_size:
+                    run_batch()
+            progress.show(done + 1)
     run_batch()
     if bad:
         print(f"{len(bad)} of {total} pictures left out: " + "; ".join(bad[:10]) + ("; ..." if len(bad) > 10 else ""),

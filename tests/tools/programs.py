@@ -22,7 +22,7 @@ try:
     import homework_pictures
     import safetensors_io
 except ImportError as missing:
-    print(f"skipped: {missing.name} is missing; install python3-numpy, python3-pil and python3-xxhash")
+    print(f"skipped: {missing.name} is missing; install python3-numpy and python3-xxhash")
     sys.exit(SKIPPED)
 
 
@@ -70,17 +70,18 @@ def logits_of(data, target, stored_size, views=2, seed=5):
     classes, splits = homework_folders.list_pictures(data)
     paths, hashes, boxes, logits = [], [], [], []
     random = np.random.default_rng(seed)
-    for pictures in splits.values():
-        for path, label in pictures:
-            content = read(data, path)
-            try:
-                homework_pictures.decode(content, stored_size)
-            except homework_folders.PictureError:
-                continue
-            boxes.append([homework_pictures.random_view(seed, len(paths), view) for view in range(views)])
-            logits.append(random.normal(size=(views, len(classes))) + 3 * (np.arange(len(classes)) == label))
-            paths.append(path)
-            hashes.append(xxhash.xxh64(content, seed=0).hexdigest())
+    with homework_pictures.PictureReader(stored_size) as reader:
+        for pictures in splits.values():
+            for path, label in pictures:
+                content = read(data, path)
+                try:
+                    reader.read(os.path.join(data, path))
+                except homework_folders.PictureError:
+                    continue
+                boxes.append([homework_pictures.random_view(seed, len(paths), view) for view in range(views)])
+                logits.append(random.normal(size=(views, len(classes))) + 3 * (np.arange(len(classes)) == label))
+                paths.append(path)
+                hashes.append(xxhash.xxh64(content, seed=0).hexdigest())
     preprocessing = {"stored_size": stored_size, "input": [128, 128], "mean": homework_pictures.MEAN,
                      "std": homework_pictures.DEVIATION, "resize": "bilinear"}
     safetensors_io.save(target, {"logits": np.array(logits, np.float32), "views": np.array(boxes, np.float32)}, {

@@ -1,84 +1,99 @@
 # SPDX-License-Identifier: MIT
 """The homework's pictures and views, exactly as include/bantam/data reads them."""
 
-import io
+import glob
 import math
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from homework_folders import PictureError
 
 MEAN = (0.485, 0.456, 0.406)
 DEVIATION = (0.229, 0.224, 0.225)
-LARGEST_PICTURE = 64_000_000
 
 
 # ----------------------------------------------------------------------------------------- pictures
 
-def decode(content, stored_size):
-    """The picture file's bytes as uint8 [stored_size, stored_size, 3], RGB. The message of the
-    PictureError for a bad picture follows its name."""
-    if not content:
-        raise PictureError("is empty")
-    Image.MAX_IMAGE_PIXELS = None  # LARGEST_PICTURE is checked before decoding instead
-    try:
-        with Image.open(io.BytesIO(content), formats=("JPEG", "PNG", "BMP")) as picture:
-            if picture.size[0] * picture.size[1] > LARGEST_PICTURE:
-                raise PictureError("is too large")
-            if picture.mode == "CMYK":
-                raise PictureError("is a CMYK picture (convert it to RGB)")
-            pixels = to_rgb(picture)
-    except PictureError:
-        raise
-    except UnidentifiedImageError:
-        raise PictureError("is not a JPEG, PNG or BMP picture") from None
-    except Exception as error:  # Pillow raises many kinds on damaged files
-        raise PictureError("is truncated or damaged") from error
-    return squash(pixels, stored_size)
+class DecoderError(ValueError):
+    """tools/decode_pictures cannot be run; the message is one line."""
 
 
-def to_rgb(picture):
-    """8-bit RGB; alpha is dropped, not blended, and 16 bits keep their upper eight."""
-    if picture.mode.startswith("I"):
-        upper = (np.asarray(picture).astype(np.int64) >> 8).astype(np.uint8)
-        return np.repeat(upper[:, :, None], 3, axis=2)
-    return np.asarray(picture.convert("RGB"))
+class PictureReader:
+    """Reads picture files through tools/decode_pictures, so that both languages accept the same files and get the same
+    pixels. `stored_size` 0 leaves pictures as large as they are."""
+
+    def __init__(self, stored_size):
+        self.process = subprocess.Popen([decoder_program(), str(stored_size)], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.stdin.close()
+        self.process.stdout.close()
+        self.process.wait()
+
+    def read(self, path):
+        """uint8 [height, width, 3], RGB. The message of the PictureError for a bad picture follows its name."""
+        try:
+            self.process.stdin.write(os.fsencode(path) + b"\0")
+            self.process.stdin.flush()
+            answer = self.process.stdout.readline().decode()
+        except OSError:
+            answer = ""
+        if not answer.endswith("\n"):
+            raise DecoderError(f"{path}: {self.process.args[0]} ended while decoding it; is there enough memory?")
+        if not answer.startswith("is sound "):
+            raise PictureError(answer.strip())
+        height, width = (int(number) for number in answer.split()[2:])
+        pixels = self.process.stdout.read(height * width * 3)
+        return np.frombuffer(pixels, np.uint8).reshape(height, width, 3)
 
 
-def squash(pixels, size):
-    """Resizes each axis to `size`: exact area average where it shrinks, bilinear where it grows.
-
-    Weights are whole numbers, so the sums are exact and the result is that of data/resize.hpp.
-    """
-    height, width = pixels.shape[:2]
-    if (height, width) == (size, size):
-        return pixels
-    rows, row_total = resize_weights(height, size)
-    columns, column_total = resize_weights(width, size)
-    sums = np.tensordot(rows, pixels.astype(np.float64), (1, 0))
-    sums = np.tensordot(sums, columns, (1, 1)).transpose(0, 2, 1).astype(np.int64)
-    divisor = row_total * column_total
-    return ((2 * sums + divisor) // (2 * divisor)).astype(np.uint8)
+SOURCE = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 
 
-def resize_weights(inputs, outputs):
-    """(matrix of whole numbers [outputs, inputs] that resizes one axis, the sum of each row)."""
-    weights = np.zeros((outputs, inputs))
-    if inputs >= outputs:
-        # In units of 1 / outputs of a source pixel.
-        for output in range(outputs):
-            begin, end = output * inputs, (output + 1) * inputs
-            for source in range(begin // outputs, -(-end // outputs)):
-                weights[output, source] = min(end, (source + 1) * outputs) - max(begin, source * outputs)
-        return weights, inputs
-    unit = 2 * outputs
-    for output in range(outputs):
-        place = min(max((2 * output + 1) * inputs - outputs, 0), (inputs - 1) * unit)
-        weights[output, place // unit] = unit - place % unit
-        if place % unit:
-            weights[output, place // unit + 1] = place % unit
-    return weights, unit
+def decoder_program():
+    """The path of tools/decode_pictures: that of $BANTAM_PROGRAMS or of a build folder, or one that is built here."""
+    name = os.path.join("tools", "decode_pictures")
+    source = os.path.join(SOURCE, name + ".cpp")
+    headers = glob.glob(os.path.join(SOURCE, "include", "bantam", "data", "*.hpp"))
+    changed = max(os.path.getmtime(path) for path in [source, *headers])
+    given = os.environ.get("BANTAM_PROGRAMS")
+    if given and os.path.exists(os.path.join(given, name)):
+        return os.path.join(given, name)
+    for path in glob.glob(os.path.join(SOURCE, "build", "*", name)):
+        if os.path.getmtime(path) >= changed:
+            return path
+    return build_decoder(source, os.path.join(SOURCE, "build", "decoder", name))
+
+
+def build_decoder(source, target):
+    compiler = os.environ.get("CXX", "c++")
+    print("building tools/decode_pictures, which reads the pictures", file=sys.stderr)
+    with tempfile.TemporaryDirectory() as folder:
+        built = os.path.join(folder, "decode_pictures")
+        command = [*compiler.split(), "-std=c++20", "-O2", "-I" + os.path.join(SOURCE, "include"), source, "-o", built]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True)
+        except OSError as error:
+            raise DecoderError(f"{compiler}: {error.strerror}; install a C++20 compiler, or build the target "
+                               "decode_pictures and set BANTAM_PROGRAMS to the build folder") from None
+        if done.returncode != 0:
+            first = next((line for line in done.stderr.splitlines() if "error" in line), "no message")
+            raise DecoderError(f"{source}: cannot be compiled ({first}); run tools/install_dependencies.sh")
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        handle, beside = tempfile.mkstemp(dir=os.path.dirname(target))
+        os.close(handle)
+        shutil.copy(built, beside)
+        os.replace(beside, target)
+    return target
 
 
 # -------------------------------------------------------------------------------------------- views

@@ -29,7 +29,10 @@ inline bool starts_with(Bytes bytes, std::string_view magic) {
 }
 
 inline void append(std::vector<std::uint8_t>& target, Bytes bytes) {
-    target.insert(target.end(), bytes.begin(), bytes.end());
+    // g++ 12 reports an overflow in an insertion here, which there is not.
+    const std::size_t size = target.size();
+    target.resize(size + bytes.size());
+    if (!bytes.empty()) std::memcpy(target.data() + size, bytes.data(), bytes.size());
 }
 
 inline void append_big_endian(std::vector<std::uint8_t>& target, std::uint64_t value, std::size_t count) {

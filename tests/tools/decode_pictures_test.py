@@ -1,0 +1,234 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Compares tools/decode_pictures, through which both languages read pictures, with Pillow on drawn files of many kinds.
+
+BANTAM_ODD_PICTURES=3000 changes that many files at random (200 by default) and prints how the verdicts compare. Exits
+with 77 (skipped) where a Python package is missing."""
+
+import collections
+import io
+import os
+import struct
+import sys
+import time
+import unittest
+import zlib
+
+import programs
+from programs import ProgramTest, write
+
+import homework_folders
+import homework_pictures
+import numpy as np
+
+try:
+    from PIL import Image, ImageOps
+except ImportError:
+    print("skipped: PIL is missing; install python3-pil")
+    sys.exit(programs.SKIPPED)
+
+os.environ["BANTAM_PROGRAMS"] = os.path.dirname(os.path.dirname(programs.program("tools/decode_pictures")))
+HEIGHT, WIDTH = 40, 52
+ROW, COLUMN = np.mgrid[0:HEIGHT, 0:WIDTH]
+RGB = np.stack([COLUMN * 4, ROW * 6, (COLUMN + ROW) * 2 + 20], 2).astype(np.uint8)
+DRAWN = Image.fromarray(RGB)
+
+
+def encoded(image=DRAWN, kind="JPEG", **options):
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def chunk(name, content):
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+
+def png(depth, color, rows, extra=b""):
+    header = struct.pack(">IIBBBBB", WIDTH, HEIGHT, depth, color, 0, 0, 0)
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + extra + chunk(b"IDAT", zlib.compress(b"".join(rows)))
+            + chunk(b"IEND", b""))
+
+
+def bmp(bits, pixels, palette=b"", compression=0, top_down=False):
+    start = 54 + len(palette)
+    return (b"BM" + struct.pack("<IHHI", start + len(pixels), 0, 0, start)
+            + struct.pack("<IiiHHIIiiII", 40, WIDTH, -HEIGHT if top_down else HEIGHT, 1, bits, compression, len(pixels),
+                          2835, 2835, len(palette) // 4, 0) + palette + pixels)
+
+
+def interlaced(image):
+    """A PNG with Adam7 interlacing, which Pillow does not write."""
+    pixels, rows = np.asarray(image), []
+    for top, left, down, right in ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2),
+                                   (1, 0, 2, 1)):
+        rows += [b"\0" + row.tobytes() for row in pixels[top::down, left::right]]
+    header = struct.pack(">IIBBBBB", WIDTH, HEIGHT, 8, 2, 0, 0, 1)
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"".join(rows)))
+            + chunk(b"IEND", b""))
+
+
+def with_orientation(number):
+    exif = Image.Exif()
+    exif[0x112] = number
+    return exif
+
+
+def sound_files():
+    """name -> content of files that both sides read."""
+    files = {f"quality_{quality}_{subsampling}.jpg": encoded(quality=quality, subsampling=subsampling)
+             for quality in (30, 75, 95) for subsampling in (0, 1, 2)}
+    files |= {f"orientation_{number}.jpg": encoded(exif=with_orientation(number)) for number in range(1, 9)}
+    files |= {f"orientation_{number}.png": encoded(kind="PNG", exif=with_orientation(number)) for number in range(1, 9)}
+    baseline = encoded()
+    gray = DRAWN.convert("L")
+    sixteen = RGB.astype(np.uint16) * 257
+    files |= {
+        "progressive.jpg": encoded(progressive=True, quality=92),
+        "progressive_444.jpg": encoded(progressive=True, subsampling=0),
+        "optimized.jpg": encoded(optimize=True),
+        "gray.jpg": encoded(gray),
+        "gray_progressive.jpg": encoded(gray, progressive=True),
+        "restart.jpg": encoded(restart_marker_blocks=1),
+        "restart_rows_progressive.jpg": encoded(progressive=True, restart_marker_rows=1),
+        "tiny.jpg": encoded(DRAWN.resize((1, 1))),
+        "padding.jpg": baseline[:-2] + bytes(64) + b"\xff\xd9",
+        "stuffed_padding.jpg": baseline[:-2] + b"\xff\x00" * 32 + b"\xff\xd9",
+        "restart_before_end.jpg": baseline[:-2] + b"\xff\xd0\xff\xd9",
+        "filled_end.jpg": baseline[:-2] + b"\xff\xff\xff\xd9",
+        "trailer.jpg": baseline[:-2] + b"\0\0\1\nImage_UTC_Data" + bytes(40) + b"SEFT",
+        "behind_end.jpg": baseline + b"junk" * 50,
+        "rgb.png": encoded(kind="PNG"),
+        "gray.png": encoded(gray, "PNG"),
+        "gray_alpha.png": encoded(DRAWN.convert("LA"), "PNG"),
+        "alpha.png": encoded(Image.fromarray(np.dstack([RGB, RGB[..., 0]])), "PNG"),
+        "palette.png": encoded(DRAWN.quantize(16), "PNG", transparency=3),
+        "palette_beyond.png": png(8, 3, [b"\0" + bytes(i % 8 for i in range(WIDTH))] * HEIGHT,
+                                  chunk(b"PLTE", bytes(range(24)))),
+        "bits_1.png": encoded(DRAWN.convert("1"), "PNG"),
+        "bits_2.png": png(2, 0, [b"\0" + b"\x1b" * (WIDTH // 4)] * HEIGHT),
+        "bits_16.png": png(16, 2, [b"\0" + row.astype(">u2").tobytes() for row in sixteen]),
+        "interlaced.png": interlaced(DRAWN),
+        "no_end.png": encoded(kind="PNG")[:-12],
+        "behind_end.png": encoded(kind="PNG") + b"junk" * 9,
+        "animated.png": encoded(kind="PNG", save_all=True, append_images=[DRAWN.transpose(Image.ROTATE_180)]),
+        "rgb.bmp": encoded(kind="BMP"),
+        "gray.bmp": encoded(gray, "BMP"),
+        "palette.bmp": encoded(DRAWN.quantize(16), "BMP"),
+        "bits_1.bmp": encoded(DRAWN.convert("1"), "BMP"),
+        "top_down.bmp": bmp(24, RGB[..., ::-1].tobytes(), top_down=True),
+        "bits_16.bmp": bmp(16, (np.arange(HEIGHT * WIDTH) % 32768).astype("<u2").tobytes()),
+        "bits_32.bmp": bmp(32, np.dstack([RGB[::-1, :, ::-1], RGB[..., 0]]).tobytes()),
+    }
+    return files
+
+
+def refused_files():
+    """name -> (content, message) of files that are refused here. Pillow fills some of them with gray."""
+    baseline, progressive = encoded(), encoded(progressive=True)
+    first = progressive.index(b"\xff\xda")
+    tables = progressive.index(b"\xff\xc4", first)
+    damaged = bytearray(encoded(kind="PNG"))
+    damaged[damaged.index(b"IDAT") + 20] ^= 0xff
+    gray_palette = b"".join(bytes([i, i, i, 0]) for i in range(256))
+    return {
+        "cut.jpg": (baseline[:len(baseline) * 2 // 3] + b"\xff\xd9", "is truncated"),
+        "cut_in_first_scan.jpg": (progressive[:(first + tables) // 2] + b"\xff\xd9", "is truncated"),
+        "no_end.jpg": (baseline[:-2], "is truncated"),
+        "cmyk.jpg": (encoded(DRAWN.convert("CMYK")), "is a CMYK picture (convert it to RGB)"),
+        "checksum.png": (bytes(damaged), "is damaged"),
+        "cut.png": (encoded(kind="PNG")[:-30], "is truncated"),
+        "rle.bmp": (bmp(8, b"".join(bytes([WIDTH, r * 6, 0, 0]) for r in range(HEIGHT)) + b"\0\1", gray_palette, 1),
+                    "is of a kind that is not supported (arithmetic, lossless or 12-bit JPEG, compressed BMP)"),
+        "animation.gif": (encoded(DRAWN.quantize(64), "GIF"), "is not a JPEG, PNG or BMP picture"),
+        "empty.png": (b"", "is empty"),
+    }
+
+
+def pillow_pixels(content):
+    """uint8 [height, width, 3], or None where Pillow refuses the file."""
+    try:
+        with Image.open(io.BytesIO(content), formats=("JPEG", "PNG", "BMP")) as image:
+            turned = ImageOps.exif_transpose(image)
+            if turned.mode.startswith("I"):
+                return np.repeat((np.asarray(turned) >> 8).astype(np.uint8)[:, :, None], 3, axis=2)
+            if turned.mode in ("LA", "RGBA"):  # alpha is dropped, not blended
+                return np.asarray(turned)[..., :-1].repeat(3 if turned.mode == "LA" else 1, axis=2)
+            return np.asarray(turned.convert("RGB"))
+    except Exception:  # Pillow raises many kinds on damaged files
+        return None
+
+
+class DecodePictures(ProgramTest):
+    def setUp(self):
+        super().setUp()
+        self.reader = self.enterContext(homework_pictures.PictureReader(0))
+
+    def verdict(self, content):
+        """(message, pixels or None)."""
+        try:
+            return "is sound", self.reader.read(write(content, self.path("picture")))
+        except homework_folders.PictureError as error:
+            return str(error), None
+
+    def test_sound_files_of_every_kind_have_pillows_pixels(self):
+        for name, content in sound_files().items():
+            with self.subTest(name):
+                message, pixels = self.verdict(content)
+                expected = pillow_pixels(content)
+                self.assertEqual(message, "is sound")
+                self.assertEqual(pixels.shape, expected.shape)
+                difference = abs(pixels.astype(int) - expected)
+                # JPEG decoders round differently; the other formats are exact, but for five bits made eight.
+                most, mean = (12, 1.2) if name.endswith(".jpg") else (1 if name == "bits_16.bmp" else 0, 1)
+                self.assertLessEqual(difference.max(), most)
+                self.assertLessEqual(difference.mean(), mean)
+
+    def test_files_that_are_not_whole_or_not_supported_are_refused_by_name(self):
+        for name, (content, expected) in refused_files().items():
+            with self.subTest(name):
+                self.assertEqual(self.verdict(content)[0], expected)
+
+    def test_small_files_cost_little(self):
+        pixel = encoded(Image.new("RGB", (16, 16), (9, 99, 200)), progressive=True)
+        frame = pixel.index(b"\xff\xc2")
+        large = pixel[:frame + 5] + struct.pack(">HH", 8000, 8000) + pixel[frame + 9:]
+        scan = b"\xff\xda\0\x08\1\1\0\1\x3f\0\xaa\xaa"
+        for content in (large, large[:-2] + scan * 1000 + b"\xff\xd9",
+                        png(1, 0, [bytes(1 << 28)]), png(8, 2, [])):
+            start = time.process_time(), time.monotonic()
+            self.assertNotEqual(self.verdict(content)[0], "is sound")
+            self.assertLess(time.monotonic() - start[1], 5)
+
+    def test_changed_files_are_accepted_only_where_pillow_accepts_them(self):
+        rounds = int(os.environ.get("BANTAM_ODD_PICTURES", "200"))
+        files = list(sound_files().items())
+        random = np.random.default_rng(17)
+        counts = collections.Counter()
+        for index in range(rounds):
+            name, content = files[index % len(files)]
+            changed = bytearray(content)
+            kind = index // len(files) % 3
+            if kind == 0:
+                reach = len(changed) if random.integers(2) else min(len(changed), 600)
+                for _ in range(random.integers(1, 4)):
+                    changed[random.integers(reach)] = random.integers(256)
+            elif kind == 1:
+                del changed[random.integers(len(changed)):]
+            else:
+                at = random.integers(len(changed))
+                del changed[at:at + random.integers(1, 64)]
+            message, pixels = self.verdict(bytes(changed))
+            accepted = pillow_pixels(bytes(changed)) is not None
+            counts["same verdict" if accepted == (pixels is not None) else
+                   f"Pillow accepts, {os.path.splitext(name)[1]} {message} here" if accepted else
+                   f"Pillow refuses, {os.path.splitext(name)[1]} is sound here"] += 1
+        if rounds > 200:
+            for outcome, count in counts.most_common():
+                print(f"{count:5} {outcome}")
+        only_here = sum(count for outcome, count in counts.items() if outcome.startswith("Pillow refuses"))
+        self.assertLessEqual(only_here, rounds // 100)
+
+
+if __name__ == "__main__":
+    unittest.main()
