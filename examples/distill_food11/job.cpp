@@ -31,6 +31,7 @@
 #include <set>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace distill_food11 {
@@ -127,6 +128,20 @@ void load_student(const std::filesystem::path& path, const StudentNetwork& netwo
     trainer.set_weights(parameters, statistics);
 }
 
+/// Starts from a stored student of the same network. Where it has another number of classes, the last layer keeps its
+/// random weights.
+void start_from(const std::filesystem::path& path, const StudentNetwork& network, StudentTrainer& trainer) {
+    SafetensorsFile file = open_student(path);
+    const std::span<const float> random_parameters = trainer.parameters(), random_statistics = trainer.statistics();
+    std::vector<float> parameters{random_parameters.begin(), random_parameters.end()};
+    std::vector<float> statistics{random_statistics.begin(), random_statistics.end()};
+    const std::string_view last = network.tensors.back().name.view();
+    if (read_network(file, network.tensors, parameters, statistics, last.substr(0, last.rfind('.') + 1)))
+        fmt::print(stderr, "note: {} has another number of classes, so the last layer starts from random weights\n",
+                   path.string());
+    trainer.set_weights(parameters, statistics);
+}
+
 /// The student of this name; "" is the default one. Throws Error where there is none.
 const StudentEntry& student_of_name(const std::string& name) {
     if (name.empty()) return students().front();
@@ -186,6 +201,8 @@ void check_combination(const Options& options) {
         throw Error{
             "--weights names the student of --predict-only; training starts from random weights or with --start-from, "
             "leave it out"};
+    if (!options.start_from.empty() && !std::filesystem::exists(options.start_from))
+        throw Error{options.start_from.string() + ": no such file; name a stored student with --start-from"};
     if (options.data.empty()) throw Error{"--data is required; see --help"};
 }
 
@@ -306,7 +323,7 @@ void distill(Options& options) {
         teacher = load_teacher_logits(options.teacher_logits);
         options.stored_size = teacher.preprocessing.stored_size;
     }
-    if (!options.start_from.empty()) load_student(options.start_from, network, *trainer);
+    if (!options.start_from.empty()) start_from(options.start_from, network, *trainer);
 
     const PictureOptions reading{
         .stored_size = options.stored_size, .threads = options.training.threads, .hash_files = true};

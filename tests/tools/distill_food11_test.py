@@ -231,6 +231,15 @@ class Starts(Distill):
         line = self.refusal(*self.command(output, "--resume", epochs=1))
         self.assertTrue(line.endswith("; name that file with --start-from"), line)
 
+    def test_a_student_of_other_classes_is_a_start_but_for_its_last_layer(self):
+        start = self.path("start.safetensors")
+        tensors, metadata = safetensors_io.load(os.path.join(self.reference, "student.safetensors"))
+        *_, weight, bias = tensors
+        tensors = {name: np.array(values[:10] if name in (weight, bias) else values) for name, values in tensors.items()}
+        safetensors_io.save(start, tensors, metadata)
+        done = self.run_program(*self.command(self.path("out"), "--start-from", start, epochs=1))
+        self.assertIn(f"note: {start} has another number of classes, so the last layer starts from random", done.stderr)
+
     def test_a_student_of_another_network_is_no_start(self):
         start = os.path.join(self.reference, "student.safetensors")
         line = self.refusal(*self.command(self.path("out"), "--student", "my-student", "--start-from", start))

@@ -141,22 +141,28 @@ inline void require_finite(const SafetensorsFile& file, std::string_view tensor,
 
 /// Reads the tensors of a network's table by name into the flat buffers; a checkpoint of PyTorch's fits where the
 /// names do. Throws Error naming the file and the first tensors that are missing or not part of the network,
-/// that has another shape, or holds a number that is not finite.
-inline void read_network(SafetensorsFile& file, std::span<const NamedTensor> table, std::span<float> parameters,
-                         std::span<float> statistics) {
+/// that has another shape, or holds a number that is not finite. A tensor of the layer `may_differ` ("12.") keeps its
+/// values where it has another shape. Returns whether there was one.
+inline bool read_network(SafetensorsFile& file, std::span<const NamedTensor> table, std::span<float> parameters,
+                         std::span<float> statistics, std::string_view may_differ = {}) {
     const std::string where = file.path().string();
+    bool differs = false;
     if (const NameDifferences differences = compare_names(file, table); !differences.none())
         throw Error{where + ": " + differences.text()};
     for (const NamedTensor& entry : table) {
         const std::string name{entry.name.view()};
         const std::vector<Index> expected = detail::tensor_shape(entry.tensor);
-        if (file.entry(name).shape != expected)
+        if (file.entry(name).shape != expected) {
+            differs = !may_differ.empty() && name.starts_with(may_differ);
+            if (differs) continue;
             throw Error{where + ": tensor '" + name + "' has shape " + extents_text(file.entry(name).shape) +
                         ", expected " + extents_text(expected) + "; it is from another network or class count"};
+        }
         const std::span<float> values = detail::tensor_values(entry, parameters, statistics);
         file.read(name, values);
         require_finite(file, name, values);
     }
+    return differs;
 }
 
 template <class Net>
