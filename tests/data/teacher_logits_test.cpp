@@ -133,6 +133,35 @@ BOOST_AUTO_TEST_CASE(views_outside_the_picture_are_refused) {
     BOOST_TEST(contains(message(2, {0, 0, 1, 1, true}), "first view that is not the whole picture"));
 }
 
+BOOST_AUTO_TEST_CASE(preprocessing_that_would_give_no_colors_is_refused) {
+    const TemporaryFolder folder;
+    const auto path = folder.path() / "t.safetensors";
+    bantam::write_teacher_logits(path, sample_logits());
+    auto file = bantam::SafetensorsFile::open(path);
+    const std::vector<float> logits = file.tensor<float>("logits");
+    const std::vector<float> views = file.tensor<float>("views");
+    const auto refusal = [&](const std::string& key, const nlohmann::json& value) {
+        bantam::Metadata metadata = file.metadata();
+        auto preprocessing = nlohmann::json::parse(metadata.at("preprocessing"));
+        preprocessing[key] = value;
+        metadata["preprocessing"] = preprocessing.dump();
+        bantam::write_safetensors(folder.path() / "odd.safetensors",
+                                  {bantam::TensorView{"logits", file.entry("logits").shape, logits},
+                                   bantam::TensorView{"views", file.entry("views").shape, views}},
+                                  metadata);
+        return message_of<bantam::Error>([&] { bantam::read_teacher_logits(folder.path() / "odd.safetensors"); });
+    };
+    BOOST_TEST(refusal("std", {1, 2, 3}) == "nothing was thrown");
+    BOOST_TEST(contains(refusal("std", {0.2, 0, 0.2}), "has the std [0.2,0,0.2], expected three from 0.001 to 1000"));
+    BOOST_TEST(contains(refusal("std", {0.2, -1, 0.2}), "has the std"));
+    BOOST_TEST(contains(refusal("mean", {1e300, 0, 0}), "expected three numbers from -1000 to 1000"));
+    BOOST_TEST(contains(refusal("mean", {true, 0, 0}), "has the mean"));
+    BOOST_TEST(contains(refusal("mean", {0, 0}), "has the mean [0,0]"));
+    BOOST_TEST(contains(refusal("input", {0, 32}), "has the input 0, expected 1 to 65535"));
+    BOOST_TEST(contains(refusal("input", 32), "has the input 32, expected height and width"));
+    BOOST_TEST(contains(refusal("stored_size", "\x1b[2J"), "has the stored_size \"\\u001b[2J\""));
+}
+
 BOOST_AUTO_TEST_CASE(a_truncated_file_and_other_formats_are_refused) {
     const TemporaryFolder folder;
     const auto path = folder.path() / "t.safetensors";

@@ -4,6 +4,7 @@
 
 #include <bantam/base/error.hpp>
 #include <bantam/base/index.hpp>
+#include <bantam/base/printable.hpp>
 #include <bantam/data/color.hpp>
 #include <bantam/data/view.hpp>
 #include <bantam/io/safetensors.hpp>
@@ -103,15 +104,16 @@ inline std::string find_logits_problem(const TeacherLogits& teacher) {
             const std::size_t view = index / teacher.classes.size();
             const auto view_count = static_cast<std::size_t>(teacher.view_count);
             return "has a logit that is not finite: image " + std::to_string(view / view_count) + " (" +
-                   teacher.paths[view / view_count] + "), view " + std::to_string(view % view_count) + ", class '" +
-                   teacher.classes[index % teacher.classes.size()] + "'";
+                   printable(teacher.paths[view / view_count]) + "), view " + std::to_string(view % view_count) +
+                   ", class '" + printable(teacher.classes[index % teacher.classes.size()]) + "'";
         }
     constexpr float slack = 1e-5F;
     for (std::size_t index = 0; index < view_total; ++index) {
         const View& view = teacher.views[index];
         const auto view_count = static_cast<std::size_t>(teacher.view_count);
         const std::string place = "image " + std::to_string(index / view_count) + " (" +
-                                  teacher.paths[index / view_count] + "), view " + std::to_string(index % view_count);
+                                  printable(teacher.paths[index / view_count]) + "), view " +
+                                  std::to_string(index % view_count);
         const bool inside = view.top >= -slack && view.left >= -slack && view.height > 0 && view.width > 0 &&
                             view.top + view.height <= 1 + slack && view.left + view.width <= 1 + slack;
         if (!inside) return "has a view that is not a box within the picture: " + place;
@@ -146,20 +148,36 @@ inline Preprocessing read_preprocessing(const SafetensorsFile& file) {
                         "'; create the file again"};
         return value.at(name);
     };
-    const auto extent = [&](const nlohmann::json& number) {
+    const auto refuse = [&](const char* name, const nlohmann::json& found, const char* expected) {
+        throw Error{file.path().string() + ": its metadata 'preprocessing' has the " + name + " " +
+                    printable(found.dump(-1, ' ', true)) + ", expected " + expected + "; create the file again"};
+    };
+    const auto extent = [&](const char* name, const nlohmann::json& number) {
         const auto size = number.is_number_unsigned() ? number.get<std::uint64_t>() : 0;
-        if (size < 1 || size > 65535)
-            throw Error{file.path().string() + ": its metadata 'preprocessing' has the size " + number.dump() +
-                        ", expected 1 to 65535; create the file again"};
+        if (size < 1 || size > 65535) refuse(name, number, "1 to 65535");
         return static_cast<int>(size);
     };
+    // A picture's colors are finite whatever these numbers are within their range.
+    const auto colors = [&](const char* name, double least) {
+        const nlohmann::json found = field(name);
+        std::array<float, 3> values{};
+        bool sound = found.is_array() && found.size() == values.size();
+        for (std::size_t channel = 0; sound && channel < values.size(); ++channel) {
+            sound = found[channel].is_number() && found[channel].get<double>() >= least &&
+                    found[channel].get<double>() <= 1000;
+            if (sound) values[channel] = found[channel].get<float>();
+        }
+        if (!sound) refuse(name, found, least < 0 ? "three numbers from -1000 to 1000" : "three from 0.001 to 1000");
+        return values;
+    };
     Preprocessing preprocessing;
-    preprocessing.stored_size = extent(field("stored_size"));
-    const auto input = metadata_value<std::array<nlohmann::json, 2>>(file, key, field("input"));
-    preprocessing.input_height = extent(input[0]);
-    preprocessing.input_width = extent(input[1]);
-    preprocessing.normalization.mean = metadata_value<std::array<float, 3>>(file, key, field("mean"));
-    preprocessing.normalization.deviation = metadata_value<std::array<float, 3>>(file, key, field("std"));
+    preprocessing.stored_size = extent("stored_size", field("stored_size"));
+    const nlohmann::json input = field("input");
+    if (!input.is_array() || input.size() != 2) refuse("input", input, "height and width");
+    preprocessing.input_height = extent("input", input[0]);
+    preprocessing.input_width = extent("input", input[1]);
+    preprocessing.normalization.mean = colors("mean", -1000);
+    preprocessing.normalization.deviation = colors("std", 0.001);
     preprocessing.resize = metadata_value<std::string>(file, key, field("resize"));
     return preprocessing;
 }
@@ -193,7 +211,7 @@ inline TeacherLogits read_teacher_logits(const std::filesystem::path& path) {
         throw Error{path.string() + ": " + what + "; create the file again with precompute_logits"};
     };
     if (const std::string& found = file.metadata("format"); found != TeacherLogits::format)
-        refuse("has format '" + found + "', expected '" + TeacherLogits::format + "'");
+        refuse("has format '" + printable(found) + "', expected '" + TeacherLogits::format + "'");
     TeacherLogits teacher;
     const auto strings = [&](const std::string& key) {
         return detail::metadata_value<std::vector<std::string>>(file, key, detail::parse_metadata(file, key));
@@ -285,26 +303,27 @@ inline void check_teacher_logits(const TeacherLogits& teacher, const std::filesy
                std::to_string(expected.classes.size()));
     for (std::size_t label = 0; label < expected.classes.size(); ++label)
         if (teacher.classes[label] != expected.classes[label])
-            refuse("its class " + std::to_string(label) + " is '" + teacher.classes[label] + "', in the data it is '" +
-                   expected.classes[label] + "'");
+            refuse("its class " + std::to_string(label) + " is '" + printable(teacher.classes[label]) +
+                   "', in the data it is '" + printable(expected.classes[label]) + "'");
     if (teacher.preprocessing.stored_size != expected.stored_size)
         refuse("its pictures were stored at size " + std::to_string(teacher.preprocessing.stored_size) +
                ", here it is " + std::to_string(expected.stored_size));
     if (teacher.preprocessing.resize != "bilinear")
-        refuse("its views were resized by '" + teacher.preprocessing.resize + "', expected 'bilinear'");
+        refuse("its views were resized by '" + printable(teacher.preprocessing.resize) + "', expected 'bilinear'");
     const std::size_t common = std::min(teacher.paths.size(), expected.paths.size());
     for (std::size_t index = 0; index < common; ++index) {
         if (teacher.paths[index] != expected.paths[index])
-            refuse("image " + std::to_string(index) + " is '" + teacher.paths[index] + "', in the data it is '" +
-                   expected.paths[index] + "'");
+            refuse("image " + std::to_string(index) + " is '" + printable(teacher.paths[index]) +
+                   "', in the data it is '" + printable(expected.paths[index]) + "'");
         if (teacher.hashes[index] != expected.hashes[index])
-            refuse("image " + std::to_string(index) + " (" + teacher.paths[index] + ") has other content: hash " +
-                   teacher.hashes[index] + ", in the data it is " + expected.hashes[index]);
+            refuse("image " + std::to_string(index) + " (" + printable(teacher.paths[index]) +
+                   ") has other content: hash " + printable(teacher.hashes[index]) + ", in the data it is " +
+                   expected.hashes[index]);
     }
     if (teacher.paths.size() > common)
-        refuse("image " + std::to_string(common) + " (" + teacher.paths[common] + ") is not in the data");
+        refuse("image " + std::to_string(common) + " (" + printable(teacher.paths[common]) + ") is not in the data");
     if (expected.paths.size() > common)
-        refuse("picture " + std::to_string(common) + " of the data (" + expected.paths[common] +
+        refuse("picture " + std::to_string(common) + " of the data (" + printable(expected.paths[common]) +
                ") is missing from it");
 }
 

@@ -13,7 +13,6 @@
 #include <cmath>
 #include <cstddef>
 #include <filesystem>
-#include <limits>
 #include <set>
 #include <span>
 #include <string>
@@ -98,18 +97,6 @@ inline Index metadata_count(const SafetensorsFile& file, const std::string& key,
         throw Error{file.path().string() + ": its metadata '" + key + "' is '" + printable(text) +
                     "', expected a whole number from " + std::to_string(least) + " to " + std::to_string(most) +
                     "; take another file or create it again"};
-    return value;
-}
-
-/// A finite number of at least `least` in a file's metadata. Throws Error as `metadata_count` does.
-inline double metadata_number(const SafetensorsFile& file, const std::string& key,
-                              double least = std::numeric_limits<double>::lowest()) {
-    const std::string& text = file.metadata(key);
-    double value = 0;
-    const auto [end, cause] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (cause != std::errc{} || end != text.data() + text.size() || !std::isfinite(value) || value < least)
-        throw Error{file.path().string() + ": its metadata '" + key + "' is '" + printable(text) +
-                    "', expected a number in its range; take another file or create it again"};
     return value;
 }
 

@@ -1,0 +1,65 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Writes the first inputs of the fuzz targets that read files: make_seeds.py FOLDER, one folder per target below it.
+
+They carry no checksum, so that their mutants reach what lies behind it; one of each kind does.
+"""
+
+import json
+import os
+import struct
+import sys
+
+SOURCE = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", ".."))
+sys.path.insert(0, os.path.join(SOURCE, "tools", "shared"))
+
+import numpy as np  # noqa: E402
+
+import safetensors_io  # noqa: E402
+
+
+def save(path, tensors, metadata):
+    safetensors_io.save(path + "_with_checksum", tensors, metadata)
+    kept, safetensors_io.xxhash = safetensors_io.xxhash, None
+    safetensors_io.save(path, tensors, metadata)
+    safetensors_io.xxhash = kept
+
+
+def make_safetensors(folder):
+    with open(os.path.join(SOURCE, "tests", "io", "safetensors_headers.json")) as file:
+        for number, (_, header, size, _) in enumerate(json.load(file)):
+            header = header.encode("latin-1")
+            with open(os.path.join(folder, f"header_{number}"), "wb") as seed:
+                seed.write(struct.pack("<Q", len(header)) + header + bytes(size))
+    save(os.path.join(folder, "written"), {"w": np.ones((2, 3), np.float32), "h": np.ones(2, np.float16)}, {"a": "b"})
+
+
+def make_checkpoint(folder):
+    shapes = {"0.weight": (4, 3, 3, 3), "0.bias": (4,), "1.weight": (4,), "1.bias": (4,), "1.running_mean": (4,),
+              "1.running_var": (4,), "4.weight": (3, 4), "4.bias": (3,)}
+    metadata = {"format": "bantam-checkpoint/1", "epoch": "3", "stored_size": "64"}
+    for kind in (np.float32, np.float16, np.float64):
+        tensors = {name: np.full(shape, 0.5, kind) for name, shape in shapes.items()}
+        save(os.path.join(folder, np.dtype(kind).name), tensors, metadata)
+
+
+def make_logits(folder):
+    views = np.array([[[0, 0, 1, 1, 0], [0.1, 0.2, 0.5, 0.6, 1]]] * 2, np.float32)
+    preprocessing = {"stored_size": 16, "input": [8, 8], "mean": [0.5, 0.5, 0.5], "std": [0.2, 0.2, 0.2],
+                     "resize": "bilinear"}
+    save(os.path.join(folder, "logits"), {"logits": np.ones((2, 2, 2), np.float32), "views": views}, {
+        "format": "bantam-teacher-logits/1", "paths": '["training/a.jpg","validation/b.jpg"]',
+        "hashes": '["0000000000000001","0000000000000002"]', "classes": '["0","1"]',
+        "preprocessing": json.dumps(preprocessing), "teacher": "0" * 16, "teacher_name": "t", "view_seed": "1"})
+
+
+def main():
+    for target, make in (("fuzz_safetensors", make_safetensors), ("fuzz_checkpoint", make_checkpoint),
+                         ("fuzz_logits", make_logits)):
+        folder = os.path.join(sys.argv[1], target)
+        os.makedirs(folder, exist_ok=True)
+        make(folder)
+
+
+if __name__ == "__main__":
+    main()
