@@ -3,6 +3,7 @@
 
 #include <bantam/base/error.hpp>
 #include <bantam/base/index.hpp>
+#include <bantam/base/printable.hpp>
 #include <bantam/core/budget.hpp>
 #include <bantam/core/summary.hpp>
 #include <bantam/data/evaluation_loader.hpp>
@@ -23,7 +24,6 @@
 
 #include <fmt/core.h>
 
-#include <charconv>
 #include <chrono>
 #include <filesystem>
 #include <memory>
@@ -92,16 +92,9 @@ int stored_size_of_student(const std::filesystem::path& path, const std::vector<
     const std::string here = json_text(classes);
     if (const auto known = metadata.find("classes"); known != metadata.end() && known->second != here)
         throw Error{fmt::format("{}: was trained on the classes {}, the data has {}; name the data it was trained on",
-                                path.string(), known->second, here)};
-    const auto found = metadata.find("stored_size");
-    if (found == metadata.end()) return otherwise;
-    const std::string& text = found->second;
-    int size = 0;
-    const auto [end, cause] = std::from_chars(text.data(), text.data() + text.size(), size);
-    if (cause != std::errc{} || end != text.data() + text.size())
-        throw Error{fmt::format("{}: its metadata has the stored_size '{}', expected a whole number; train it again",
-                                path.string(), text)};
-    return size;
+                                path.string(), printable(known->second), here)};
+    if (!metadata.contains("stored_size")) return otherwise;
+    return static_cast<int>(metadata_count(file, "stored_size", 8, 4096));
 }
 
 /// The epochs that the keep rules pick, as lines of summary.txt, and how far chance alone moves an accuracy.
@@ -221,9 +214,7 @@ void refuse_used_output(const Options& options) {
 Index epochs_before(const RunFolder& folder, Index epochs) {
     if (!std::filesystem::exists(folder.last()))
         throw Error{folder.last().string() + ": no such file, so there is no run to extend; leave out --extend"};
-    const std::string text = SafetensorsFile::open(folder.last()).metadata("epochs");
-    Index before = 0;
-    std::from_chars(text.data(), text.data() + text.size(), before);
+    const Index before = metadata_count(SafetensorsFile::open(folder.last()), "epochs", 1, 1'000'000);
     if (epochs <= before)
         throw Error{
             fmt::format("{}: the run has {} epochs and --epochs asks for {} in all; ask for more, or finish it "
