@@ -177,7 +177,7 @@ std::string student_table() {
                             : network.accuracy);
     }
     const StudentNetwork& first = students().front().network;
-    text += fmt::format("\n{} classes, pictures of {}x{}. Activations: bytes of all layers' outputs for one picture.\n",
+    text += fmt::format("\n{} classes, pictures of {}x{}\nactivations: bytes of all layers' outputs for one picture.\n",
                         first.classes, first.input.height, first.input.width);
     if (absent) text += "* not in this build; tools/distill --student NAME builds it\n";
     return text;
