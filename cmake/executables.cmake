@@ -27,6 +27,15 @@ target_link_libraries(bantam_executable_dependencies INTERFACE
 target_include_directories(bantam_executable_dependencies SYSTEM INTERFACE
     ${BANTAM_STB_INCLUDE_DIR} ${BANTAM_XXHASH_INCLUDE_DIR})
 
+# ONNX models are written where the format's library is found.
+find_package(Protobuf QUIET)
+if(Protobuf_FOUND)
+    find_package(ONNX CONFIG QUIET)
+endif()
+if(NOT TARGET onnx_proto)
+    message(STATUS "bantam: libonnx-dev not found; export_student will not write ONNX models")
+endif()
+
 # The same include folders as options, for tests that call a compiler directly.
 get_target_property(eigen_include_dirs Eigen3::Eigen INTERFACE_INCLUDE_DIRECTORIES)
 set(BANTAM_SYSTEM_INCLUDES)

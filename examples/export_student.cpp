@@ -15,6 +15,9 @@
 #include <bantam/deploy/classifier.hpp>
 #include <bantam/deploy/export.hpp>
 #include <bantam/deploy/line_classifier.hpp>
+#ifdef BANTAM_HAS_ONNX
+#include <bantam/deploy/onnx.hpp>
+#endif
 #include <bantam/deploy/prepare.hpp>
 #include <bantam/io/atomic_file.hpp>
 #include <bantam/io/checkpoint.hpp>
@@ -23,6 +26,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <filesystem>
@@ -48,6 +52,7 @@ struct Options {
     std::filesystem::path data;
     std::filesystem::path weights = "distill_food11_output/student.safetensors";
     std::filesystem::path output = "student.hpp";
+    std::filesystem::path onnx;
     std::string precision = "int8";
     int stored_size = 144;
     int calibration_pictures = 512;
@@ -106,6 +111,26 @@ void write_header(const Options& options, const deploy::Weights<Net, P>& weights
                deploy::LineClassifier<Net, P>::arena_bytes, multiply_adds<Net>);
 }
 
+/// The student in float32 as an ONNX model with what its user must know of the pictures.
+void write_onnx([[maybe_unused]] const Options& options, [[maybe_unused]] const std::vector<float>& parameters,
+                [[maybe_unused]] const std::vector<float>& statistics,
+                [[maybe_unused]] const std::vector<std::string>& classes) {
+#ifdef BANTAM_HAS_ONNX
+    const deploy::PixelScaling scaling;
+    const auto colors = [](const std::array<float, 3>& of) { return fmt::format("[{}, {}, {}]", of[0], of[1], of[2]); };
+    AtomicFile file{options.onnx};
+    file.write(deploy::onnx_model<Net>(parameters, statistics,
+                                       {.metadata = {{"classes", json_text(classes)},
+                                                     {"mean", colors(scaling.mean)},
+                                                     {"deviation", colors(scaling.deviation)},
+                                                     {"stored_size", std::to_string(options.stored_size)}}}));
+    file.commit();
+    fmt::print("{}: ONNX model, float32\n", options.onnx.string());
+#else
+    throw Error{"--onnx: this program was built without ONNX; install libonnx-dev and configure the build again"};
+#endif
+}
+
 void run(const Options& options) {
     if (!std::filesystem::exists(options.weights))
         throw Error{options.weights.string() + ": no such file; train first, or name one with --weights"};
@@ -116,6 +141,7 @@ void run(const Options& options) {
     const auto float32 = deploy::prepare_float32<Net>(parameters, statistics);
 
     const HomeworkFolders folders = open_homework(options.data, BANTAM_CLASSES);
+    if (!options.onnx.empty()) write_onnx(options, parameters, statistics, folders.classes);
     const PictureOptions reading{.stored_size = options.stored_size, .threads = processor_count()};
     const LabeledPictures validation = load_with_report(options.data, folders.validation, reading, "validation");
     const PictureBytes judged{validation, static_cast<Index>(validation.store.size())};
@@ -140,6 +166,7 @@ int main(int argc, char** argv) {
     line.option("--data", options.data, "Folder with training/ and validation/").required();
     line.option("--weights", options.weights, "Student to export");
     line.option("--output", options.output, "Header to write");
+    line.option("--onnx", options.onnx, "Also writes the student as an ONNX model in float32 to this file");
     line.option("--precision", options.precision, "Numbers of the device").one_of({"int8", "float32"});
     line.option("--stored-size", options.stored_size, "Side of the pictures in memory, as in training")
         .between(8, 4096);

@@ -111,6 +111,19 @@ class Firmware(ProgramTest):
                          self.path("main"))
         self.run_program(self.path("main"))
 
+    def test_an_onnx_model_holds_the_tensors_and_what_its_user_must_know(self):
+        model = self.path("student.onnx")
+        done = subprocess.run([EXPORT, "--data", self.data, "--weights", self.student, "--output",
+                               self.path("student.hpp"), "--precision", "float32", "--onnx", model],
+                              capture_output=True, text=True)
+        if "was built without ONNX" in done.stderr:
+            self.assertFalse(os.path.exists(model))
+            self.skipTest("libonnx-dev was missing when the programs were built")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        content = programs.read(model)
+        for part in (b"0.weight", b"pixels", b"logits", b"stored_size", b"[0.485, 0.456, 0.406]", b'"00"'):
+            self.assertIn(part, content)
+
     def test_what_cannot_be_exported_is_refused_and_nothing_written(self):
         target = self.path("student.hpp")
         for arguments, line in (

@@ -45,7 +45,7 @@ DEPLOY_LEVELS = [
     {"lower"},
     {"whole_maps", "lines"},
     {"classifier", "line_classifier", "self_test", "budget"},
-    {"calibration", "prepare", "export"},
+    {"calibration", "prepare", "export", "onnx"},
 ]
 # Runtime and kernels do not know which layer they run for. The geometry of a window is no layer.
 BELOW_LAYERS = {"runtime", "kernels"}
