@@ -15,6 +15,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <numeric>
 #include <string>
 
 namespace {
@@ -32,6 +33,7 @@ Timing time_chosen(const TimingOptions& options) {
     if (options.net == "mobile-98k") return time_mobile_98k(options);
     if (options.net == "sample-88k") return time_sample_88k(options);
     if (options.net == "tiniest-97k") return time_tiniest_97k(options);
+    if (options.net == "small-32") return time_small_32(options);
     return time_resnet18(options);
 }
 
@@ -39,9 +41,11 @@ void print_line(const TimingOptions& options, const Timing& timing, double basel
     const double middle = median(timing.calls);
     fmt::print(
         "{{\"net\": \"{}\", \"mode\": \"{}\", \"batch\": {}, \"threads\": {}, \"repeats\": {}, \"median_ms\": {:.4f}, "
-        "\"best_ms\": {:.4f}, \"images_per_second\": {:.2f}, \"multiply_adds\": {}, \"baseline_mb\": {:.1f}, "
+        "\"mean_ms\": {:.4f}, \"best_ms\": {:.4f}, \"images_per_second\": {:.2f}, \"multiply_adds\": {}, "
+        "\"baseline_mb\": {:.1f}, "
         "\"peak_mb\": {:.1f}}}\n",
         options.net, options.mode, options.batch, options.threads, timing.calls.size(), middle,
+        std::accumulate(timing.calls.begin(), timing.calls.end(), 0.0) / static_cast<double>(timing.calls.size()),
         *std::ranges::min_element(timing.calls), 1000 * static_cast<double>(options.batch) / middle,
         timing.multiply_adds, baseline, peak_megabytes());
 }
@@ -94,7 +98,7 @@ int main(int argc, char** argv) {
     options.threads = processor_count();
     CommandLine line{"Times one reference net and prints one JSON line, or a table of its stages"};
     line.option("--net", options.net, "The net; resnet18 in inference only")
-        .one_of({"mobile-98k", "sample-88k", "tiniest-97k", "resnet18"});
+        .one_of({"mobile-98k", "sample-88k", "tiniest-97k", "small-32", "resnet18"});
     line.option("--mode", options.mode, "What is timed")
         .one_of({"training", "inference", "stages", "gradients-fused", "gradients-layer-by-layer"});
     line.option("--batch", options.batch, "Pictures in a step").between(1, 65536);

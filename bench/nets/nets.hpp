@@ -9,6 +9,7 @@ namespace bantam::bench {
 Timing time_mobile_98k(const TimingOptions& options);
 Timing time_sample_88k(const TimingOptions& options);
 Timing time_tiniest_97k(const TimingOptions& options);
+Timing time_small_32(const TimingOptions& options);
 Timing time_resnet18(const TimingOptions& options);  // inference only
 
 }  // namespace bantam::bench
