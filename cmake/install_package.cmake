@@ -6,6 +6,7 @@ set(package_folder ${CMAKE_INSTALL_DATADIR}/cmake/bantam)
 
 install(DIRECTORY include/bantam DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
         FILES_MATCHING PATTERN "*.hpp")
+install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(TARGETS bantam EXPORT bantamTargets)
 install(EXPORT bantamTargets NAMESPACE bantam:: DESTINATION ${package_folder})
 

@@ -4,6 +4,7 @@
 // All that is needed to describe networks and to train and run them on a CPU; depends on Eigen only. Headers for
 // pictures (stb_image), teacher logits and checkpoints (nlohmann/json, xxHash) are under bantam/data and bantam/io.
 
+#include <bantam/base/version.hpp>
 #include <bantam/core/budget.hpp>
 #include <bantam/core/network.hpp>
 #include <bantam/core/summary.hpp>

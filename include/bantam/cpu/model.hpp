@@ -93,7 +93,7 @@ public:
     /// Backward pass of the last `forward`: writes dL/dparameters, and dL/dinput unless it is null. Throws Error where
     /// there was none.
     void backward(const S* logits_gradient, S* parameter_gradient, S* input_gradient = nullptr) {
-        if (!input_) throw Error("backward: there was no forward pass; call forward first");
+        if (!input_) throw_error("backward: there was no forward pass; call forward first");
         Program::backward(pass_, weights(packed_), input_, workspace_.saved.data(), logits_gradient, input_gradient,
                           parameter_gradient);
     }
@@ -163,7 +163,7 @@ private:
     void require_pass(const S* input, Index count, const S* logits) const {
         if (!has_weights_) bantam::detail::throw_no_weights();
         if (count < 0 || (count > 0 && (!input || !logits)))
-            throw Error("a pass over " + std::to_string(count) + " samples needs their pixels and memory for logits");
+            throw_error("a pass over " + std::to_string(count) + " samples needs their pixels and memory for logits");
     }
 
     /// Only passes in training mode write to the statistics.

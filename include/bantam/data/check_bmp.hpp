@@ -83,14 +83,13 @@ inline CheckedPicture check_bmp(Bytes bytes, const PictureLimits& limits) {
         palette.resize(4 * colors);
         for (std::size_t color = 0; color < count; ++color)
             for (std::size_t channel = 0; channel < 3; ++channel)
-                palette[4 * color + channel] = bytes[static_cast<std::size_t>(header_end) + entry * color + channel];
+                palette[4 * color + channel] = bytes[header_end + entry * color + channel];
     }
 
     std::vector<std::uint8_t>& plain = result.plain;
     const std::size_t masks_size = has_masks ? 4 * channels.size() : 0;
     const std::size_t offset = file_header + plain_header + masks_size + palette.size();
-    const Bytes rows =
-        bytes.subspan(static_cast<std::size_t>(start), static_cast<std::size_t>(row_size * result.height));
+    const Bytes rows = bytes.subspan(start, row_size * result.height);
     plain.reserve(offset + rows.size());
     append(plain, bytes.first(2));
     append_little_endian(plain, offset + rows.size(), 4);

@@ -118,7 +118,7 @@ inline PictureProblem read_picture_file(const std::filesystem::path& path, std::
         InputFile file{path};
         if (file.size() == 0) return PictureProblem::empty;
         if (file.size() > limits.bytes) return PictureProblem::too_large;
-        bytes.resize(static_cast<std::size_t>(file.size()));
+        bytes.resize(file.size());
         file.read(0, bytes.data(), bytes.size());
     } catch (const Error&) {
         bytes.clear();

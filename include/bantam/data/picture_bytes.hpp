@@ -48,9 +48,8 @@ inline int exif_orientation(Bytes exif) {
     if (exif.size() < 8) return 1;
     const bool intel = starts_with(exif, "II");
     if (!intel && !starts_with(exif, "MM")) return 1;
-    const auto number = [&](std::size_t position, std::size_t count) {
-        return static_cast<std::size_t>(intel ? little_endian(exif, position, count)
-                                              : big_endian(exif, position, count));
+    const auto number = [&](std::size_t position, std::size_t count) -> std::size_t {
+        return intel ? little_endian(exif, position, count) : big_endian(exif, position, count);
     };
     const std::size_t directory = number(4, 4);
     if (number(2, 2) != 42 || directory > exif.size() - 2) return 1;

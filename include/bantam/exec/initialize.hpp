@@ -19,7 +19,7 @@ template <class Net>
 void require_weights(std::size_t parameters, std::size_t statistics) {
     const auto require = [](const char* what, std::size_t found, Index expected) {
         if (found != static_cast<std::size_t>(expected))
-            throw Error(std::to_string(found) + " " + what + " were given, the network has " +
+            throw_error(std::to_string(found) + " " + what + " were given, the network has " +
                         std::to_string(expected) + "; give those of the same network");
     };
     require("trainable parameters", parameters, trainable_parameters<Net>);
@@ -27,7 +27,7 @@ void require_weights(std::size_t parameters, std::size_t statistics) {
 }
 
 [[noreturn]] inline void throw_no_weights() {
-    throw Error("the model has no weights yet; call initialize or set_weights, or load them from a file");
+    throw_error("the model has no weights yet; call initialize or set_weights, or load them from a file");
 }
 
 }  // namespace detail

@@ -27,7 +27,7 @@ public:
             throw Error{path_.string() + ": is not a regular file; name a file"};
         size_ = std::filesystem::file_size(path_, cause);
         if (cause) fail(cause.value());
-        file_ = std::fopen(path_.c_str(), "rb");
+        file_ = std::fopen(path_.string().c_str(), "rb");
         if (file_ == nullptr) fail(errno);
     }
 
@@ -75,7 +75,7 @@ private:
 /// The whole file in memory. Throws Error naming the file.
 inline std::vector<std::uint8_t> read_file(const std::filesystem::path& path) {
     InputFile file{path};
-    std::vector<std::uint8_t> bytes(static_cast<std::size_t>(file.size()));
+    std::vector<std::uint8_t> bytes(file.size());
     file.read(0, bytes.data(), bytes.size());
     return bytes;
 }

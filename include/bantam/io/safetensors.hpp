@@ -109,7 +109,7 @@ public:
     template <class T>
     std::vector<T> tensor(std::string_view name) {
         const TensorEntry& wanted = checked_entry<T>(name);
-        std::vector<T> elements(static_cast<std::size_t>(wanted.element_count()));
+        std::vector<T> elements(wanted.element_count());
         read_elements(wanted, std::span<T>{elements});
         return elements;
     }
@@ -257,7 +257,7 @@ inline void write_safetensors(const std::filesystem::path& path, const std::vect
     std::vector<const TensorView*> order;
     for (const TensorView& tensor : tensors) order.push_back(&tensor);
     const auto byte_count = [](const TensorView& tensor) {
-        return tensor.count * static_cast<std::size_t>(safetensors_type_bits(tensor.type) / 8);
+        return tensor.count * (safetensors_type_bits(tensor.type) / 8);
     };
     std::ranges::sort(order, [](const TensorView* left, const TensorView* right) {
         const auto left_bits = safetensors_type_bits(left->type);

@@ -11,13 +11,13 @@
 #include <bantam/io/checkpoint.hpp>
 #include <bantam/io/folder_lock.hpp>
 #include <bantam/io/hash.hpp>
+#include <bantam/io/parse_number.hpp>
 #include <bantam/io/safetensors.hpp>
 #include <bantam/train/fit.hpp>
 #include <bantam/train/options.hpp>
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cmath>
 #include <cstddef>
 #include <filesystem>
@@ -377,13 +377,12 @@ private:
     template <class T>
     static T number(const SafetensorsFile& file, std::string_view text, T smallest = std::numeric_limits<T>::lowest(),
                     T largest = std::numeric_limits<T>::max()) {
-        T value{};
-        const auto [end, cause] = std::from_chars(text.data(), text.data() + text.size(), value);
+        const std::optional<T> value = parse_number<T>(text);
         // Written so that NaN is out of range.
-        if (cause != std::errc{} || end != text.data() + text.size() || !(value >= smallest && value <= largest))
+        if (!value || !(*value >= smallest && *value <= largest))
             throw Error{file.path().string() + ": its metadata holds '" + std::string{text} +
                         "' where a number of a run belongs; start the run anew"};
-        return value;
+        return *value;
     }
     template <class... Range>
     static std::optional<double> optional_number(const SafetensorsFile& file, const std::string& key, Range... range) {
