@@ -17,6 +17,7 @@ from programs import SOURCE, ProgramTest
 
 EXPORT = programs.program("examples/export_student")
 DRAW = programs.program("tools/sample_data/draw_sample_food11")
+SINGLE = os.path.join(SOURCE, "tools", "single_header.py")
 RUN = os.path.join(SOURCE, "examples", "firmware", "run.sh")
 
 MISSING_TOOLS = [tool for tool in ("arm-none-eabi-g++", "qemu-system-arm") if shutil.which(tool) is None]
@@ -110,6 +111,21 @@ class Firmware(ProgramTest):
         self.run_program("g++", "-std=c++20", "-O1", "-I", os.path.join(SOURCE, "include"), program, "-o",
                          self.path("main"))
         self.run_program(self.path("main"))
+
+    def test_a_single_file_needs_no_include_path_and_one_call(self):
+        single = self.path("student.hpp")
+        self.run_program(SINGLE, self.header, single)
+        program = programs.write('#include "student.hpp"\n#include <cstdio>\n'
+                                 "static std::uint8_t picture[128 * 128 * 3];\n"
+                                 'int main() { std::printf("%d\\n", student::classify(picture)); }\n',
+                                 self.folder, "main.cpp")
+        other = programs.write('#include "student.hpp"\nint two(const std::uint8_t* p) '
+                               "{ return student::classify(p); }\n", self.folder, "other.cpp")
+        self.run_program("g++", "-std=c++20", "-O1", "-Wall", "-Wextra", "-Werror", "-fno-exceptions", "-fno-rtti",
+                         program, other, "-o", self.path("main"))
+        self.assertIn(int(self.run_program(self.path("main")).stdout), range(11))
+        self.assertIn("is no student that export_student wrote", self.refusal(SINGLE, program, self.path("x.hpp")))
+        self.assertFalse(os.path.exists(self.path("x.hpp")))
 
     def test_an_onnx_model_holds_the_tensors_and_what_its_user_must_know(self):
         model = self.path("student.onnx")

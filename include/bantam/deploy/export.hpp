@@ -112,6 +112,11 @@ std::string header_text(const Weights<Net, P>& weights, const HeaderText& about)
         for (const std::string& name : about.classes) text += detail::quoted(name) + ",\n";
         text += "};\n";
     }
+    text +=
+        "\n/// The most likely class of a picture, [height][width][colors] bytes. Its memory is static.\n"
+        "inline int classify(const std::uint8_t* picture) {\n"
+        "    static bantam::deploy::Classifier<Network, Precision> classifier{weights};\n"
+        "    return classifier.classify(picture);\n}\n";
     if (about.stored_size > 0)
         text +=
             "\n/// Pictures are resized to this side before the view of the network's size is cut.\n"
