@@ -239,7 +239,8 @@ BOOST_FIXTURE_TEST_CASE(counts_in_metadata_are_whole_and_in_range_or_refused, Fi
                             std::string{"its metadata '"} + key + "' is '"));
     BOOST_TEST(contains(message_of<Error>([&] { metadata_count(file, "epoch", 0, 11); }), "from 0 to 11"));
     BOOST_TEST(contains(message_of<Error>([&] { metadata_count(file, "control", 0, 1); }), "is '\\x1b[2J'"));
-    BOOST_TEST(contains(message_of<Error>([&] { metadata_count(file, "absent", 0, 1); }), "its metadata lacks 'absent'"));
+    BOOST_TEST(
+        contains(message_of<Error>([&] { metadata_count(file, "absent", 0, 1); }), "its metadata lacks 'absent'"));
 }
 
 BOOST_FIXTURE_TEST_CASE(every_truncation_is_refused, Fixture) {
