@@ -204,6 +204,14 @@ BOOST_AUTO_TEST_CASE(a_pixel_that_is_not_finite_is_refused_and_changes_no_weight
         BOOST_TEST(copied(trainer.state()[0].values) == moved);
         BOOST_TEST(trainer.steps() == 2);
     }
+    // Batch norm hides their size from the loss.
+    TinyTrainer trainer{tiny_options()};
+    const auto before = bits_of(trainer);
+    SyntheticBatch batch = pictures.first_batch();
+    for (float& pixel : batch.pixels) pixel *= 1e30F;
+    const std::string message = message_of<Error>([&] { trainer.step(batch, 2); });
+    BOOST_TEST(contains(message, "scale them to about -2..2"), message);
+    BOOST_TEST((bits_of(trainer) == before));
 }
 
 BOOST_AUTO_TEST_CASE(a_learning_rate_that_explodes_is_reported_in_one_line) {

@@ -3,6 +3,7 @@
 
 #include <bantam/base/error.hpp>
 #include <bantam/base/index.hpp>
+#include <bantam/base/number_text.hpp>
 #include <bantam/base/picture_count.hpp>
 #include <bantam/core/network.hpp>
 #include <bantam/core/shape.hpp>
@@ -18,6 +19,7 @@
 #include <bantam/train/schedule.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <span>
 #include <string>
@@ -40,6 +42,7 @@ public:
           model_{options.threads},
           averaged_model_{options.threads},
           gradient_(static_cast<std::size_t>(trainable_parameters<Net>)),
+          statistics_before_(static_cast<std::size_t>(non_trainable_parameters<Net>)),
           optimizer_{options, parameter_ranges<Net>(), trainable_parameters<Net>},
           average_{initialize()} {}
 
@@ -53,19 +56,27 @@ public:
     Index steps() const { return optimizer_.steps(); }
 
     /// One optimizer step on one batch of an epoch of `steps_per_epoch`. Throws Error where the loss or the
-    /// gradient is not finite, or the batch is wrong; no parameter has then changed.
+    /// gradient is not finite, or the batch is wrong; nothing has then changed.
     template <class Batch>
     LossSums step(const Batch& batch, Index steps_per_epoch) {
         detail::require_batch<SampleLoss>(batch, image, classes);
         const std::size_t outputs = static_cast<std::size_t>(batch.count * classes);
         logits_.resize(outputs);
         logits_gradient_.resize(outputs);
-        model_.forward(batch.pixels.data(), batch.count, options_.dropout_seed(optimizer_.steps()), logits_.data());
-        const LossSums sums =
-            loss_and_gradient<float>(loss_, classes, logits_, detail::targets_of(batch), logits_gradient_);
-        model_.backward(logits_gradient_.data(), gradient_.data());
-        const double scale =
-            clip_scale(gradient_norm<float>(std::span<const float>{gradient_}, options_.threads), options_.clip_norm);
+        std::ranges::copy(std::as_const(model_).statistics(), statistics_before_.begin());
+        LossSums sums;
+        double scale = 0;
+        try {
+            model_.forward(batch.pixels.data(), batch.count, options_.dropout_seed(optimizer_.steps()), logits_.data());
+            sums = loss_and_gradient<float>(loss_, classes, logits_, detail::targets_of(batch), logits_gradient_);
+            require_finite_statistics(batch.pixels);
+            model_.backward(logits_gradient_.data(), gradient_.data());
+            scale = clip_scale(gradient_norm<float>(std::span<const float>{gradient_}, options_.threads),
+                               options_.clip_norm);
+        } catch (...) {
+            std::ranges::copy(statistics_before_, model_.statistics().begin());
+            throw;
+        }
         const double decay = average_.active() ? average_.advance() : 0.0;
         const double learning_rate = options_.schedule(steps_per_epoch)(optimizer_.steps());
         model_.update([&](std::span<float> parameters, std::span<float> statistics) {
@@ -155,6 +166,17 @@ private:
         return {options_.averaging_decay, std::as_const(model_).parameters(), std::as_const(model_).statistics()};
     }
 
+    /// A normalization hides pixels that are too large from the loss, but not from the running variance.
+    void require_finite_statistics(std::span<const float> pixels) const {
+        for (const float value : model_.statistics())
+            if (!std::isfinite(value)) {
+                const auto [least, most] = std::ranges::minmax(pixels);
+                throw Error("a running mean or variance is not finite after this batch, whose pixels are in " +
+                            general_text(static_cast<double>(least)) + ".." + general_text(static_cast<double>(most)) +
+                            "; scale them to about -2..2, or lower the learning rate where they are");
+            }
+    }
+
     /// The model with the weights to keep, brought up to date.
     const Model& averaged() {
         if (!average_.active()) return model_;
@@ -169,7 +191,7 @@ private:
     SampleLoss loss_;
     Model model_;
     Model averaged_model_;
-    std::vector<float> gradient_, logits_, logits_gradient_;
+    std::vector<float> gradient_, logits_, logits_gradient_, statistics_before_;
     Optimizer<float> optimizer_;
     WeightAverage<float> average_;
     bool averaged_is_current_ = false;
