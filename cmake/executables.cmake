@@ -69,8 +69,18 @@ endif()
 
 # Code that programs share (command line, reading of pictures), compiled once for all of them.
 if(BANTAM_BUILD_EXAMPLES OR BANTAM_BUILD_TOOLS OR BANTAM_BUILD_BENCH)
+    # The page of a run's report is part of the programs, which then need none of these files.
+    set(report_files ${PROJECT_SOURCE_DIR}/tools/shared/report)
+    file(READ ${report_files}/page.html report_page)
+    file(READ ${report_files}/style.css report_style)
+    file(READ ${report_files}/script.js report_script)
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS
+        ${report_files}/page.html ${report_files}/style.css ${report_files}/script.js)
+    configure_file(${PROJECT_SOURCE_DIR}/cmake/report_page.cpp.in ${PROJECT_BINARY_DIR}/report_page.cpp @ONLY)
+
     file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tools/shared/*.cpp)
-    add_library(bantam_programs_common STATIC ${sources})
+    add_library(bantam_programs_common STATIC ${sources} ${PROJECT_BINARY_DIR}/report_page.cpp)
+    target_include_directories(bantam_programs_common PRIVATE ${PROJECT_SOURCE_DIR})
     target_link_libraries(bantam_programs_common
         PUBLIC bantam_executable_dependencies bantam_native fmt::fmt
         PRIVATE CLI11::CLI11)

@@ -45,5 +45,7 @@ int main(int argc, char** argv) {
     line.option("--weights", options.weights, "Student for --predict-only; by default the one in --output");
     line.flag("--list-students", options.list_students, "Print the students and their figures, and stop");
     line.flag("--summary", options.summary, "Print the student's layers, and stop");
+    line.flag("--no-report", options.no_report, "Do not write report.html");
+    options.command = command_text(argc, argv);
     return line.run(argc, argv, [&] { distill_food11::distill(options); });
 }

@@ -20,6 +20,7 @@ StudentNetwork describe(const char* name, const char* accuracy) {
             .multiply_adds = multiply_adds<Net>,
             .activation_bytes = activation_bytes<Net>,
             .summary = summary<Net>(),
+            .layers = layer_table<Net>,
             .tensors = tensor_table<Net>};
 }
 

@@ -19,11 +19,13 @@
 
 #include "../../tools/shared/homework.hpp"
 #include "../../tools/shared/pictures.hpp"
+#include "../../tools/shared/report.hpp"
 #include "../../tools/shared/stop_signal.hpp"
 #include "student.hpp"
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <memory>
@@ -32,6 +34,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace distill_food11 {
@@ -278,6 +281,41 @@ private:
     Clock::time_point saved_ = Clock::now();
 };
 
+std::vector<std::pair<std::string, std::string>> setting_rows(const TrainingOptions& training) {
+    std::vector<std::pair<std::string, std::string>> rows = described(training);
+    for (auto& [name, value] : rows) std::ranges::replace(name, '_', ' ');
+    return rows;
+}
+
+ReportFacts report_facts(const Options& options, const StudentNetwork& network, const ExpectedPictures& pictures,
+                         const TeacherLogits* teacher, ReportSettings data) {
+    const std::string stored = std::to_string(options.stored_size);
+    data.rows.emplace_back("stored size", stored + " × " + stored);
+    data.rows.emplace_back("teacher", teacher ? teacher->teacher_name : "none");
+    if (teacher) data.rows.emplace_back("views per picture", std::to_string(teacher->view_count));
+    if (!options.start_from.empty()) data.rows.emplace_back("started from", options.start_from.string());
+    ReportSettings machine = machine_settings();
+    machine.rows.emplace_back("device", options.device.device);
+    machine.rows.emplace_back("precision", options.device.precision);
+    machine.rows.emplace_back("threads", std::to_string(options.training.threads));
+    return {.name = std::filesystem::weakly_canonical(options.output / "report.html").parent_path().filename().string(),
+            .network = network.text(),
+            .command = options.command,
+            .keep = options.keep,
+            .epochs = options.training.epochs,
+            .parameters = network.parameters(),
+            .parameter_limit = default_parameter_limit,
+            .classes = pictures.classes,
+            .layers = network.layers,
+            .settings = {{"Training", setting_rows(options.training)}, std::move(data), std::move(machine)}};
+}
+
+std::vector<float> all_logits(StudentTrainer& trainer, const EvaluationLoader& data) {
+    std::vector<float> all;
+    trainer.infer(data, [&](std::span<const float> logits) { all.insert(all.end(), logits.begin(), logits.end()); });
+    return all;
+}
+
 }  // namespace
 
 void distill(Options& options) {
@@ -324,6 +362,7 @@ void distill(Options& options) {
         fmt::format("{}\nparameters: {}\nlimit: {}\n", network.summary, network.parameters(), default_parameter_limit);
 
     RunFolder folder{options.output, metadata};
+    std::optional<Report> run_report;
     if (!options.predict_only) {
         const LabeledPictures labeled = load_with_report(options.data, folders.training, reading, "labeled");
         // Pictures without labels can be trained on only with a teacher.
@@ -344,6 +383,16 @@ void distill(Options& options) {
 
         folder.identify(run_identity(options, metadata, pictures), keep_rule(options.keep));
         continue_run(options, folder, *trainer, training.batch_count());
+        if (!options.no_report) {
+            const ReportSettings data{"Data",
+                                      {{"labeled pictures", std::to_string(labeled.store.size())},
+                                       {"unlabeled pictures", std::to_string(unlabeled.store.size())},
+                                       {"validation pictures", std::to_string(validation.store.size())}}};
+            run_report.emplace(options.output,
+                               report_facts(options, network, pictures, taught ? &teacher : nullptr, data), validation,
+                               rows(labeled.store.size() + unlabeled.store.size()));
+            run_report->add_views(training, labeled, unlabeled);
+        }
         print_message(network.summary);
         const StopSignal signal;
         // A run that is killed before its first epoch has ended can be resumed, too.
@@ -356,6 +405,11 @@ void distill(Options& options) {
                 // They belong to an older student.
                 for (const std::filesystem::path& result : {folder.predictions(), options.output / "summary.txt"})
                     std::filesystem::remove(result);
+                if (run_report) {
+                    if (kept && run_report->affordable())
+                        run_report->set_answers(report.epoch, [&] { return all_logits(*trainer, validating); });
+                    run_report->write(folder.picked(keep_rule(options.keep)).epoch, false);
+                }
                 progress.print(epoch_line(report, options.training.epochs, kept));
                 timer.restart();
                 if (signal.received() && report.epoch < options.training.epochs)
@@ -377,10 +431,17 @@ void distill(Options& options) {
     }
 
     load_student(weights, network, *trainer);
-    const Metrics result = trainer->evaluate(EvaluationLoader{validation, network.input, 64});
+    const EvaluationLoader evaluating{validation, network.input, 64};
+    const Metrics result = trainer->evaluate(evaluating);
     summary_text += fmt::format("validation accuracy: {:.4f}\nvalidation cross-entropy: {:.4f}\n",
                                 result.accuracy.value_or(0.0), result.cross_entropy.value_or(0.0));
     if (!options.predict_only) folder.write_text("summary.txt", summary_text);
+    if (run_report) {
+        const Index kept = folder.picked(keep_rule(options.keep)).epoch;
+        if (run_report->answered_epoch() != kept)
+            run_report->set_answers(kept, [&] { return all_logits(*trainer, evaluating); });
+        run_report->write(kept, true);
+    }
     const std::size_t to_predict = folders.testing.paths().size();
     if (to_predict > 0) {
         PictureOptions inference = reading;
@@ -391,6 +452,7 @@ void distill(Options& options) {
     }
     fmt::print("validation accuracy: {}\nstudent: {}\npredictions: {}\n", percent(result.accuracy), weights.string(),
                to_predict > 0 ? folder.predictions().string() : "none, because the data has no testing/ folder");
+    if (run_report) fmt::print("report: {}\n", (options.output / "report.html").string());
 }
 
 }  // namespace distill_food11

@@ -28,6 +28,8 @@ struct Options {
     bool extend = false;
     bool overwrite = false;
     bool predict_only = false;
+    bool no_report = false;
+    std::string command;  ///< as it was typed
     bool list_students = false;
     bool summary = false;
     TrainingOptions training;

@@ -42,7 +42,8 @@ struct StudentNetwork {
     Index non_trainable;
     Index multiply_adds;
     Index activation_bytes;
-    const char* summary;                   ///< the layer table
+    const char* summary;  ///< the layer table as text
+    std::span<const LayerEntry> layers;
     std::span<const NamedTensor> tensors;  ///< their names, shapes and places
 
     Index parameters() const { return trainable + non_trainable; }

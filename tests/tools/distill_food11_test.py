@@ -123,7 +123,8 @@ class Results(Distill):
 
     def test_the_output_folder_holds_nothing_else(self):
         self.assertEqual(sorted(os.listdir(self.reference)),
-                         ["last.safetensors", "metrics.csv", "predict.csv", "student.safetensors", "summary.txt"])
+                         ["last.safetensors", "metrics.csv", "predict.csv", "report.html", "student.safetensors",
+                          "summary.txt"])
 
     def test_a_student_can_be_trained_on_labels_alone(self):
         done = self.run_program(DISTILL, "--data", self.data, "--output", self.path("out"), "--stored-size", SIZE,

@@ -56,6 +56,22 @@ void print_message(const std::string& text) {
 
 int processor_count() { return std::max(1, static_cast<int>(std::thread::hardware_concurrency())); }
 
+std::string command_text(int argc, char** argv) {
+    constexpr std::string_view plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789%+,-./:=@_";
+    std::string text;
+    for (const std::string_view word : std::span{argv, static_cast<std::size_t>(argc)}) {
+        if (!text.empty()) text += ' ';
+        if (!word.empty() && word.find_first_not_of(plain) == std::string_view::npos) {
+            text += word;
+            continue;
+        }
+        text += '\'';
+        for (const char letter : word) letter == '\'' ? text += "'\\''" : text += letter;
+        text += '\'';
+    }
+    return text;
+}
+
 struct CommandLine::Parser {
     CLI::App app;
     std::string optimizer;

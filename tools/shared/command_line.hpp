@@ -26,6 +26,9 @@ void print_message(const std::string& text);
 /// The number of processors, at least one.
 int processor_count();
 
+/// The command that started a program, quoted for a POSIX shell where needed.
+std::string command_text(int argc, char** argv);
+
 /// A program's options. Only command_line.cpp includes CLI11, which takes longer to compile than most programs
 /// here.
 class CommandLine {
