@@ -53,9 +53,17 @@ def make_logits(folder):
         "preprocessing": json.dumps(preprocessing), "teacher": "0" * 16, "teacher_name": "t", "view_seed": "1"})
 
 
+def make_pictures(folder):
+    sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tools"))
+    from picture_files import sound_files
+    for name, content in sound_files().items():
+        with open(os.path.join(folder, name), "wb") as file:
+            file.write(content)
+
+
 def main():
     for target, make in (("fuzz_safetensors", make_safetensors), ("fuzz_checkpoint", make_checkpoint),
-                         ("fuzz_logits", make_logits)):
+                         ("fuzz_logits", make_logits), ("fuzz_picture", make_pictures)):
         folder = os.path.join(sys.argv[1], target)
         os.makedirs(folder, exist_ok=True)
         make(folder)
