@@ -60,12 +60,20 @@ const std::filesystem::path& program() {
     return path;
 }
 
-void check(const std::string& compiler, const std::string& options) {
+/// Compiles the program and runs it, by `emulator` where it is another processor's.
+void check(const std::string& compiler, const std::string& options, const std::string& emulator = {}) {
     const std::string tests = BANTAM_TESTS_DIR;
     const std::string executable = program().parent_path() / "main";
     BOOST_REQUIRE(succeeds(compiler + " -std=c++20 " + options + " -I" + tests + " -I" + tests + "/../include " +
                            program().string() + " -o " + executable));
-    BOOST_TEST(succeeds(executable));
+    BOOST_TEST(succeeds(emulator + " " + executable));
+}
+
+boost::test_tools::assertion_result aarch64_is_there(boost::unit_test::test_unit_id) {
+    boost::test_tools::assertion_result there{succeeds("aarch64-linux-gnu-g++ --version > /dev/null 2>&1") &&
+                                              succeeds("qemu-aarch64 --version > /dev/null 2>&1")};
+    there.message() << "a compiler or an emulator of aarch64 is missing; install g++-aarch64-linux-gnu and qemu-user";
+    return there;
 }
 
 boost::test_tools::assertion_result clang_is_there(boost::unit_test::test_unit_id) {
@@ -86,4 +94,10 @@ BOOST_AUTO_TEST_CASE(clang_without_optimization_gives_the_same_bits, *boost::uni
 }
 BOOST_AUTO_TEST_CASE(clang_with_optimization_gives_the_same_bits, *boost::unit_test::precondition(clang_is_there)) {
     check("clang++-19", "-O3 -march=native");
+}
+#if defined(__x86_64__)
+BOOST_AUTO_TEST_CASE(vectors_of_128_bits_give_the_same_bits) { check("g++", "-O2 -mno-avx"); }
+#endif
+BOOST_AUTO_TEST_CASE(aarch64_gives_the_same_bits, *boost::unit_test::precondition(aarch64_is_there)) {
+    check("aarch64-linux-gnu-g++", "-O2 -static", "qemu-aarch64");
 }
