@@ -7,6 +7,7 @@ import json
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -313,6 +314,82 @@ class Layouts(Distill):
         plain = [row.split(",") for row in lines(self.reference, "predict.csv")[1:]]
         self.assertEqual(lines(self.path("out"), "predict.csv")[1:],
                          [f"{int(number):04},{category}" for number, category in plain])
+
+
+class Interrupted(Distill):
+    def start(self, *more, save_seconds=0):
+        """A run of more epochs than it will be given time for."""
+        command = self.command(self.path("out"), "--save-seconds", save_seconds, *more)
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def wait_for(self, name, process):
+        deadline = time.monotonic() + 120
+        while not os.path.exists(self.path("out", name)) and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.001)
+
+    def test_a_signal_ends_the_run_after_its_step_and_it_can_be_resumed(self):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            shutil.rmtree(self.path("out"), ignore_errors=True)
+            process = self.start(save_seconds=60)
+            self.wait_for("last.safetensors", process)
+            process.send_signal(number)
+            _, errors = process.communicate()
+            self.assertEqual(process.returncode, 128 + number, errors)
+            self.assertRegex(errors.splitlines()[-1], f"^stopped by {signal.Signals(number).name} after (batch [0-9]+ of "
+                             "epoch [0-9]+|epoch [0-9]+); to continue, run the same command with --resume")
+            self.run_program(*self.command(self.path("out"), "--resume", threads=2))
+            self.assert_same_run(self.path("out"))
+
+    def test_a_run_killed_within_an_epoch_ends_with_the_same_bytes(self):
+        process = self.start()
+        self.wait_for("last.safetensors", process)
+        process.kill()
+        process.communicate()
+        self.run_program(*self.command(self.path("out"), "--resume"))
+        self.assert_same_run(self.path("out"))
+
+    def test_a_second_run_in_the_folder_is_refused_with_the_process_that_uses_it(self):
+        process = self.start()
+        self.wait_for("last.safetensors", process)
+        process.send_signal(signal.SIGSTOP)
+        try:
+            line = self.refusal(*self.command(self.path("out"), "--resume"))
+            self.assertRegex(line, f"^error: {self.path('out')}: is in use by process {process.pid} on .*; wait until it "
+                             "has ended, or choose another output folder$")
+        finally:
+            process.send_signal(signal.SIGCONT)
+            process.communicate()
+        self.assert_same_run(self.path("out"))
+
+    def test_another_runs_student_in_the_folder_is_refused(self):
+        output = self.path("out")
+        shutil.copytree(self.reference, output)
+        self.run_program(*self.command(self.path("other"), seed=8, epochs=1))
+        shutil.copy(self.path("other", "student.safetensors"), output)
+        self.assertEqual(self.refusal(*self.command(output, "--resume")),
+                         f"error: {output}/student.safetensors: is not the student that belongs to last.safetensors; put "
+                         "back the student of this run, or start the run anew")
+
+
+class Streams(Distill):
+    def run_in_shell(self, redirection):
+        command = " ".join(self.command(self.path("out"))) + " " + redirection
+        return subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+
+    def test_progress_is_best_effort(self):
+        for redirection in ("2>&-", "2>/dev/full", "2> >(true)"):
+            shutil.rmtree(self.path("out"), ignore_errors=True)
+            self.assertEqual(self.run_in_shell(redirection).returncode, 0, redirection)
+            self.assert_same_run(self.path("out"))
+
+    def test_results_that_are_not_printed_are_a_failure_and_the_files_are_complete(self):
+        for redirection in (">&-", ">/dev/full"):
+            shutil.rmtree(self.path("out"), ignore_errors=True)
+            done = self.run_in_shell(redirection)
+            self.assertEqual(done.returncode, 1)
+            self.assertEqual(done.stderr.splitlines()[-1],
+                             "error: standard output could not be written; the files are complete")
+            self.assert_same_run(self.path("out"))
 
 
 class PredictOnly(Distill):

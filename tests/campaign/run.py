@@ -1,0 +1,92 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""The long campaign against crashes and hostile files, in one command:
+
+    tests/campaign/run.py --build build/campaign --kills 1000 --fuzz-seconds 3600
+
+It builds a small distill_food11 (pictures of 32x32), kills runs at every call that changes a file and at random moments,
+takes their power away, lets calls and allocations fail, and fuzzes the readers. It prints one line per part and exits
+with 1 where anything was lost."""
+
+import argparse
+import glob
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+SOURCE = os.path.normpath(os.path.join(HERE, "..", ".."))
+sys.path.insert(0, HERE)
+from crashes import Crashes
+
+
+def build(folder):
+    subprocess.run(["cmake", "-S", SOURCE, "-B", folder, "-DCMAKE_BUILD_TYPE=Release", "-DBANTAM_CUDA=OFF",
+                    "-DBANTAM_BUILD_TESTS=OFF", "-DBANTAM_BUILD_BENCH=OFF", "-DBANTAM_IMAGE_SIZE=32",
+                    "-DBANTAM_STUDENTS=mobile-98k"], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(["cmake", "--build", folder, "-j", str(os.cpu_count()), "--target", "distill_food11",
+                    "draw_sample_food11"], check=True, stdout=subprocess.DEVNULL)
+
+
+def fuzz(folder, seconds):
+    """Fuzzes each target; returns how many failed."""
+    failed = 0
+    for source in sorted(glob.glob(os.path.join(HERE, "fuzz", "fuzz_*.cpp"))):
+        name = os.path.basename(source)[:-4]
+        log = os.path.join(folder, name + ".log")
+        with open(log, "w") as output:
+            status = subprocess.run([os.path.join(HERE, "fuzz", "run.sh"), source, folder, str(seconds)],
+                                    stdout=output, stderr=output).returncode
+        with open(log) as output:
+            units = [line.split()[-1] for line in output if "number_of_executed_units" in line]
+        print(f"{name}: {units[0] if units else '?'} inputs, exit {status}", flush=True)
+        failed += status != 0
+    return failed
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", default=os.path.join(SOURCE, "build", "campaign"), help="build folder")
+    parser.add_argument("--programs-built", action="store_true", help="use the programs in the build folder as they are")
+    parser.add_argument("--kills", type=int, default=1000, help="random kills, and runs per other random part")
+    parser.add_argument("--every-call", action="store_true", help="kill, fail and cut the power at every call")
+    parser.add_argument("--fuzz-seconds", type=int, default=600, help="for each target; 0 for none")
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    if not options.programs_built:
+        build(options.build)
+    failures = 0
+    folder = tempfile.mkdtemp(prefix="bantam-campaign-")
+    try:
+        crashes = Crashes(options.build, folder, options.seed) if options.kills > 0 else None
+        count = None if options.every_call else options.kills
+        parts = crashes and {
+            "kill -9 at random moments": lambda: crashes.kill_at_random(options.kills),
+            "kill -9 before a call": lambda: crashes.at_calls("kill_before", count),
+            "kill -9 after a call": lambda: crashes.at_calls("kill_after", count),
+            "power failure at a call": lambda: crashes.at_calls("power", count),
+            "a call fails": lambda: crashes.at_calls("fail", count),
+            "an allocation fails": lambda: crashes.failing_allocations(options.kills),
+        }
+        if crashes:
+            print(f"a run takes {crashes.seconds:.2f} s and makes {len(crashes.calls)} calls that change files")
+        for name, part in (parts or {}).items():
+            crashes.problems.clear()
+            started = time.monotonic()
+            ended = part()
+            failures += len(crashes.problems)
+            print(f"{name}: {ended} runs ended early, {len(crashes.problems)} problems "
+                  f"{crashes.problems[:3] if crashes.problems else ''} ({time.monotonic() - started:.0f} s)", flush=True)
+        if options.fuzz_seconds > 0:
+            os.makedirs(os.path.join(options.build, "fuzz"), exist_ok=True)
+            failures += fuzz(os.path.join(options.build, "fuzz"), options.fuzz_seconds)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
