@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A channel gate needs its whole input before its first output, so that it cannot run line by line.
-// expect: stage_cannot_run_line_by_line<bantam::deploy::GateChannels<
+// expect-text: stage bantam::deploy::GateChannels needs its whole input before its first output and cannot run line by line: use deploy::Classifier
+// errors: 1
 // without: nvcc
 #include <bantam/deploy/line_classifier.hpp>
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // A common mistake: no pooling in front of the classifier.
-// expect: layer_does_not_fit<bantam::Reason::map_was_not_pooled, bantam::LayerNumber<1>.*PreviousLayer<bantam::Conv2d<16, 3, 2.*ShapeOf<4L?, 4L?, 16L?>.*FailingLayer<bantam::Linear<11.*ShapeOf<1L?, 1L?, 16L?>
-// expect-cxx26: layer 1 Linear does not fit: a classifier on a map that was not pooled or flattened; layer 0 Conv2d gives 4x4x16, needed is 1x1x16
-// errors: 2
+// expect-nvcc: compile_error<bantam::Reason::map_was_not_pooled, 1L?, bantam::Shape{4L?, 4L?, 16L?}, bantam::Shape{1L?, 1L?, 16L?}>
+// expect-text: layer 1 Linear does not fit: a classifier on a map that was not pooled or flattened; layer 0 Conv2d gives 4x4x16, needed is 1x1x16; put GlobalAveragePool or Flatten before it
+// errors: 1
 #include <bantam/core/network.hpp>
 #include <bantam/layers/conv2d.hpp>
 #include <bantam/layers/linear.hpp>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The message names the layer inside the branch, not the sum of the branches.
-// expect: layer_does_not_fit<bantam::Reason::kernel_larger_than_image, bantam::LayerNumber<0>.*PreviousLayer<bantam::detail::NetworkInput.*ShapeOf<4L?, 4L?, 3L?>.*FailingLayer<bantam::Conv2d<3, 5.*ShapeOf<5L?, 5L?, 3L?>
-// expect-cxx26: layer 0 Conv2d does not fit: the kernel is larger than the padded image; its input is 4x4x3, needed is 5x5x3
-// errors: 4
+// expect-nvcc: compile_error<bantam::Reason::kernel_larger_than_image, 0L?, bantam::Shape{4L?, 4L?, 3L?}, bantam::Shape{5L?, 5L?, 3L?}>
+// expect-text: in layer 0 Branches, path 1: layer 0 Conv2d does not fit: the kernel is larger than the padded image; its input is 4x4x3, needed is 5x5x3
+// errors: 1
 #include <bantam/core/network.hpp>
 #include <bantam/layers/branches.hpp>
 #include <bantam/layers/conv2d.hpp>

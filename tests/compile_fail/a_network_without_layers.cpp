@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // A network has at least one layer.
-// expect: a network has at least one layer
-// errors: 2
+// expect-text: a network has at least one layer: Network<Image<height, width, channels>, layers...>
+// expect-nvcc: compile_error<bantam::Reason::no_layers
+// errors: 1
 #include <bantam/core/network.hpp>
 
 using namespace bantam;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The body gives six channels; the input has eight.
-// expect: layer_does_not_fit<bantam::Reason::residual_paths_differ, bantam::LayerNumber<0>.*PathThatGives<bantam::Sequence<bantam::Conv2d<6, 3.*ShapeOf<8L?, 8L?, 6L?>.*PathThatGives<bantam::Identity.*ShapeOf<8L?, 8L?, 8L?>
-// expect-cxx26: layer 0 Residual does not fit: the residual's body and shortcut give different shapes; path 0 gives 8x8x6, path 1 gives 8x8x8
-// errors: 2
+// expect-nvcc: compile_error<bantam::Reason::residual_paths_differ, 0L?, bantam::Shape{8L?, 8L?, 6L?}, bantam::Shape{8L?, 8L?, 8L?}>
+// expect-text: layer 0 Residual does not fit: body and shortcut of the residual give different shapes; path 0 gives 8x8x6, path 1 gives 8x8x8
+// errors: 1
 #include <bantam/core/network.hpp>
 #include <bantam/layers/conv2d.hpp>
 #include <bantam/layers/residual.hpp>

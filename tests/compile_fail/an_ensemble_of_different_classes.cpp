@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // All members of an ensemble have the same classes.
-// expect: layer_does_not_fit<bantam::Reason::ensemble_members_differ, bantam::LayerNumber<0>.*PathThatGives<bantam::Sequence<bantam::GlobalAveragePool, bantam::Linear<5.*ShapeOf<1L?, 1L?, 5L?>.*PathThatGives<bantam::Sequence<bantam::GlobalAveragePool, bantam::Linear<4.*ShapeOf<1L?, 1L?, 4L?>
-// expect-cxx26: layer 0 Ensemble does not fit: the ensemble's members give different shapes; path 1 gives 1x1x5, path 0 gives 1x1x4
-// errors: 2
+// expect-nvcc: compile_error<bantam::Reason::ensemble_members_differ, 0L?, bantam::Shape{1L?, 1L?, 5L?}, bantam::Shape{1L?, 1L?, 4L?}>
+// expect-text: layer 0 Ensemble does not fit: the members of the ensemble give different shapes; path 1 gives 1x1x5, path 0 gives 1x1x4
+// errors: 1
 #include <bantam/layers/linear.hpp>
 #include <bantam/layers/pooling.hpp>
 #include <bantam/models/ensemble.hpp>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // An image of height zero.
-// expect: an image has positive extents
+// expect-text: the extents of an image are at least 1: Image<height, width, channels>
+// expect-nvcc: compile_error<bantam::Reason::no_image
 // errors: 1
 #include <bantam/core/network.hpp>
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The channels may differ; heights and widths must be equal.
-// expect: layer_does_not_fit<bantam::Reason::branches_differ, bantam::LayerNumber<0>.*PathThatGives<bantam::Conv2d<6, 3, 2.*ShapeOf<4L?, 4L?, 6L?>.*PathThatGives<bantam::Conv2d<5, 3.*ShapeOf<8L?, 8L?, 5L?>
-// expect-cxx26: layer 0 Branches does not fit: the branches give shapes that cannot be joined; path 1 gives 4x4x6, path 0 gives 8x8x5
-// errors: 2
+// expect-nvcc: compile_error<bantam::Reason::branches_differ, 0L?, bantam::Shape{4L?, 4L?, 6L?}, bantam::Shape{8L?, 8L?, 5L?}>
+// expect-text: layer 0 Branches does not fit: the branches give shapes that cannot be joined; path 1 gives 4x4x6, path 0 gives 8x8x5
+// errors: 1
 #include <bantam/core/network.hpp>
 #include <bantam/layers/branches.hpp>
 #include <bantam/layers/conv2d.hpp>

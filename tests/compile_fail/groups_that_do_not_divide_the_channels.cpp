@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Sixteen groups do not divide 47 channels.
-// expect: layer_does_not_fit<bantam::Reason::groups_do_not_divide_channels, bantam::LayerNumber<1>.*PreviousLayer<bantam::Conv2d<47, 3.*ShapeOf<8L?, 8L?, 47L?>.*FailingLayer<bantam::Conv2d<80, 4, 2.*ShapeOf<8L?, 8L?, 48L?>
-// expect-cxx26: layer 1 Conv2d does not fit: the groups do not divide the channels; layer 0 Conv2d gives 8x8x47, needed is 8x8x48
-// errors: 2
+// expect-nvcc: compile_error<bantam::Reason::groups_do_not_divide_channels, 1L?, bantam::Shape{8L?, 8L?, 47L?}, bantam::Shape{8L?, 8L?, 48L?}>
+// expect-text: layer 1 Conv2d does not fit: the groups do not divide the channels; layer 0 Conv2d gives 8x8x47, needed is 8x8x48
+// errors: 1
 #include <bantam/core/network.hpp>
 #include <bantam/layers/conv2d.hpp>
 

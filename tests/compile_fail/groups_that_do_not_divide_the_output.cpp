@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Sixteen groups do not divide 81 output channels.
-// expect: layer_does_not_fit<bantam::Reason::groups_do_not_divide_output, bantam::LayerNumber<0>.*PreviousLayer<bantam::detail::NetworkInput.*ShapeOf<8L?, 8L?, 81L?>.*FailingLayer<bantam::Conv2d<81, 3.*ShapeOf<8L?, 8L?, 96L?>
-// expect-cxx26: layer 0 Conv2d does not fit: the groups do not divide the output channels; it gives 8x8x81, needed is 8x8x96
-// errors: 2
+// expect-nvcc: compile_error<bantam::Reason::groups_do_not_divide_output, 0L?, bantam::Shape{8L?, 8L?, 81L?}, bantam::Shape{8L?, 8L?, 96L?}>
+// expect-text: layer 0 Conv2d does not fit: the groups do not divide the output channels; it gives 8x8x81, needed is 8x8x96
+// errors: 1
 #include <bantam/core/network.hpp>
 #include <bantam/layers/conv2d.hpp>
 

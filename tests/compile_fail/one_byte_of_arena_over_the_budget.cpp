@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT
 // A budget may name the RAM of a device: 40 lines of 40 bytes are whole maps of 1,600 bytes, of which two live
 // at one time.
-// expect: network_exceeds_arena_budget<3200L?, 3199L?, 1L?>
-// expect-gcc: \(3200 <= 3199\)
-// expect-cxx26: the network's arena takes 3200 bytes with whole maps, 1 over the limit of 3199
-// errors: 2
+// expect-nvcc: compile_error<3200L?, 3199L?>
+// expect-text: the arena of the network takes 3,200 bytes with whole maps, 1 over the limit of 3,199
+// errors: 1
 #include <bantam/deploy/budget.hpp>
 #include <bantam/layers/conv2d.hpp>
 

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: MIT
 // A budget may name the flash of a device: 12 outputs of 4 inputs and 8 bytes per output, and 8 per color.
-// expect: network_exceeds_weight_budget<176L?, 175L?, 1L?>
-// expect-gcc: \(176 <= 175\)
-// expect-cxx26: the network's weights take 176 bytes of flash, 1 over the limit of 175; the heaviest layers are marked <<<
-// expect-cxx26: Linear-1              .-1, 12, 1, 1.                  60 <<<
-// errors: 2
+// expect-nvcc: compile_error<176L?, 175L?>
+// expect-text: the weights of the network take 176 bytes of flash, 1 over the limit of 175; the heaviest layers: Linear-1 .60.
+// errors: 1
 #include <bantam/deploy/budget.hpp>
 #include <bantam/layers/linear.hpp>
 

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The second argument of Student is the limit.
-// expect: network_exceeds_parameter_budget<60L?, 59L?, 1L?>
-// expect-gcc: \(60 <= 59\)
-// expect-cxx26: the network has 60 parameters, 1 over the limit of 59; the heaviest layers are marked <<<
-// errors: 2
+// expect-nvcc: compile_error<60L?, 59L?>
+// expect-text: the network has 60 parameters, 1 over the limit of 59; the heaviest layers:
+// errors: 1
 #include <bantam/core/budget.hpp>
 #include <bantam/layers/conv2d.hpp>
 

@@ -17,6 +17,22 @@ if(status EQUAL 0)
     message(FATAL_ERROR "${CASE} must not compile, but ${COMPILER} accepts it")
 endif()
 
+# Lines are counted as a user sees them.
+set(allowed 25)
+file(READ ${CASE} source)
+if(source MATCHES "\n// lines: ([0-9]+)")
+    set(allowed ${CMAKE_MATCH_1})
+endif()
+string(REGEX MATCHALL "\n" lines "${output}")
+list(LENGTH lines count)
+if(count GREATER allowed AND NOT VARIANT STREQUAL "nvcc")
+    message(FATAL_ERROR "${CASE}: ${COMPILER} prints ${count} lines, expected at most ${allowed}:\n${output}")
+endif()
+
+# The message alone is matched: without the source lines below it, and with its words in one piece (clang).
+string(REGEX REPLACE "\n *[0-9]* \\|[^\n]*" "" output "${output}")
+string(REGEX REPLACE "\"}, (bantam::)?Words<[a-z0-9]+>{\"" "" output "${output}")
+
 # Expectations are read with a regex: CMake's lists would split them at `;` and `[`.
 file(READ ${CASE} rest)
 set(checked 0)
@@ -27,10 +43,11 @@ while(rest MATCHES "(^|\n)// expect(-[a-z0-9]+)?: ([^\n]*)")
     string(LENGTH "${CMAKE_MATCH_0}" length)
     math(EXPR position "${position} + ${length}")
     string(SUBSTRING "${rest}" ${position} -1 rest)
-    if(NOT variant MATCHES "^(|-gcc|-clang|-cxx26|-nvcc)$")
+    if(NOT variant MATCHES "^(|-text|-gcc|-clang|-cxx26|-nvcc)$")
         message(FATAL_ERROR "${CASE}: `expect${variant}` names no known compiler")
     endif()
-    if(variant STREQUAL "" OR variant STREQUAL "-${VARIANT}")
+    if(variant STREQUAL "" OR variant STREQUAL "-${VARIANT}" OR
+       (variant STREQUAL "-text" AND NOT VARIANT STREQUAL "nvcc"))
         math(EXPR checked "${checked} + 1")
         if(NOT output MATCHES "${expected}")
             message(FATAL_ERROR
@@ -38,8 +55,7 @@ while(rest MATCHES "(^|\n)// expect(-[a-z0-9]+)?: ([^\n]*)")
         endif()
     endif()
 endwhile()
-file(READ ${CASE} source)
-if(source MATCHES "\n//[^\n]+ (expect(-[a-z0-9]+)?|errors): ")
+if(source MATCHES "\n//[^\n]+ (expect(-[a-z0-9]+)?|errors|lines): ")
     message(FATAL_ERROR "${CASE}: every expectation must begin a line")
 endif()
 # Other errors must not bury Bantam's message.

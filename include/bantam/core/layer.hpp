@@ -5,7 +5,7 @@
 #include <bantam/core/shape.hpp>
 #include <bantam/core/tensor.hpp>
 
-#include <type_traits>
+#include <string_view>
 
 namespace bantam {
 
@@ -22,6 +22,11 @@ enum class Reason {
     channels_must_be_even,
     gate_must_be_one_pixel_of_all_channels,
     ensemble_members_differ,
+    stated_by_layer,    ///< `Misfit::text` says it
+    invalid_arguments,  ///< the layer's `argument_error` says it
+    not_a_layer,
+    no_layers,
+    no_image,
 };
 
 /// Whether a layer fits an input shape. `given` and `needed` are the two shapes that disagree: for a layer after
@@ -33,9 +38,16 @@ struct Misfit {
     /// Where two paths of a composite disagree: the indices of the two children.
     int path = -1;
     int other_path = -1;
+    std::string_view text{};  ///< the sentence of a layer that states its own, for `Reason::stated_by_layer`
 
     constexpr explicit operator bool() const { return reason != Reason::none; }
 };
+
+/// The misfit of a layer of your own: `why` says in one sentence what is wrong and what to write instead; `needed` is
+/// the nearest input that would fit. The compiler prints all three where a network does not compile because of it.
+constexpr Misfit does_not_fit(std::string_view why, Shape given, Shape needed) {
+    return {Reason::stated_by_layer, given, needed, -1, -1, why};
+}
 
 /// The description of a layer, with defaults for one that keeps the shape and has no tensors. A layer derives from
 /// this, redefines what differs and adds `static constexpr std::string_view name`. A description holds no arithmetic:
@@ -46,6 +58,9 @@ struct Layer {
     /// Multiply-accumulates of one sample's forward pass.
     static constexpr Index multiply_adds(Shape) { return 0; }
     static constexpr Misfit misfit(Shape) { return {}; }
+    /// What is wrong with the layer's template arguments, whatever its input, and what to write instead; empty where
+    /// nothing is. It is read before all other members.
+    static constexpr std::string_view argument_error() { return {}; }
 };
 
 /// The paths of a composite layer, each a layer or a sequence. A composite defines `Children` as a `ChildList`,

@@ -2,29 +2,74 @@
 #pragma once
 
 #include <bantam/base/index.hpp>
+#include <bantam/core/layer_mistakes.hpp>
 #include <bantam/core/sequence.hpp>
+#include <bantam/core/shape.hpp>
 #include <bantam/core/visit.hpp>
 
 #include <array>
+#include <concepts>
 #include <string_view>
+#include <type_traits>
 
 namespace bantam {
 
 /// The input of a network: height, width, channels.
 template <int Height, int Width, int Channels>
 struct Image {
-    static_assert(Height > 0 && Width > 0 && Channels > 0, "an image has positive extents");
     static constexpr Shape shape{Height, Width, Channels};
 };
 
-/// A neural network as a type. Input shapes are deduced from the image and the layers before. All numbers below are
-/// computed at compile time from the layers' tensor lists.
+namespace detail {
+
+template <class T>
+concept ImageType = requires {
+    { T::shape } -> std::convertible_to<Shape>;
+};
+
+/// What is wrong with the arguments of a network.
 template <class Input, class... Ls>
-struct Network {
-    static_assert(sizeof...(Ls) > 0, "a network has at least one layer");
-    using Layers = Sequence<Ls...>;
-    static constexpr Shape input = Input::shape;
-    using Nodes = typename detail::ListNodes<Layers, Input::shape>::type;
+struct NetworkMistake {
+    static constexpr Mistake mistake = [] {
+        Mistake found;
+        if constexpr (!ImageType<Input>) {
+            found.reason = Reason::no_image;
+            found.text =
+                "a network begins with the size of its images: Network<Image<height, width, channels>, layers...>";
+        } else if constexpr (Input::shape.height < 1 || Input::shape.width < 1 || Input::shape.channels < 1) {
+            found.reason = Reason::no_image;
+            found.text = "the extents of an image are at least 1: Image<height, width, channels>";
+        } else if constexpr (sizeof...(Ls) == 0) {
+            found.reason = Reason::no_layers;
+            found.text = "a network has at least one layer: Network<Image<height, width, channels>, layers...>";
+        } else {
+            found = LayersMistake<Sequence<Ls...>, Input::shape>::mistake;
+        }
+        return found;
+    }();
+    static constexpr Sentence sentence = sentence_of(mistake);
+    using Facts = compile_error<mistake.reason, mistake.position, mistake.given, mistake.needed>;
+};
+
+template <class Input>
+constexpr Shape image_shape() {
+    if constexpr (ImageType<Input>)
+        return Input::shape;
+    else
+        return {1, 1, 1};
+}
+
+}  // namespace detail
+
+/// A neural network as a type. Input shapes are deduced from the image and the layers before. All numbers below are
+/// computed at compile time from the layers' tensor lists. Where its arguments are no image and layers that fit each
+/// other, the compiler prints what is wrong in one sentence; such a network has no layers.
+template <class Input, class... Ls>
+struct Network : detail::Refusal<detail::NetworkMistake<Input, Ls...>> {
+    using Layers =
+        std::conditional_t<bool(detail::NetworkMistake<Input, Ls...>::mistake), detail::RefusedLayers, Sequence<Ls...>>;
+    static constexpr Shape input = detail::image_shape<Input>();
+    using Nodes = NodesOf<Layers, input>;
 };
 
 /// A layer, block or sequence with its input shape: the numbers below are defined for it as for a network.
@@ -34,12 +79,37 @@ struct Part {
     static constexpr Shape input = Input;
 };
 
+namespace detail {
+
+template <class T>
+inline constexpr bool is_network = false;
+template <class Input, class... Ls>
+inline constexpr bool is_network<Network<Input, Ls...>> = true;
+
+}  // namespace detail
+
+/// A network: `Network<…>` itself is not compiled to find out, so that it reports its mistakes where it is used.
 template <class Net>
-concept NetworkType = requires {
+concept NetworkType = detail::is_network<Net> || requires {
     typename Net::Layers;
     typename Net::Nodes;
     Net::input;
 };
+
+namespace detail {
+
+template <class Net>
+struct NotANetwork {
+    static constexpr Sentence sentence = [] {
+        Sentence text;
+        if (NetworkType<Net>) return text;
+        return text.append(type_name<Net>())
+            .append(" is not a network: write Network<Image<height, width, channels>, layers...>");
+    }();
+    using Facts = compile_error<Reason::no_image, std::type_identity<Net>{}>;
+};
+
+}  // namespace detail
 
 /// One row of a network's layer table.
 struct LayerEntry {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <bantam/core/diagnostics.hpp>
 #include <bantam/core/layer.hpp>
 #include <bantam/core/shape.hpp>
 #include <bantam/core/text.hpp>
@@ -75,55 +74,6 @@ inline constexpr std::array<Shape, sizeof...(Ls) + 1> sequence_shapes = [] {
 
 namespace detail {
 
-struct NetworkInput;
-
-template <class L>
-constexpr Misfit misfit_of(Shape input) {
-    if constexpr (requires { L::misfit(input); })
-        return L::misfit(input);
-    else
-        return {};
-}
-
-template <Shape Input, class... Ls>
-constexpr int first_misfit() {
-    int found = -1;
-    int index = 0;
-    ((found =
-          found < 0 && misfit_of<Ls>(sequence_shapes<Input, Ls...>[static_cast<std::size_t>(index)]) ? index : found,
-      ++index),
-     ...);
-    return found;
-}
-
-template <class L>
-struct Unwrap {
-    using type = L;
-};
-template <NamedLayer L>
-struct Unwrap<L> {
-    using type = typename Unwrap<typename L::Wrapped>::type;
-};
-
-template <class L, Shape Input>
-struct ListNodes;
-
-/// Reports layer `At` of a sequence, after the misfits inside that layer.
-template <int At, Shape Input, class... Ls>
-constexpr void report_misfit() {
-    constexpr auto index = static_cast<std::size_t>(At);
-    using Failing = typename Unwrap<typename LayerAt<index, Ls...>::type>::type;
-    using Previous = typename Unwrap<typename LayerAt<index, NetworkInput, Ls...>::type>::type;
-    constexpr Shape shape = sequence_shapes<Input, Ls...>[index];
-    constexpr Misfit facts = misfit_of<Failing>(shape);
-    if constexpr (CompositeLayer<Failing> && facts.path >= 0)
-        static_cast<void>(sizeof(typename ListNodes<Failing, shape>::type));
-    static_cast<void>(sizeof(MisfitSentence<At, Previous, Failing, facts>));
-    using Parties = MisfitParties<facts, Previous, Failing>;
-    static_cast<void>(
-        sizeof(MisfitFacts<facts.reason, LayerNumber<At>, typename Parties::Given, typename Parties::Needed>));
-}
-
 template <class L, Shape Input>
 struct ListNodes {
     using type = NodeList<Node<L, Input>>;
@@ -135,18 +85,6 @@ using list_nodes = typename ListNodes<L, Input>::type;
 template <NamedLayer L, Shape Input>
 struct ListNodes<L, Input> : ListNodes<typename L::Wrapped, Input> {};
 
-template <CompositeLayer L, Shape Input>
-struct ListNodes<L, Input> {
-    // Listing the nodes of each path checks that the layers inside it fit.
-    template <class... Cs, std::size_t... Is>
-    static constexpr bool paths_fit(ChildList<Cs...>, std::index_sequence<Is...>) {
-        return ((sizeof(list_nodes<Sequence<Cs>, L::child_input(Input, static_cast<int>(Is))>) > 0) && ...);
-    }
-    static_assert(paths_fit(typename L::Children{},
-                            std::make_index_sequence<static_cast<std::size_t>(L::Children::count)>{}));
-    using type = NodeList<Node<L, Input>>;
-};
-
 template <BlockLayer L, Shape Input>
 struct ListNodes<L, Input> : ListNodes<typename L::template Expansion<Input>, Input> {
     static_assert(L::output_shape(Input) == L::template Expansion<Input>::output_shape(Input));
@@ -157,22 +95,11 @@ template <SequenceLayer L, Shape Input>
 struct ListNodes<L, Input> {
     template <class... Ls, std::size_t... Is>
     static auto join(Sequence<Ls...>, std::index_sequence<Is...>) {
-        static_assert(sizeof...(Ls) > 0, "a sequence has at least one layer");
-        constexpr int misfit = first_misfit<Input, Ls...>();
-        if constexpr (misfit < 0) {
-            return (NodeList<>{} + ... + list_nodes<Ls, sequence_shapes<Input, Ls...>[Is]> {});
-        } else {
-            report_misfit<misfit, Input, Ls...>();
-            return NodeList<>{};
-        }
+        return (NodeList<>{} + ... + list_nodes<Ls, sequence_shapes<Input, Ls...>[Is]> {});
     }
     using type = decltype(join(typename L::Layers{}, std::make_index_sequence<L::Layers::size>{}));
 };
 
 }  // namespace detail
-
-/// The nodes that `L` (a layer, a block or a sequence) stands for on `Input`.
-template <class L, Shape Input>
-using NodesOf = typename detail::ListNodes<Sequence<L>, Input>::type;
 
 }  // namespace bantam

@@ -5,7 +5,6 @@
 #include <bantam/core/network.hpp>
 
 #include <cstddef>
-#include <cstdint>
 #include <string_view>
 
 namespace bantam {
@@ -28,10 +27,9 @@ constexpr auto with_commas(Index number) {
 
 constexpr void append_rule(auto& text, char c) { text.append(summary_width, c).append('\n'); }
 
-/// One line per layer: name and position, [-1, channels, height, width], parameters. Layers with at least `marked`
-/// parameters get a mark.
+/// One line per layer: name and position, [-1, channels, height, width], parameters.
 template <class Net>
-constexpr void append_layers(auto& text, Index marked) {
+constexpr void append_layers(auto& text) {
     append_rule(text, '-');
     text.append_right("Layer (type)", 26).append_right("Output Shape", 28).append_right("Param #", 20);
     text.append('\n');
@@ -46,9 +44,7 @@ constexpr void append_layers(auto& text, Index marked) {
         shape.append(", ").append_number(layer.output.width).append(']');
         const Index parameters = layer.trainable + layer.non_trainable;
         text.append_right(label.view(), 26).append_right(shape.view(), 28);
-        text.append_right(with_commas(parameters).view(), 20);
-        if (parameters >= marked) text.append(" <<<");
-        text.append('\n');
+        text.append_right(with_commas(parameters).view(), 20).append('\n');
     }
     append_rule(text, '=');
 }
@@ -57,7 +53,7 @@ template <class Net>
 inline constexpr auto summary_text = [] {
     // A line of at most 88 characters per layer, and 16 more lines.
     Text<(layer_table<Net>.size() + 16) * (summary_width + 8)> text;
-    append_layers<Net>(text, INT64_MAX);
+    append_layers<Net>(text);
     constexpr Index input_bytes = element_count(input_shape<Net>) * 4;
     constexpr Index pass_bytes = 2 * activation_bytes<Net>;
     constexpr Index parameter_bytes = parameter_count<Net> * 4;
@@ -82,7 +78,11 @@ inline constexpr auto summary_text = [] {
 /// float32.
 template <class Net>
 constexpr const char* summary() {
-    return detail::summary_text<Net>.data();
+    static_assert(sizeof(Net) + sizeof(detail::Refusal<detail::NotANetwork<Net>>) > 0);
+    if constexpr (NetworkType<Net>)
+        return detail::summary_text<Net>.data();
+    else
+        return "";
 }
 
 }  // namespace bantam

@@ -3,12 +3,12 @@
 
 #include <bantam/cpu/backend.hpp>
 #include <bantam/cpu/layers/all.hpp>
-#include <bantam/exec/fusion.hpp>
+#include <bantam/exec/checked_chain.hpp>
 
 namespace bantam::cpu {
 
 template <class L, Shape Input, class S, bool Fused>
-struct ChainOf : exec::ChainOf<Backend<Fused>, L, Input, S> {};
+struct ChainOf : exec::CheckedChain<Backend<Fused>, L, Input, S> {};
 
 /// The chain of `L` (a layer, a block, a sequence) on `Input`: neighbors fused, or every layer a stage of its own, with
 /// the same results.

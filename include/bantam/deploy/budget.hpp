@@ -3,13 +3,12 @@
 
 #include <bantam/base/index.hpp>
 #include <bantam/core/budget.hpp>
-#include <bantam/core/summary.hpp>
+#include <bantam/core/diagnostics.hpp>
 #include <bantam/deploy/classifier.hpp>
 #include <bantam/deploy/line_classifier.hpp>
 #include <bantam/deploy/precision.hpp>
 
 #include <cstdint>
-#include <string_view>
 #include <type_traits>
 
 namespace bantam {
@@ -28,13 +27,6 @@ struct Budget {
     DeviceMaps maps = DeviceMaps::lines;
 };
 
-// Never defined: their appearance in a compiler's output is the error message. The numbers are the network's bytes, the
-// limit, and how many are too many.
-template <Index Bytes, Index Limit, Index Excess>
-struct network_exceeds_arena_budget;
-template <Index Bytes, Index Limit, Index Excess>
-struct network_exceeds_weight_budget;
-
 namespace deploy {
 
 /// Bytes of arena that `Net` takes in the way that a budget names.
@@ -51,52 +43,31 @@ inline constexpr Index arena_bytes = [] {
 
 namespace detail {
 
-template <class Net>
-constexpr auto bytes_message(std::string_view what, Index bytes, Index limit, std::string_view where, Index marked) {
-    Text<(layer_table<Net>.size() + 8) * (summary_width + 8)> text;
-    text.append("the network's ").append(what).append(" ").append_number(bytes).append(" bytes ").append(where);
-    text.append(", ").append_number(bytes - limit).append(" over the limit of ").append_number(limit);
-    if (marked < INT64_MAX) {
-        text.append("; the heaviest layers are marked <<<\n");
-        append_layers<Net>(text, marked);
-    }
-    return text;
-}
-
 template <class Net, Index Bytes, Index Limit, DeviceMaps Maps>
-struct ArenaSentence {
-#if defined(__cpp_static_assert) && __cpp_static_assert >= 202306L
-    static_assert(Bytes <= Limit,
-                  (bytes_message<Net>("arena takes", Bytes, Limit,
-                                      Maps == DeviceMaps::lines ? "line by line" : "with whole maps", INT64_MAX)));
-#else
-    static_assert(Bytes <= Limit, "the network's arena has more bytes than its limit");
-#endif
+struct ArenaOverLimit {
+    static constexpr Sentence sentence = [] {
+        Sentence text;
+        if (Bytes <= Limit) return text;
+        text.append("the arena of the network takes ").append_number(Bytes, true);
+        text.append(Maps == DeviceMaps::lines ? " bytes line by line, " : " bytes with whole maps, ");
+        text.append_number(Bytes - Limit, true);
+        return text.append(" over the limit of ").append_number(Limit, true);
+    }();
+    using Facts = compile_error<Bytes, Limit>;
 };
-template <Index Bytes, Index Limit>
-struct ArenaNumbers {
-    static_assert(sizeof(network_exceeds_arena_budget<Bytes, Limit, Bytes - Limit>) > 0);
-};
-template <Index Bytes, Index Limit>
-    requires(Bytes <= Limit)
-struct ArenaNumbers<Bytes, Limit> {};
 
 template <class Net, Index Bytes, Index Limit>
-struct WeightSentence {
-#if defined(__cpp_static_assert) && __cpp_static_assert >= 202306L
-    static_assert(Bytes <= Limit,
-                  (bytes_message<Net>("weights take", Bytes, Limit, "of flash", parameter_count<Net> / 10)));
-#else
-    static_assert(Bytes <= Limit, "the network's weights have more bytes than their limit");
-#endif
+struct WeightsOverLimit {
+    static constexpr Sentence sentence = [] {
+        Sentence text;
+        if (Bytes <= Limit) return text;
+        text.append("the weights of the network take ").append_number(Bytes, true).append(" bytes of flash, ");
+        text.append_number(Bytes - Limit, true).append(" over the limit of ").append_number(Limit, true);
+        append_heaviest_layers<Net>(text);
+        return text;
+    }();
+    using Facts = compile_error<Bytes, Limit>;
 };
-template <Index Bytes, Index Limit>
-struct WeightNumbers {
-    static_assert(sizeof(network_exceeds_weight_budget<Bytes, Limit, Bytes - Limit>) > 0);
-};
-template <Index Bytes, Index Limit>
-    requires(Bytes <= Limit)
-struct WeightNumbers<Bytes, Limit> {};
 
 template <class Net, Budget Limit>
 inline constexpr Index budgeted_weight_bytes =
@@ -107,23 +78,21 @@ inline constexpr Index budgeted_weight_bytes =
 
 template <class Net, Budget Limit>
 struct ArenaWithin
-    : private ArenaSentence<Net, deploy::arena_bytes<Net, Limit.numbers, Limit.maps>, Limit.arena_bytes, Limit.maps>,
-      private ArenaNumbers<deploy::arena_bytes<Net, Limit.numbers, Limit.maps>, Limit.arena_bytes> {};
+    : private Refusal<
+          ArenaOverLimit<Net, deploy::arena_bytes<Net, Limit.numbers, Limit.maps>, Limit.arena_bytes, Limit.maps>> {};
 template <class Net, Budget Limit>
     requires(Limit.arena_bytes == INT64_MAX)
 struct ArenaWithin<Net, Limit> {};
 
 template <class Net, Budget Limit>
-struct WeightsWithin : private WeightSentence<Net, budgeted_weight_bytes<Net, Limit>, Limit.weight_bytes>,
-                       private WeightNumbers<budgeted_weight_bytes<Net, Limit>, Limit.weight_bytes> {};
+struct WeightsWithin : private Refusal<WeightsOverLimit<Net, budgeted_weight_bytes<Net, Limit>, Limit.weight_bytes>> {};
 template <class Net, Budget Limit>
     requires(Limit.weight_bytes == INT64_MAX)
 struct WeightsWithin<Net, Limit> {};
 
 template <class Net, auto Limit>
     requires std::is_same_v<std::remove_const_t<decltype(Limit)>, Budget>
-struct WithinLimit<Net, Limit> : private BudgetSentence<Net, Limit.parameters>,
-                                 private BudgetNumbers<parameter_count<Net>, Limit.parameters>,
+struct WithinLimit<Net, Limit> : private Refusal<ParametersOverLimit<Net, Limit.parameters>>,
                                  private ArenaWithin<Net, Limit>,
                                  private WeightsWithin<Net, Limit> {
     static constexpr Index parameter_limit = Limit.parameters;

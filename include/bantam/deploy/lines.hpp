@@ -2,6 +2,8 @@
 #pragma once
 
 #include <bantam/base/index.hpp>
+#include <bantam/core/diagnostics.hpp>
+#include <bantam/core/layer_mistakes.hpp>
 #include <bantam/core/shape.hpp>
 #include <bantam/deploy/precision.hpp>
 #include <bantam/deploy/stages/join.hpp>
@@ -12,7 +14,9 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <string_view>
 #include <tuple>
+#include <type_traits>
 #include <utility>
 
 // Line by line: each stage takes one line of its input at a time, keeps the few lines that its next outputs see, and
@@ -20,11 +24,6 @@
 // the bit.
 
 namespace bantam::deploy {
-
-/// Never defined: its appearance in a compiler's output is the error message. The stage needs the whole of its input
-/// for the first line of its output.
-template <class Stage>
-struct stage_cannot_run_line_by_line;
 
 /// The two line buffers that all stages share, and what a stage needs while it computes a line. A stage reads a line
 /// from one buffer (or from memory that is nobody's buffer), writes to the other, and must have saved what it still
@@ -39,11 +38,30 @@ struct LineBuffers {
     }
 };
 
+namespace detail {
+
+template <class S>
+struct StageOfWholeMaps {
+    static constexpr bantam::detail::Sentence sentence = [] {
+        bantam::detail::Sentence text;
+        const std::string_view name = bantam::detail::type_name<S>();
+        text.append("stage ").append(name.substr(0, name.find('<')));
+        return text.append(
+            " needs its whole input before its first output and cannot run line by line: use "
+            "deploy::Classifier, or DeviceMaps::whole in a Budget");
+    }();
+    using Facts = compile_error<std::type_identity<S>{}>;
+};
+
+}  // namespace detail
+
 /// A stage between lines: `push(line, weights, buffers, free, next)` takes one line and calls `next(line, free)` for
 /// every line that it gives; `free` is the buffer that may be written. After a map's last line it starts again.
 template <class S>
-struct LineStageState {
-    static_assert(sizeof(stage_cannot_run_line_by_line<S>) > 0, "a stage needs its whole input at once");
+struct LineStageState : bantam::detail::Refusal<detail::StageOfWholeMaps<S>> {
+    static constexpr Index buffer_bytes = 0;
+    static constexpr Index scratch_bytes = 0;
+    static constexpr int lines_out(int count) { return count; }
 };
 
 /// Stages one after the other. `lines_out(n)` is the number of lines given after `n` lines were taken.
@@ -58,6 +76,7 @@ constexpr Index line_bytes(Shape shape) {
 template <class... Stages>
 class LineChain<StageList<Stages...>> {
 public:
+    static_assert((sizeof(LineStageState<Stages>) + ... + 1) > 0);
     static constexpr std::size_t size = sizeof...(Stages);
     static constexpr Index buffer_bytes = std::max({Index{0}, LineStageState<Stages>::buffer_bytes...});
     static constexpr Index scratch_bytes = std::max({Index{0}, LineStageState<Stages>::scratch_bytes...});

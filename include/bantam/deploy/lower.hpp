@@ -2,7 +2,10 @@
 #pragma once
 
 #include <bantam/base/index.hpp>
+#include <bantam/core/diagnostics.hpp>
+#include <bantam/core/layer_mistakes.hpp>
 #include <bantam/core/network.hpp>
+#include <bantam/core/visit.hpp>
 #include <bantam/deploy/activation.hpp>
 #include <bantam/deploy/precision.hpp>
 #include <bantam/deploy/stages/convolution.hpp>
@@ -24,6 +27,7 @@
 #include <bantam/layers/squeeze_excite.hpp>
 
 #include <cstddef>
+#include <string_view>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -33,11 +37,6 @@
 // takes a ReLU or ReLU6. Dropout is nothing.
 
 namespace bantam::deploy {
-
-/// Never defined: its appearance in a compiler's output is the error message. The layer has no form in this
-/// precision.
-template <class Layer, class Precision>
-struct layer_cannot_be_deployed;
 
 namespace detail {
 
@@ -62,7 +61,7 @@ struct IsLinear<Linear<Out, HasBias>> : std::true_type {};
 
 template <class L>
 struct IsDropout : std::false_type {};
-template <int Percent>
+template <auto Percent>
 struct IsDropout<Dropout<Percent>> : std::true_type {};
 
 template <class L>
@@ -265,6 +264,14 @@ struct LowerGate<Gate<A>> : std::true_type {
     using Act = A;
 };
 
+/// Whether a layer has a form in precision `P`. CheckedStages reports one that has none.
+template <class L, class P>
+inline constexpr bool has_form =
+    IsConv<L>::value || IsDepthwise<L>::value || IsLinear<L>::value || std::is_same_v<L, BatchNorm2d> ||
+    std::is_same_v<L, Flatten> || ActivationLayer<L> || LowerGate<L>::value || LowerPool<L>::value ||
+    std::is_same_v<L, GlobalAveragePool> || (std::is_same_v<L, LayerNorm> && std::is_same_v<P, Float32>) ||
+    IsDropout<L>::value || std::is_same_v<L, Identity> || requires { sizeof(LowerComposite<L>); };
+
 /// The first stage of `Nodes`.
 template <class P, class In, bool Last, class Nodes>
 constexpr auto lower_first() {
@@ -297,13 +304,12 @@ constexpr auto lower_first() {
         return Lowered<typename LowerPool<L>::template Stage<spec, P, In>, 1>{};
     } else if constexpr (std::is_same_v<L, GlobalAveragePool>) {
         return Lowered<GlobalPool<input, P, In>, 1>{};
-    } else if constexpr (std::is_same_v<L, LayerNorm> && std::is_same_v<P, Float32>) {
+    } else if constexpr (std::is_same_v<L, LayerNorm> && has_form<L, P>) {
         return Lowered<NormalizePixels<input, P, In, float>, 1>{};
-    } else if constexpr (requires { sizeof(LowerComposite<L>); }) {
+    } else if constexpr (has_form<L, P>) {
         constexpr bool last = Last && std::is_same_v<Next, NoNode>;
         return LowerComposite<L>::template lowered<P, In, input, bound_of<typename Next::LayerType>, last>();
     } else {
-        static_assert(sizeof(layer_cannot_be_deployed<L, P>) > 0, "a layer has no form in this precision");
         return Lowered<FlattenMap<input, P, In>, 1>{};
     }
 }
@@ -330,13 +336,35 @@ constexpr auto with_logits(StageList<Stages...> list) {
 }
 
 template <class Net, class P>
-using Stages = decltype(with_logits<Net, P>(lower<P, typename P::Signed, true>(
-    StageList<PixelInput<input_shape<Net>, P>>{}, without_vanishing(typename Net::Nodes{}))));
+struct LayerWithoutForm {
+    std::string_view found{};
+
+    template <class L, Shape>
+    constexpr void operator()(const bantam::detail::Path&) {
+        if (!has_form<L, P> && found.empty()) found = bantam::detail::layer_name<L>();
+    }
+
+    static constexpr bantam::detail::Sentence sentence = [] {
+        bantam::detail::Sentence text;
+        LayerWithoutForm find;
+        bantam::detail::walk<typename Net::Layers, Net::input>(find, {});
+        if (find.found.empty()) return text;
+        text.append("layer ").append(find.found).append(" has no form in ").append(bantam::detail::type_name<P>());
+        return text.append(": docs/deploying.md lists the layers that have one");
+    }();
+    using Facts = compile_error<std::type_identity<Net>{}, std::type_identity<P>{}>;
+};
+
+template <class Net, class P>
+struct CheckedStages : bantam::detail::Refusal<LayerWithoutForm<Net, P>> {
+    using type = decltype(with_logits<Net, P>(lower<P, typename P::Signed, true>(
+        StageList<PixelInput<input_shape<Net>, P>>{}, without_vanishing(typename Net::Nodes{}))));
+};
 
 }  // namespace detail
 
 /// What `Net` runs as in precision `P`: from a picture's bytes to logits.
 template <class Net, class P>
-using StagesOf = detail::Stages<Net, P>;
+using StagesOf = typename detail::CheckedStages<Net, P>::type;
 
 }  // namespace bantam::deploy

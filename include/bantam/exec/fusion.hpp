@@ -107,7 +107,7 @@ constexpr auto plan_stages(NodeList<Nodes...>) {
 /// The chain of `L` (a layer, a block, a sequence) on `Input`.
 template <class Backend, class L, Shape Input, class S>
 struct ChainOf {
-    using Nodes = typename bantam::detail::ListNodes<Sequence<L>, Input>::type;
+    using Nodes = NodesOf<L, Input>;
     using type = StageChain<Backend, S, decltype(plan_stages<Backend, S>(Nodes{}))>;
 };
 

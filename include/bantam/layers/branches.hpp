@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstddef>
+#include <string_view>
 
 namespace bantam {
 
@@ -17,13 +18,13 @@ enum class Join { concatenate, add, mean };
 /// Several paths from one input whose outputs are joined. A path is a layer or a Sequence.
 template <Fork Forking, Join Joining, class... Paths>
 struct Branches : Layer {
-    static_assert(sizeof...(Paths) > 0, "branches need at least one path");
     static constexpr std::string_view name = Joining == Join::mean ? "Ensemble" : "Branches";
     static constexpr Fork fork = Forking;
     static constexpr Join join = Joining;
     static constexpr int count = static_cast<int>(sizeof...(Paths));
     using Children = ChildList<Paths...>;
 
+    static constexpr std::string_view argument_error() { return count > 0 ? "" : "it has at least one path"; }
     static constexpr Shape child_input(Shape input, int) {
         return fork == Fork::copy ? input : Shape{input.height, input.width, input.channels / count};
     }

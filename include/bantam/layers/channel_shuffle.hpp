@@ -13,9 +13,9 @@ namespace bantam {
 /// (Zhang et al., ShuffleNet, 2018): output channel j · Groups + i is channel j of group i. The shape stays.
 template <int Groups>
 struct ChannelShuffle : Layer {
-    static_assert(Groups > 0, "a channel shuffle has at least one group");
     static constexpr std::string_view name = "ChannelShuffle";
 
+    static constexpr std::string_view argument_error() { return Groups > 0 ? "" : "it has at least one group"; }
     static constexpr Misfit misfit(Shape input) {
         if (input.channels % Groups == 0) return {};
         return {Reason::groups_do_not_divide_channels,

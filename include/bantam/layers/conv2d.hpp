@@ -9,8 +9,7 @@
 
 namespace bantam {
 
-/// Padding that keeps height and width at stride 1 for odd kernel sizes: dilation · (kernel_size − 1) / 2, rounded
-/// down.
+/// Padding that keeps height and width at stride 1: dilation · (kernel_size − 1) / 2, for odd kernel sizes.
 inline constexpr int same_padding = -1;
 
 /// The options of a convolution that are rarely changed; as in PyTorch.
@@ -21,6 +20,19 @@ struct ConvOptions {
     bool bias = true;
 };
 
+/// What is wrong with the arguments of a convolution or depthwise convolution; empty where nothing is.
+constexpr std::string_view conv_argument_error(int kernel_size, int stride, ConvOptions options) {
+    if (kernel_size < 1) return "its kernel size is at least 1";
+    if (stride < 1) return "its stride is at least 1";
+    if (options.dilation < 1) return "its dilation is at least 1";
+    if (options.groups < 1) return "its groups are at least 1";
+    if (options.padding < same_padding) return "its padding is not negative";
+    if (options.padding == same_padding && kernel_size % 2 == 0)
+        return "an even kernel cannot keep the size of the map: use an odd kernel size or write ConvOptions{.padding = "
+               "...}; input channels are deduced, so that Conv2d(in, out, kernel) of PyTorch is Conv2d<out, kernel>";
+    return {};
+}
+
 /// Padding in positions, with `same_padding` resolved.
 constexpr int resolved_padding(ConvOptions options, int kernel_size) {
     return options.padding == same_padding ? options.dilation * (kernel_size - 1) / 2 : options.padding;
@@ -30,10 +42,6 @@ constexpr int resolved_padding(ConvOptions options, int kernel_size) {
 /// groups. Input H×W×N, output H'×W'×M. Weight [M, N / groups, K, K], bias [M].
 template <int OutChannels, int KernelSize, int Stride = 1, ConvOptions Options = ConvOptions{}>
 struct Conv2d : Layer {
-    static_assert(OutChannels > 0 && KernelSize > 0 && Stride > 0 && Options.dilation > 0 && Options.groups > 0 &&
-                      Options.padding >= same_padding,
-                  "a convolution has positive channels, kernel size, stride, dilation and groups");
-
     static constexpr std::string_view name = "Conv2d";
     static constexpr int out_channels = OutChannels;
     static constexpr int kernel_size = KernelSize;
@@ -44,6 +52,10 @@ struct Conv2d : Layer {
     static constexpr int padding = resolved_padding(Options, KernelSize);
     using Window = ConvWindow<kernel_size, stride, padding, dilation>;
 
+    static constexpr std::string_view argument_error() {
+        if (OutChannels < 1) return "it has at least one output channel";
+        return conv_argument_error(KernelSize, Stride, Options);
+    }
     static constexpr Shape output_shape(Shape input) { return Window::output_shape(input, OutChannels); }
     static constexpr Misfit misfit(Shape input) {
         if (input.channels % groups != 0)

@@ -4,15 +4,13 @@
 #include <bantam/base/index.hpp>
 #include <bantam/layers/conv2d.hpp>
 
+#include <string_view>
+
 namespace bantam {
 
 /// One convolution per channel: N·K² weights. Weight [N, 1, K, K], bias [N].
 template <int KernelSize, int Stride = 1, ConvOptions Options = ConvOptions{}>
 struct DepthwiseConv2d : Layer {
-    static_assert(KernelSize > 0 && Stride > 0 && Options.dilation > 0 && Options.padding >= same_padding,
-                  "a convolution has positive kernel size, stride and dilation");
-    static_assert(Options.groups == 1, "a depthwise convolution has one group per channel; leave groups at 1");
-
     static constexpr std::string_view name = "DepthwiseConv2d";
     static constexpr int kernel_size = KernelSize;
     static constexpr int stride = Stride;
@@ -21,6 +19,10 @@ struct DepthwiseConv2d : Layer {
     static constexpr int padding = resolved_padding(Options, KernelSize);
     using Window = ConvWindow<kernel_size, stride, padding, dilation>;
 
+    static constexpr std::string_view argument_error() {
+        if (Options.groups != 1) return "it has one group per channel: leave ConvOptions::groups at 1";
+        return conv_argument_error(KernelSize, Stride, Options);
+    }
     static constexpr Shape output_shape(Shape input) { return Window::output_shape(input, input.channels); }
     static constexpr Misfit misfit(Shape input) { return Window::misfit(input); }
     static constexpr TensorList tensors(Shape input) {

@@ -4,6 +4,7 @@
 #include <bantam/layers/depthwise_separable.hpp>
 #include <bantam/layers/residual.hpp>
 
+#include <string_view>
 #include <type_traits>
 
 namespace bantam {
@@ -13,7 +14,6 @@ namespace bantam {
 /// pointwise convolution, as in the paper's first block.
 template <int OutChannels, int Stride = 1, int Expand = 6, int KernelSize = 3, ActivationLayer Act = ReLU6>
 struct InvertedResidual {
-    static_assert(Expand > 0, "the expansion factor is at least 1");
     static constexpr std::string_view name = "InvertedResidual";
 
     template <Shape Input>
@@ -28,6 +28,11 @@ struct InvertedResidual {
     using Expansion =
         std::conditional_t<Stride == 1 && Input.channels == OutChannels, Sequence<Residual<Body<Input>>>, Body<Input>>;
 
+    static constexpr std::string_view argument_error() {
+        if (OutChannels < 1) return "it has at least one output channel";
+        if (Expand < 1) return "its expansion factor is at least 1";
+        return conv_argument_error(KernelSize, Stride, {});
+    }
     static constexpr Shape output_shape(Shape input) {
         return ConvWindow<KernelSize, Stride, (KernelSize - 1) / 2, 1>::output_shape(input, OutChannels);
     }

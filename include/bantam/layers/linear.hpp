@@ -14,11 +14,11 @@ enum class Bias { without, with };
 /// Fully connected: y = W·x + b on a 1×1×N input (pool or flatten first). Weight [M, N], bias [M].
 template <int OutFeatures, Bias WithBias = Bias::with>
 struct Linear : Layer {
-    static_assert(OutFeatures > 0, "a linear layer has at least one output");
     static constexpr std::string_view name = "Linear";
     static constexpr int out_channels = OutFeatures;
     static constexpr bool bias = WithBias == Bias::with;
 
+    static constexpr std::string_view argument_error() { return OutFeatures > 0 ? "" : "it has at least one output"; }
     static constexpr Shape output_shape(Shape) { return {1, 1, OutFeatures}; }
     static constexpr Misfit misfit(Shape input) {
         if (pixel_count(input) == 1) return {};

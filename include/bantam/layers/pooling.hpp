@@ -11,8 +11,6 @@ namespace bantam {
 /// Largest value of each window; padding is never chosen. As in PyTorch, the stride defaults to the kernel size.
 template <int KernelSize, int Stride = KernelSize, int Padding = 0>
 struct MaxPool2d : Layer {
-    static_assert(KernelSize > 0 && Stride > 0 && Padding >= 0 && 2 * Padding <= KernelSize,
-                  "a pooling window is positive, and its padding is at most half of it");
     static constexpr std::string_view name = "MaxPool2d";
     static constexpr int kernel_size = KernelSize;
     static constexpr int stride = Stride;
@@ -20,6 +18,11 @@ struct MaxPool2d : Layer {
 
     using Window = ConvWindow<KernelSize, Stride, Padding, 1>;
 
+    static constexpr std::string_view argument_error() {
+        if (KernelSize < 1) return "its kernel size is at least 1";
+        if (Stride < 1) return "its stride is at least 1";
+        return Padding >= 0 && 2 * Padding <= KernelSize ? "" : "its padding is at most half of its kernel size";
+    }
     static constexpr Shape output_shape(Shape input) { return Window::output_shape(input, input.channels); }
     static constexpr Misfit misfit(Shape input) { return Window::misfit(input); }
 };

@@ -16,12 +16,15 @@ enum class Scale { none, body, shortcut };
 /// by a learned scale [C], initially 1.
 template <class Body, class Shortcut = Identity, Scale Scaled = Scale::none>
 struct ResidualBlock : Layer {
-    static_assert(Scaled == Scale::none || std::is_same_v<Shortcut, Identity>,
-                  "a learned scale requires the identity as shortcut");
     static constexpr std::string_view name = "Residual";
     static constexpr Scale scaled = Scaled;
     using Children = ChildList<Body, Shortcut>;
 
+    static constexpr std::string_view argument_error() {
+        return Scaled == Scale::none || std::is_same_v<Shortcut, Identity>
+                   ? ""
+                   : "a learned scale requires the identity as shortcut";
+    }
     static constexpr Shape child_input(Shape input, int) { return input; }
     /// The body's layers are numbered directly under the block; the shortcut has a name.
     static constexpr Text<16> child_name(int index) {

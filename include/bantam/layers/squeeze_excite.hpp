@@ -7,6 +7,8 @@
 #include <bantam/layers/conv2d.hpp>
 #include <bantam/layers/pooling.hpp>
 
+#include <string_view>
+
 namespace bantam {
 
 /// Scales each channel of its input: y = x · layers(x), where the output of the layers is 1×1×C.
@@ -31,6 +33,9 @@ struct ChannelGate : Layer {
 template <int Reduction = 4, ActivationLayer Act = ReLU, ActivationLayer Final = Sigmoid>
 struct SqueezeExcite {
     static constexpr std::string_view name = "SqueezeExcite";
+    static constexpr std::string_view argument_error() {
+        return Reduction > 0 ? "" : "it reduces the channels by a factor of at least 1";
+    }
     static constexpr int squeezed(Shape input) {
         const Index channels = input.channels / Reduction;
         return static_cast<int>(channels > 0 ? channels : 1);

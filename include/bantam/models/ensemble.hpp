@@ -15,7 +15,9 @@ struct Ensemble {
     static_assert(((First::input == Rest::input) && ...),
                   "an ensemble's members take pictures of one size and number of channels");
     using Members = Branches<Fork::copy, Join::mean, typename First::Layers, typename Rest::Layers...>;
-    using Layers = Sequence<Members>;
+    static constexpr bool refused = (std::is_same_v<typename First::Layers, detail::RefusedLayers> || ... ||
+                                     std::is_same_v<typename Rest::Layers, detail::RefusedLayers>);
+    using Layers = std::conditional_t<refused, detail::RefusedLayers, Sequence<Members>>;
     static constexpr Shape input = First::input;
     using Nodes = NodesOf<Layers, input>;
 };

@@ -48,7 +48,7 @@ BOOST_AUTO_TEST_CASE(depthwise_convolutions_with_strides_and_dilation_fuse) {
 BOOST_AUTO_TEST_CASE(dense_convolutions_fuse) {
     fuses<13, 11, 3, Conv2d<5, 3>>();
     fuses<6, 7, 1, Conv2d<1, 3>>();
-    fuses<7, 6, 3, Conv2d<12, 4>>();
+    fuses<7, 6, 3, Conv2d<12, 4, 1, ConvOptions{.padding = 1}>>();
     fuses<7, 9, 5, Conv2d<20, 3, 1, ConvOptions{.padding = 0}>>();
 }
 

@@ -10,7 +10,7 @@
 
 namespace bantam::cpu {
 
-template <int Percent, Shape Input, class S>
+template <auto Percent, Shape Input, class S>
 struct Operation<Dropout<Percent>, Input, S> : OperationSizes {
     /// to = from · mask. The mask depends only on seed, layer and position, so that backward draws the same one.
     static void drop(const Pass<S>& pass, const S* from, S* to) {

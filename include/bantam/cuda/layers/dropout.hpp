@@ -10,7 +10,7 @@
 
 namespace bantam::cuda {
 
-template <int Percent, Shape Input, class S>
+template <auto Percent, Shape Input, class S>
 struct Operation<Dropout<Percent>, Input, S> : OperationSizes {
     /// Which elements are dropped depends on seed, layer and position alone, as on the CPU.
     struct Drop {
