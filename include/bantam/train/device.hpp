@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/core/diagnostics.hpp>
+#include <bantam/core/layer_mistakes.hpp>
 #include <bantam/core/network.hpp>
 #include <bantam/train/losses.hpp>
+#include <bantam/train/options.hpp>
 
 #include <span>
 #include <string>
+#include <type_traits>
 
 namespace bantam {
 
@@ -47,17 +51,44 @@ class Trainer;
 
 namespace detail {
 
+template <class Device>
+struct NoTrainer {
+    static constexpr Sentence sentence = [] {
+        Sentence text;
+        if constexpr (std::is_same_v<Device, Cpu>)
+            return text.append("Trainer<Net, Cpu> is in bantam/cpu/trainer.hpp: include it");
+        else if constexpr (std::is_same_v<Device, Cuda> || std::is_same_v<Device, CudaBfloat16>)
+            return text.append(
+                "a Trainer on a GPU is in bantam/cuda/training/trainer.hpp: include it and compile with nvcc "
+                "(docs/gpu.md)");
+        else
+            return text.append("the second argument of Trainer is Cpu, Cuda or CudaBfloat16");
+    }();
+    using Facts = compile_error<std::type_identity<Device>{}>;
+};
+
 /// What every trainer requires of its network and loss.
 template <class Net, class Loss>
 struct Trainable {
-    static_assert(TrainingLoss<Loss>,
+    // Variables: the compilers would list how a concept was checked.
+    static constexpr bool usable_loss = TrainingLoss<Loss>;
+    static constexpr bool one_output_per_class =
+        TargetLoss<Loss> || pixel_count(output_shape<Net>) == 1 || std::is_same_v<typename Net::Layers, RefusedLayers>;
+    static_assert(usable_loss,
                   "a loss has value(outputs, output, target) and gradient(outputs, output, target, gradient), with a "
                   "`const float* target` or an `Index label` as target: see TargetLoss and LabelLoss");
-    static_assert(TargetLoss<Loss> || (output_shape<Net>.height == 1 && output_shape<Net>.width == 1),
+    static_assert(one_output_per_class,
                   "a classifier has one output per class: end the network with GlobalAveragePool (or Flatten) and "
                   "Linear<classes>");
 };
 
 }  // namespace detail
+
+/// A device whose trainer was not included.
+template <class Net, class Device, class Loss>
+class Trainer : detail::Refusal<detail::NoTrainer<Device>> {
+public:
+    explicit Trainer(const TrainingOptions&) {}
+};
 
 }  // namespace bantam
