@@ -392,6 +392,20 @@ class Streams(Distill):
             self.assert_same_run(self.path("out"))
 
 
+class Drawing(ProgramTest):
+    def test_nothing_is_removed_that_the_program_did_not_make(self):
+        draw = (DRAW, "--size", 16, "--labeled-per-class", 1, "--unlabeled", 1, "--validation-per-class", 1, "--testing", 1)
+        mine = write("mine", self.path("food.partial", "a"))
+        other = write("mine", self.path("food.0.partial", "a"))
+        self.run_program(*draw, "--output", self.path("food"))
+        self.assertEqual([read(path) for path in (mine, other)], [b"mine", b"mine"])
+        self.assertEqual(sorted(os.listdir(self.folder)), ["food", "food.0.partial", "food.partial"])
+        empty = write("", self.path("file"))
+        self.assertEqual(self.refusal(*draw, "--output", empty),
+                         f"error: {empty}: expected a new or empty folder; remove it or name another")
+        self.assertTrue(os.path.isfile(empty))
+
+
 class PredictOnly(Distill):
     def predict(self, weights=None, *more):
         """The command that predicts with a stored student."""

@@ -302,6 +302,16 @@ class Refusals(Teacher):
         self.assertEqual(line, f"error: {data}: none of the 3 validation pictures can be used; is the data set complete?")
         self.assertFalse(os.path.exists(self.path("logits.safetensors")))
 
+    def test_an_input_is_never_the_output(self):
+        teacher = self.path("teacher.safetensors")
+        shutil.copy(self.teacher, teacher)
+        os.link(teacher, self.path("another-name"))
+        before = read(teacher)
+        for output in (teacher, self.path("another-name")):
+            self.assertEqual(self.refusal(PRECOMPUTE, "--data", self.data, "--teacher", teacher, "--output", output),
+                             f"error: {output}: is also an input of this program ({teacher}); choose another --output")
+        self.assertEqual(read(teacher), before)
+
 
 class RealPhotos(ProgramTest):
     def test_the_teacher_scores_what_pytorch_measured(self):
