@@ -11,9 +11,13 @@ mkdir -p "$folder/$name"
 "${CLANG:-clang++-19}" -std=c++20 -O1 -g1 -w -fno-omit-frame-pointer \
     -fsanitize=fuzzer,address,undefined,float-cast-overflow -fno-sanitize-recover=undefined,float-cast-overflow \
     -I"$here/../../../include" -isystem /usr/include/eigen3 "$source" -o "$folder/$name.program" -lpthread
-if [[ -f $here/make_seeds.py ]]; then
-    python3 "$here/make_seeds.py" "$folder/seeds" || true # needs NumPy
-    cp -n "$folder/seeds/${name#fuzz_}"/* "$folder/$name" 2> /dev/null || true
+# Each target has seeds of its own folder, because several targets run at once.
+if "${PYTHON:-python3}" "$here/make_seeds.py" "$folder/$name.seeds"; then
+    if [[ -d $folder/$name.seeds/$name ]]; then
+        cp -n "$folder/$name.seeds/$name"/* "$folder/$name"
+    fi
+else
+    echo "note: make_seeds.py failed; $name begins without inputs"
 fi
 "$folder/$name.program" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=3000 -print_final_stats=1 \
     -artifact_prefix="$folder/${name}_" "$folder/$name" 2>&1 | tail -n 40
