@@ -11,6 +11,7 @@
 
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string>
 #include <utility>
@@ -32,7 +33,11 @@ using LossOf = decltype(loss_of(TrainingOptions{}, std::declval<const L&>()));
 
 template <class Batch>
 Targets<float> targets_of(const Batch& batch) {
-    Targets<float> targets{.labels = batch.labels};
+    using Labels = std::span<const std::int32_t>;
+    static_assert(std::convertible_to<decltype((batch.labels)), Labels>,
+                  "the labels of a batch are a std::vector<std::int32_t>; ArrayData takes labels of any integer type");
+    Targets<float> targets{};
+    if constexpr (std::convertible_to<decltype((batch.labels)), Labels>) targets.labels = batch.labels;
     if (!batch.teacher_logits.empty()) {
         targets.teacher_logits = {batch.teacher_logits.data(), batch.teacher_logits.size()};
         targets.has_teacher = {batch.has_teacher.data(), batch.has_teacher.size()};

@@ -57,10 +57,15 @@ template <class Training>
 auto batches_from(const Training& training, Index epoch, Index first) {
     if constexpr (requires { training.batches(epoch, first); }) {
         return training.batches(epoch, first);
-    } else {
+    } else if constexpr (requires { training.batches(epoch); }) {
         auto batches = training.batches(epoch);
         for (Index index = 0; index < first; ++index) batches.next();
         return batches;
+    } else {
+        static_assert(
+            requires { training.batches(epoch); },
+            "fit trains on ArrayData or on a TrainingLoader; testing pictures are for inference only");
+        return training.batches();
     }
 }
 
