@@ -446,7 +446,7 @@ function class_table(classes, counts) {
                                     cell: (row, text) => [share_bar(row[key]), text]});
     const columns = [{name: "Class", text: row => row.name}, {name: "Pictures", value: row => row.pictures, text: row => whole(row.pictures)},
         column("Precision", "precision"), column("Recall", "recall"), {name: "F1", value: row => row.f1, text: row => percent(row.f1)}];
-    const total = ["Total, mean", whole(sum(rows.map(row => row.pictures))), ...["precision", "recall", "f1"].map(key => percent(mean(rows.map(row => row[key]))))];
+    const total = ["All", whole(sum(rows.map(row => row.pictures))), ...["precision", "recall", "f1"].map(key => percent(mean(rows.map(row => row[key]))))];
     return element("div", {class: "card stretch", id: "per-class"}, element("h3", {}, "Per class"),
         element("p", {class: "soft small"}, "Precision: share of the answers that are right. Recall: share of the pictures that are found."),
         element("div", {style: "height:8px"}), table("Per class", columns, rows, total));
@@ -457,7 +457,7 @@ function confusion_list(classes, counts) {
     counts.forEach((row, label) => row.forEach((times, answer) => { if (label !== answer && times > 0) found.push({label, answer, times, share: times / sum(row)}); }));
     found.sort((a, b) => b.times - a.times || b.share - a.share);
     const columns = [{name: "Label", text: row => classes[row.label]}, {name: "Answered", left: true, text: row => classes[row.answer]},
-                     {name: "Pictures", text: row => whole(row.times)}, {name: "Share of the label", text: row => percent(row.share)}];
+                     {name: "Pictures", text: row => whole(row.times)}, {name: "Share", text: row => percent(row.share)}];
     return element("div", {class: "card stretch", id: "confusions"}, element("h3", {}, "Most frequent confusions"),
         found.length ? table("Most frequent confusions", columns, found.slice(0, 10)) : element("p", {class: "empty"}, "No mistakes."));
 }
