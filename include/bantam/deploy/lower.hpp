@@ -335,18 +335,22 @@ constexpr auto with_logits(StageList<Stages...> list) {
         return StageList<Stages..., ToLogits<output_shape<Net>, P, Out>>{};
 }
 
-template <class Net, class P>
-struct LayerWithoutForm {
+/// The name of the first layer without a form in precision `P`, if there is one.
+template <class P>
+struct FindLayerWithoutForm {
     std::string_view found{};
 
     template <class L, Shape>
     constexpr void operator()(const bantam::detail::Path&) {
         if (!has_form<L, P> && found.empty()) found = bantam::detail::layer_name<L>();
     }
+};
 
+template <class Net, class P>
+struct LayerWithoutForm {
     static constexpr bantam::detail::Sentence sentence = [] {
         bantam::detail::Sentence text;
-        LayerWithoutForm find;
+        FindLayerWithoutForm<P> find;
         bantam::detail::walk<typename Net::Layers, Net::input>(find, {});
         if (find.found.empty()) return text;
         text.append("layer ").append(find.found).append(" has no form in ").append(bantam::detail::type_name<P>());
