@@ -324,6 +324,7 @@ void distill(Options& options) {
         return;
     }
     if (options.summary) {
+        check(options.training);
         fmt::print("{}", student_of_name(options.student).network.summary);
         return;
     }

@@ -88,6 +88,30 @@ class Results(Distill):
         self.run_program(*self.command("--overwrite", "--", "--learning-rate", 0.01))
         self.assertNotEqual(read(self.path("run"), "student.safetensors"), before)
 
+    def test_a_finished_run_is_extended_by_an_argument_of_the_program(self):
+        self.run_program(*self.command())
+        extended = [str(word) for word in self.command()]
+        extended[extended.index("--epochs") + 1] = "2"
+        self.run_program(*extended, "--", "--extend")
+        self.assertEqual(len(lines(self.path("run"), "metrics.csv")), 1 + 2)
+
+    def test_wrong_arguments_are_refused_before_the_teacher_works(self):
+        for more, expected in (
+            (("--", "--batch-sze", "32"), "--batch-sze"),
+            (("--", "--seed", "-1"), "--seed"),
+            (("--image-size", "64"), "was built for 128 pixels a side, not 64; leave out --programs"),
+            (("--student", "tiniest-97k"), "was built without the student tiniest-97k; leave out --programs"),
+            (("--programs", self.path("nowhere")), "nowhere: is no build folder; leave out --programs"),
+            (("--teacher", self.path("nowhere.pth")), "nowhere.pth: no such file"),
+            (("--threads", "0"), "--threads is 0; it must be at least 1"),
+            (("--epochs", "0"), "--epochs is 0; it must be at least 1"),
+        ):
+            done = subprocess.run([str(word) for word in (*self.command(), *more)], capture_output=True, text=True)
+            self.assertIn(done.returncode, (1, 2, 105, 106, 109), done.stderr)
+            self.assertIn(expected, done.stderr)
+            self.assertNotIn("Traceback", done.stderr)
+            self.assertNotIn("precompute_logits", done.stdout)
+
     def test_without_a_teacher_the_labels_alone_are_learned(self):
         command = [str(word) for word in self.command()]
         del command[command.index("--teacher"):][:2]

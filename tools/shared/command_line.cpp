@@ -84,6 +84,14 @@ struct CommandLine::Parser {
         if constexpr (std::is_same_v<Value, double>) {
             const auto read = [&value](const CLI::results_t& texts) { return read_number(texts.back(), value); };
             return app.add_option(name, read, help)->type_name("NUMBER")->default_str(general_text(value));
+        } else if constexpr (std::is_same_v<Value, std::uint64_t>) {
+            // CLI11 would take -1 and numbers beyond 64 bits for the largest one.
+            const auto read = [&value](const CLI::results_t& texts) {
+                const std::string& text = texts.back();
+                const auto [end, cause] = std::from_chars(text.data(), text.data() + text.size(), value);
+                return cause == std::errc{} && end == text.data() + text.size();
+            };
+            return app.add_option(name, read, help)->type_name("UINT")->default_str(std::to_string(value));
         } else {
             return app.add_option(name, value, help)->capture_default_str();
         }
