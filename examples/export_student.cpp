@@ -141,6 +141,12 @@ void run(const Options& options) {
     const auto float32 = deploy::prepare_float32<Net>(parameters, statistics);
 
     const HomeworkFolders folders = open_homework(options.data, BANTAM_CLASSES);
+    refuse_input_as_output(options.output, options.data, folders, options.weights);
+    if (!options.onnx.empty()) {
+        refuse_input_as_output(options.onnx, options.data, folders, options.weights);
+        if (options.onnx.lexically_normal() == options.output.lexically_normal())
+            throw Error{options.onnx.string() + ": is the name of --output, too; choose another for --onnx"};
+    }
     if (!options.onnx.empty()) write_onnx(options, parameters, statistics, folders.classes);
     const PictureOptions reading{.stored_size = options.stored_size, .threads = processor_count()};
     const LabeledPictures validation = load_with_report(options.data, folders.validation, reading, "validation");

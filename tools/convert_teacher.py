@@ -176,6 +176,13 @@ def write_logits(options):
     torch.set_num_threads(options.threads)
     tensors, module = read_checkpoint(options)
     teacher = make_teacher(options, tensors, module, len(classes))
+    if os.path.exists(options.output):
+        for split in splits.values():
+            for path, _ in split:
+                picture = os.path.join(options.data, path)
+                if os.path.exists(picture) and os.path.samefile(options.output, picture):
+                    raise Refusal(f"{options.output}: is also an input of this program ({picture}); choose another "
+                                  "--output")
     total = sum(len(pictures) for pictures in splits.values())
     paths, hashes, views, logits, batch = [], [], [], [], []
     labels, bad = {split: [] for split in splits}, []
@@ -196,12 +203,12 @@ def write_logits(options):
 
     with homework.PictureReader(options.stored_size) as reader:
         for done, (split, path, label) in enumerate((split, *entry) for split in splits for entry in splits[split]):
-            content = read_bytes(os.path.join(options.data, path))
             try:
                 pixels = reader.read(os.path.join(options.data, path))
             except homework_folders.PictureError as error:
                 bad.append(f"{path} {error}")
                 continue
+            content = read_bytes(os.path.join(options.data, path))  # a file that was a picture just now
             # Views are numbered by the image's position in the logits file, which has no bad pictures.
             image = len(paths)
             paths.append(path)

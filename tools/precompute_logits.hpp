@@ -199,21 +199,6 @@ inline std::string architecture_of(const SafetensorsFile& weights, const std::ve
                     weights.path().string(), nearest.name, compare_names(weights, nearest.tensors).text())};
 }
 
-/// Throws Error where the output is one of the program's own inputs, under whatever name.
-inline void refuse_input_as_output(const Options& options, const HomeworkFolders& folders) {
-    const auto refuse = [&](const std::filesystem::path& input) {
-        std::error_code ignored;  // a file that does not exist is no input
-        if (std::filesystem::equivalent(options.output, input, ignored))
-            throw Error{fmt::format("{}: is also an input of this program ({}); choose another --output",
-                                    options.output.string(), input.string())};
-    };
-    refuse(options.teacher);
-    if (!std::filesystem::exists(options.output)) return;
-    for (const std::string& path : folders.training.paths) refuse(options.data / path);
-    for (const std::string& path : folders.unlabeled.paths) refuse(options.data / path);
-    for (const std::string& path : folders.validation.paths) refuse(options.data / path);
-}
-
 /// Runs the built-in teacher that `options` name on `Runner`'s device. An empty architecture is found from the
 /// weights' tensors. The testing folder is never read. Throws Error where no teacher fits.
 template <template <class> class Runner>
@@ -221,7 +206,7 @@ void precompute(Options& options) {
     refuse_testing_folder(options.data);
     SafetensorsFile weights = SafetensorsFile::open(options.teacher);
     const HomeworkFolders folders = open_homework(options.data);
-    refuse_input_as_output(options, folders);
+    refuse_input_as_output(options.output, options.data, folders, options.teacher);
     // Fail before the teacher's work where the output cannot be written.
     AtomicFile{options.output};
     if (options.architecture.empty()) options.architecture = architecture_of(weights, architectures<Runner>());

@@ -246,7 +246,8 @@ void continue_run(const Options& options, RunFolder& folder, StudentTrainer& tra
             throw Error{fmt::format("{}: the run started from {}; name that file with --start-from",
                                     folder.last().string(), start->second)};
     }
-    const std::set<std::string> may_differ = options.extend ? std::set<std::string>{"epochs"} : std::set<std::string>{};
+    const std::set<std::string> may_differ =
+        options.extend ? std::set<std::string>{"epochs", "warmup_epochs"} : std::set<std::string>{};
     for (const std::string& warning : folder.resume(trainer, may_differ))
         print_message(fmt::format("warning: {}\n", warning));
     if (options.extend && !same_schedule(trainer, steps_per_epoch, before))

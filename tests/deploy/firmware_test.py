@@ -150,6 +150,12 @@ class Firmware(ProgramTest):
         ):
             self.assertIn(line, self.refusal(EXPORT, *arguments, "--output", target))
             self.assertFalse(os.path.exists(target))
+        before = programs.read(self.student)
+        for option in ("--output", "--onnx"):
+            self.assertIn("is also an input of this program",
+                          self.refusal(EXPORT, "--data", self.data, "--weights", self.student, "--output", target,
+                                       option, self.student))
+        self.assertEqual(programs.read(self.student), before)
 
     def test_the_script_refuses_what_it_does_not_know(self):
         self.assertIn("expected cortex-m7 or cortex-m4", self.refusal(RUN, self.header, "cortex-a8"))

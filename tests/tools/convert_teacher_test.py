@@ -263,7 +263,8 @@ class Wrappers(ConvertTeacher):
         return {prefix + "conv.weight": torch.ones(2), prefix + "fc.bias": torch.zeros(1)}
 
     def test_prefixes_that_all_names_share_are_removed_and_named(self):
-        for prefix in ("module.", "_orig_mod.", "_orig_mod.module.", "model.", "student.", "model._orig_mod.module."):
+        for prefix in ("module.", "_orig_mod.", "_orig_mod.module.", "model.", "student.", "model._orig_mod.module.",
+                       "ema.", "backbone.", "_fsdp_wrapped_module."):
             self.assertEqual(self.names(self.state(prefix)), ["conv.weight", "fc.bias"])
             self.assertIn(f"removed the prefix '{prefix}' from every name", self.output)
         self.names(self.state())

@@ -159,7 +159,7 @@ class Archives(Distill):
         self.assertEqual(sum(path.endswith("b.jpg") for path in found), 0)
 
     def test_what_is_no_archive_or_damaged_is_named(self):
-        self.assert_refused("is neither a folder nor a zip or tar file", write("hello", self.path("data.zip")))
+        self.assert_refused("is neither a folder nor a whole zip or tar file; if it is an archive, fetch it again", write("hello", self.path("data.zip")))
         whole = read(shutil.make_archive(self.path("food"), "gztar", self.shared, "food"))
         damaged = write(whole[:len(whole) // 2], self.path("half.tar.gz"))
         self.assertTrue(self.refusal(*self.command(data=damaged)).startswith(f"error: {damaged}: is damaged "))

@@ -37,7 +37,7 @@ void train(const Options& options) {
     check(options.training);
     refuse_testing_folder(options.data);
     const HomeworkFolders folders = open_homework(options.data, class_count<Teacher>);
-
+    refuse_input_as_output(options.output, options.data, folders);
     const PictureOptions reading{.stored_size = options.stored_size, .threads = options.training.threads};
     const LabeledPictures labeled = load_with_report(options.data, folders.training, reading, "labeled");
     const LabeledPictures validation = load_with_report(options.data, folders.validation, reading, "validation");

@@ -27,6 +27,7 @@ WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "net", "ne
 # What wrappers of modules put before every name.
 PREFIXES = ("module.", "_orig_mod.", "model.", "student.", "teacher.", "network.", "net.", "ema_model.", "shadow.",
             "averaged_model.")
+LAYER_TENSORS = {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"}
 # What wrappers that average weights count.
 COUNTERS = ("n_averaged", "num_updates", "initted", "step")
 LEGACY_MAGIC = 0x1950a86a20f9469cfc6c
@@ -230,11 +231,24 @@ def is_counter(name, value):
     return name in COUNTERS and isinstance(value.shape, tuple) and tuple(value.shape) in ((), (1,))
 
 
+def shared_prefix(tensors):
+    """The first part of every name, with its dot, where all share it; "" elsewhere. A number is a layer's position, and
+    no wrapper's name."""
+    first = {name.partition(".")[0] for name in tensors}
+    if len(first) != 1 or any(not name.partition(".")[2] for name in tensors):
+        return ""
+    part, = first
+    if part + "." in PREFIXES:
+        return part + "."
+    others = {name.split(".")[1] for name in tensors}
+    # The tensors of one layer share its name, which stays.
+    return "" if part.isdigit() or others <= LAYER_TENSORS else part + "."
+
+
 def without_prefixes(tensors, notes):
     """The tensors without the prefixes that all their names share."""
     removed = ""
-    while (prefix := next((prefix for prefix in PREFIXES
-                           if all(name.startswith(prefix) and name != prefix for name in tensors)), None)):
+    while prefix := shared_prefix(tensors):
         tensors = {name[len(prefix):]: value for name, value in tensors.items()}
         removed += prefix
     if removed:

@@ -13,7 +13,10 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdio>
+#include <filesystem>
 #include <string>
+#include <system_error>
+#include <vector>
 
 namespace bantam {
 
@@ -29,6 +32,22 @@ HomeworkFolders open_homework(const std::filesystem::path& root, int expected_cl
                                   folders.ignored.size(), names, folders.ignored.size() > named_limit ? ", …" : ""));
     }
     return folders;
+}
+
+void refuse_input_as_output(const std::filesystem::path& output, const std::filesystem::path& data,
+                            const HomeworkFolders& folders, const std::filesystem::path& file) {
+    const auto refuse = [&](const std::filesystem::path& input) {
+        std::error_code ignored;  // a file that does not exist is no input
+        if (std::filesystem::equivalent(output, input, ignored))
+            throw Error{fmt::format("{}: is also an input of this program ({}); choose another output", output.string(),
+                                    input.string())};
+    };
+    std::error_code ignored;
+    if (!std::filesystem::exists(output, ignored)) return;
+    refuse(file);
+    for (const std::vector<std::string>* paths :
+         {&folders.training.paths, &folders.unlabeled.paths, &folders.validation.paths, &folders.testing.paths()})
+        for (const std::string& path : *paths) refuse(data / path);
 }
 
 TeacherLogits load_teacher_logits(const std::filesystem::path& path) { return read_teacher_logits(path); }

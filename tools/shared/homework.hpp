@@ -16,6 +16,10 @@ namespace bantam {
 /// to testing pictures.
 HomeworkFolders open_homework(const std::filesystem::path& root, int expected_classes = 0);
 
+/// Throws Error where a program's output is one of its inputs, a picture of `folders` or `file`, under whatever name.
+void refuse_input_as_output(const std::filesystem::path& output, const std::filesystem::path& data,
+                            const HomeworkFolders& folders, const std::filesystem::path& file = {});
+
 /// `read_teacher_logits`.
 TeacherLogits load_teacher_logits(const std::filesystem::path& path);
 

@@ -262,10 +262,10 @@ private:
     /// the one in `stored` is taken from there, without its times.
     void read_metrics(const std::optional<std::string>& stored, std::vector<std::string>& warnings) {
         rows_ = lines(std::ifstream{metrics()});
+        bool damaged = !rows_.empty() && rows_.front() + '\n' != header;
         if (!rows_.empty()) rows_.erase(rows_.begin());
         rows_.resize(static_cast<std::size_t>(finished_epochs()));
         const std::vector<std::string> expected = lines(std::istringstream{stored.value_or("")});
-        bool damaged = false;
         for (std::size_t i = 0; i < rows_.size(); ++i) {
             if (stored ? i < expected.size() && lasting(rows_[i]) == expected[i] : !rows_[i].empty()) continue;
             damaged = true;
