@@ -151,10 +151,9 @@ class Firmware(ProgramTest):
             self.assertIn(line, self.refusal(EXPORT, *arguments, "--output", target))
             self.assertFalse(os.path.exists(target))
         before = programs.read(self.student)
-        for option in ("--output", "--onnx"):
+        for outputs in (("--output", self.student), ("--output", target, "--onnx", self.student)):
             self.assertIn("is also an input of this program",
-                          self.refusal(EXPORT, "--data", self.data, "--weights", self.student, "--output", target,
-                                       option, self.student))
+                          self.refusal(EXPORT, "--data", self.data, "--weights", self.student, *outputs))
         self.assertEqual(programs.read(self.student), before)
 
     def test_the_script_refuses_what_it_does_not_know(self):

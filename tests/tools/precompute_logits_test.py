@@ -309,7 +309,7 @@ class Refusals(Teacher):
         before = read(teacher)
         for output in (teacher, self.path("another-name")):
             self.assertEqual(self.refusal(PRECOMPUTE, "--data", self.data, "--teacher", teacher, "--output", output),
-                             f"error: {output}: is also an input of this program ({teacher}); choose another --output")
+                             f"error: {output}: is also an input of this program ({teacher}); choose another output")
         self.assertEqual(read(teacher), before)
 
 
