@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A layer without a form in a precision is named.
 // expect-text: layer LayerNorm has no form in bantam::deploy::Int8: docs/deploying.md lists the layers that have one
-// expect-nvcc: compile_error<.*bantam::LayerNorm
+// expect-nvcc: compile_error<.*bantam::deploy::Int8>
 // errors: 1
 #include <bantam/deploy/classifier.hpp>
 
