@@ -178,15 +178,18 @@ BOOST_AUTO_TEST_CASE(only_pictures_count) {
            "testing/__MACOSX/00/0001.jpg", "training/labeled/__MACOSX/00.jpg", "training/labeled/00/notes.txt",
            "training/labeled/readme.md", "training/unlabeled/00/x.part", "validation/00/.ipynb_checkpoints/v.jpg"});
     folder.write("testing/00/Thumbs.db", "\xd0\xcf\x11\xe0");
+    folder.write("testing/00/copy.jpg~", "\xff\xd8\xff\xe0");
+    folder.write("testing/00/copy.jpg.part", "\xff\xd8\xff\xe0");
     const auto found = scan_homework(folder.path(), 2);
     BOOST_TEST(found.training.paths == before.training.paths, boost::test_tools::per_element());
     BOOST_TEST(found.unlabeled.paths == before.unlabeled.paths, boost::test_tools::per_element());
     BOOST_TEST(found.validation.paths == before.validation.paths, boost::test_tools::per_element());
     BOOST_TEST(found.testing.paths() == before.testing.paths(), boost::test_tools::per_element());
-    BOOST_TEST(found.ignored == (Paths{"training/labeled/__MACOSX/", "training/labeled/readme.md",
-                                       "training/labeled/00/notes.txt", "training/unlabeled/00/x.part",
-                                       "testing/__MACOSX/", "testing/empty", "testing/00/000_labels.csv",
-                                       "testing/00/@eaDir/", "testing/00/Thumbs.db", "testing/00/desktop.ini"}),
+    BOOST_TEST(found.ignored ==
+                   (Paths{"training/labeled/__MACOSX/", "training/labeled/readme.md", "training/labeled/00/notes.txt",
+                          "training/unlabeled/00/x.part", "testing/__MACOSX/", "testing/empty",
+                          "testing/00/000_labels.csv", "testing/00/@eaDir/", "testing/00/Thumbs.db",
+                          "testing/00/copy.jpg.part", "testing/00/copy.jpg~", "testing/00/desktop.ini"}),
                boost::test_tools::per_element());
     // A damaged picture keeps its row, and a picture is known by its bytes where its name does not tell.
     touch(folder, {"testing/00/0000.PNG", "testing/00/0003.webp"});

@@ -10,6 +10,8 @@ TESTING = ("testing", "test", "evaluation")
 DEEPEST_FOLDER = 8
 PICTURES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".gif", ".webp", ".tif", ".tiff", ".avif",
             ".heic", ".heif", ".jp2", ".ppm", ".pgm", ".tga")
+# What editors, downloads and backups leave behind: a picture that is there already, or a part of one.
+COPIES = (".bak", ".tmp", ".temp", ".part", ".orig", ".crdownload", ".download", ".old")
 SYSTEM_FOLDERS = ("@eaDir", "__MACOSX", "$RECYCLE.BIN", "#recycle", "#snapshot", "lost+found", "__pycache__",
                   "System Volume Information")
 
@@ -98,7 +100,7 @@ def is_picture(path):
     extension = name[name.rindex("."):] if "." in name else ""
     if extension.lower() in PICTURES:
         return True
-    if not os.path.isfile(path):
+    if extension.lower() in COPIES or extension.endswith("~") or not os.path.isfile(path):
         return False
     with open(path, "rb") as file:
         start = file.read(4)

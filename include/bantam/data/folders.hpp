@@ -84,6 +84,10 @@ inline bool is_picture_file(const fs::path& path) {
                                                                  ".dib",  ".gif",  ".webp", ".tif",  ".tiff", ".avif",
                                                                  ".heic", ".heif", ".jp2",  ".ppm",  ".pgm",  ".tga"};
     if (std::find(extensions.begin(), extensions.end(), extension) != extensions.end()) return true;
+    // What editors, downloads and backups leave behind holds a picture that is there already, or a part of one.
+    static constexpr std::array<std::string_view, 8> copies{".bak",  ".tmp",        ".temp",     ".part",
+                                                            ".orig", ".crdownload", ".download", ".old"};
+    if (std::find(copies.begin(), copies.end(), extension) != copies.end() || extension.ends_with('~')) return false;
     std::error_code ignored;
     if (!fs::is_regular_file(path, ignored)) return false;
     std::array<char, 4> start{};
