@@ -16,7 +16,6 @@ import programs
 from programs import SOURCE, ProgramTest
 
 EXPORT = programs.program("examples/export_student")
-DRAW = programs.program("tools/sample_data/draw_sample_food11")
 SINGLE = os.path.join(SOURCE, "tools", "single_header.py")
 RUN = os.path.join(SOURCE, "examples", "firmware", "run.sh")
 
@@ -36,14 +35,10 @@ def figures(output):
 class Firmware(ProgramTest):
     @classmethod
     def setUpClass(cls):
-        cls.folder_of_all = os.path.join(os.environ.get("TMPDIR", "/tmp"), f"bantam-firmware-{os.getpid()}")
-        cls.addClassCleanup(shutil.rmtree, cls.folder_of_all, ignore_errors=True)
-        cls.data = os.path.join(cls.folder_of_all, "data")
-        cls.student = os.path.join(cls.folder_of_all, "student.safetensors")
-        subprocess.run([DRAW, "--output", cls.data, "--labeled-per-class", "3", "--validation-per-class", "2",
-                        "--unlabeled", "1", "--testing", "1"], check=True, capture_output=True)
+        cls.draw_shared_data("--labeled-per-class", 3, "--validation-per-class", 2, "--unlabeled", 1, "--testing", 1)
+        cls.student = os.path.join(cls.shared, "student.safetensors")
         programs.student_of_eleven(cls.student)
-        cls.header = os.path.join(cls.folder_of_all, "student.hpp")
+        cls.header = os.path.join(cls.shared, "student.hpp")
         done = subprocess.run([EXPORT, "--data", cls.data, "--weights", cls.student, "--output", cls.header],
                               capture_output=True, text=True)
         assert done.returncode == 0, done.stderr

@@ -18,7 +18,6 @@ from programs import SOURCE, ProgramTest
 
 EXPORT = programs.program("examples/export_student")
 DISTILL = programs.program("examples/distill_food11")
-DRAW = programs.program("tools/sample_data/draw_sample_food11")
 BUILD = os.path.join(SOURCE, "examples", "web", "build.sh")
 WASI = "/usr/lib/llvm-19/lib/clang/19/lib/wasi/libclang_rt.builtins-wasm32.a"
 
@@ -32,27 +31,22 @@ if shutil.which("wasm-ld-19") is None or not os.path.exists(WASI):
 class Web(ProgramTest):
     @classmethod
     def setUpClass(cls):
-        cls.all = os.path.join(os.environ.get("TMPDIR", "/tmp"), f"bantam-web-{os.getpid()}")
-        cls.addClassCleanup(shutil.rmtree, cls.all, ignore_errors=True)
-        cls.data = os.path.join(cls.all, "data")
-        student = os.path.join(cls.all, "student.safetensors")
-        os.makedirs(cls.all)
+        cls.draw_shared_data("--labeled-per-class", 3, "--validation-per-class", 2, "--unlabeled", 1, "--testing", 40)
+        student = os.path.join(cls.shared, "student.safetensors")
         programs.student_of_eleven(student)
         for command in (
-            [DRAW, "--output", cls.data, "--labeled-per-class", "3", "--validation-per-class", "2", "--unlabeled", "1",
-             "--testing", "40"],
-            [DISTILL, "--data", cls.data, "--output", os.path.join(cls.all, "run"), "--predict-only", "--weights",
+            [DISTILL, "--data", cls.data, "--output", os.path.join(cls.shared, "run"), "--predict-only", "--weights",
              student],
-            [EXPORT, "--data", cls.data, "--weights", student, "--output", os.path.join(cls.all, "int8.hpp")],
-            [EXPORT, "--data", cls.data, "--weights", student, "--output", os.path.join(cls.all, "float32.hpp"),
+            [EXPORT, "--data", cls.data, "--weights", student, "--output", os.path.join(cls.shared, "int8.hpp")],
+            [EXPORT, "--data", cls.data, "--weights", student, "--output", os.path.join(cls.shared, "float32.hpp"),
              "--precision", "float32"],
-            [BUILD, os.path.join(cls.all, "int8.hpp"), os.path.join(cls.all, "int8.html")],
-            [BUILD, os.path.join(cls.all, "float32.hpp"), os.path.join(cls.all, "float32.html")],
+            [BUILD, os.path.join(cls.shared, "int8.hpp"), os.path.join(cls.shared, "int8.html")],
+            [BUILD, os.path.join(cls.shared, "float32.hpp"), os.path.join(cls.shared, "float32.html")],
         ):
             done = subprocess.run(command, capture_output=True, text=True)
             assert done.returncode == 0, done.stderr
             cls.built = getattr(cls, "built", []) + [done.stdout]
-        with open(os.path.join(cls.all, "run", "predict.csv")) as file:
+        with open(os.path.join(cls.shared, "run", "predict.csv")) as file:
             cls.expected = [int(row["Category"]) for row in csv.DictReader(file)]
         folder = os.path.join(cls.data, "testing", "00")
         cls.pictures = [os.path.join(folder, name) for name in sorted(os.listdir(folder))]
@@ -60,7 +54,7 @@ class Web(ProgramTest):
         cls.addClassCleanup(cls.window.close)
 
     def open(self, precision):
-        self.window.open(os.path.join(self.all, precision + ".html"))
+        self.window.open(os.path.join(self.shared, precision + ".html"))
         self.window.wait_for("document.documentElement.dataset.ready")
 
     def answer(self, picture):
@@ -85,7 +79,7 @@ class Web(ProgramTest):
     def test_the_module_computes_the_exported_logits_and_fits_its_limit(self):
         self.open("int8")
         self.assertTrue(self.text("#figures").endswith("Same logits as at exportyes"))
-        module = next(line for line in self.built[4].splitlines() if line.startswith("module bytes "))
+        module = next(line for line in self.built[3].splitlines() if line.startswith("module bytes "))
         self.assertLess(int(module.split()[-1]), 200_000)
 
     def test_the_page_shows_the_classes_as_bars_the_time_and_the_layers(self):

@@ -9,7 +9,6 @@ import resource
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 import unittest
 
@@ -39,11 +38,8 @@ class Distill(ProgramTest):
     @classmethod
     def setUpClass(cls):
         """A data set, logits for it, and a student trained on both without interruption."""
-        cls.shared = tempfile.mkdtemp(prefix="bantam-test-")
-        cls.addClassCleanup(shutil.rmtree, cls.shared, ignore_errors=True)
-        cls.data = os.path.join(cls.shared, "food")
-        subprocess.run([DRAW, "--output", cls.data, "--size", str(SIZE), "--labeled-per-class", "2", "--unlabeled", "9",
-                        "--validation-per-class", "1", "--testing", str(TESTING)], check=True, capture_output=True)
+        cls.draw_shared_data("--size", SIZE, "--labeled-per-class", 2, "--unlabeled", 9, "--validation-per-class", 1,
+                             "--testing", TESTING)
         cls.logits = logits_of(cls.data, os.path.join(cls.shared, "logits.safetensors"), SIZE)
         cls.reference = os.path.join(cls.shared, "reference")
         cls.finished = subprocess.run(cls.command(cls.reference), check=True, capture_output=True, text=True)

@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import tarfile
-import tempfile
 import unittest
 import zipfile
 
@@ -20,7 +19,6 @@ import safetensors_io
 
 BUILD = os.environ.get("BANTAM_PROGRAMS", os.path.join(programs.SOURCE, "build", "release"))
 DISTILL = os.path.join(programs.SOURCE, "tools", "distill")
-DRAW = programs.program("tools/sample_data/draw_sample_food11")
 TRAIN_TEACHER = programs.program("tools/sample_data/train_sample_teacher")
 for needed in ("tools/precompute_logits", "examples/distill_food11"):
     programs.program(needed)
@@ -38,11 +36,9 @@ def zipped(target, **files):
 class Distill(ProgramTest):
     @classmethod
     def setUpClass(cls):
-        cls.shared = tempfile.mkdtemp(prefix="bantam-test-")
-        cls.addClassCleanup(shutil.rmtree, cls.shared, ignore_errors=True)
-        cls.data, cls.teacher = os.path.join(cls.shared, "food"), os.path.join(cls.shared, "teacher.safetensors")
-        subprocess.run([DRAW, "--output", cls.data, "--size", SIZE, "--labeled-per-class", "2", "--unlabeled", "3",
-                        "--validation-per-class", "1", "--testing", str(TESTING)], check=True, capture_output=True)
+        cls.draw_shared_data("--size", SIZE, "--labeled-per-class", 2, "--unlabeled", 3, "--validation-per-class", 1,
+                             "--testing", TESTING)
+        cls.teacher = os.path.join(cls.shared, "teacher.safetensors")
         subprocess.run([TRAIN_TEACHER, "--data", cls.data, "--output", cls.teacher, "--stored-size", SIZE, "--epochs",
                         "1"], check=True, capture_output=True)
 

@@ -112,6 +112,15 @@ class ProgramTest(unittest.TestCase):
         self.folder = tempfile.mkdtemp(prefix="bantam-test-")
         self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
 
+    @classmethod
+    def draw_shared_data(cls, *arguments):
+        """For setUpClass: a folder of the whole class, `cls.shared`, with drawn pictures in `cls.data`."""
+        cls.shared = tempfile.mkdtemp(prefix="bantam-test-")
+        cls.addClassCleanup(shutil.rmtree, cls.shared, ignore_errors=True)
+        cls.data = os.path.join(cls.shared, "food")
+        subprocess.run([program("tools/sample_data/draw_sample_food11"), "--output", cls.data, *map(str, arguments)],
+                       check=True, capture_output=True)
+
     def path(self, *parts):
         return os.path.join(self.folder, *parts)
 

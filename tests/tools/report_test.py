@@ -10,7 +10,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 import unittest
 
@@ -18,7 +17,6 @@ import programs
 from programs import ProgramTest, lines, logits_of, read, write
 
 DISTILL = programs.program("examples/distill_food11")
-DRAW = programs.program("tools/sample_data/draw_sample_food11")
 COMPARE = os.path.join(programs.SOURCE, "tools", "compare_runs.py")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 if CHROMIUM is None:
@@ -71,11 +69,8 @@ def data_of(page):
 class Browser(ProgramTest):
     @classmethod
     def setUpClass(cls):
-        cls.shared = tempfile.mkdtemp(prefix="bantam-test-")
-        cls.addClassCleanup(shutil.rmtree, cls.shared, ignore_errors=True)
-        cls.data = os.path.join(cls.shared, "food")
-        subprocess.run([DRAW, "--output", cls.data, "--size", str(SIZE), "--labeled-per-class", "2", "--unlabeled", "9",
-                        "--validation-per-class", "2", "--testing", "3"], check=True, capture_output=True)
+        cls.draw_shared_data("--size", SIZE, "--labeled-per-class", 2, "--unlabeled", 9, "--validation-per-class", 2,
+                             "--testing", 3)
         cls.logits = logits_of(cls.data, os.path.join(cls.shared, "logits.safetensors"), SIZE)
         cls.taught = cls.train("taught", "--teacher-logits", cls.logits, "--epochs", EPOCHS)
         cls.alone = cls.train("alone", "--stored-size", SIZE, "--epochs", 1)
