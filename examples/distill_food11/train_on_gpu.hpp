@@ -7,17 +7,17 @@
 #include <bantam/train/fit.hpp>
 
 #include "../../tools/shared/command_line.hpp"
-#include "student.hpp"
-
-#include <string>
+#include "forwarding_student.hpp"
 
 namespace distill_food11 {
 
 /// A student on a GPU, which keeps whole data sets in its memory. `Device` is Cuda or CudaBfloat16.
 template <class Net, class Device>
-class GpuStudent final : public StudentTrainer {
+class GpuStudent final : public ForwardingStudent<StudentTrainer, Trainer<Net, Device>> {
+    using Forwarding = ForwardingStudent<StudentTrainer, Trainer<Net, Device>>;
+
 public:
-    explicit GpuStudent(const TrainingOptions& options) : trainer_{options} {}
+    using Forwarding::Forwarding;
 
     void fit(const TrainingLoader& training, const EvaluationLoader& validation, const TrainingPosition& start,
              std::FILE* stream, const OnEpoch& on_epoch, const OnStep& on_step) override {
@@ -31,19 +31,8 @@ public:
         bantam::infer(trainer_, on_device(trainer_, data), on_logits);
     }
 
-    const TrainingOptions& options() const override { return trainer_.options(); }
-    std::string backend() const override { return trainer_.backend(); }
-    Index steps() const override { return trainer_.steps(); }
-    std::span<const float> parameters() override { return trainer_.parameters(); }
-    std::span<const float> statistics() override { return trainer_.statistics(); }
-    void set_weights(std::span<const float> parameters, std::span<const float> statistics) override {
-        trainer_.set_weights(parameters, statistics);
-    }
-    std::vector<TrainerState> state() override { return trainer_.state(); }
-    void restored(Index steps) override { trainer_.restored(steps); }
-
 private:
-    Trainer<Net, Device> trainer_;
+    using Forwarding::trainer_;
 };
 
 template <class Net>

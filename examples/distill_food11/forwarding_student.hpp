@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "student.hpp"
+
+#include <string>
+
+namespace distill_food11 {
+
+/// The members that a student on every device passes to its Trainer. `Base` is StudentTrainer or BatchTrainer.
+template <class Base, class Trainer>
+class ForwardingStudent : public Base {
+public:
+    explicit ForwardingStudent(const TrainingOptions& options) : trainer_{options} {}
+
+    const TrainingOptions& options() const override { return trainer_.options(); }
+    std::string backend() const override { return trainer_.backend(); }
+    Index steps() const override { return trainer_.steps(); }
+    std::span<const float> parameters() override { return trainer_.parameters(); }
+    std::span<const float> statistics() override { return trainer_.statistics(); }
+    void set_weights(std::span<const float> parameters, std::span<const float> statistics) override {
+        trainer_.set_weights(parameters, statistics);
+    }
+    std::vector<TrainerState> state() override { return trainer_.state(); }
+    void restored(Index steps) override { trainer_.restored(steps); }
+
+protected:
+    Trainer trainer_;
+};
+
+}  // namespace distill_food11
