@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "job.hpp"
 
+#include <bantam/base/build.hpp>
 #include <bantam/base/error.hpp>
 #include <bantam/base/index.hpp>
 #include <bantam/base/printable.hpp>
@@ -133,8 +134,8 @@ void start_from(const std::filesystem::path& path, const StudentNetwork& network
     std::vector<float> statistics{random_statistics.begin(), random_statistics.end()};
     const std::string_view last = network.tensors.back().name.view();
     if (read_network(file, network.tensors, parameters, statistics, last.substr(0, last.rfind('.') + 1)))
-        fmt::print(stderr, "note: {} has another number of classes, so the last layer starts from random weights\n",
-                   path.string());
+        print_message(fmt::format(
+            "note: {} has another number of classes, so the last layer starts from random weights\n", path.string()));
     trainer.set_weights(parameters, statistics);
 }
 
@@ -269,7 +270,7 @@ std::string epoch_line(const EpochReport& report, Index epochs, bool kept) {
 
 constexpr const char* how_to_resume = "to continue, run the same command with --resume and without --overwrite";
 
-/// Tells when the state is to be saved within an epoch.
+/// When the state is to be saved within an epoch.
 class SaveTimer {
 public:
     explicit SaveTimer(double interval) : interval_{interval} {}
@@ -288,14 +289,15 @@ std::vector<std::pair<std::string, std::string>> setting_rows(const TrainingOpti
     return rows;
 }
 
-ReportFacts report_facts(const Options& options, const StudentNetwork& network, const ExpectedPictures& pictures,
-                         const TeacherLogits* teacher, ReportSettings data) {
+ReportFacts report_facts(const Options& options, const StudentNetwork& network, const StudentTrainer& trainer,
+                         const ExpectedPictures& pictures, const TeacherLogits* teacher, ReportSettings data) {
     const std::string stored = std::to_string(options.stored_size);
     data.rows.emplace_back("stored size", stored + " × " + stored);
     data.rows.emplace_back("teacher", teacher ? teacher->teacher_name : "none");
     if (teacher) data.rows.emplace_back("views per picture", std::to_string(teacher->view_count));
     if (!options.start_from.empty()) data.rows.emplace_back("started from", options.start_from.string());
     ReportSettings machine = machine_settings();
+    machine.rows.emplace_back("build", build_text(trainer.backend()));
     machine.rows.emplace_back("device", options.device.device);
     machine.rows.emplace_back("precision", options.device.precision);
     machine.rows.emplace_back("threads", std::to_string(options.training.threads));
@@ -391,8 +393,8 @@ void distill(Options& options) {
                                        {"unlabeled pictures", std::to_string(unlabeled.store.size())},
                                        {"validation pictures", std::to_string(validation.store.size())}}};
             run_report.emplace(options.output,
-                               report_facts(options, network, pictures, taught ? &teacher : nullptr, data), validation,
-                               rows(labeled.store.size() + unlabeled.store.size()));
+                               report_facts(options, network, *trainer, pictures, taught ? &teacher : nullptr, data),
+                               validation, rows(labeled.store.size() + unlabeled.store.size()));
             run_report->add_views(training, labeled, unlabeled);
         }
         print_message(network.summary);

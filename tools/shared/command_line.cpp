@@ -4,6 +4,7 @@
 #include <bantam/base/error.hpp>
 #include <bantam/base/number_text.hpp>
 #include <bantam/base/printable.hpp>
+#include <bantam/io/parse_number.hpp>
 #include <bantam/train/options.hpp>
 
 #include "stop_signal.hpp"
@@ -12,15 +13,14 @@
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
-#include <charconv>
 #include <csignal>
 #include <cstddef>
 #include <cstdio>
 #include <exception>
 #include <new>
+#include <optional>
 #include <span>
 #include <string_view>
-#include <system_error>
 #include <thread>
 #include <type_traits>
 
@@ -39,12 +39,6 @@ void replace_closed_streams() {
     for (int stream = 0; stream <= 2; ++stream)
         if (fcntl(stream, F_GETFD) == -1 && open("/dev/null", O_RDONLY) < 0) return;
 #endif
-}
-
-/// A number as the C locale writes it, whatever the locale of the process.
-bool read_number(const std::string& text, double& value) {
-    const auto [end, cause] = std::from_chars(text.data(), text.data() + text.size(), value);
-    return cause == std::errc{} && end == text.data() + text.size();
 }
 
 }  // namespace
@@ -81,17 +75,18 @@ struct CommandLine::Parser {
 
     template <class Value>
     CLI::Option* add(const std::string& name, Value& value, const std::string& help) {
-        if constexpr (std::is_same_v<Value, double>) {
-            const auto read = [&value](const CLI::results_t& texts) { return read_number(texts.back(), value); };
-            return app.add_option(name, read, help)->type_name("NUMBER")->default_str(general_text(value));
-        } else if constexpr (std::is_same_v<Value, std::uint64_t>) {
-            // CLI11 would take -1 and numbers beyond 64 bits for the largest one.
+        if constexpr (std::is_same_v<Value, double> || std::is_same_v<Value, std::uint64_t>) {
+            constexpr bool fraction = std::is_same_v<Value, double>;
+            // CLI11 reads fractions as the process's locale writes them, and takes -1 and numbers beyond 64 bits for
+            // the largest whole number.
             const auto read = [&value](const CLI::results_t& texts) {
-                const std::string& text = texts.back();
-                const auto [end, cause] = std::from_chars(text.data(), text.data() + text.size(), value);
-                return cause == std::errc{} && end == text.data() + text.size();
+                const std::optional<Value> number = parse_number<Value>(texts.back());
+                value = number.value_or(value);
+                return number.has_value();
             };
-            return app.add_option(name, read, help)->type_name("UINT")->default_str(std::to_string(value));
+            return app.add_option(name, read, help)
+                ->type_name(fraction ? "NUMBER" : "UINT")
+                ->default_str(fraction ? general_text(static_cast<double>(value)) : std::to_string(value));
         } else {
             return app.add_option(name, value, help)->capture_default_str();
         }

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: MIT
 #include "report.hpp"
 
+#include "command_line.hpp"
 #include "report_page.hpp"
 
 #include <bantam/base/error.hpp>
 #include <bantam/data/color.hpp>
 #include <bantam/data/view.hpp>
 #include <bantam/io/atomic_file.hpp>
+#include <bantam/io/parse_number.hpp>
+#include <bantam/train/losses.hpp>
 
 #include <fmt/core.h>
 #include <nlohmann/json.hpp>
@@ -16,7 +19,6 @@
 #include <stb/stb_image_write.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -35,28 +37,18 @@ namespace {
 
 using Json = nlohmann::json;
 
-std::vector<double> softmax(std::span<const float> logits) {
-    const double largest = *std::max_element(logits.begin(), logits.end());
-    std::vector<double> probabilities(logits.size());
-    double total = 0;
-    for (std::size_t index = 0; index < logits.size(); ++index)
-        total += probabilities[index] = std::exp(logits[index] - largest);
-    for (double& probability : probabilities) probability /= total;
-    return probabilities;
-}
+/// The answer that logits give.
+struct Answer {
+    explicit Answer(std::span<const float> logits)
+        : log_probabilities(logits.size()), chosen{static_cast<int>(most_likely_class(logits))} {
+        log_softmax(1.0, static_cast<Index>(logits.size()), logits.data(), log_probabilities.data());
+    }
+    double probability(int of) const { return std::exp(log_probabilities[static_cast<std::size_t>(of)]); }
+    double confidence() const { return probability(chosen); }
 
-int most_likely(std::span<const double> probabilities) {
-    return static_cast<int>(std::max_element(probabilities.begin(), probabilities.end()) - probabilities.begin());
-}
-
-/// Σ p · log(p / q). Probabilities that underflowed count as the smallest number.
-double divergence(std::span<const double> p, std::span<const double> q) {
-    constexpr double smallest = 1e-300;
-    double sum = 0;
-    for (std::size_t index = 0; index < p.size(); ++index)
-        sum += p[index] * (std::log(std::max(p[index], smallest)) - std::log(std::max(q[index], smallest)));
-    return sum;
-}
+    std::vector<double> log_probabilities;
+    int chosen;
+};
 
 template <class Less>
 std::vector<ComparedAnswer> first_of(std::vector<ComparedAnswer> answers, Less less) {
@@ -138,9 +130,8 @@ Json metric_columns(const std::filesystem::path& path) {
         std::size_t index = 0;
         for (const std::string_view name : cells(header)) {
             const std::string_view cell = index < values.size() ? values[index] : std::string_view{};
-            double value = 0;
-            const bool number = std::from_chars(cell.data(), cell.data() + cell.size(), value).ec == std::errc{};
-            columns[std::string{name}].push_back(number && std::isfinite(value) ? Json(value) : Json());
+            const std::optional<double> value = parse_number<double>(cell);
+            columns[std::string{name}].push_back(value && std::isfinite(*value) ? Json(*value) : Json());
             ++index;
         }
     }
@@ -186,36 +177,36 @@ ValidationAnswers compare_answers(Index classes, std::span<const int> labels, st
     constexpr std::size_t bins = 15;
     const auto width = static_cast<std::size_t>(classes);
     ValidationAnswers result;
-    result.confusion.assign(width, std::vector<Index>(width));
+    result.confusion = ConfusionMatrix{classes};
     result.reliability.resize(bins);
     std::vector<ComparedAnswer> mistakes, disagreements;
     Index labeled = 0;
     for (std::size_t picture = 0; picture < labels.size(); ++picture) {
         const std::span<const float> row = logits.subspan(picture * width, width);
         if (!std::all_of(row.begin(), row.end(), [](float logit) { return std::isfinite(logit); })) continue;
-        const std::vector<double> student = softmax(row);
-        ComparedAnswer answer{
-            .picture = static_cast<Index>(picture), .label = labels[picture], .answer = most_likely(student)};
-        const auto chosen = static_cast<std::size_t>(answer.answer);
-        answer.confidence = student[chosen];
-        if (answer.label >= 0) answer.label_confidence = student[static_cast<std::size_t>(answer.label)];
+        const Answer student{row};
+        ComparedAnswer answer{.picture = static_cast<Index>(picture),
+                              .label = labels[picture],
+                              .answer = student.chosen,
+                              .confidence = student.confidence()};
+        if (answer.label >= 0) answer.label_confidence = student.probability(answer.label);
         ++result.pictures;
         if (teacher.logits != nullptr) {
-            const std::vector<double> taught =
-                softmax({teacher.logits->view_logits(teacher.first_row + answer.picture, 0), width});
-            answer.teacher_answer = most_likely(taught);
-            answer.teacher_confidence = taught[static_cast<std::size_t>(answer.teacher_answer)];
-            answer.divergence = divergence(taught, student);
+            const Answer taught{{teacher.logits->view_logits(teacher.first_row + answer.picture, 0), width}};
+            answer.teacher_answer = taught.chosen;
+            answer.teacher_confidence = taught.confidence();
+            answer.divergence =
+                kl_divergence(classes, taught.log_probabilities.data(), student.log_probabilities.data());
             if (answer.teacher_answer != answer.answer) disagreements.push_back(answer);
         }
         if (answer.label < 0) continue;
-        const auto label = static_cast<std::size_t>(answer.label);
+        const bool right = answer.answer == answer.label;
         ++labeled;
-        ++result.confusion[label][chosen];
-        if (chosen != label) mistakes.push_back(answer);
+        result.confusion.add(answer.label, answer.answer);
+        if (!right) mistakes.push_back(answer);
         const auto bin = std::min(static_cast<std::size_t>(answer.confidence * static_cast<double>(bins)), bins - 1);
         ++result.reliability[bin].count;
-        result.reliability[bin].right += chosen == label ? 1 : 0;
+        result.reliability[bin].right += right ? 1 : 0;
         result.reliability[bin].confidence += answer.confidence;
     }
     for (ReliabilityBin& bin : result.reliability) {
@@ -244,11 +235,6 @@ ReportSettings machine_settings() {
 #if defined(__unix__) || defined(__APPLE__)
     if (utsname system{}; uname(&system) == 0)
         machine.rows.emplace_back("system", fmt::format("{} {}, {}", system.sysname, system.release, system.machine));
-#endif
-#if defined(__clang__)
-    machine.rows.emplace_back("compiler", "Clang " __clang_version__);
-#elif defined(__GNUC__)
-    machine.rows.emplace_back("compiler", "GCC " __VERSION__);
 #endif
     return machine;
 }
@@ -289,10 +275,9 @@ void Report::add_views(const TrainingLoader& training, const LabeledPictures& la
             row.label = plan.label;
             ShownView view{.picture = uri(plan.view, compose(plan.colors, to_bytes))};
             if (plan.teacher_view >= 0) {
-                const std::vector<double> taught =
-                    softmax({teacher_.logits->view_logits(0, plan.teacher_view), facts_.classes.size()});
-                view.teacher_answer = most_likely(taught);
-                view.teacher_confidence = taught[static_cast<std::size_t>(view.teacher_answer)];
+                const Answer taught{{teacher_.logits->view_logits(0, plan.teacher_view), facts_.classes.size()}};
+                view.teacher_answer = taught.chosen;
+                view.teacher_confidence = taught.confidence();
             }
             row.views.push_back(std::move(view));
         }
@@ -320,7 +305,8 @@ void Report::write(Index kept_epoch, bool finished) {
     try {
         write_page(folder_ / "report.html", script_text(content(kept_epoch, finished)));
     } catch (const Error& problem) {
-        if (!warned_) fmt::print(stderr, "warning: {}; training goes on without the report\n", problem.what());
+        if (!warned_)
+            print_message(fmt::format("warning: {}; training continues without the report\n", problem.what()));
         warned_ = true;
     }
     cost_ += Clock::now() - start;
@@ -347,6 +333,13 @@ nlohmann::json Report::content(Index kept_epoch, bool finished) {
               {"layers", Json::array()},
               {"settings", Json::array()}};
     if (answers_) {
+        Json confusion = Json::array();
+        for (Index label = 0; label < answers_->confusion.classes(); ++label) {
+            Json row = Json::array();
+            for (Index answer = 0; answer < answers_->confusion.classes(); ++answer)
+                row.push_back(answers_->confusion.count(label, answer));
+            confusion.push_back(std::move(row));
+        }
         Json reliability = Json::array();
         for (const ReliabilityBin& bin : answers_->reliability) {
             const bool used = bin.count > 0;
@@ -371,7 +364,7 @@ nlohmann::json Report::content(Index kept_epoch, bool finished) {
         };
         data["validation"] = {{"epoch", answered_epoch_},
                               {"pictures", answers_->pictures},
-                              {"confusion", answers_->confusion},
+                              {"confusion", std::move(confusion)},
                               {"reliability", std::move(reliability)},
                               {"calibration_error", answers_->calibration_error},
                               {"mistakes", pictures(answers_->mistakes)},

@@ -6,6 +6,7 @@
 #include <bantam/data/picture_store.hpp>
 #include <bantam/data/teacher_logits.hpp>
 #include <bantam/data/training_loader.hpp>
+#include <bantam/train/confusion_matrix.hpp>
 
 #include <nlohmann/json_fwd.hpp>
 
@@ -44,8 +45,8 @@ struct ValidationAnswers {
     static constexpr std::size_t shown = 20;
 
     Index pictures = 0;
-    std::vector<std::vector<Index>> confusion;  ///< [label][answer]
-    std::vector<ReliabilityBin> reliability;    ///< of 15 equal ranges of confidence
+    ConfusionMatrix confusion;
+    std::vector<ReliabilityBin> reliability;  ///< of 15 equal ranges of confidence
     /// Σ share of a range · |its accuracy − its mean confidence| (Guo et al., 2017).
     double calibration_error = 0;
     std::vector<ComparedAnswer> mistakes;       ///< the least likely labels first, at most `shown`

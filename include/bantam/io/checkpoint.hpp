@@ -6,18 +6,18 @@
 #include <bantam/base/index.hpp>
 #include <bantam/base/printable.hpp>
 #include <bantam/core/network.hpp>
+#include <bantam/io/parse_number.hpp>
 #include <bantam/io/safetensors.hpp>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <cstddef>
 #include <filesystem>
+#include <optional>
 #include <set>
 #include <span>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -91,13 +91,12 @@ inline NameDifferences compare_names(const SafetensorsFile& file, std::span<cons
 /// found, also where the key is missing.
 inline Index metadata_count(const SafetensorsFile& file, const std::string& key, Index least, Index most) {
     const std::string& text = file.metadata(key);
-    Index value = 0;
-    const auto [end, cause] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (cause != std::errc{} || end != text.data() + text.size() || value < least || value > most)
+    const std::optional<Index> value = parse_number<Index>(text);
+    if (!value || *value < least || *value > most)
         throw Error{file.path().string() + ": its metadata '" + key + "' is '" + printable(text) +
                     "', expected a whole number from " + std::to_string(least) + " to " + std::to_string(most) +
                     "; take another file or create it again"};
-    return value;
+    return *value;
 }
 
 /// Writes the tensors of a network's table under their names and in PyTorch's layout, in one step. `parameters` has the
