@@ -103,9 +103,7 @@ void write_header(const Options& options, const deploy::Weights<Net, P>& weights
                                    .includes = {"bantam/models/mobile.hpp"},
                                    .classes = classes,
                                    .stored_size = options.stored_size};
-    AtomicFile file{options.output};
-    file.write(deploy::header_text<Net>(weights, about));
-    file.commit();
+    write_file(options.output, deploy::header_text<Net>(weights, about));
     fmt::print("{}: {} bytes of weights, {} bytes of arena layer by layer, {} bytes line by line, {} multiply-adds\n",
                options.output.string(), deploy::weight_bytes<Net, P>, deploy::Classifier<Net, P>::arena_bytes,
                deploy::LineClassifier<Net, P>::arena_bytes, multiply_adds<Net>);
@@ -118,13 +116,12 @@ void write_onnx([[maybe_unused]] const Options& options, [[maybe_unused]] const 
 #ifdef BANTAM_HAS_ONNX
     const deploy::PixelScaling scaling;
     const auto colors = [](const std::array<float, 3>& of) { return fmt::format("[{}, {}, {}]", of[0], of[1], of[2]); };
-    AtomicFile file{options.onnx};
-    file.write(deploy::onnx_model<Net>(parameters, statistics,
+    write_file(options.onnx,
+               deploy::onnx_model<Net>(parameters, statistics,
                                        {.metadata = {{"classes", json_text(classes)},
                                                      {"mean", colors(scaling.mean)},
                                                      {"deviation", colors(scaling.deviation)},
                                                      {"stored_size", std::to_string(options.stored_size)}}}));
-    file.commit();
     fmt::print("{}: ONNX model, float32\n", options.onnx.string());
 #else
     throw Error{"--onnx: this program was built without ONNX; install libonnx-dev and configure the build again"};

@@ -65,7 +65,7 @@ struct EpochScore {
 
 /// The output folder of a training run: `student.safetensors` (the kept epoch's), `last.safetensors`
 /// (to resume), `metrics.csv` (one row per epoch), `predict.csv`. Every file appears complete or not at
-/// all, so that a run killed at any moment can be resumed from where it was last saved. `last.safetensors` knows
+/// all, so that a run killed at any moment can be resumed from where it was last saved. `last.safetensors` holds
 /// the hash of the student that belongs to it and the metrics of all epochs, so that neither another run's student nor
 /// a damaged metrics.csv goes unnoticed. While a RunFolder lives, no other process can have one of the same folder.
 class RunFolder {
@@ -78,7 +78,7 @@ public:
         identify(std::move(identity), keep);
     }
 
-    /// Replaces what the constructor was told, as for a run whose data are read after its folder was checked.
+    /// Replaces the constructor's arguments, for a run whose data are read after its folder was checked.
     void identify(Metadata identity, Keep keep) {
         identity_ = std::move(identity);
         identity_["keep"] = name(keep);
@@ -190,21 +190,16 @@ public:
     /// Writes predict.csv: `Id,Category`, one row per picture in the given order; Id is its position, with leading
     /// zeros up to `id_digits`.
     void write_predictions(const std::vector<int>& categories, std::size_t id_digits = 1) const {
-        AtomicFile file{predictions()};
-        file.write("Id,Category\n");
+        std::string text = "Id,Category\n";
         for (std::size_t id = 0; id < categories.size(); ++id) {
             const std::string digits = std::to_string(id);
-            file.write(std::string(id_digits - std::min(id_digits, digits.size()), '0') + digits + ',' +
-                       std::to_string(categories[id]) + '\n');
+            text += std::string(id_digits - std::min(id_digits, digits.size()), '0') + digits + ',' +
+                    std::to_string(categories[id]) + '\n';
         }
-        file.commit();
+        write_file(predictions(), text);
     }
 
-    void write_text(const char* name, const std::string& text) const {
-        AtomicFile file{folder_ / name};
-        file.write(text);
-        file.commit();
-    }
+    void write_text(const char* name, const std::string& text) const { write_file(folder_ / name, text); }
 
 private:
     static constexpr const char* resume_format = "bantam-training-state/3";
@@ -252,10 +247,9 @@ private:
     }
 
     void write_metrics() const {
-        AtomicFile file{metrics()};
-        file.write(header);
-        for (const std::string& line : rows_) file.write(line + '\n');
-        file.commit();
+        std::string text = header;
+        for (const std::string& line : rows_) text += line + '\n';
+        write_file(metrics(), text);
     }
 
     /// Takes the rows of the finished epochs from metrics.csv, which may have one more. A row that is missing or is not
