@@ -36,7 +36,7 @@ clang++-19 --target=wasm32-wasi -std=c++20 -stdlib=libc++ "${options[@]}" -fno-e
     "$here/classify.cpp" -o "$build/student.wasm"
 
 # The module takes the place of one line of the page.
-temporary=$(mktemp "$page.XXXXXX")
+temporary=$(mktemp -p "$(dirname "$page")")
 trap 'rm -rf "$build" "$temporary"' EXIT
 base64 -w 0 "$build/student.wasm" > "$build/student.base64"
 while IFS= read -r line; do

@@ -57,7 +57,7 @@ BOOST_AUTO_TEST_CASE(a_thread_number_is_used_by_one_body_at_a_time) {
 
 BOOST_AUTO_TEST_CASE(as_many_threads_take_part_as_asked_for) {
     for (const int threads : {2, 4, 3}) {
-        // Nobody goes on before all have come, so each index needs a thread of its own.
+        // No index continues before all have started, so each needs its own thread.
         std::atomic<int> arrived{0};
         parallel_for(threads, threads, [&](Index, int) {
             ++arrived;

@@ -29,8 +29,8 @@ class Crashes:
         subprocess.run([os.path.join(programs, "tools", "sample_data", "draw_sample_food11"), "--output", self.data,
                         "--size", "32", "--labeled-per-class", "1", "--unlabeled", "0", "--validation-per-class", "1",
                         "--testing", "3"], check=True, capture_output=True)
-        self.library = os.path.join(folder, "faults.so")
-        subprocess.run([os.environ.get("CXX", "g++"), "-std=c++20", "-O1", "-shared", "-fPIC", "-o", self.library,
+        self.injector = os.path.join(folder, "faults.so")
+        subprocess.run([os.environ.get("CXX", "g++"), "-std=c++20", "-O1", "-shared", "-fPIC", "-o", self.injector,
                         os.path.join(HERE, "faults.cpp"), "-ldl"], check=True)
         self.reference = os.path.join(folder, "reference")
         started = time.monotonic()
@@ -49,7 +49,7 @@ class Crashes:
         """The finished process; `faults` are the variables that faults.cpp reads."""
         environment = {**os.environ, "OMP_WAIT_POLICY": "passive"}
         if faults:
-            environment["LD_PRELOAD"] = self.library
+            environment["LD_PRELOAD"] = self.injector
             environment.update({f"FAULTS_{name.upper()}": str(value) for name, value in faults.items()})
         process = subprocess.Popen(self.command(output, *more, threads=threads), env=environment,
                                    stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)

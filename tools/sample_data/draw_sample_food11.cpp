@@ -110,7 +110,7 @@ void draw_all(const std::vector<Task>& tasks, const Options& options, const fs::
     if (signal.received()) signal.stop("before all pictures were drawn; nothing was kept, start again");
 }
 
-/// A folder of a name that nobody else has, beside `target`; removed unless it has been put in place.
+/// A folder of a unique name, beside `target`; removed unless it has been put in place.
 class PartialFolder {
 public:
     explicit PartialFolder(fs::path target) : target_{std::move(target)} {

@@ -72,7 +72,7 @@ inline thread_local bool in_parallel_loop = false;
 
 /// Threads that run loops together with the one thread that owns the pool. Indices are handed out one by one, in
 /// their order, and the owner waits only for those that another thread has begun: a thread that the system does not
-/// run delays nobody. Waiting threads sleep.
+/// run does not delay it. Waiting threads sleep.
 class ThreadPool {
 public:
     /// One index of a loop, on thread `thread` below the loop's number of threads.

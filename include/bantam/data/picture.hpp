@@ -49,7 +49,7 @@ inline CheckedPicture check_picture(Bytes bytes, const PictureLimits& limits) {
     return refused(PictureProblem::not_a_picture);
 }
 
-/// Turns and mirrors a stored picture, RGBA [height][width][4], into the position it is to be seen in, and drops alpha.
+/// Applies an EXIF orientation to a stored picture, RGBA [height][width][4], and drops alpha.
 /// Orientations 5 to 8 exchange height and width.
 inline Picture oriented_picture(const std::uint8_t* stored, int height, int width, int orientation) {
     constexpr std::ptrdiff_t stored_channels = 4;

@@ -26,7 +26,7 @@
 namespace bantam::deploy {
 
 /// The two line buffers that all stages share, and what a stage needs while it computes a line. A stage reads a line
-/// from one buffer (or from memory that is nobody's buffer), writes to the other, and must have saved what it still
+/// from one buffer (or from other memory), writes to the other, and must have saved what it still
 /// needs before it hands its line on.
 struct LineBuffers {
     std::byte* line[2];

@@ -22,13 +22,13 @@ namespace bantam {
 
 /// Exclusive use of a folder. While it lives, the file `run.lock` in the folder is locked and names this process; the
 /// system releases the lock when the process ends, however it ends. Throws Error naming the other process where the
-/// folder is in use. File systems without locks, and Windows, allow everybody in.
+/// folder is in use. There is no lock on Windows and on file systems without locks.
 class FolderLock {
 public:
     explicit FolderLock([[maybe_unused]] const std::filesystem::path& folder) {
 #if !defined(_WIN32)
         path_ = folder / "run.lock";
-        // A file that is removed between opening and locking locks nobody out; then there is another one to lock.
+        // A lock on a file that was removed after it was opened has no effect; the new file is locked instead.
         while (!take(folder)) close(std::exchange(file_, -1));
         write_owner();
 #endif
@@ -72,7 +72,7 @@ private:
                     "; remove it, or choose another output folder"};
     }
 
-    // Who holds the lock is for people alone, so that failures do no harm.
+    // The owner's name is for error messages alone, so that failures are ignored.
     void write_owner() const {
         char host[256] = "";
         if (gethostname(host, sizeof host - 1) != 0) host[0] = '\0';

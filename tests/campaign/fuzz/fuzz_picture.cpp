@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Decodes any bytes as a picture within a limit of pixels and squashes it to three sizes: what is accepted has all its
-// pixels, and they are the same each time. MemorySanitizer, where it is built in, sees a pixel that nobody wrote.
+// pixels, and they are the same each time. MemorySanitizer, where it is built in, sees a pixel that was never written.
 #include <bantam/data/picture.hpp>
 #include <bantam/data/resize.hpp>
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Writes the first inputs of the fuzz targets that read files: make_seeds.py FOLDER, one folder per target below it.
 
-They carry no checksum, so that their mutants reach what lies behind it; one of each kind does.
+They carry no checksum, which would refuse nearly all mutants; one file of each kind has one.
 """
 
 import json
