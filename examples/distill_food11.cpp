@@ -24,6 +24,9 @@ int main(int argc, char** argv) {
     line.training_options(options.training);
     line.option("--temperature", options.training.temperature, "Distillation temperature T");
     line.option("--alpha", options.training.alpha, "Weight of the teacher in the loss of a labeled picture");
+    line.option("--labeled-weight", options.training.labeled_weight, "Weight of labeled pictures in the loss");
+    line.option("--unlabeled-weight", options.training.unlabeled_weight, "Weight of unlabeled pictures");
+    line.option("--mixed-weight", options.training.mixed_weight, "Weight of pictures mixed with each other");
     line.option("--stored-size", options.stored_size,
                 "Side of the pictures in memory; with a teacher or a stored student, theirs")
         .between(8, 4096);

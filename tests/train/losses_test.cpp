@@ -201,6 +201,54 @@ BOOST_AUTO_TEST_CASE(a_batch_in_chunks_gives_the_bits_of_the_whole_batch) {
     BOOST_TEST(sums.loss == reference::mixed_sums[0], boost::test_tools::tolerance(1e-13));
 }
 
+BOOST_AUTO_TEST_CASE(a_batch_of_weighted_sources_has_the_weighted_mean_of_its_samples) {
+    const auto logits = as<double>(reference::logits);
+    const auto teacher = as<double>(reference::teacher_logits);
+    const std::vector<std::uint8_t> mixed{0, 0, 1, 0, 0, 1};
+    const bantam::SourceWeights weights{.labeled = 2.0, .unlabeled = 0.5, .mixed = 3.0};
+    LossOptions options = reference_options;
+    options.weights = weights;
+    Targets<double> targets{reference::labels, teacher, reference::has_teacher};
+    targets.mixed = mixed;
+    std::vector<double> gradient(logits.size());
+    const LossSums sums = bantam::loss_and_gradient(options, 5, logits, targets, gradient);
+    // Labels 2, −1, 0, 4, −1, 3.
+    const std::vector<double> of_samples{2.0, 0.5, 3.0, 2.0, 0.5, 3.0};
+    BOOST_TEST(sums.weight == 11.0);
+    double loss = 0.0;
+    for (std::size_t sample = 0; sample < 6; ++sample) {
+        const Targets<double> one{std::span{reference::labels}.subspan(sample, 1),
+                                  std::span{teacher}.subspan(sample * 5, 5),
+                                  std::span{reference::has_teacher}.subspan(sample, 1)};
+        std::vector<double> alone(5);
+        loss +=
+            of_samples[sample] *
+            bantam::loss_and_gradient(reference_options, 5, std::span{logits}.subspan(sample * 5, 5), one, alone).loss;
+        for (std::size_t index = 0; index < 5; ++index)
+            BOOST_TEST(gradient[sample * 5 + index] == of_samples[sample] / 11.0 * alone[index],
+                       boost::test_tools::tolerance(1e-13));
+    }
+    BOOST_TEST(sums.loss == loss, boost::test_tools::tolerance(1e-13));
+    // The other figures are not weighted, and twice the weights give the same gradient.
+    BOOST_TEST(sums.cross_entropy == reference::mixed_sums[1], boost::test_tools::tolerance(1e-13));
+    options.weights = {.labeled = 4.0, .unlabeled = 1.0, .mixed = 6.0};
+    std::vector<double> twice(logits.size());
+    bantam::loss_and_gradient(options, 5, logits, targets, twice);
+    BOOST_TEST(twice == gradient, boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(a_batch_of_weight_zero_has_no_gradient) {
+    const auto logits = as<double>(reference::logits);
+    LossOptions options;
+    options.weights.labeled = 0.0;
+    std::vector<double> gradient(logits.size(), 1.0);
+    const LossSums sums =
+        bantam::loss_and_gradient(options, 5, logits, Targets<double>{reference::all_labels}, gradient);
+    BOOST_TEST(sums.loss == 0.0);
+    BOOST_TEST(sums.weight == 0.0);
+    BOOST_TEST(gradient == std::vector<double>(gradient.size()), boost::test_tools::per_element());
+}
+
 BOOST_AUTO_TEST_CASE(alpha_moves_the_weight_from_label_to_teacher) {
     const auto logits = as<double>(reference::logits);
     const auto teacher = as<double>(reference::teacher_logits);
@@ -369,4 +417,7 @@ BOOST_AUTO_TEST_CASE(targets_that_a_loss_misses_are_named) {
     const std::vector<std::int32_t> all{0, 1};
     check_error([&] { bantam::loss_and_gradient({}, 3, logits, Targets<float>{all, teacher}, {}); },
                 "teacher mask has 0 elements, expected 2");
+    const std::vector<std::uint8_t> mixed{1};
+    check_error([&] { bantam::loss_and_gradient({}, 3, logits, Targets<float>{.labels = all, .mixed = mixed}, {}); },
+                "mask of mixed pictures has 1 elements, expected 2");
 }

@@ -7,6 +7,7 @@
 BOOST_AUTO_TEST_CASE(each_figure_is_a_mean_over_the_samples_it_was_measured_on) {
     bantam::LossSums sums;
     sums += {.loss = 6.0,
+             .weight = 9.0,
              .cross_entropy = 4.0,
              .distillation = 3.0,
              .count = 8,
@@ -14,10 +15,10 @@ BOOST_AUTO_TEST_CASE(each_figure_is_a_mean_over_the_samples_it_was_measured_on) 
              .correct = 3,
              .with_teacher = 5,
              .agree = 4};
-    sums += {.loss = 4.0, .distillation = 3.0, .count = 2, .with_teacher = 1, .agree = 1};
+    sums += {.loss = 4.0, .weight = 11.0, .distillation = 3.0, .count = 2, .with_teacher = 1, .agree = 1};
     const bantam::Metrics metrics = bantam::summarize(sums);
     BOOST_TEST(metrics.count == 10);
-    BOOST_TEST(metrics.loss.value() == 1.0);
+    BOOST_TEST(metrics.loss.value() == 0.5);
     BOOST_TEST(metrics.accuracy.value() == 0.75);
     BOOST_TEST(metrics.cross_entropy.value() == 1.0);
     BOOST_TEST(metrics.distillation.value() == 1.0);

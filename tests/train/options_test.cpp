@@ -46,6 +46,10 @@ BOOST_AUTO_TEST_CASE(each_option_out_of_range_is_named_with_its_value_and_range)
     BOOST_TEST(complaint([](auto& o) { o.alpha = 1.01; }) == "alpha is 1.01; it must be in 0..1");
     BOOST_TEST(complaint([](auto& o) { o.label_smoothing = 1.0; }) ==
                "label_smoothing is 1; it must be at least 0 and below 1");
+    BOOST_TEST(complaint([](auto& o) { o.labeled_weight = -1.0; }) == "labeled_weight is -1; it must be in 0..1000");
+    BOOST_TEST(complaint([](auto& o) { o.unlabeled_weight = 1001; }) ==
+               "unlabeled_weight is 1001; it must be in 0..1000");
+    BOOST_TEST(complaint([](auto& o) { o.mixed_weight = -0.5; }) == "mixed_weight is -0.5; it must be in 0..1000");
     BOOST_TEST(complaint([](auto& o) { o.clip_norm = -1.0; }) ==
                "clip_norm is -1; it must be a finite number, at least 0 (0 turns clipping off)");
     BOOST_TEST(complaint([](auto& o) { o.averaging_decay = 1.0; }) ==
@@ -68,14 +72,22 @@ BOOST_AUTO_TEST_CASE(numbers_at_the_edge_of_their_range_are_accepted) {
 }
 
 BOOST_AUTO_TEST_CASE(not_a_number_is_never_in_range) {
-    const std::vector<double TrainingOptions::*> numbers{
-        &TrainingOptions::learning_rate,   &TrainingOptions::momentum,
-        &TrainingOptions::weight_decay,    &TrainingOptions::beta1,
-        &TrainingOptions::beta2,           &TrainingOptions::epsilon,
-        &TrainingOptions::warmup_epochs,   &TrainingOptions::final_learning_rate_fraction,
-        &TrainingOptions::temperature,     &TrainingOptions::alpha,
-        &TrainingOptions::label_smoothing, &TrainingOptions::clip_norm,
-        &TrainingOptions::averaging_decay};
+    const std::vector<double TrainingOptions::*> numbers{&TrainingOptions::learning_rate,
+                                                         &TrainingOptions::momentum,
+                                                         &TrainingOptions::weight_decay,
+                                                         &TrainingOptions::beta1,
+                                                         &TrainingOptions::beta2,
+                                                         &TrainingOptions::epsilon,
+                                                         &TrainingOptions::warmup_epochs,
+                                                         &TrainingOptions::final_learning_rate_fraction,
+                                                         &TrainingOptions::temperature,
+                                                         &TrainingOptions::alpha,
+                                                         &TrainingOptions::label_smoothing,
+                                                         &TrainingOptions::labeled_weight,
+                                                         &TrainingOptions::unlabeled_weight,
+                                                         &TrainingOptions::mixed_weight,
+                                                         &TrainingOptions::clip_norm,
+                                                         &TrainingOptions::averaging_decay};
     for (const auto number : numbers) {
         BOOST_TEST(complaint([=](auto& o) { o.*number = std::numeric_limits<double>::quiet_NaN(); }).find("nan") !=
                    std::string::npos);

@@ -237,6 +237,9 @@ BOOST_FIXTURE_TEST_CASE(every_option_that_differs_is_refused_by_its_name, Fixtur
         {"temperature 4, this one has 5", [](auto& o) { o.temperature = 5; }},
         {"alpha 0.7, this one has 0.6", [](auto& o) { o.alpha = 0.6; }},
         {"label_smoothing 0, this one has 0.1", [](auto& o) { o.label_smoothing = 0.1; }},
+        {"labeled_weight 1, this one has 2", [](auto& o) { o.labeled_weight = 2; }},
+        {"unlabeled_weight 1, this one has 0.5", [](auto& o) { o.unlabeled_weight = 0.5; }},
+        {"mixed_weight 1, this one has 0", [](auto& o) { o.mixed_weight = 0; }},
         {"clip_norm 5, this one has 0", [](auto& o) { o.clip_norm = 0; }},
         {"averaging_decay 0.9, this one has 0", [](auto& o) { o.averaging_decay = 0; }},
         {"seed 3, this one has 4", [](auto& o) { o.seed = 4; }},
@@ -300,7 +303,7 @@ BOOST_FIXTURE_TEST_CASE(counters_out_of_range_are_refused, Fixture) {
              {"lowest_loss_epoch", {"2", "-1"}},
              {"lowest_loss_loss", {"nan", "inf", "1e999"}},
              {"highest_accuracy_accuracy", {"1.5", "-0.5", "nan"}},
-             {"loss_sums", {"", "1", "nan 0 0 0 0 0 0 0", "0 0 0 0 0 0 0"}}})
+             {"loss_sums", {"", "1", "nan 0 0 0 0 0 0 0", "0 0 0 0 0 0 0", "0 0 0 0 0 0 0 0 x"}}})
         for (const std::string& value : values) {
             temporary.write("run/last.safetensors", whole);
             rewrite(folder / "last.safetensors", [&](Metadata& metadata) { metadata.at(key) = value; });
@@ -326,6 +329,25 @@ BOOST_FIXTURE_TEST_CASE(a_state_of_the_older_format_can_be_resumed, Fixture) {
         for (const char* key : {"batch", "loss_sums", "student", "metrics", "build"})
             BOOST_TEST(metadata.erase(key) == 1U);
     });
+    run(folder, tiny_options(), true);
+    check_same_run(folder, temporary.path() / "whole");
+}
+
+BOOST_FIXTURE_TEST_CASE(a_state_that_is_older_than_an_option_had_its_default, Fixture) {
+    run(temporary.path() / "whole", tiny_options(), false);
+    run(folder, tiny_options(), false, 1000, 7);
+    rewrite(folder / "last.safetensors", [](Metadata& metadata) {
+        BOOST_TEST(metadata.erase("unlabeled_weight") == 1U);
+        // The sums of that time: without the samples' weight.
+        std::string& sums = metadata.at("loss_sums");
+        std::size_t end = 0;
+        for (int figure = 0; figure < 8; ++figure) end = sums.find(' ', end) + 1;
+        BOOST_TEST_REQUIRE(end < sums.size());
+        sums.resize(end);
+    });
+    TrainingOptions other = tiny_options();
+    other.unlabeled_weight = 2;
+    BOOST_TEST(contains(resume_refusal(folder, other), "the interrupted run had unlabeled_weight 1, this one has 2"));
     run(folder, tiny_options(), true);
     check_same_run(folder, temporary.path() / "whole");
 }

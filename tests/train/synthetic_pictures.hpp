@@ -36,6 +36,7 @@ struct SyntheticBatch {
     std::vector<int> labels;
     std::vector<float> teacher_logits;
     std::vector<std::uint8_t> has_teacher;
+    std::vector<std::uint8_t> mixed;
 };
 
 /// Noise in a color that depends on the class. Every third sample has a label alone, every third a teacher
@@ -94,6 +95,7 @@ private:
                 batch.pixels.push_back(static_cast<float>(random.uniform(-1, 1) + (i % 3 == label ? 0.7 : 0.0)));
             batch.labels.push_back(kind == 1 ? -1 : static_cast<int>(label));
             batch.has_teacher.push_back(kind == 0 ? 0 : 1);
+            batch.mixed.push_back(sample % 5 == 0);
             for (Index i = 0; i < 3; ++i)
                 batch.teacher_logits.push_back(kind == 0 ? 0.0F
                                                          : static_cast<float>(random.uniform() + (i == label ? 4 : 0)));
@@ -119,13 +121,17 @@ inline bantam::TrainingOptions tiny_options() {
 
 /// Options under which a trainer keeps different states.
 inline std::vector<bantam::TrainingOptions> every_kind() {
-    bantam::TrainingOptions plain = tiny_options(), not_averaged = plain, adam = plain, without_momentum = plain;
+    bantam::TrainingOptions plain = tiny_options(), not_averaged = plain, adam = plain, without_momentum = plain,
+                            weighted = plain;
     not_averaged.averaging_decay = 0;
     adam.optimizer = bantam::OptimizerKind::adamw;
     adam.learning_rate = 0.01;
     without_momentum.momentum = 0;
     without_momentum.clip_norm = 0;
-    return {plain, not_averaged, adam, without_momentum};
+    weighted.labeled_weight = 2;
+    weighted.unlabeled_weight = 0.5;
+    weighted.mixed_weight = 1.5;
+    return {plain, not_averaged, adam, without_momentum, weighted};
 }
 
 /// Trains epochs [first_epoch, epochs) and returns the sums of the last one.

@@ -23,6 +23,7 @@ struct SamplePlan {
     int label = -1;    ///< −1: none
     /// Index into the teacher's logits, [image · view]; −1: none.
     Index teacher_view = -1;
+    bool mixed = false;  ///< several pictures mixed with each other
     View view;
     ColorTransform colors;
 };
@@ -36,6 +37,7 @@ inline void prepare_batch(Batch& batch, Index count, Shape input, Index classes)
     batch.labels.assign(samples, -1);
     batch.teacher_logits.assign(samples * static_cast<std::size_t>(classes), 0.0F);
     batch.has_teacher.assign(samples, 0);
+    batch.mixed.assign(samples, 0);
 }
 
 /// Fills `batch` with the `count` samples that `plan_of(0)` … `plan_of(count − 1)` describe.
@@ -48,6 +50,7 @@ void assemble_batch(const Loader& loader, Index count, const PlanOf& plan_of, Ba
     for (Index slot = 0; slot < count; ++slot) {
         const SamplePlan plan = plan_of(slot);
         batch.labels[static_cast<std::size_t>(slot)] = plan.label;
+        batch.mixed[static_cast<std::size_t>(slot)] = plan.mixed;
         if (plan.teacher_view >= 0) {
             batch.has_teacher[static_cast<std::size_t>(slot)] = 1;
             std::copy_n(teacher->view_logits(0, plan.teacher_view), classes,

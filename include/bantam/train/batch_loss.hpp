@@ -42,6 +42,7 @@ Targets<float> targets_of(const Batch& batch) {
         targets.teacher_logits = {batch.teacher_logits.data(), batch.teacher_logits.size()};
         targets.has_teacher = {batch.has_teacher.data(), batch.has_teacher.size()};
     }
+    if constexpr (requires { batch.mixed; }) targets.mixed = {batch.mixed.data(), batch.mixed.size()};
     if constexpr (requires { batch.targets; }) targets.values = {batch.targets.data(), batch.targets.size()};
     return targets;
 }
@@ -58,9 +59,10 @@ void require_batch(const Batch& batch, Shape input, Index classes) {
     require_targets<L>(classes, static_cast<std::size_t>(batch.count), targets_of(batch));
 }
 
-/// The loss of an evaluation: labels are not smoothed.
+/// The loss of an evaluation: labels are not smoothed, and every sample counts the same.
 inline LossOptions unsmoothed(LossOptions options) {
     options.label_smoothing = 0;
+    options.weights = {};
     return options;
 }
 template <class L>

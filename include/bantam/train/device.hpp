@@ -27,7 +27,8 @@ struct TrainerState {
 
 /// Trains a network on a device. cpu/trainer.hpp defines it for Cpu, cuda/training/trainer.hpp for GPUs. A batch
 /// has the members of Batch (data/batch.hpp): `count`, `pixels` [count][H][W][C], `labels` [count] (−1: none),
-/// `teacher_logits` [count][classes] or empty, `has_teacher` [count], and for a TargetLoss `targets` [count][outputs].
+/// `teacher_logits` [count][classes] or empty, `has_teacher` [count], perhaps `mixed` [count], and for a TargetLoss
+/// `targets` [count][outputs].
 /// Every trainer has these members:
 ///
 ///   Trainer(options, loss)         starts from random weights that follow from options.seed

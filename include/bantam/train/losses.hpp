@@ -17,11 +17,26 @@
 
 namespace bantam {
 
+/// How much a sample counts in the loss by where it comes from, each at least 0. A sample of pictures mixed with each
+/// other is mixed, any other one labeled where it has a label, else unlabeled.
+struct SourceWeights {
+    double labeled = 1.0;
+    double unlabeled = 1.0;
+    double mixed = 1.0;
+
+    BANTAM_HOST_DEVICE constexpr double of(Index label, bool is_mixed) const {
+        return is_mixed ? mixed : (label >= 0 ? labeled : unlabeled);
+    }
+    /// Whether every sample counts the same.
+    constexpr bool all_one() const { return labeled == 1.0 && unlabeled == 1.0 && mixed == 1.0; }
+};
+
 /// How label and teacher are weighted.
 struct LossOptions {
     double temperature = 4.0;      ///< T > 0; softens teacher and student alike
     double alpha = 0.7;            ///< weight of the teacher, 0..1, where a sample has teacher and label
     double label_smoothing = 0.0;  ///< 0..1, part of the target that is spread evenly over all classes
+    SourceWeights weights{};
 };
 
 /// The loss of a Trainer for classifiers: cross-entropy with the labels and distillation from a teacher, weighted as
@@ -81,12 +96,14 @@ struct Targets {
     std::span<const Scalar> teacher_logits{};     ///< [count, classes], or empty without any teacher
     std::span<const std::uint8_t> has_teacher{};  ///< [count] 0 or 1, or empty without any teacher
     std::span<const Scalar> values{};             ///< [count, outputs], or empty where no TargetLoss reads them
+    std::span<const std::uint8_t> mixed{};        ///< [count] 1 for mixed pictures, or empty where none is
 };
 
 /// Sums over samples (not means), so that batches can be added; metrics.hpp turns them into means. Every
 /// member must be listed in for_each_loss_figure.
 struct LossSums {
-    double loss = 0.0;           ///< the minimized function
+    double loss = 0.0;           ///< the minimized function, each sample times its weight
+    double weight = 0.0;         ///< of the samples; their count where SourceWeights are all 1
     double cross_entropy = 0.0;  ///< over the labeled samples, with the label smoothing in use
     double distillation = 0.0;   ///< T² · KL(teacher/T ‖ student/T) over the samples with a teacher
     Index count = 0;
@@ -110,6 +127,7 @@ BANTAM_HOST_DEVICE constexpr void for_each_loss_figure(const Body& body, Sums&..
     body(sums.correct...);
     body(sums.with_teacher...);
     body(sums.agree...);
+    body(sums.weight...);
 }
 
 BANTAM_HOST_DEVICE constexpr LossSums& LossSums::operator+=(const LossSums& other) {
@@ -170,12 +188,32 @@ BANTAM_HOST_DEVICE inline double kl_divergence(Index classes, const double* teac
     return total;
 }
 
-/// Loss of one sample, and its gradient times `gradient_weight`; `loss_and_gradient` gives the formulas.
+/// The weight of a sample in a batch's loss.
+BANTAM_HOST_DEVICE constexpr double sample_weight(const LossOptions& options, Index label, bool mixed) {
+    return options.weights.of(label, mixed);
+}
+/// That of a loss of one's own is 1.
+template <class L>
+    requires TargetLoss<L> || LabelLoss<L>
+BANTAM_HOST_DEVICE constexpr double sample_weight(const L&, Index, bool) {
+    return 1.0;
+}
+
+/// A sample's weight, and the sum of those of its batch.
+struct SampleWeight {
+    double weight = 1.0;
+    double of_batch = 1.0;
+
+    /// By how much the gradient of a sample's loss counts in that of the batch's mean.
+    BANTAM_HOST_DEVICE constexpr double share() const { return of_batch > 0.0 ? weight / of_batch : 0.0; }
+};
+
+/// Loss of one sample, and its part of the gradient of the batch's loss; `loss_and_gradient` gives the formulas.
 /// `label` is −1 and `teacher` null where there is none, but not both; `gradient` may be null. `scratch` is
 /// [3 · classes].
 template <class Scalar>
 BANTAM_HOST_DEVICE LossSums sample_loss(const LossOptions& options, Index classes, const Scalar* logits, Index label,
-                                        const Scalar* teacher, double gradient_weight, double* scratch,
+                                        const Scalar* teacher, const SampleWeight& weight, double* scratch,
                                         Scalar* gradient) {
     const bool labeled = label >= 0;
     const bool taught = teacher != nullptr;
@@ -187,7 +225,7 @@ BANTAM_HOST_DEVICE LossSums sample_loss(const LossOptions& options, Index classe
     double* soft_student = scratch + classes;
     double* soft_teacher = scratch + 2 * classes;
 
-    LossSums sums{.count = 1};
+    LossSums sums{.weight = weight.weight, .count = 1};
     if (labeled) {
         log_softmax(1.0, classes, logits, student);
         sums.cross_entropy = cross_entropy(options.label_smoothing, classes, student, label);
@@ -203,7 +241,9 @@ BANTAM_HOST_DEVICE LossSums sample_loss(const LossOptions& options, Index classe
         sums.with_teacher = 1;
         sums.agree = guess == most_likely_class(classes, teacher);
     }
+    sums.loss *= weight.weight;
     if (!gradient) return sums;
+    const double share = weight.share();
     const double smoothed_target = options.label_smoothing / static_cast<double>(classes);
     for (Index index = 0; index < classes; ++index) {
         double value = 0.0;
@@ -216,7 +256,7 @@ BANTAM_HOST_DEVICE LossSums sample_loss(const LossOptions& options, Index classe
             // d(T² · KL)/d(logit) = T · (student − teacher), both at temperature T.
             value += teacher_weight * temperature * (std::exp(soft_student[index]) - std::exp(soft_teacher[index]));
         }
-        gradient[index] = static_cast<Scalar>(gradient_weight * value);
+        gradient[index] = static_cast<Scalar>(share * value);
     }
     return sums;
 }
@@ -226,9 +266,9 @@ BANTAM_HOST_DEVICE LossSums sample_loss(const LossOptions& options, Index classe
 template <class Scalar, class L>
     requires TargetLoss<L> || LabelLoss<L>
 BANTAM_HOST_DEVICE LossSums sample_loss(const L& loss, Index outputs, const Scalar* output, Index label,
-                                        const Scalar* target, double gradient_weight, double* scratch,
+                                        const Scalar* target, const SampleWeight& weight, double* scratch,
                                         Scalar* gradient) {
-    LossSums sums{.count = 1};
+    LossSums sums{.weight = weight.weight, .count = 1};
     if constexpr (TargetLoss<L>) {
         sums.loss = static_cast<double>(loss.value(outputs, output, target));
         if (gradient) loss.gradient(outputs, output, target, gradient);
@@ -242,7 +282,7 @@ BANTAM_HOST_DEVICE LossSums sample_loss(const L& loss, Index outputs, const Scal
     }
     if (gradient)
         for (Index index = 0; index < outputs; ++index)
-            gradient[index] = static_cast<Scalar>(gradient_weight * static_cast<double>(gradient[index]));
+            gradient[index] = static_cast<Scalar>(weight.share() * static_cast<double>(gradient[index]));
     return sums;
 }
 
@@ -291,6 +331,7 @@ void require_targets(Index classes, std::size_t count, const Targets<Scalar>& ta
             require_size("teacher mask", targets.has_teacher.size(), count);
             require_size("teacher logits", targets.teacher_logits.size(), values);
         }
+        if (!targets.mixed.empty()) require_size("mask of mixed pictures", targets.mixed.size(), count);
         for (std::size_t sample = 0; sample < count; ++sample) {
             const std::int32_t label = targets.labels[sample];
             if (label != -1 && (label < 0 || label >= classes))
@@ -314,26 +355,35 @@ void require_targets(Index classes, std::size_t count, const Targets<Scalar>& ta
 ///   label alone         cross-entropy
 ///
 /// (Hinton, Vinyals & Dean, "Distilling the knowledge in a neural network", 2015; T² keeps the
-/// gradient's size independent of T). KL is summed over classes and averaged over the batch.
+/// gradient's size independent of T). KL is summed over classes. A batch's loss is the weighted mean over its samples,
+///
+///   Σ w · loss / Σ w,   where w is the weight of the sample's source (SourceWeights),
+///
+/// so that weights twice as large change nothing. A batch of weight 0 has no gradient.
 ///
 /// With a TargetLoss or LabelLoss as `loss`, its value; teacher logits are not read.
 ///
 /// `logits` and `gradient` are [count, classes]; with an empty `gradient` only the sums are computed.
-/// `gradient` is that of the mean over `mean_over` samples, the whole batch where it is passed in chunks; 0
-/// stands for the count of this call.
+/// Where a batch is passed in chunks, `batch_weight` is the sum of the weights of all its samples; 0 stands for that of
+/// this call.
 /// Sums run in sample order in double. Throws Error on a NaN or infinite logit, target or loss, a label outside the
 /// classes, a sample without a target that the loss reads, and sizes that do not fit each other.
 template <class Scalar, class L = LossOptions>
 LossSums loss_and_gradient(const L& loss, Index classes, std::span<const std::type_identity_t<Scalar>> logits,
                            const Targets<Scalar>& targets, std::span<std::type_identity_t<Scalar>> gradient,
-                           Index mean_over = 0) {
+                           double batch_weight = 0.0) {
     const auto width = static_cast<std::size_t>(classes);
     const std::size_t count = logits.size() / width;
     detail::require_size("logits", logits.size(), count * width);
     if (!gradient.empty()) detail::require_size("gradient", gradient.size(), logits.size());
     detail::require_targets<L>(classes, count, targets);
 
-    const double gradient_weight = 1.0 / static_cast<double>(mean_over > 0 ? mean_over : static_cast<Index>(count));
+    const auto weight_of = [&](std::size_t sample) {
+        const Index label = TargetLoss<L> ? -1 : targets.labels[sample];
+        return sample_weight(loss, label, !targets.mixed.empty() && targets.mixed[sample] != 0);
+    };
+    if (batch_weight == 0.0)
+        for (std::size_t sample = 0; sample < count; ++sample) batch_weight += weight_of(sample);
     std::vector<double> scratch(3 * width);
 
     LossSums sums;
@@ -351,9 +401,9 @@ LossSums loss_and_gradient(const L& loss, Index classes, std::span<const std::ty
                 detail::require_finite("teacher logit", sample, std::span<const Scalar>{target, width});
             }
         }
-        const LossSums of_sample =
-            sample_loss<Scalar>(loss, classes, logits.data() + sample * width, label, target, gradient_weight,
-                                scratch.data(), gradient.empty() ? nullptr : gradient.data() + sample * width);
+        const LossSums of_sample = sample_loss<Scalar>(loss, classes, logits.data() + sample * width, label, target,
+                                                       {weight_of(sample), batch_weight}, scratch.data(),
+                                                       gradient.empty() ? nullptr : gradient.data() + sample * width);
         if (!std::isfinite(of_sample.loss)) detail::throw_non_finite_loss(sample, of_sample.loss);
         sums += of_sample;
     }

@@ -12,7 +12,7 @@ namespace bantam {
 /// accuracy without labels.
 struct Metrics {
     Index count = 0;
-    std::optional<double> loss;               ///< mean over all samples
+    std::optional<double> loss;               ///< mean over all samples, by their weights
     std::optional<double> accuracy;           ///< 0..1, over labeled samples
     std::optional<double> cross_entropy;      ///< mean over labeled samples, in nats
     std::optional<double> teacher_agreement;  ///< 0..1, over samples with a teacher
@@ -26,7 +26,7 @@ inline Metrics summarize(const LossSums& sums) {
     };
     return {
         .count = sums.count,
-        .loss = mean(sums.loss, sums.count),
+        .loss = sums.weight > 0 ? std::optional<double>(sums.loss / sums.weight) : std::nullopt,
         .accuracy = mean(static_cast<double>(sums.correct), sums.labeled),
         .cross_entropy = mean(sums.cross_entropy, sums.labeled),
         .teacher_agreement = mean(static_cast<double>(sums.agree), sums.with_teacher),

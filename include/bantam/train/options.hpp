@@ -47,6 +47,9 @@ struct TrainingOptions {
     double temperature = 4.0;
     double alpha = 0.7;
     double label_smoothing = 0.0;
+    double labeled_weight = 1.0;     ///< of labeled pictures in the loss, a weighted mean
+    double unlabeled_weight = 1.0;   ///< of unlabeled pictures
+    double mixed_weight = 1.0;       ///< of pictures mixed with each other
     double clip_norm = 5.0;          ///< largest gradient norm; 0 turns clipping off
     double averaging_decay = 0.999;  ///< of the moving average of weights; 0 turns it off
     std::uint64_t seed = 1;
@@ -54,7 +57,10 @@ struct TrainingOptions {
     int threads = 1;
 
     LossOptions loss() const {
-        return {.temperature = temperature, .alpha = alpha, .label_smoothing = label_smoothing};
+        return {.temperature = temperature,
+                .alpha = alpha,
+                .label_smoothing = label_smoothing,
+                .weights = {.labeled = labeled_weight, .unlabeled = unlabeled_weight, .mixed = mixed_weight}};
     }
 
     /// The seed of a step's dropout masks; steps count from 0.
@@ -115,6 +121,10 @@ inline void check(const TrainingOptions& options) {
     require(o.alpha >= 0.0 && o.alpha <= 1.0, "alpha", o.alpha, "in 0..1");
     require(o.label_smoothing >= 0.0 && o.label_smoothing < 1.0, "label_smoothing", o.label_smoothing,
             "at least 0 and below 1");
+    for (const auto& [name, weight] : {std::pair{"labeled_weight", o.labeled_weight},
+                                       {"unlabeled_weight", o.unlabeled_weight},
+                                       {"mixed_weight", o.mixed_weight}})
+        require(weight >= 0.0 && weight <= 1000.0, name, weight, "in 0..1000");
     require(o.clip_norm >= 0.0 && std::isfinite(o.clip_norm), "clip_norm", o.clip_norm,
             "a finite number, at least 0 (0 turns clipping off)");
     require(o.averaging_decay >= 0.0 && o.averaging_decay < 1.0, "averaging_decay", o.averaging_decay,
@@ -139,6 +149,9 @@ inline std::vector<std::pair<std::string, std::string>> described(const Training
             {"temperature", exact_text(o.temperature)},
             {"alpha", exact_text(o.alpha)},
             {"label_smoothing", exact_text(o.label_smoothing)},
+            {"labeled_weight", exact_text(o.labeled_weight)},
+            {"unlabeled_weight", exact_text(o.unlabeled_weight)},
+            {"mixed_weight", exact_text(o.mixed_weight)},
             {"clip_norm", exact_text(o.clip_norm)},
             {"averaging_decay", exact_text(o.averaging_decay)},
             {"seed", std::to_string(o.seed)},

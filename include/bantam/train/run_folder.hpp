@@ -153,9 +153,9 @@ public:
             throw Error{last().string() + ": has format '" + file.metadata("format") + "', expected '" + resume_format +
                         "'; start the run anew"};
         for (const auto& [key, value] : run_identity(trainer))
-            if (!may_differ.contains(key) && file.metadata(key) != value)
-                throw Error{last().string() + ": the interrupted run had " + key + " " + file.metadata(key) +
-                            ", this one has " + value + "; resume with the same options or start anew"};
+            if (const std::string& before = run_value(file, key); !may_differ.contains(key) && before != value)
+                throw Error{last().string() + ": the interrupted run had " + key + " " + before + ", this one has " +
+                            value + "; resume with the same options or start anew"};
         const Index epochs = trainer.options().epochs;
         position_ = older ? TrainingPosition{count(file, "epoch", epochs)}
                           : TrainingPosition{count(file, "epoch", epochs), count(file, "batch"), loss_sums(file)};
@@ -205,6 +205,8 @@ private:
     static constexpr const char* resume_format = "bantam-training-state/3";
     /// Without position within an epoch, student's hash, metrics and build.
     static constexpr const char* older_resume_format = "bantam-training-state/2";
+    /// How many of LossSums' figures a state had before there were SourceWeights.
+    static constexpr Index older_loss_figures = 8;
     /// How last.safetensors names the epochs that the rules pick.
     static constexpr std::array<std::pair<Keep, const char*>, 3> score_keys{
         {{Keep::loss, "lowest_loss"}, {Keep::accuracy, "highest_accuracy"}, {Keep::last, "latest"}}};
@@ -299,6 +301,15 @@ private:
         return identity;
     }
 
+    /// What the interrupted run had. An option that is younger than its file had what is now the default.
+    static const std::string& run_value(const SafetensorsFile& file, const std::string& key) {
+        static const std::vector<std::pair<std::string, std::string>> defaults = described(TrainingOptions{});
+        if (!file.metadata().contains(key))
+            for (const auto& [name, value] : defaults)
+                if (name == key) return value;
+        return file.metadata(key);
+    }
+
     /// Differs between runs that may give different students; an extended run, of more epochs, remains the same.
     template <class Trainer>
     std::string run_hash(const Trainer& trainer) const {
@@ -357,8 +368,13 @@ private:
     static LossSums loss_sums(const SafetensorsFile& file) {
         LossSums sums;
         std::string_view rest = file.metadata("loss_sums");
+        Index figures_read = 0;
         for_each_loss_figure(
             [&](auto& figure) {
+                if (figures_read++ == older_loss_figures && rest.empty()) {
+                    sums.weight = static_cast<double>(sums.count);
+                    return;
+                }
                 const std::size_t end = std::min(rest.find(' '), rest.size());
                 figure = number<std::remove_reference_t<decltype(figure)>>(file, rest.substr(0, end));
                 rest.remove_prefix(std::min(end + 1, rest.size()));

@@ -74,6 +74,7 @@ void same_batch(const Execution& execution, const BatchMemory& found, const Batc
     BOOST_TEST(fetched(execution, found.labels, expected.labels.size()) == expected.labels);
     BOOST_TEST(fetched(execution, found.teacher_logits, expected.teacher_logits.size()) == expected.teacher_logits);
     BOOST_TEST(fetched(execution, found.has_teacher, expected.has_teacher.size()) == expected.has_teacher);
+    BOOST_TEST(fetched(execution, found.mixed, expected.mixed.size()) == expected.mixed);
 }
 
 BatchMemory room(Index count) {

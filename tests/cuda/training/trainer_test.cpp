@@ -64,6 +64,7 @@ BOOST_AUTO_TEST_CASE(a_step_equals_that_of_the_cpu) {
         BOOST_TEST(found.loss == expected.loss, boost::test_tools::tolerance(1e-5));
         BOOST_TEST(found.cross_entropy == expected.cross_entropy, boost::test_tools::tolerance(1e-5));
         BOOST_TEST(found.distillation == expected.distillation, boost::test_tools::tolerance(1e-5));
+        BOOST_TEST(found.weight == expected.weight);
         BOOST_TEST(found.count == expected.count);
         BOOST_TEST(found.labeled == expected.labeled);
         BOOST_TEST(found.correct == expected.correct);

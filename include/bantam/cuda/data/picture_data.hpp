@@ -27,9 +27,11 @@ namespace detail {
 struct PlannedTarget {
     std::int32_t label = -1;
     Index teacher_view = -1;
+    bool mixed = false;
 };
 
-/// Fills the labels, the teacher logits [count][classes] and their mask of a batch, one sample per call.
+/// Fills the labels, the mask of mixed pictures, the teacher logits [count][classes] and their mask of a batch, one
+/// sample per call.
 struct FillTargets {
     const PlannedTarget* targets;
     const Index* first;       // null: 0
@@ -37,10 +39,11 @@ struct FillTargets {
     Index classes;
     std::int32_t* labels;
     float* logits;
-    std::uint8_t* has_teacher;
+    std::uint8_t *has_teacher, *mixed;
     BANTAM_HOST_DEVICE void operator()(Index slot) const {
         const PlannedTarget& target = targets[slot + (first ? *first : 0)];
         labels[slot] = target.label;
+        mixed[slot] = target.mixed;
         if (!all_logits) return;
         has_teacher[slot] = target.teacher_view >= 0;
         for (Index c = 0; c < classes; ++c)
@@ -72,7 +75,7 @@ public:
         std::vector<PlannedTarget> targets;
         for (const SamplePlan& sample : plan) {
             cuts.emplace_back(sample.sample, sample.view, sample.colors);
-            targets.push_back({sample.label, sample.teacher_view});
+            targets.push_back({sample.label, sample.teacher_view, sample.mixed});
         }
         copy_to_device(execution, cuts.data(), std::ssize(cuts), cuts_.data());
         copy_to_device(execution, targets.data(), std::ssize(targets), targets_.data());
@@ -83,7 +86,8 @@ public:
         pictures_.cut(execution, cuts_.data() + offset, first, count, input_, batch.pixels.data());
         for_each_index(execution, count,
                        FillTargets{targets_.data() + offset, first, classes_ > 0 ? logits_.data() : nullptr, classes_,
-                                   batch.labels.data(), batch.teacher_logits.data(), batch.has_teacher.data()});
+                                   batch.labels.data(), batch.teacher_logits.data(), batch.has_teacher.data(),
+                                   batch.mixed.data()});
     }
 
 private:

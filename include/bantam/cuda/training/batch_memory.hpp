@@ -16,6 +16,7 @@ struct BatchMemory {
     DeviceBuffer<float> teacher_logits;           ///< [count][classes]
     DeviceBuffer<float> targets;                  ///< [count][classes]; empty unless the loss reads them
     DeviceBuffer<std::uint8_t> has_teacher;       ///< [count], 0 or 1
+    DeviceBuffer<std::uint8_t> mixed;             ///< [count], 0 or 1
     DeviceBuffer<float> logits, logits_gradient;  ///< [count][classes]
     DeviceBuffer<double> loss_scratch;
 
@@ -25,6 +26,7 @@ struct BatchMemory {
         moved |= labels.reserve(count);
         moved |= teacher_logits.reserve(count * classes);
         moved |= has_teacher.reserve(count);
+        moved |= mixed.reserve(count);
         if (has_targets) moved |= targets.reserve(count * classes);
         moved |= logits.reserve(count * classes);
         moved |= logits_gradient.reserve(count * classes);
@@ -38,7 +40,7 @@ struct BatchMemory {
                    StepFigures* figures) {
         loss_and_gradient<float>(execution, loss, count, classes, logits.data(),
                                  {labels.data(), has_teacher_logits ? teacher_logits.data() : nullptr,
-                                  has_teacher_logits ? has_teacher.data() : nullptr, targets.data()},
+                                  has_teacher_logits ? has_teacher.data() : nullptr, targets.data(), mixed.data()},
                                  loss_scratch.data(), logits_gradient.data(), figures);
     }
 };

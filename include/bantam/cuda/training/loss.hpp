@@ -8,6 +8,7 @@
 #include <bantam/cuda/training/step_state.hpp>
 #include <bantam/train/losses.hpp>
 
+#include <concepts>
 #include <cstdint>
 
 namespace bantam::cuda {
@@ -19,9 +20,23 @@ struct DeviceTargets {
     const S* teacher_logits;
     const std::uint8_t* has_teacher;
     const S* values;
+    const std::uint8_t* mixed;
 };
 
 namespace detail {
+
+template <class S, class L>
+struct WeightOfSample {
+    L loss;
+    DeviceTargets<S> targets;
+    BANTAM_HOST_DEVICE double operator()(Index n) const {
+        if constexpr (TargetLoss<L>)
+            return 1.0;
+        else
+            return sample_weight(loss, targets.labels[n], targets.mixed[n] != 0);
+    }
+    BANTAM_HOST_DEVICE double operator()(Index n, Index) const { return (*this)(n); }
+};
 
 template <class S, class L>
 struct LossOfSample {
@@ -29,8 +44,9 @@ struct LossOfSample {
     Index classes;
     const S* logits;
     DeviceTargets<S> targets;
-    double gradient_weight;
-    double *scratch, *figures;  // [sample][3 · classes], [sample][loss_figures]
+    double count;
+    const double* batch_weight;  // null where it is the count
+    double *scratch, *figures;   // [sample][3 · classes], [sample][loss_figures]
     S* gradient;
 
     BANTAM_HOST_DEVICE static bool finite(Index count, const S* values) {
@@ -54,7 +70,8 @@ struct LossOfSample {
         }
         LossSums sums;
         if (valid && (!target || finite(classes, target)))
-            sums = sample_loss<S>(loss, classes, sample_logits, label, target, gradient_weight,
+            sums = sample_loss<S>(loss, classes, sample_logits, label, target,
+                                  {WeightOfSample<S, L>{loss, targets}(n), batch_weight ? *batch_weight : count},
                                   scratch + n * 3 * classes, gradient + n * classes);
         store_loss_sums(sums.loss - sums.loss == 0 ? sums : LossSums{}, figures + n * loss_figures);
     }
@@ -75,13 +92,19 @@ void loss_and_gradient(const Execution& execution, const L& loss, Index count, I
                        const DeviceTargets<S>& targets, double* scratch, S* gradient, StepFigures* figures) {
     double* sample_figures = scratch + 3 * classes * count;
     double* partials = sample_figures + loss_figures * count;
+    double* batch_weight = nullptr;
+    if constexpr (std::same_as<L, LossOptions>)
+        if (!loss.weights.all_one()) {
+            batch_weight = partials + max_slices * loss_figures;
+            sum_over_rows(execution, count, 1, detail::WeightOfSample<S, L>{loss, targets}, partials, batch_weight);
+        }
     for_each_index(execution, count,
-                   detail::LossOfSample<S, L>{loss, classes, logits, targets, 1.0 / static_cast<double>(count), scratch,
-                                              sample_figures, gradient});
+                   detail::LossOfSample<S, L>{loss, classes, logits, targets, static_cast<double>(count), batch_weight,
+                                              scratch, sample_figures, gradient});
     sum_over_rows(execution, count, loss_figures, detail::FigureOfSample{sample_figures}, partials, figures->loss);
 }
 constexpr Index loss_scratch(Index count, Index classes) {
-    return (3 * classes + loss_figures) * count + max_slices * loss_figures;
+    return (3 * classes + loss_figures) * count + max_slices * loss_figures + 1;
 }
 
 }  // namespace bantam::cuda

@@ -263,6 +263,11 @@ private:
             to(batch.targets, batch_.targets);
         } else {
             to(batch.labels, batch_.labels);
+            const std::span<const std::uint8_t> mixed = bantam::detail::targets_of(batch).mixed;
+            if (mixed.empty())
+                to(std::vector<std::uint8_t>(static_cast<std::size_t>(batch.count)), batch_.mixed);
+            else
+                to(mixed, batch_.mixed);
             if (batch.teacher_logits.empty()) return;
             to(batch.teacher_logits, batch_.teacher_logits);
             to(batch.has_teacher, batch_.has_teacher);
