@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: MIT
+"""Names that change when what they were made from changes. Needs Python alone."""
+
+import hashlib
+import os
+
+
+def fingerprint(*parts):
+    return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:16]
+
+
+def file_fingerprint(path):
+    status = os.stat(path)
+    return fingerprint(os.path.abspath(path), status.st_size, status.st_mtime_ns)
+
+
+def logits_name(data, splits, teacher, options):
+    """The file name for the logits of these pictures (homework_folders.list_pictures), this teacher and these options of
+    precompute_logits, name -> value."""
+    pictures = fingerprint(os.path.abspath(data), *(
+        f"{path} {os.path.getsize(os.path.join(data, path))} {os.stat(os.path.join(data, path)).st_mtime_ns}"
+        for split in splits.values() for path, _ in split))
+    return f"{fingerprint(pictures, file_fingerprint(teacher), *sorted(options.items()))}.safetensors"
