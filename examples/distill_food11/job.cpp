@@ -360,6 +360,8 @@ void distill(Options& options) {
 
     const PictureOptions reading{
         .stored_size = options.stored_size, .threads = options.training.threads, .hash_files = true};
+    // Fails now, not after the training, where predictions are not possible.
+    if (!options.predict_only) check_with_report(options.data, folders.testing, reading, "testing");
     const LabeledPictures validation = load_with_report(options.data, folders.validation, reading, "validation");
     const Metadata metadata = student_metadata(options, network, folders.classes);
     std::string summary_text =

@@ -52,6 +52,30 @@ BOOST_AUTO_TEST_CASE(bad_pictures_are_left_out_counted_and_named) {
     BOOST_TEST(Bytes(store.pixels(2), store.pixels(3)) == expected);
 }
 
+BOOST_AUTO_TEST_CASE(testing_pictures_are_checked_without_being_kept) {
+    const TemporaryFolder folder;
+    const auto paths = write_mixture(folder);
+    const PictureStore store{folder.path(), paths, {.stored_size = 16}};
+    for (const int threads : {1, 3}) {
+        const auto report = bantam::check_pictures(folder.path(), bantam::TestSplit{paths}, {.threads = threads});
+        BOOST_TEST(report.text() == store.report().text());
+        BOOST_TEST(report.named.size() == 3U);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(all_bad_pictures_are_listed_and_the_text_names_ten) {
+    const TemporaryFolder folder;
+    std::vector<std::string> paths;
+    for (int index = 0; index < 11; ++index) {
+        paths.push_back(std::to_string(index) + ".png");
+        folder.write(paths.back(), "");
+        if (index < 9) continue;
+        const auto report = bantam::check_pictures(folder.path(), bantam::TestSplit{paths}, {});
+        BOOST_TEST(report.named.size() == paths.size());
+        BOOST_TEST(report.text().ends_with(index == 9 ? "9.png is empty)" : "9.png is empty; …)"), report.text());
+    }
+}
+
 BOOST_AUTO_TEST_CASE(the_result_does_not_depend_on_the_number_of_threads) {
     const TemporaryFolder folder;
     const auto paths = write_mixture(folder);

@@ -588,9 +588,22 @@ class BadPictures(Distill):
         write("earlier", self.path("out"), "predict.csv")
         line = self.refusal(DISTILL, "--data", data, "--predict-only", "--weights",
                             os.path.join(self.reference, "student.safetensors"), "--output", self.path("out"))
-        self.assertEqual(line, f"error: {data}: 1 of 6 testing pictures cannot be used (named above), so there are no "
-                               "predictions; replace them and predict again")
+        self.assertEqual(line, f"error: {data}: 1 of 6 testing pictures cannot be used (named above), so there would be "
+                               "no predictions; replace or remove them and run the command again")
         self.assertEqual(read(self.path("out"), "predict.csv"), b"earlier")
+
+    def test_bad_testing_pictures_are_all_named_before_training(self):
+        data = self.path("food")
+        shutil.copytree(self.data, data)
+        for number in range(12):
+            write(read(data, "testing", "00", "00000.jpg")[:200 + number], data, "testing", "00", f"z{number:02}.jpg")
+        done = subprocess.run([*self.command(self.path("out"), data=data)], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 1)
+        for number in range(12):
+            self.assertIn(f"testing: testing/00/z{number:02}.jpg is truncated\n", done.stderr)
+        self.assertIn(f"error: {data}: 12 of 17 testing pictures cannot be used (named above)", done.stderr)
+        self.assertNotIn("epoch", done.stderr)
+        self.assertFalse(os.path.exists(self.path("out")))
 
     def test_names_that_are_not_utf8_are_refused_before_any_work(self):
         data = self.path("food")

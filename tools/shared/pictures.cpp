@@ -33,8 +33,9 @@ void WorkProgress::update(Index done) {
 
 namespace {
 
-template <class Split>
-auto load(const std::filesystem::path& root, const Split& split, PictureOptions options, const char* what) {
+/// Calls `read(options)` with options that show its progress on stderr.
+template <class Read>
+auto with_progress(PictureOptions options, const char* what, const Read& read) {
     std::optional<WorkProgress> progress;
     std::size_t told = 0;
     options.progress = [&](std::size_t done, std::size_t all) {
@@ -42,10 +43,28 @@ auto load(const std::filesystem::path& root, const Split& split, PictureOptions 
         if (!progress) progress.emplace(what, static_cast<Index>(all));
         progress->update(static_cast<Index>(done));
     };
-    auto pictures = load_pictures(root, split, options);
-    if (const std::string problems = pictures.store.report().text(); !problems.empty())
+    return read(options);
+}
+
+template <class Split>
+auto load(const std::filesystem::path& root, const Split& split, const PictureOptions& options, const char* what) {
+    return with_progress(options, what,
+                         [&](const PictureOptions& showing) { return load_pictures(root, split, showing); });
+}
+
+void warn_of_bad_pictures(const PictureReport& report, const char* what) {
+    if (const std::string problems = report.text(); !problems.empty())
         print_message(fmt::format("warning: {}: {}\n", what, printable(problems, 4000)));
-    return pictures;
+}
+
+void refuse_bad_pictures(const std::filesystem::path& root, const PictureReport& report, const char* what) {
+    if (report.bad() == 0) return;
+    for (const auto& [path, problem] : report.named)
+        print_message(fmt::format("{}: {} {}\n", what, printable(path), picture_problem_text(problem)));
+    throw Error{
+        fmt::format("{}: {} of {} {} pictures cannot be used (named above), so there would be no predictions; "
+                    "replace or remove them and run the command again",
+                    root.string(), report.bad(), report.files, what)};
 }
 
 }  // namespace
@@ -53,6 +72,7 @@ auto load(const std::filesystem::path& root, const Split& split, PictureOptions 
 LabeledPictures load_with_report(const std::filesystem::path& root, const LabeledSplit& split,
                                  const PictureOptions& options, const char* what) {
     LabeledPictures pictures = load(root, split, options, what);
+    warn_of_bad_pictures(pictures.store.report(), what);
     if (pictures.store.size() == 0)
         throw Error{fmt::format("{}: none of the {} {} pictures can be used; is the data set complete?", root.string(),
                                 split.paths.size(), what)};
@@ -60,17 +80,24 @@ LabeledPictures load_with_report(const std::filesystem::path& root, const Labele
 }
 UnlabeledPictures load_with_report(const std::filesystem::path& root, const UnlabeledSplit& split,
                                    const PictureOptions& options, const char* what) {
-    return load(root, split, options, what);
+    UnlabeledPictures pictures = load(root, split, options, what);
+    warn_of_bad_pictures(pictures.store.report(), what);
+    return pictures;
 }
 TestPictures load_with_report(const std::filesystem::path& root, const TestSplit& split, const PictureOptions& options,
                               const char* what) {
     TestPictures pictures = load(root, split, options, what);
-    if (const std::size_t bad = pictures.store.report().bad(); bad > 0)
-        throw Error{
-            fmt::format("{}: {} of {} {} pictures cannot be used (named above), so there are no predictions; "
-                        "replace them and predict again",
-                        root.string(), bad, split.paths().size(), what)};
+    refuse_bad_pictures(root, pictures.store.report(), what);
     return pictures;
+}
+
+void check_with_report(const std::filesystem::path& root, const TestSplit& split, const PictureOptions& options,
+                       const char* what) {
+    refuse_bad_pictures(
+        root,
+        with_progress(options, what,
+                      [&](const PictureOptions& showing) { return check_pictures(root, split, showing); }),
+        what);
 }
 
 }  // namespace bantam

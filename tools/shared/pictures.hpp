@@ -27,12 +27,18 @@ private:
 };
 
 /// Loads one split with its progress on stderr and reports how many pictures could not be read. Throws Error
-/// where no labeled picture is left, or where a testing picture is bad: a row for it would be made up.
+/// where no labeled picture is left, or where a testing picture is bad: a row for it would be made up. Of the testing
+/// pictures every bad one is named.
 LabeledPictures load_with_report(const std::filesystem::path& root, const LabeledSplit& split,
                                  const PictureOptions& options, const char* what);
 UnlabeledPictures load_with_report(const std::filesystem::path& root, const UnlabeledSplit& split,
                                    const PictureOptions& options, const char* what);
 TestPictures load_with_report(const std::filesystem::path& root, const TestSplit& split, const PictureOptions& options,
                               const char* what);
+
+/// Throws Error where a testing picture is bad, after naming every bad one, and keeps no pixel: for the beginning of
+/// work that needs them at its end.
+void check_with_report(const std::filesystem::path& root, const TestSplit& split, const PictureOptions& options,
+                       const char* what);
 
 }  // namespace bantam

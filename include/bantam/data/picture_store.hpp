@@ -46,14 +46,14 @@ struct PictureReport {
 
     std::size_t files = 0;
     std::array<std::size_t, picture_problem_count> counts{};
-    /// The first bad files in list order, at most `named_limit`.
+    /// The bad files in list order.
     std::vector<std::pair<std::string, PictureProblem>> named;
 
     std::size_t good() const { return counts[static_cast<std::size_t>(PictureProblem::none)]; }
     std::size_t bad() const { return files - good(); }
 
     /// Empty without bad files, else e.g. "2 of 9 pictures left out: 1 is empty, 1 is truncated
-    /// (training/0_1.jpg is empty; training/0_7.jpg is truncated)".
+    /// (training/0_1.jpg is empty; training/0_7.jpg is truncated)", which names at most `named_limit` files.
     std::string text() const {
         if (bad() == 0) return {};
         std::string text = std::to_string(bad()) + " of " + std::to_string(files) + " pictures left out: ";
@@ -65,14 +65,58 @@ struct PictureReport {
             separator = ", ";
         }
         separator = " (";
-        for (const auto& [path, problem] : named) {
+        for (std::size_t index = 0; index < std::min(named.size(), named_limit); ++index) {
+            const auto& [path, problem] = named[index];
             text += separator + path + ' ';
             text += picture_problem_text(problem);
             separator = "; ";
         }
-        return text + (named.size() < bad() ? "; …)" : ")");
+        return text + (named_limit < bad() ? "; …)" : ")");
     }
 };
+
+namespace detail {
+
+/// Reads and decodes `paths` (relative to `root`) with `options.threads` threads; calls
+/// `use(index, bytes, picture)` for each sound file, in any order. Returns what is wrong with each file.
+template <class Use>
+std::vector<PictureProblem> decode_files(const std::filesystem::path& root, const std::vector<std::string>& paths,
+                                         const PictureOptions& options, const Use& use) {
+    const std::size_t count = paths.size();
+    std::vector<PictureProblem> problems(count);
+    const auto decode_one = [&](std::size_t index, std::vector<std::uint8_t>& bytes) {
+        problems[index] = read_picture_file(root / paths[index], bytes, options.limits);
+        if (problems[index] != PictureProblem::none) return;
+        const DecodedPicture decoded = decode_picture(std::span<const std::uint8_t>{bytes}, options.limits);
+        problems[index] = decoded.problem;
+        if (decoded.problem == PictureProblem::none) use(index, bytes, decoded.picture);
+    };
+
+    std::atomic<std::size_t> done{0};
+    const int threads = std::max(options.threads, 1);
+    std::vector<std::vector<std::uint8_t>> bytes(static_cast<std::size_t>(threads));
+    parallel_for(static_cast<Index>(count), threads, [&](Index index, int thread) {
+        decode_one(static_cast<std::size_t>(index), bytes[static_cast<std::size_t>(thread)]);
+        const std::size_t finished = ++done;
+        // Thread 0 is the calling one.
+        if (thread == 0 && options.progress) options.progress(finished, count);
+    });
+    if (options.progress) options.progress(count, count);
+    return problems;
+}
+
+inline PictureReport picture_report(const std::vector<std::string>& paths,
+                                    const std::vector<PictureProblem>& problems) {
+    PictureReport report;
+    report.files = paths.size();
+    for (std::size_t index = 0; index < paths.size(); ++index) {
+        ++report.counts[static_cast<std::size_t>(problems[index])];
+        if (problems[index] != PictureProblem::none) report.named.emplace_back(paths[index], problems[index]);
+    }
+    return report;
+}
+
+}  // namespace detail
 
 /// Decoded pictures in memory: 8-bit RGB, [picture][stored_size][stored_size][3], in the order of
 /// their files. Bad files are left out; `source_index` gives the position of a picture's file in the list.
@@ -158,6 +202,14 @@ inline TestPictures load_pictures(const std::filesystem::path& root, const TestS
     return {PictureStore{root, split.paths(), options}};
 }
 
+/// Decodes the testing pictures and keeps none of them: what is wrong with them, before a training run whose end
+/// needs them all. Of the options it takes `threads`, `limits` and `progress`.
+inline PictureReport check_pictures(const std::filesystem::path& root, const TestSplit& split,
+                                    const PictureOptions& options) {
+    return detail::picture_report(split.paths(),
+                                  detail::decode_files(root, split.paths(), options, [](const auto&...) {}));
+}
+
 inline void PictureStore::allocate(std::size_t count, int stored_size, const std::string& from) {
     stored_size_ = stored_size;
     if (stored_size_ < 1 || stored_size_ > 4096)
@@ -196,43 +248,21 @@ inline PictureStore::PictureStore(const std::filesystem::path& root, const std::
                                   const PictureOptions& options) {
     const std::size_t count = paths.size();
     allocate(count, options.stored_size, root.string());
-    std::vector<PictureProblem> problems(count);
     if (options.hash_files) hashes_.resize(count);
+    const std::vector<PictureProblem> problems = detail::decode_files(
+        root, paths, options, [&](std::size_t index, const std::vector<std::uint8_t>& bytes, const Picture& picture) {
+            if (options.hash_files) hashes_[index] = hash_bytes(bytes.data(), bytes.size());
+            resize_rgb(picture.rgb.data(), picture.height, picture.width, pixels_.get() + index * picture_bytes(),
+                       stored_size_, stored_size_);
+        });
 
-    const auto decode_one = [&](std::size_t index, std::vector<std::uint8_t>& bytes) {
-        problems[index] = read_picture_file(root / paths[index], bytes, options.limits);
-        if (problems[index] != PictureProblem::none) return;
-        if (options.hash_files) hashes_[index] = hash_bytes(bytes.data(), bytes.size());
-        const DecodedPicture decoded = decode_picture(std::span<const std::uint8_t>{bytes}, options.limits);
-        problems[index] = decoded.problem;
-        if (decoded.problem == PictureProblem::none)
-            resize_rgb(decoded.picture.rgb.data(), decoded.picture.height, decoded.picture.width,
-                       pixels_.get() + index * picture_bytes(), stored_size_, stored_size_);
-    };
-
-    std::atomic<std::size_t> done{0};
-    const int threads = std::max(options.threads, 1);
-    std::vector<std::vector<std::uint8_t>> bytes(static_cast<std::size_t>(threads));
-    parallel_for(static_cast<Index>(count), threads, [&](Index index, int thread) {
-        decode_one(static_cast<std::size_t>(index), bytes[static_cast<std::size_t>(thread)]);
-        const std::size_t finished = ++done;
-        // Thread 0 is the calling one.
-        if (thread == 0 && options.progress) options.progress(finished, count);
-    });
-    if (options.progress) options.progress(count, count);
-
-    report_.files = count;
+    report_ = detail::picture_report(paths, problems);
+    if (options.strict && report_.bad() > 0)
+        throw Error{(root / report_.named.front().first).string() + ": " +
+                    std::string{picture_problem_text(report_.named.front().second)} + "; replace or remove the file"};
     std::size_t kept = 0;
     for (std::size_t index = 0; index < count; ++index) {
-        const PictureProblem problem = problems[index];
-        ++report_.counts[static_cast<std::size_t>(problem)];
-        if (problem != PictureProblem::none) {
-            if (options.strict)
-                throw Error{(root / paths[index]).string() + ": " + std::string{picture_problem_text(problem)} +
-                            "; replace or remove the file"};
-            if (report_.named.size() < PictureReport::named_limit) report_.named.emplace_back(paths[index], problem);
-            continue;
-        }
+        if (problems[index] != PictureProblem::none) continue;
         if (kept != index) {
             std::memcpy(pixels_.get() + kept * picture_bytes(), pixels_.get() + index * picture_bytes(),
                         picture_bytes());
