@@ -16,6 +16,11 @@ import os
 import re
 import sys
 
+try:
+    import xxhash
+except ImportError:
+    xxhash = None
+
 PAGE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "shared", "report")
 FORMAT = "bantam-report/1"
 DATA = re.compile(r'<script type="application/json" id="data">(.*?)</script>', re.DOTALL)
@@ -71,12 +76,29 @@ def from_metrics(path):
             "classes": [], "parameters": None}
 
 
+def warn_if_changed(folder, name):
+    """Compares a file with its hash in checksums.txt, where there is one and the module xxhash."""
+    listed = os.path.join(folder, "checksums.txt")
+    if not xxhash or not os.path.exists(listed):
+        return
+    path = os.path.join(folder, name)
+    with open(path, "rb") as file:
+        content = file.read()
+    # A training run writes metrics.csv, and then its hash.
+    before = content[:content.rstrip(b"\n").rfind(b"\n") + 1] if name == "metrics.csv" else content
+    known = [line[:16] for line in read(listed).splitlines() if line[16:] == "  " + name]
+    if known and not {xxhash.xxh64(content).hexdigest(), xxhash.xxh64(before).hexdigest()} & set(known):
+        print(f"warning: {path}: was changed or damaged after it was written: checksums.txt has another hash",
+              file=sys.stderr)
+
+
 def load(folder):
     report, metrics = (os.path.join(folder, name) for name in ("report.html", "metrics.csv"))
-    if os.path.exists(report):
-        return from_report(report)
-    if os.path.exists(metrics):
-        return from_metrics(metrics)
+    for path, read_run in ((report, from_report), (metrics, from_metrics)):
+        if os.path.exists(path):
+            run = read_run(path)
+            warn_if_changed(folder, os.path.basename(path))
+            return run
     raise Refusal(f"{folder}: has neither report.html nor metrics.csv; name the output folder of a training run")
 
 

@@ -65,6 +65,10 @@ Metadata run_identity(const Options& options, const Metadata& metadata, const Ex
     return identity;
 }
 
+void print_warnings(const std::vector<std::string>& warnings) {
+    for (const std::string& warning : warnings) print_message(fmt::format("warning: {}\n", printable(warning, 4000)));
+}
+
 /// The most likely class of every testing picture.
 std::vector<int> predict(StudentTrainer& trainer, const StudentNetwork& network, const TestPictures& pictures,
                          std::size_t files) {
@@ -249,8 +253,7 @@ void continue_run(const Options& options, RunFolder& folder, StudentTrainer& tra
     }
     const std::set<std::string> may_differ =
         options.extend ? std::set<std::string>{"epochs", "warmup_epochs"} : std::set<std::string>{};
-    for (const std::string& warning : folder.resume(trainer, may_differ))
-        print_message(fmt::format("warning: {}\n", warning));
+    print_warnings(folder.resume(trainer, may_differ));
     if (options.extend && !same_schedule(trainer, steps_per_epoch, before))
         print_message(fmt::format(
             "note: the first {} epochs had the learning rates of a run of {}, so the student will differ from one "
@@ -368,6 +371,7 @@ void distill(Options& options) {
         fmt::format("{}\nparameters: {}\nlimit: {}\n", network.summary, network.parameters(), default_parameter_limit);
 
     RunFolder folder{options.output, metadata};
+    if (options.predict_only) print_warnings(folder.changed_files());
     std::optional<Report> run_report;
     if (!options.predict_only) {
         const LabeledPictures labeled = load_with_report(options.data, folders.training, reading, "labeled");
@@ -456,6 +460,12 @@ void distill(Options& options) {
         folder.write_predictions(predict(*trainer, network, testing, to_predict),
                                  static_cast<std::size_t>(options.id_digits));
     }
+    std::vector<std::string> written{"predict.csv"};
+    if (!options.predict_only)
+        for (const char* name : {"student.safetensors", "last.safetensors", "metrics.csv", "summary.txt"})
+            written.emplace_back(name);
+    if (run_report) written.emplace_back("report.html");
+    folder.write_checksums(written);
     fmt::print("validation accuracy: {}\nstudent: {}\npredictions: {}\n", percent(result.accuracy), weights.string(),
                to_predict > 0 ? folder.predictions().string() : "none, because the data has no testing/ folder");
     if (run_report) fmt::print("report: {}\n", (options.output / "report.html").string());

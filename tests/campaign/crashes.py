@@ -9,6 +9,8 @@ import signal
 import subprocess
 import time
 
+import xxhash
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -86,6 +88,10 @@ class Crashes:
         for name in ("student.safetensors", "last.safetensors", "predict.csv", "summary.txt"):
             if read(output, name) != read(self.reference, name):
                 return f"other bytes in {name}"
+        listed = dict(line.split("  ")[::-1] for line in read(output, "checksums.txt").decode().splitlines())
+        for name in set(os.listdir(output)) - {"checksums.txt"}:
+            if listed.get(name) != xxhash.xxh64(read(output, name)).hexdigest():
+                return f"checksums.txt has another hash for {name}"
         rows = [[row.rsplit(b",", 2)[0] for row in read(folder, "metrics.csv").splitlines()]
                 for folder in (output, self.reference)]
         return None if rows[0] == rows[1] else "other rows in metrics.csv"

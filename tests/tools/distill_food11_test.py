@@ -17,6 +17,7 @@ from programs import ProgramTest, lines, logits_of, read, write
 
 import numpy as np
 import safetensors_io
+import xxhash
 
 DISTILL = programs.program("examples/distill_food11")
 DRAW = programs.program("tools/sample_data/draw_sample_food11")
@@ -120,7 +121,7 @@ class Results(Distill):
 
     def test_the_output_folder_holds_nothing_else(self):
         self.assertEqual(sorted(os.listdir(self.reference)),
-                         ["last.safetensors", "metrics.csv", "predict.csv", "report.html", "student.safetensors",
+                         ["checksums.txt", "last.safetensors", "metrics.csv", "predict.csv", "report.html", "student.safetensors",
                           "summary.txt"])
 
     def test_a_student_can_be_trained_on_labels_alone(self):
@@ -418,7 +419,7 @@ class PredictOnly(Distill):
         accuracy = done.stdout.splitlines()[0]
         self.assertIn(f"validation accuracy: {float(accuracy.split()[2]) / 100:.4f}",
                       read(self.reference, "summary.txt").decode())
-        self.assertEqual(os.listdir(self.path("out")), ["predict.csv"])
+        self.assertEqual(sorted(os.listdir(self.path("out"))), ["checksums.txt", "predict.csv"])
 
     def test_the_student_in_the_output_folder_is_the_default(self):
         shutil.copytree(self.reference, self.path("out"))
@@ -551,6 +552,32 @@ class ForeignLogits(Distill):
         self.assert_refused("has format 'bantam-checkpoint/1', expected 'bantam-teacher-logits/1'",
                             os.path.join(self.reference, "student.safetensors"))
         self.assert_refused("no such file", self.path("absent.safetensors"))
+
+
+class Checksums(Distill):
+    def test_a_finished_run_lists_its_files(self):
+        names = ["last.safetensors", "metrics.csv", "predict.csv", "report.html", "student.safetensors", "summary.txt"]
+        self.assertEqual(lines(self.reference, "checksums.txt"),
+                         [f"{xxhash.xxh64(read(self.reference, name)).hexdigest()}  {name}" for name in names])
+        if shutil.which("xxhsum"):
+            subprocess.run(["xxhsum", "--check", "--quiet", "checksums.txt"], cwd=self.reference, check=True)
+
+    def test_a_flipped_bit_is_named(self):
+        output = self.path("out")
+        shutil.copytree(self.reference, output)
+        predictions = read(output, "predict.csv")
+        for name in ("predict.csv", "summary.txt"):
+            content = bytearray(read(output, name))
+            content[-2] ^= 1
+            write(bytes(content), output, name)
+        for command in (self.command(output, "--resume"), [DISTILL, "--data", self.data, "--output", output,
+                                                           "--predict-only"]):
+            done = self.run_program(*command)
+            self.assertIn(f"warning: {output}/predict.csv: was changed or damaged after it was written: checksums.txt "
+                          "has another hash\n", done.stderr)
+            self.assertEqual(read(output, "predict.csv"), predictions)
+            self.assertEqual(done.stderr.count("checksums.txt has another hash"), 2 if "--resume" in command else 1)
+            write(b"Id,Category\n", output, "predict.csv")
 
 
 class BadPictures(Distill):

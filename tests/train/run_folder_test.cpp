@@ -18,6 +18,7 @@
 #include <filesystem>
 #include <functional>
 #include <limits>
+#include <map>
 #include <memory>
 #include <optional>
 #include <sstream>
@@ -150,7 +151,7 @@ BOOST_FIXTURE_TEST_CASE(a_run_writes_student_state_and_one_row_per_epoch, Fixtur
         BOOST_TEST(!contains(rows[epoch], ",,"));
     }
     BOOST_TEST(contents_of(folder / "metrics.csv").substr(rows[0].size(), 27) == ",images_per_second,seconds\n");
-    BOOST_TEST(entry_count(folder) == 3U);
+    BOOST_TEST(entry_count(folder) == 4U);
 }
 
 BOOST_FIXTURE_TEST_CASE(a_resumed_run_ends_with_the_bits_of_an_uninterrupted_one, Fixture) {
@@ -201,6 +202,11 @@ BOOST_FIXTURE_TEST_CASE(a_run_killed_between_two_files_of_an_epoch_ends_the_same
             fs::copy(before, folder);
             for (const char* name : written)
                 fs::copy_file(after / name, folder / name, fs::copy_options::overwrite_existing);
+            if (written.size() == 2) {  // one more row, and the times of this run in the others
+                const std::string rows = contents_of(after / "metrics.csv");
+                const std::size_t last = rows.rfind('\n', rows.size() - 2) + 1;
+                temporary.write("run/metrics.csv", contents_of(before / "metrics.csv") + rows.substr(last));
+            }
             // The file that was being written at that moment.
             const std::string next = written.size() == 1 ? "metrics.csv" : "last.safetensors";
             std::string half = contents_of(after / next);
@@ -381,6 +387,55 @@ BOOST_FIXTURE_TEST_CASE(a_missing_or_damaged_metrics_file_is_restored_without_it
     }
     run(folder, tiny_options(), true);
     check_same_run(folder, temporary.path() / "whole");
+}
+
+BOOST_FIXTURE_TEST_CASE(a_flipped_bit_in_any_file_of_a_finished_run_is_noticed, Fixture) {
+    run(folder, tiny_options(), false, 2);
+    {
+        const RunFolder run_folder{folder, identity};
+        run_folder.write_predictions({2, 0, 1});
+        run_folder.write_text("summary.txt", "hello\n");
+        run_folder.write_checksums({"student.safetensors", "metrics.csv", "predict.csv", "summary.txt", "absent"});
+        BOOST_TEST(run_folder.changed_files().empty());
+    }
+    BOOST_TEST(!contains(contents_of(folder / "checksums.txt"), "absent"));
+    const std::map<std::string, std::size_t> steps{
+        {"checksums.txt", 1}, {"metrics.csv", 7}, {"predict.csv", 1}, {"student.safetensors", 501}, {"summary.txt", 1}};
+    for (const auto& [name, step] : steps) {
+        const std::string whole = contents_of(folder / name);
+        for (std::size_t bit = 0; bit < 8 * whole.size(); bit += step) {
+            std::string flipped = whole;
+            flipped[bit / 8] = static_cast<char>(flipped[bit / 8] ^ (1 << bit % 8));
+            temporary.write("run/" + name, flipped);
+            // A flipped bit of checksums.txt is seen in another file's name or hash, or names the line.
+            const auto changed = RunFolder{folder, identity}.changed_files();
+            BOOST_TEST_REQUIRE(!changed.empty(), name << " bit " << bit);
+            if (name != "checksums.txt") BOOST_TEST(changed[0].starts_with((folder / name).string() + ": was changed"));
+        }
+        temporary.write("run/" + name, whole);
+    }
+    fs::remove(folder / "summary.txt");
+    TinyTrainer trainer{tiny_options()};
+    BOOST_TEST(
+        RunFolder(folder, identity).resume(trainer) ==
+        std::vector<std::string>{(folder / "summary.txt").string() + ": is missing, though checksums.txt lists it"});
+}
+
+BOOST_FIXTURE_TEST_CASE(flipped_times_of_an_interrupted_run_are_noticed, Fixture) {
+    run(folder, tiny_options(), false, 2);
+    const std::string two = contents_of(folder / "metrics.csv");
+    BOOST_TEST(contents_of(folder / "checksums.txt") == bantam::hash_file(folder / "metrics.csv") + "  metrics.csv\n");
+    // Killed between metrics.csv and checksums.txt: the third row is not in it.
+    temporary.write("run/metrics.csv", two + two.substr(two.find("\n2,") + 1));
+    BOOST_TEST(RunFolder(folder, identity).changed_files().empty());
+    std::string flipped = two;
+    flipped[flipped.size() - 2] ^= 1;
+    temporary.write("run/metrics.csv", flipped);
+    TinyTrainer trainer{tiny_options()};
+    BOOST_TEST(
+        RunFolder(folder, identity).resume(trainer) ==
+        std::vector<std::string>{(folder / "metrics.csv").string() +
+                                 ": was changed or damaged after it was written: checksums.txt has another hash"});
 }
 
 BOOST_FIXTURE_TEST_CASE(a_student_of_another_run_beside_the_state_is_refused, Fixture) {

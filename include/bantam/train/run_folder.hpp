@@ -24,6 +24,7 @@
 #include <fstream>
 #include <istream>
 #include <limits>
+#include <map>
 #include <optional>
 #include <set>
 #include <span>
@@ -64,7 +65,8 @@ struct EpochScore {
 };
 
 /// The output folder of a training run: `student.safetensors` (the kept epoch's), `last.safetensors`
-/// (to resume), `metrics.csv` (one row per epoch), `predict.csv`. Every file appears complete or not at
+/// (to resume), `metrics.csv` (one row per epoch), `predict.csv`, `checksums.txt` (XXH64 of these files, as the program
+/// xxhsum writes and checks them; while training, of metrics.csv alone). Every file appears complete or not at
 /// all, so that a run killed at any moment can be resumed from where it was last saved. `last.safetensors` holds
 /// the hash of the student that belongs to it and the metrics of all epochs, so that neither another run's student nor
 /// a damaged metrics.csv goes unnoticed. While a RunFolder lives, no other process can have one of the same folder.
@@ -87,8 +89,9 @@ public:
 
     std::filesystem::path student() const { return folder_ / "student.safetensors"; }
     std::filesystem::path last() const { return folder_ / "last.safetensors"; }
-    std::filesystem::path metrics() const { return folder_ / "metrics.csv"; }
+    std::filesystem::path metrics() const { return folder_ / metrics_name; }
     std::filesystem::path predictions() const { return folder_ / "predict.csv"; }
+    std::filesystem::path checksums() const { return folder_ / checksums_name; }
 
     Index finished_epochs() const { return position_.epoch; }
     /// Where training continues.
@@ -102,6 +105,7 @@ public:
     template <class Trainer>
     bool finish_epoch(std::span<const NamedTensor> tensors, Trainer& trainer, const EpochReport& report,
                       const Metadata& student_metadata) {
+        forget_results();
         position_ = report.epoch;
         const EpochScore score{report.epoch, report.validation.loss, report.validation.accuracy};
         if (score.loss && (!picked(Keep::loss).loss || *score.loss < *picked(Keep::loss).loss)) pick(Keep::loss, score);
@@ -123,6 +127,7 @@ public:
         student_is_ahead_ = false;
         rows_.push_back(row(report));
         write_metrics();
+        write_checksums({metrics_name});
         write_last(trainer);
         return kept;
     }
@@ -135,6 +140,7 @@ public:
     /// Saves the state between two steps of an epoch, from which `resume` continues with the same bits.
     template <class Trainer>
     void save(Trainer& trainer, const TrainingPosition& position) {
+        forget_results();
         position_ = position;
         write_last(trainer);
     }
@@ -183,7 +189,12 @@ public:
                                 "' holds a number that is not finite; start the run anew"};
         }
         trainer.restored(steps);
-        read_metrics(older ? std::nullopt : std::optional{file.metadata("metrics")}, warnings);
+        std::vector<std::string> changed = changed_files();
+        std::vector<std::string> repaired =
+            read_metrics(older ? std::nullopt : std::optional{file.metadata("metrics")});
+        if (!repaired.empty())
+            std::erase_if(changed, [&](const auto& line) { return line.starts_with(metrics().string() + ':'); });
+        for (const auto* more : {&changed, &repaired}) warnings.insert(warnings.end(), more->begin(), more->end());
         return warnings;
     }
 
@@ -201,7 +212,37 @@ public:
 
     void write_text(const char* name, const std::string& text) const { write_file(folder_ / name, text); }
 
+    /// Writes the hashes of the files `names`, as they are now, to checksums.txt; other lines stay in it. Files that
+    /// are not there are left out.
+    void write_checksums(const std::vector<std::string>& names) const {
+        std::map<std::string, std::string> checksums = read_checksums();
+        for (const std::string& name : names) {
+            checksums.erase(name);
+            if (std::filesystem::exists(folder_ / name)) checksums.emplace(name, hash_file(folder_ / name));
+        }
+        write_checksums(checksums);
+    }
+
+    /// One line for each file that is not as checksums.txt has it; none where there is no checksums.txt.
+    std::vector<std::string> changed_files() const {
+        std::vector<std::string> found;
+        const auto report = [&](const std::filesystem::path& path, const char* what) {
+            found.push_back(path.string() + ": " + what);
+        };
+        for (const auto& [name, hash] : read_checksums()) {
+            if (hash.empty())
+                report(checksums(), "was changed or damaged: it holds a line that is no checksum");
+            else if (!std::filesystem::is_regular_file(folder_ / name))
+                report(folder_ / name, "is missing, though checksums.txt lists it");
+            else if (hash_file(folder_ / name) != hash && !(name == metrics_name && is_one_row_ahead(hash)))
+                report(folder_ / name, "was changed or damaged after it was written: checksums.txt has another hash");
+        }
+        return found;
+    }
+
 private:
+    static constexpr const char* metrics_name = "metrics.csv";
+    static constexpr const char* checksums_name = "checksums.txt";
     static constexpr const char* resume_format = "bantam-training-state/3";
     /// Without position within an epoch, student's hash, metrics and build.
     static constexpr const char* older_resume_format = "bantam-training-state/2";
@@ -248,6 +289,45 @@ private:
         return all;
     }
 
+    /// Hashes by file name. A line that is no checksum of a file in this folder has none.
+    std::map<std::string, std::string> read_checksums() const {
+        constexpr std::size_t digits = 16;
+        std::map<std::string, std::string> found;
+        for (const std::string& line : lines(std::ifstream{checksums()})) {
+            const bool sound = line.size() > digits + 2 && line.find_first_not_of("0123456789abcdef") == digits &&
+                               line.compare(digits, 2, "  ") == 0 && line.find('/') == std::string::npos;
+            if (sound)
+                found.emplace(line.substr(digits + 2), line.substr(0, digits));
+            else
+                found.emplace(line, std::string{});
+        }
+        return found;
+    }
+
+    void write_checksums(const std::map<std::string, std::string>& checksums_by_name) const {
+        std::string text;
+        for (const auto& [name, hash] : checksums_by_name)
+            if (!hash.empty()) text += hash + "  " + name + '\n';
+        write_file(checksums(), text);
+    }
+
+    /// Before the files of a finished run change, only metrics.csv stays in checksums.txt.
+    void forget_results() {
+        if (std::exchange(results_forgotten_, true) || !std::filesystem::exists(checksums())) return;
+        std::map<std::string, std::string> left = read_checksums();
+        std::erase_if(left, [](const auto& entry) { return entry.first != metrics_name; });
+        write_checksums(left);
+    }
+
+    /// Whether metrics.csv without its last row has this hash, as where a run ended before checksums.txt was written.
+    bool is_one_row_ahead(const std::string& hash) const {
+        std::vector<std::string> rows = lines(std::ifstream{metrics()});
+        if (!rows.empty()) rows.pop_back();
+        std::string text;
+        for (const std::string& line : rows) text += line + '\n';
+        return hash_bytes(text.data(), text.size()) == hash;
+    }
+
     void write_metrics() const {
         std::string text = header;
         for (const std::string& line : rows_) text += line + '\n';
@@ -255,8 +335,8 @@ private:
     }
 
     /// Takes the rows of the finished epochs from metrics.csv, which may have one more. A row that is missing or is not
-    /// the one in `stored` is taken from there, without its times.
-    void read_metrics(const std::optional<std::string>& stored, std::vector<std::string>& warnings) {
+    /// the one in `stored` is taken from there, without its times. Returns a warning where that was so.
+    std::vector<std::string> read_metrics(const std::optional<std::string>& stored) {
         rows_ = lines(std::ifstream{metrics()});
         bool damaged = !rows_.empty() && rows_.front() + '\n' != header;
         if (!rows_.empty()) rows_.erase(rows_.begin());
@@ -267,11 +347,11 @@ private:
             damaged = true;
             rows_[i] = (i < expected.size() ? expected[i] : std::to_string(i + 1) + std::string(11, ',')) + ",,";
         }
-        if (!damaged) return;
+        if (!damaged) return {};
         write_metrics();
-        warnings.push_back(metrics().string() +
-                           ": lacked rows of finished epochs or was damaged; it has been written "
-                           "again from last.safetensors");
+        write_checksums({metrics_name});
+        return {metrics().string() +
+                ": lacked rows of finished epochs or was damaged; it has been written again from last.safetensors"};
     }
 
     /// Throws Error where student.safetensors is not the one that the state in `file` belongs to, or the one that the
@@ -409,6 +489,7 @@ private:
     TrainingPosition position_;
     Keep keep_;
     std::string student_hash_;          // of student.safetensors; empty before the first one
+    bool results_forgotten_ = false;    // checksums.txt lists no file that is going to change
     bool student_is_ahead_ = false;     // it was written right after last.safetensors, by the epoch that is next
     std::array<EpochScore, 3> picked_;  // by keep rule
     std::vector<std::string> rows_;
