@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
-# The students of examples/distill_food11. Each file of examples/students/ is one: my_student.hpp is `my-student`. The
-# program lists all of them and trains those of BANTAM_STUDENTS, each of which is compiled alone.
+# The students of examples/distill_food11 and examples/export_student. Each file of examples/students/ is one:
+# my_student.hpp is `my-student`. distill_food11 lists all of them and trains those of BANTAM_STUDENTS, which
+# export_student writes; each is compiled alone.
 
 set(BANTAM_STUDENTS "mobile-98k;my-student" CACHE STRING
-    "Students that examples/distill_food11 can train, the default one first")
+    "Students that the examples can train and export, the default one first")
 
 # All students, those of BANTAM_STUDENTS first.
 file(GLOB BANTAM_ALL_STUDENTS CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR}/examples/students
@@ -73,4 +74,26 @@ function(bantam_add_students)
     endif()
     target_sources(distill_food11 PRIVATE ${sources})
     target_link_libraries(distill_food11 PRIVATE distill_food11_on_cpu)
+endfunction()
+
+# Adds the students of BANTAM_STUDENTS to the program export_student.
+function(bantam_add_exports)
+    set(folder ${PROJECT_BINARY_DIR}/students)
+    set(includes)
+    set(entries)
+    set(sources)
+    foreach(student IN LISTS BANTAM_STUDENTS)
+        string(REPLACE "-" "_" file ${student})
+        configure_file(${PROJECT_SOURCE_DIR}/cmake/export_student.in ${folder}/export_${file}.cpp @ONLY)
+        list(APPEND sources ${folder}/export_${file}.cpp)
+        string(APPEND includes "#include \"${PROJECT_SOURCE_DIR}/examples/students/${file}.hpp\"\n")
+        string(APPEND entries "        {\"${student}\", "
+               "export_student<students::${file}::Network<BANTAM_CLASSES, BANTAM_IMAGE_SIZE>>},\n")
+    endforeach()
+    configure_file(${PROJECT_SOURCE_DIR}/cmake/exported_students.cpp.in ${folder}/exported_students.cpp @ONLY)
+    target_sources(export_student PRIVATE ${sources} ${folder}/exported_students.cpp)
+    if(TARGET onnx_proto)
+        target_link_libraries(export_student PRIVATE onnx_proto)
+        target_compile_definitions(export_student PRIVATE BANTAM_HAS_ONNX)
+    endif()
 endfunction()

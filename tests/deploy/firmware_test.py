@@ -16,6 +16,7 @@ import programs
 from programs import SOURCE, ProgramTest
 
 EXPORT = programs.program("examples/export_student")
+DISTILL = programs.program("examples/distill_food11")
 SINGLE = os.path.join(SOURCE, "tools", "single_header.py")
 RUN = os.path.join(SOURCE, "examples", "firmware", "run.sh")
 
@@ -30,6 +31,11 @@ def figures(output):
         if number.lstrip("-").isdigit():
             result.setdefault(name, []).append(int(number))
     return {name: numbers if name == "logit" else numbers[0] for name, numbers in result.items()}
+
+
+def open_text(path):
+    with open(path) as file:
+        return file.read()
 
 
 class Firmware(ProgramTest):
@@ -64,6 +70,18 @@ class Firmware(ProgramTest):
         self.assertLess(found["ram bytes"] - found["arena bytes"], 256)
         self.assertLess(found["ram bytes"] + found["stack bytes"], 48 * 1024)
 
+    def check_header(self, header):
+        """The header's network, line by line, gives the logits that the header expects."""
+        program = programs.write(f'#include "{header}"\n#include <bantam/deploy/self_test.hpp>\n'
+                                 "using namespace bantam::deploy;\n"
+                                 "static LineClassifier<student::Network, student::Precision> net{student::weights};\n"
+                                 "int main() {\n"
+                                 "    return !logits_match(test_logits(net), student::expected_test_logits, 11);\n"
+                                 "}\n", self.folder, "main.cpp")
+        self.run_program("g++", "-std=c++20", "-O1", "-I", os.path.join(SOURCE, "include"), program, "-o",
+                         self.path("main"))
+        self.run_program(self.path("main"))
+
     def test_a_cortex_m7_gives_the_logits_of_the_pc(self):
         self.check_processor("cortex-m7")
 
@@ -87,7 +105,8 @@ class Firmware(ProgramTest):
     def test_a_header_of_another_network_does_not_compile(self):
         with open(self.header) as file:
             text = file.read()
-        wrong = programs.write(text.replace("Mobile98k<11, 128>", "Mobile98k<10, 128>"), self.folder, "wrong.cpp")
+        self.assertIn("using Network = bantam::Network<bantam::Image<128, 128, 3>,\n", text)
+        wrong = programs.write(text.replace("bantam::Linear<11", "bantam::Linear<10"), self.folder, "wrong.cpp")
         done = subprocess.run(["g++", "-std=c++20", "-fsyntax-only", "-I", os.path.join(SOURCE, "include"), wrong],
                               capture_output=True, text=True)
         self.assertNotEqual(done.returncode, 0)
@@ -97,15 +116,29 @@ class Firmware(ProgramTest):
         header = self.path("student.hpp")
         self.run_program(EXPORT, "--data", self.data, "--weights", self.student, "--output", header, "--precision",
                          "float32")
-        program = programs.write('#include "student.hpp"\n#include <bantam/deploy/self_test.hpp>\n'
-                                 "using namespace bantam::deploy;\n"
-                                 "static LineClassifier<student::Network, student::Precision> net{student::weights};\n"
-                                 "int main() {\n"
-                                 "    return !logits_match(test_logits(net), student::expected_test_logits, 11);\n"
-                                 "}\n", self.folder, "main.cpp")
-        self.run_program("g++", "-std=c++20", "-O1", "-I", os.path.join(SOURCE, "include"), program, "-o",
-                         self.path("main"))
-        self.run_program(self.path("main"))
+        self.check_header(header)
+
+    def test_every_student_of_the_build_can_be_exported(self):
+        self.run_program(DISTILL, "--data", self.data, "--student", "my-student", "--epochs", 1, "--output",
+                         self.path("run"), "--no-report")
+        weights, header, module = self.path("run", "student.safetensors"), self.path("my.hpp"), self.path("my.py")
+        done = self.run_program(EXPORT, "--data", self.data, "--weights", weights, "--output", header, "--pytorch",
+                                module)
+        self.assertIn("bytes line by line", done.stdout)
+        self.assertIn("bantam::ResidualBlock<", open_text(header))
+        self.check_header(header)
+        self.assertIn("class Student(nn.Module):", open_text(module))
+        self.assertIn('Classes: ["00","01",', open_text(module))
+
+        other = self.path("other.hpp")
+        self.assertIn("it is from another network", self.refusal(EXPORT, "--data", self.data, "--weights", weights, "--output", other,
+                                                 "--student", "mobile-98k"))
+        self.assertIn("the student 'none' is not in this program, which was built with mobile-98k, my-student; build it with "
+                      "-DBANTAM_STUDENTS=none", self.refusal(EXPORT, "--data", self.data, "--weights", weights,
+                                                             "--output", other, "--student", "none"))
+        self.assertIn("is the name of two outputs", self.refusal(EXPORT, "--data", self.data, "--weights", weights,
+                                                                 "--output", other, "--pytorch", other))
+        self.assertFalse(os.path.exists(other))
 
     def test_a_single_file_needs_no_include_path_and_one_call(self):
         single = self.path("student.hpp")

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Every layer as an ONNX model: the format's own checker and shape inference accept it, and its tensors have the names
-// of checkpoints. With $BANTAM_ONNX_FOLDER set, the models are written there with inputs and expected logits, which
-// onnx_runtime_test.py compares with ONNX Runtime's.
+// of checkpoints. With $BANTAM_EXPORT_FOLDER set, the models are written there, and the networks as PyTorch modules
+// with their checkpoints, beside inputs and expected logits: other_runtimes_test.py compares ONNX Runtime and PyTorch.
 #define BOOST_TEST_MODULE deploy_onnx
 #include <boost/test/unit_test.hpp>
 
@@ -9,6 +9,8 @@
 
 #include <bantam/cpu/model.hpp>
 #include <bantam/deploy/onnx.hpp>
+#include <bantam/deploy/pytorch.hpp>
+#include <bantam/io/checkpoint.hpp>
 #include <bantam/models/ensemble.hpp>
 
 #undef MAP_TYPE  // a macro of <sys/mman.h>, and a name in ONNX's headers
@@ -52,11 +54,14 @@ void write_case(const std::string& path, const std::string& model, const cpu::Mo
                 }
     network.infer(maps.data(), count, logits.data());
     write(path + ".onnx", model.data(), model.size());
+    const std::string module = deploy::pytorch_source<Net>("Comment.\n");
+    write(path + ".py", module.data(), module.size());
+    write_network<Net>(path + ".safetensors", network.parameters(), network.statistics());
     write(path + ".input", planes.data(), planes.size() * sizeof(float));
     write(path + ".logits", logits.data(), logits.size() * sizeof(float));
 }
 
-/// Checks the model of a network with random weights and statistics.
+/// Checks the ONNX model of a network with random weights and statistics.
 template <class Net>
 void check_model(std::string_view name) {
     BOOST_TEST_CONTEXT(name) {
@@ -86,7 +91,7 @@ void check_model(std::string_view name) {
         for (const auto& tensor : model.graph().initializer()) names.insert(tensor.name());
         for (const NamedTensor& tensor : tensor_table<Net>)
             BOOST_TEST(names.contains(std::string{tensor.name.view()}), tensor.name.view() << " is missing");
-        if (const char* folder = std::getenv("BANTAM_ONNX_FOLDER"))
+        if (const char* folder = std::getenv("BANTAM_EXPORT_FOLDER"))
             write_case<Net>(std::string{folder} + "/" + std::string{name}, bytes, trained);
     }
 }

@@ -7,6 +7,7 @@
 #include <bantam/core/network.hpp>
 #include <bantam/deploy/classifier.hpp>
 #include <bantam/deploy/self_test.hpp>
+#include <bantam/deploy/type_text.hpp>
 
 #include <charconv>
 #include <cmath>
@@ -23,11 +24,13 @@ namespace bantam::deploy {
 
 /// What a header says beside the weights.
 struct HeaderText {
-    std::string type;                     ///< the network's type as C++ spells it: "bantam::Mobile98k<10>"
-    std::vector<std::string> includes{};  ///< headers that this type needs: "bantam/models/mobile.hpp"
-    std::string name = "student";         ///< the namespace of all names in the header
-    std::vector<std::string> classes{};   ///< names of the classes, or none
-    int stored_size = 0;                  ///< side to which pictures are resized before the network's view, or 0
+    /// The network's type as C++ spells it, "bantam::Mobile98k<10>", and the headers that it needs; without them all
+    /// layers are spelled out.
+    std::string type{};
+    std::vector<std::string> includes{};
+    std::string name = "student";        ///< the namespace of all names in the header
+    std::vector<std::string> classes{};  ///< names of the classes, or none
+    int stored_size = 0;                 ///< side to which pictures are resized before the network's view, or 0
 };
 
 namespace detail {
@@ -90,9 +93,12 @@ std::string header_text(const Weights<Net, P>& weights, const HeaderText& about)
     const std::string element = integer ? "std::int32_t" : "float";
     std::string text = "// Written by bantam::deploy::header_text; do not edit.\n// clang-format off\n#pragma once\n\n";
     text += "#include <bantam/deploy/classifier.hpp>\n";
-    for (const std::string& include : about.includes) text += "#include <" + include + ">\n";
+    const std::vector<std::string> every_layer{"bantam/core/network.hpp", "bantam/layers/all.hpp"};
+    for (const std::string& include : about.type.empty() ? every_layer : about.includes)
+        text += "#include <" + include + ">\n";
     text += "\n#include <cstdint>\n\nnamespace " + about.name + " {\n\n";
-    text += "using Network = " + about.type + ";\nusing Precision = " + precision + ";\n\n";
+    text += "using Network = " + (about.type.empty() ? type_text<Net>() : about.type) +
+            ";\nusing Precision = " + precision + ";\n\n";
     text += "static_assert(bantam::parameter_count<Network> == " + std::to_string(parameter_count<Net>) +
             " && bantam::multiply_adds<Network> == " + std::to_string(multiply_adds<Net>) +
             ",\n              \"this header was written for another network\");\n";

@@ -5,11 +5,13 @@
 #include <bantam/core/diagnostics.hpp>
 #include <bantam/core/layer_mistakes.hpp>
 #include <bantam/core/shape.hpp>
+#include <bantam/core/visit.hpp>
 #include <bantam/deploy/precision.hpp>
 #include <bantam/deploy/stages/join.hpp>
 #include <bantam/deploy/stages/pointwise.hpp>
 #include <bantam/deploy/stages/pooling.hpp>
 #include <bantam/deploy/whole_maps.hpp>
+#include <bantam/layers/squeeze_excite.hpp>
 
 #include <algorithm>
 #include <array>
@@ -53,7 +55,24 @@ struct StageOfWholeMaps {
     using Facts = compile_error<std::type_identity<S>{}>;
 };
 
+struct FindChannelGate {
+    bool found = false;
+
+    template <class L, Shape>
+    constexpr void operator()(const bantam::detail::Path&) {
+        found = found || L::name == ChannelGate<>::name;
+    }
+};
+
 }  // namespace detail
+
+/// Whether `Net` runs line by line: a channel gate needs its whole input first.
+template <class Net>
+inline constexpr bool runs_line_by_line = [] {
+    detail::FindChannelGate find;
+    bantam::detail::walk<typename Net::Layers, Net::input>(find, {});
+    return !find.found;
+}();
 
 /// A stage between lines: `push(line, weights, buffers, free, next)` takes one line and calls `next(line, free)` for
 /// every line that it gives; `free` is the buffer that may be written. After a map's last line it starts again.

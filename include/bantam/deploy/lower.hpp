@@ -367,6 +367,10 @@ struct CheckedStages : bantam::detail::Refusal<LayerWithoutForm<Net, P>> {
 
 }  // namespace detail
 
+/// Why `Net` has no form in precision `P`; empty where it has one.
+template <class Net, class P>
+inline constexpr std::string_view form_problem = detail::LayerWithoutForm<Net, P>::sentence.view();
+
 /// What `Net` runs as in precision `P`: from a picture's bytes to logits.
 template <class Net, class P>
 using StagesOf = typename detail::CheckedStages<Net, P>::type;

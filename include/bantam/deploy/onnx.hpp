@@ -6,6 +6,7 @@
 #include <bantam/base/error.hpp>
 #include <bantam/base/index.hpp>
 #include <bantam/core/network.hpp>
+#include <bantam/deploy/emit_layers.hpp>
 #include <bantam/deploy/prepare.hpp>
 #include <bantam/layers/all.hpp>
 
@@ -24,7 +25,6 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <tuple>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -35,12 +35,6 @@ namespace bantam::deploy {
 struct OnnxText {
     std::string name = "student";                   ///< of the graph
     std::map<std::string, std::string> metadata{};  ///< entries for whoever runs the model
-};
-
-/// A value between nodes. Maps are [N, C, H, W], as elsewhere in ONNX; a flat value is [N, C].
-struct OnnxValue {
-    std::string name;
-    bool flat = false;
 };
 
 /// Never defined: its appearance in a compiler's output is the error message. Specialize OnnxForm for a layer of your
@@ -57,22 +51,23 @@ public:
     explicit OnnxGraph(onnx::GraphProto& graph) : graph_{graph} {}
 
     /// A node `op` of the layer at `path`, named after both; returns its output.
-    OnnxValue add(std::string_view op, const Path& path, std::initializer_list<std::string> inputs, bool flat = false) {
+    EmittedValue add(std::string_view op, const Path& path, std::initializer_list<std::string> inputs,
+                     bool flat = false) {
         return {*add_node(op, path, inputs).mutable_output(0), flat};
     }
     /// The same, with attributes that `set(node)` adds.
     template <class Set>
-    OnnxValue add(std::string_view op, const Path& path, std::initializer_list<std::string> inputs, bool flat,
-                  Set&& set) {
+    EmittedValue add(std::string_view op, const Path& path, std::initializer_list<std::string> inputs, bool flat,
+                     Set&& set) {
         onnx::NodeProto& node = add_node(op, path, inputs);
         set(node);
         return {node.output(0), flat};
     }
     /// A node of several outputs: the value cut into `count` equal parts along the channels.
-    std::vector<OnnxValue> split(const Path& path, const OnnxValue& value, int count) {
+    std::vector<EmittedValue> split(const Path& path, const EmittedValue& value, int count) {
         onnx::NodeProto& node = add_node("Split", path, {value.name});
         set_integer(node, "axis", 1);
-        std::vector<OnnxValue> parts{{node.output(0), value.flat}};
+        std::vector<EmittedValue> parts{{node.output(0), value.flat}};
         for (int part = 1; part < count; ++part) {
             parts.push_back({node.output(0) + "." + std::to_string(part), value.flat});
             node.add_output(parts.back().name);
@@ -115,16 +110,16 @@ public:
     }
 
     /// The value as [N, C, H, W].
-    OnnxValue as_map(const Path& path, const OnnxValue& value) {
+    EmittedValue as_map(const Path& path, const EmittedValue& value) {
         if (!value.flat) return value;
         return add("Unsqueeze", path, {value.name, constant({2, 3})});
     }
     /// The value of one pixel as [N, C].
-    OnnxValue as_flat(const Path& path, const OnnxValue& value) {
+    EmittedValue as_flat(const Path& path, const EmittedValue& value) {
         if (value.flat) return value;
         return add("Flatten", path, {value.name}, true);
     }
-    OnnxValue transpose(const Path& path, const OnnxValue& value, std::initializer_list<Index> order) {
+    EmittedValue transpose(const Path& path, const EmittedValue& value, std::initializer_list<Index> order) {
         return add("Transpose", path, {value.name}, false,
                    [&](onnx::NodeProto& node) { set_integers(node, "perm", order); });
     }
@@ -184,7 +179,7 @@ struct OnnxExport {
     }
 };
 
-/// How a layer is written: `static OnnxValue emit<Input>(OnnxExport&, const OnnxGraph::Path&, OnnxValue)`.
+/// How a layer is written: `static EmittedValue emit<Input>(OnnxExport&, const OnnxGraph::Path&, EmittedValue)`.
 template <class L>
 struct OnnxForm {
     static_assert(sizeof(layer_has_no_onnx_form<L>) > 0, "a layer has no form in ONNX");
@@ -192,46 +187,10 @@ struct OnnxForm {
 
 namespace detail {
 
-/// Writes a layer; names, blocks and sequences are written out.
-template <class L, Shape Input>
-OnnxValue emit_onnx(OnnxExport& output, const OnnxGraph::Path& path, OnnxValue value);
-
-template <Shape Input, class... Ls, std::size_t... Is>
-OnnxValue emit_onnx_sequence(OnnxExport& output, const OnnxGraph::Path& path, OnnxValue value, Sequence<Ls...>,
-                             std::index_sequence<Is...>) {
-    ((value = emit_onnx<Ls, sequence_shapes<Input, Ls...>[Is]>(output, bantam::detail::path_of<Ls>(path, Is), value)),
-     ...);
-    return value;
-}
-
-template <class L, Shape Input>
-OnnxValue emit_onnx(OnnxExport& output, const OnnxGraph::Path& path, OnnxValue value) {
-    if constexpr (NamedLayer<L>)
-        return emit_onnx<typename L::Wrapped, Input>(output, path, value);
-    else if constexpr (BlockLayer<L>)
-        return emit_onnx<typename L::template Expansion<Input>, Input>(output, path, value);
-    else if constexpr (SequenceLayer<L>)
-        return emit_onnx_sequence<Input>(output, path, value, typename L::Layers{},
-                                         std::make_index_sequence<L::Layers::size>{});
-    else if constexpr (std::is_same_v<L, Identity>)
-        return value;
-    else
-        return OnnxForm<L>::template emit<Input>(output, path, value);
-}
-
-/// The value of child `I` of a composite layer.
-template <class L, Shape Input, std::size_t I, class... Cs>
-OnnxValue emit_onnx_child(OnnxExport& output, const OnnxGraph::Path& path, const OnnxValue& value, ChildList<Cs...>) {
-    using Child = std::tuple_element_t<I, std::tuple<Cs...>>;
-    constexpr int index = static_cast<int>(I);
-    return emit_onnx<Child, L::child_input(Input, index)>(
-        output, bantam::detail::path_of<Child>(path, L::child_name(index).view()), value);
-}
-
 /// A convolution of any groups.
 template <class L, Shape Input>
-OnnxValue emit_onnx_conv(OnnxExport& output, const OnnxGraph::Path& path, const OnnxValue& value, Index groups) {
-    const OnnxValue map = output.graph.as_map(path, value);
+EmittedValue emit_onnx_conv(OnnxExport& output, const OnnxGraph::Path& path, const EmittedValue& value, Index groups) {
+    const EmittedValue map = output.graph.as_map(path, value);
     const std::vector<std::string> tensors = output.add_tensors<L, Input>(path);
     const auto set = [&](onnx::NodeProto& node) {
         OnnxGraph::set_integers(node, "kernel_shape", {L::kernel_size, L::kernel_size});
@@ -245,7 +204,8 @@ OnnxValue emit_onnx_conv(OnnxExport& output, const OnnxGraph::Path& path, const 
 }
 
 template <class L>
-OnnxValue emit_onnx_pool(OnnxExport& output, const OnnxGraph::Path& path, const OnnxValue& value, const char* op) {
+EmittedValue emit_onnx_pool(OnnxExport& output, const OnnxGraph::Path& path, const EmittedValue& value,
+                            const char* op) {
     return output.graph.add(op, path, {output.graph.as_map(path, value).name}, false, [&](onnx::NodeProto& node) {
         OnnxGraph::set_integers(node, "kernel_shape", {L::kernel_size, L::kernel_size});
         OnnxGraph::set_integers(node, "strides", {L::stride, L::stride});
@@ -256,7 +216,8 @@ OnnxValue emit_onnx_pool(OnnxExport& output, const OnnxGraph::Path& path, const 
 }
 
 /// x · gate(x), the form of several activations; `gate` is a value.
-inline OnnxValue gated(OnnxExport& output, const OnnxGraph::Path& path, const OnnxValue& value, const OnnxValue& gate) {
+inline EmittedValue gated(OnnxExport& output, const OnnxGraph::Path& path, const EmittedValue& value,
+                          const EmittedValue& gate) {
     return output.graph.add("Mul", path, {value.name, gate.name}, value.flat);
 }
 
@@ -265,7 +226,7 @@ inline OnnxValue gated(OnnxExport& output, const OnnxGraph::Path& path, const On
 template <int Out, int Kernel, int Stride, ConvOptions Options>
 struct OnnxForm<Conv2d<Out, Kernel, Stride, Options>> {
     template <Shape Input>
-    static OnnxValue emit(OnnxExport& output, const OnnxGraph::Path& path, const OnnxValue& value) {
+    static EmittedValue emit(OnnxExport& output, const OnnxGraph::Path& path, const EmittedValue& value) {
         using L = Conv2d<Out, Kernel, Stride, Options>;
         return detail::emit_onnx_conv<L, Input>(output, path, value, L::groups);
     }
@@ -274,7 +235,7 @@ struct OnnxForm<Conv2d<Out, Kernel, Stride, Options>> {
 template <int Kernel, int Stride, ConvOptions Options>
 struct OnnxForm<DepthwiseConv2d<Kernel, Stride, Options>> {
     template <Shape Input>
-    static OnnxValue emit(OnnxExport& output, const OnnxGraph::Path& path, const OnnxValue& value) {
+    static EmittedValue emit(OnnxExport& output, const OnnxGraph::Path& path, const EmittedValue& value) {
         return detail::emit_onnx_conv<DepthwiseConv2d<Kernel, Stride, Options>, Input>(output, path, value,
                                                                                        Input.channels);
     }
@@ -283,8 +244,8 @@ struct OnnxForm<DepthwiseConv2d<Kernel, Stride, Options>> {
 template <int Out, Bias HasBias>
 struct OnnxForm<Linear<Out, HasBias>> {
     template <Shape Input>
-    static OnnxValue emit(OnnxExport& output, const OnnxGraph::Path& path, const OnnxValue& value) {
-        const OnnxValue flat = output.graph.as_flat(path, value);
+    static EmittedValue emit(OnnxExport& output, const OnnxGraph::Path& path, const EmittedValue& value) {
+        const EmittedValue flat = output.graph.as_flat(path, value);
         const std::vector<std::string> tensors = output.add_tensors<Linear<Out, HasBias>, Input>(path);
         const auto set = [](onnx::NodeProto& node) { OnnxGraph::set_integer(node, "transB", 1); };
         if (tensors.size() == 1) return output.graph.add("Gemm", path, {flat.name, tensors[0]}, true, set);
@@ -295,7 +256,7 @@ struct OnnxForm<Linear<Out, HasBias>> {
 template <>
 struct OnnxForm<BatchNorm2d> {
     template <Shape Input>
-    static OnnxValue emit(OnnxExport& output, const OnnxGraph::Path& path, const OnnxValue& value) {
+    static EmittedValue emit(OnnxExport& output, const OnnxGraph::Path& path, const EmittedValue& value) {
         const std::vector<std::string> tensors = output.add_tensors<BatchNorm2d, Input>(path);
         return output.graph.add(
             "BatchNormalization", path, {value.name, tensors[0], tensors[1], tensors[2], tensors[3]}, value.flat,
@@ -306,14 +267,14 @@ struct OnnxForm<BatchNorm2d> {
 template <>
 struct OnnxForm<LayerNorm> {
     template <Shape Input>
-    static OnnxValue emit(OnnxExport& output, const OnnxGraph::Path& path, const OnnxValue& value) {
+    static EmittedValue emit(OnnxExport& output, const OnnxGraph::Path& path, const EmittedValue& value) {
         const std::vector<std::string> tensors = output.add_tensors<LayerNorm, Input>(path);
-        const OnnxValue pixels = value.flat ? value : output.graph.transpose(path, value, {0, 2, 3, 1});
-        const OnnxValue normalized = output.graph.add("LayerNormalization", path, {pixels.name, tensors[0], tensors[1]},
-                                                      value.flat, [](onnx::NodeProto& node) {
-                                                          OnnxGraph::set_integer(node, "axis", -1);
-                                                          OnnxGraph::set_number(node, "epsilon", LayerNorm::epsilon);
-                                                      });
+        const EmittedValue pixels = value.flat ? value : output.graph.transpose(path, value, {0, 2, 3, 1});
+        const EmittedValue normalized = output.graph.add(
+            "LayerNormalization", path, {pixels.name, tensors[0], tensors[1]}, value.flat, [](onnx::NodeProto& node) {
+                OnnxGraph::set_integer(node, "axis", -1);
+                OnnxGraph::set_number(node, "epsilon", LayerNorm::epsilon);
+            });
         return value.flat ? normalized : output.graph.transpose(path, normalized, {0, 3, 1, 2});
     }
 };
@@ -322,9 +283,9 @@ struct OnnxForm<LayerNorm> {
 template <ActivationLayer Act>
 struct OnnxForm<Act> {
     template <Shape>
-    static OnnxValue emit(OnnxExport& output, const OnnxGraph::Path& path, const OnnxValue& x) {
+    static EmittedValue emit(OnnxExport& output, const OnnxGraph::Path& path, const EmittedValue& x) {
         OnnxGraph& graph = output.graph;
-        const auto apply = [&](const char* op, const OnnxValue& value) {
+        const auto apply = [&](const char* op, const EmittedValue& value) {
             return graph.add(op, path, {value.name}, value.flat);
         };
         if constexpr (std::is_same_v<Act, ReLU>) {
@@ -346,9 +307,10 @@ struct OnnxForm<Act> {
             return apply("HardSwish", x);
         } else if constexpr (std::is_same_v<Act, GELU>) {
             // x · (1 + erf(x / √2)) / 2
-            const OnnxValue scaled = graph.add("Mul", path, {x.name, graph.constant(0.70710678F)}, x.flat);
-            const OnnxValue raised = graph.add("Add", path, {apply("Erf", scaled).name, graph.constant(1.0F)}, x.flat);
-            const OnnxValue half = graph.add("Mul", path, {raised.name, graph.constant(0.5F)}, x.flat);
+            const EmittedValue scaled = graph.add("Mul", path, {x.name, graph.constant(0.70710678F)}, x.flat);
+            const EmittedValue raised =
+                graph.add("Add", path, {apply("Erf", scaled).name, graph.constant(1.0F)}, x.flat);
+            const EmittedValue half = graph.add("Mul", path, {raised.name, graph.constant(0.5F)}, x.flat);
             return detail::gated(output, path, x, half);
         } else if constexpr (std::is_same_v<Act, TanhExp>) {
             return detail::gated(output, path, x, apply("Tanh", apply("Exp", x)));
@@ -363,9 +325,9 @@ struct OnnxForm<Act> {
 template <ActivationLayer Act>
 struct OnnxForm<Gate<Act>> {
     template <Shape Input>
-    static OnnxValue emit(OnnxExport& output, const OnnxGraph::Path& path, const OnnxValue& value) {
+    static EmittedValue emit(OnnxExport& output, const OnnxGraph::Path& path, const EmittedValue& value) {
         constexpr Shape half{Input.height, Input.width, Input.channels / 2};
-        const std::vector<OnnxValue> halves = output.graph.split(path, value, 2);
+        const std::vector<EmittedValue> halves = output.graph.split(path, value, 2);
         return detail::gated(output, path, halves[1], OnnxForm<Act>::template emit<half>(output, path, halves[0]));
     }
 };
@@ -373,14 +335,14 @@ struct OnnxForm<Gate<Act>> {
 template <int Kernel, int Stride, int Padding>
 struct OnnxForm<MaxPool2d<Kernel, Stride, Padding>> {
     template <Shape>
-    static OnnxValue emit(OnnxExport& output, const OnnxGraph::Path& path, const OnnxValue& value) {
+    static EmittedValue emit(OnnxExport& output, const OnnxGraph::Path& path, const EmittedValue& value) {
         return detail::emit_onnx_pool<MaxPool2d<Kernel, Stride, Padding>>(output, path, value, "MaxPool");
     }
 };
 template <int Kernel, int Stride, int Padding>
 struct OnnxForm<AvgPool2d<Kernel, Stride, Padding>> {
     template <Shape>
-    static OnnxValue emit(OnnxExport& output, const OnnxGraph::Path& path, const OnnxValue& value) {
+    static EmittedValue emit(OnnxExport& output, const OnnxGraph::Path& path, const EmittedValue& value) {
         return detail::emit_onnx_pool<AvgPool2d<Kernel, Stride, Padding>>(output, path, value, "AveragePool");
     }
 };
@@ -388,7 +350,7 @@ struct OnnxForm<AvgPool2d<Kernel, Stride, Padding>> {
 template <>
 struct OnnxForm<GlobalAveragePool> {
     template <Shape>
-    static OnnxValue emit(OnnxExport& output, const OnnxGraph::Path& path, const OnnxValue& value) {
+    static EmittedValue emit(OnnxExport& output, const OnnxGraph::Path& path, const EmittedValue& value) {
         return value.flat ? value : output.graph.add("GlobalAveragePool", path, {value.name});
     }
 };
@@ -396,14 +358,14 @@ struct OnnxForm<GlobalAveragePool> {
 template <int Groups>
 struct OnnxForm<ChannelShuffle<Groups>> {
     template <Shape Input>
-    static OnnxValue emit(OnnxExport& output, const OnnxGraph::Path& path, const OnnxValue& value) {
+    static EmittedValue emit(OnnxExport& output, const OnnxGraph::Path& path, const EmittedValue& value) {
         OnnxGraph& graph = output.graph;
-        const OnnxValue map = graph.as_map(path, value);
+        const EmittedValue map = graph.as_map(path, value);
         // 0 copies the extent of the batch.
-        const OnnxValue grouped =
+        const EmittedValue grouped =
             graph.add("Reshape", path,
                       {map.name, graph.constant({0, Groups, Input.channels / Groups, Input.height, Input.width})});
-        const OnnxValue turned = graph.transpose(path, grouped, {0, 2, 1, 3, 4});
+        const EmittedValue turned = graph.transpose(path, grouped, {0, 2, 1, 3, 4});
         return graph.add("Reshape", path,
                          {turned.name, graph.constant({0, Input.channels, Input.height, Input.width})});
     }
@@ -412,7 +374,7 @@ struct OnnxForm<ChannelShuffle<Groups>> {
 template <>
 struct OnnxForm<Flatten> {
     template <Shape>
-    static OnnxValue emit(OnnxExport& output, const OnnxGraph::Path& path, const OnnxValue& value) {
+    static EmittedValue emit(OnnxExport& output, const OnnxGraph::Path& path, const EmittedValue& value) {
         if (value.flat) return value;
         return output.graph.as_flat(path, output.graph.transpose(path, value, {0, 2, 3, 1}));
     }
@@ -421,7 +383,7 @@ struct OnnxForm<Flatten> {
 template <int Percent>
 struct OnnxForm<Dropout<Percent>> {
     template <Shape>
-    static OnnxValue emit(OnnxExport&, const OnnxGraph::Path&, const OnnxValue& value) {
+    static EmittedValue emit(OnnxExport&, const OnnxGraph::Path&, const EmittedValue& value) {
         return value;
     }
 };
@@ -429,11 +391,11 @@ struct OnnxForm<Dropout<Percent>> {
 template <class Body, class Shortcut, Scale Scaled>
 struct OnnxForm<ResidualBlock<Body, Shortcut, Scaled>> {
     template <Shape Input>
-    static OnnxValue emit(OnnxExport& output, const OnnxGraph::Path& path, const OnnxValue& value) {
+    static EmittedValue emit(OnnxExport& output, const OnnxGraph::Path& path, const EmittedValue& value) {
         using L = ResidualBlock<Body, Shortcut, Scaled>;
         OnnxGraph& graph = output.graph;
-        OnnxValue body = detail::emit_onnx_child<L, Input, 0>(output, path, value, typename L::Children{});
-        OnnxValue shortcut = detail::emit_onnx_child<L, Input, 1>(output, path, value, typename L::Children{});
+        EmittedValue body = detail::emit_child<OnnxForm, L, Input, 0>(output, path, value, typename L::Children{});
+        EmittedValue shortcut = detail::emit_child<OnnxForm, L, Input, 1>(output, path, value, typename L::Children{});
         if (body.flat != shortcut.flat) {
             body = graph.as_map(path, body);
             shortcut = graph.as_map(path, shortcut);
@@ -444,7 +406,7 @@ struct OnnxForm<ResidualBlock<Body, Shortcut, Scaled>> {
             const std::string name{bantam::detail::joined(path, scale.name).view()};
             graph.add_floats(name, std::span{channels, body.flat ? std::size_t{1} : std::size_t{3}},
                              output.tensors.take_parameters(scale.element_count()));
-            OnnxValue& scaled = Scaled == Scale::body ? body : shortcut;
+            EmittedValue& scaled = Scaled == Scale::body ? body : shortcut;
             scaled = graph.add("Mul", path, {scaled.name, name}, scaled.flat);
         }
         return graph.add("Add", path, {body.name, shortcut.name}, body.flat);
@@ -454,7 +416,7 @@ struct OnnxForm<ResidualBlock<Body, Shortcut, Scaled>> {
 template <Fork Forking, Join Joining, class... Paths>
 struct OnnxForm<Branches<Forking, Joining, Paths...>> {
     template <Shape Input>
-    static OnnxValue emit(OnnxExport& output, const OnnxGraph::Path& path, const OnnxValue& value) {
+    static EmittedValue emit(OnnxExport& output, const OnnxGraph::Path& path, const EmittedValue& value) {
         return emit_paths<Input>(output, path, value, std::index_sequence_for<Paths...>{});
     }
 
@@ -462,21 +424,21 @@ private:
     using L = Branches<Forking, Joining, Paths...>;
 
     template <Shape Input, std::size_t... Is>
-    static OnnxValue emit_paths(OnnxExport& output, const OnnxGraph::Path& path, const OnnxValue& value,
-                                std::index_sequence<Is...>) {
+    static EmittedValue emit_paths(OnnxExport& output, const OnnxGraph::Path& path, const EmittedValue& value,
+                                   std::index_sequence<Is...>) {
         OnnxGraph& graph = output.graph;
-        std::vector<OnnxValue> inputs(sizeof...(Is), value);
+        std::vector<EmittedValue> inputs(sizeof...(Is), value);
         if constexpr (Forking == Fork::split && sizeof...(Is) > 1) inputs = graph.split(path, value, L::count);
-        std::vector<OnnxValue> values;
-        (values.push_back(detail::emit_onnx_child<L, Input, Is>(output, path, inputs[Is], typename L::Children{})),
+        std::vector<EmittedValue> values;
+        (values.push_back(detail::emit_child<OnnxForm, L, Input, Is>(output, path, inputs[Is], typename L::Children{})),
          ...);
         bool all_flat = true;
-        for (const OnnxValue& one : values) all_flat = all_flat && one.flat;
+        for (const EmittedValue& one : values) all_flat = all_flat && one.flat;
         if (!all_flat)
-            for (OnnxValue& one : values) one = graph.as_map(path, one);
+            for (EmittedValue& one : values) one = graph.as_map(path, one);
         const char* op = Joining == Join::concatenate ? "Concat" : Joining == Join::add ? "Sum" : "Mean";
         return graph.add(op, path, {}, all_flat, [&](onnx::NodeProto& node) {
-            for (const OnnxValue& one : values) node.add_input(one.name);
+            for (const EmittedValue& one : values) node.add_input(one.name);
             if (Joining == Join::concatenate) OnnxGraph::set_integer(node, "axis", 1);
         });
     }
@@ -485,10 +447,11 @@ private:
 template <class... Ls>
 struct OnnxForm<ChannelGate<Ls...>> {
     template <Shape Input>
-    static OnnxValue emit(OnnxExport& output, const OnnxGraph::Path& path, const OnnxValue& value) {
+    static EmittedValue emit(OnnxExport& output, const OnnxGraph::Path& path, const EmittedValue& value) {
         using L = ChannelGate<Ls...>;
-        const OnnxValue gate = detail::emit_onnx_child<L, Input, 0>(output, path, value, typename L::Children{});
-        const OnnxValue map = output.graph.as_map(path, value);
+        const EmittedValue gate =
+            detail::emit_child<OnnxForm, L, Input, 0>(output, path, value, typename L::Children{});
+        const EmittedValue map = output.graph.as_map(path, value);
         return detail::gated(output, path, map, output.graph.as_map(path, gate));
     }
 };
@@ -520,7 +483,7 @@ std::string onnx_model(std::span<const float> parameters, std::span<const float>
 
     OnnxGraph graph{proto};
     OnnxExport output{graph, {parameters.data(), statistics.data()}};
-    OnnxValue value = detail::emit_onnx<typename Net::Layers, input>(output, {}, {"pixels"});
+    EmittedValue value = detail::emit_layer<OnnxForm, typename Net::Layers, input>(output, {}, {"pixels"});
     // A network that ends in a map has its elements in the order height, width, channels.
     value = OnnxForm<Flatten>::emit<output_shape<Net>>(output, {}, value);
     graph.add("Identity", {}, {value.name}, true, [](onnx::NodeProto& node) { node.set_output(0, "logits"); });

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: MIT
+// What the file of each student is compiled with in export_student.
+#pragma once
+
+#include "student_export.hpp"
+
+#include "../../tools/shared/command_line.hpp"
+#include "../../tools/shared/homework.hpp"
+#include "../../tools/shared/pictures.hpp"
+
+#include <bantam/base/error.hpp>
+#include <bantam/core/network.hpp>
+#include <bantam/data/evaluation_loader.hpp>
+#include <bantam/data/folders.hpp>
+#include <bantam/data/picture_store.hpp>
+#include <bantam/deploy/calibration.hpp>
+#include <bantam/deploy/classifier.hpp>
+#include <bantam/deploy/export.hpp>
+#include <bantam/deploy/line_classifier.hpp>
+#ifdef BANTAM_HAS_ONNX
+#include <bantam/deploy/onnx.hpp>
+#endif
+#include <bantam/deploy/prepare.hpp>
+#include <bantam/deploy/pytorch.hpp>
+#include <bantam/io/atomic_file.hpp>
+#include <bantam/io/checkpoint.hpp>
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace export_student {
+
+/// `count` pictures, evenly spread over the split, as bytes of the network's size.
+template <class Net>
+class PictureBytes {
+public:
+    PictureBytes(const LabeledPictures& pictures, Index count)
+        : loader_{pictures, input_shape<Net>, 1, Normalization{{0, 0, 0}, {1, 1, 1}}},
+          count_{std::min(count, loader_.sample_count())} {}
+
+    Index count() const { return count_; }
+
+    /// Calls `body(bytes, label)` for every picture.
+    template <class Body>
+    void for_each(Body&& body) const {
+        Batch batch;
+        std::vector<std::uint8_t> bytes(static_cast<std::size_t>(element_count(input_shape<Net>)));
+        for (Index i = 0; i < count_; ++i) {
+            loader_.assemble(i * loader_.sample_count() / count_, batch);
+            std::transform(batch.pixels.begin(), batch.pixels.begin() + static_cast<std::ptrdiff_t>(bytes.size()),
+                           bytes.begin(), [](float color) {
+                               return static_cast<std::uint8_t>(std::lround(std::clamp(color, 0.0F, 1.0F) * 255));
+                           });
+            body(bytes.data(), batch.labels[0]);
+        }
+    }
+
+private:
+    EvaluationLoader loader_;
+    Index count_;
+};
+
+template <class Net, class P>
+double accuracy(const deploy::Weights<Net, P>& weights, const PictureBytes<Net>& pictures) {
+    const auto classifier = std::make_unique<deploy::Classifier<Net, P>>(weights);
+    Index right = 0;
+    pictures.for_each([&](const std::uint8_t* bytes, int label) { right += classifier->classify(bytes) == label; });
+    return static_cast<double>(right) / static_cast<double>(pictures.count());
+}
+
+template <class Net, class P>
+void write_header(const Options& options, const deploy::Weights<Net, P>& weights,
+                  const std::vector<std::string>& classes) {
+    write_file(options.output,
+               deploy::header_text<Net>(weights, {.classes = classes, .stored_size = options.stored_size}));
+    std::string line_by_line;
+    if constexpr (deploy::runs_line_by_line<Net>)
+        line_by_line = fmt::format(", {} bytes line by line", deploy::LineClassifier<Net, P>::arena_bytes);
+    fmt::print("{}: {} bytes of weights, {} bytes of arena layer by layer{}, {} multiply-adds\n",
+               options.output.string(), deploy::weight_bytes<Net, P>, deploy::Classifier<Net, P>::arena_bytes,
+               line_by_line, multiply_adds<Net>);
+}
+
+inline std::string colors(const std::array<float, 3>& of) { return fmt::format("[{}, {}, {}]", of[0], of[1], of[2]); }
+
+/// The student in float32 as an ONNX model with what its user must know of the pictures.
+template <class Net>
+void write_onnx([[maybe_unused]] const Options& options, [[maybe_unused]] const std::vector<float>& parameters,
+                [[maybe_unused]] const std::vector<float>& statistics,
+                [[maybe_unused]] const std::vector<std::string>& classes) {
+#ifdef BANTAM_HAS_ONNX
+    const deploy::PixelScaling scaling;
+    write_file(options.onnx,
+               deploy::onnx_model<Net>(parameters, statistics,
+                                       {.metadata = {{"classes", json_text(classes)},
+                                                     {"mean", colors(scaling.mean)},
+                                                     {"deviation", colors(scaling.deviation)},
+                                                     {"stored_size", std::to_string(options.stored_size)}}}));
+    fmt::print("{}: ONNX model, float32\n", options.onnx.string());
+#else
+    throw Error{"--onnx: this program was built without ONNX; install libonnx-dev and configure the build again"};
+#endif
+}
+
+/// The student as a PyTorch module.
+template <class Net>
+void write_pytorch(const Options& options, const std::vector<std::string>& classes) {
+    const deploy::PixelScaling scaling;
+    write_file(
+        options.pytorch,
+        deploy::pytorch_source<Net>(fmt::format(
+            "Classes: {}.\nA pixel is (byte / 255 - mean) / deviation with mean {} and deviation {}; pictures are "
+            "resized to {} x {}\nbefore the view of the network's size is cut.\n",
+            json_text(classes), colors(scaling.mean), colors(scaling.deviation), options.stored_size,
+            options.stored_size)));
+    fmt::print("{}: PyTorch module\n", options.pytorch.string());
+}
+
+/// Refuses outputs that are inputs, or named twice.
+inline void check_outputs(const Options& options, const HomeworkFolders& folders) {
+    std::set<std::filesystem::path> names;
+    for (const std::filesystem::path& output : {options.output, options.onnx, options.pytorch}) {
+        if (output.empty()) continue;
+        refuse_input_as_output(output, options.data, folders, options.weights);
+        if (!names.insert(output.lexically_normal()).second)
+            throw Error{output.string() + ": is the name of two outputs; choose another for one of them"};
+    }
+}
+
+template <class Net>
+void export_student(const Options& options, SafetensorsFile& file) {
+    constexpr auto classes = static_cast<int>(class_count<Net>);
+    std::vector<float> parameters(static_cast<std::size_t>(trainable_parameters<Net>));
+    std::vector<float> statistics(static_cast<std::size_t>(non_trainable_parameters<Net>));
+    read_network<Net>(file, parameters, statistics);
+    const auto float32 = deploy::prepare_float32<Net>(parameters, statistics);
+
+    const HomeworkFolders folders = open_homework(options.data, classes);
+    check_outputs(options, folders);
+    if (options.precision == "int8" && !deploy::form_problem<Net, deploy::Int8>.empty())
+        throw Error{
+            fmt::format("--precision int8: {}; use --precision float32", deploy::form_problem<Net, deploy::Int8>)};
+    if (!options.onnx.empty()) write_onnx<Net>(options, parameters, statistics, folders.classes);
+    if (!options.pytorch.empty()) write_pytorch<Net>(options, folders.classes);
+    const PictureOptions reading{.stored_size = options.stored_size, .threads = processor_count()};
+    const LabeledPictures validation = load_with_report(options.data, folders.validation, reading, "validation");
+    const PictureBytes<Net> judged{validation, static_cast<Index>(validation.store.size())};
+    fmt::print("float32: validation accuracy {:.4f} of {} pictures\n", accuracy(*float32, judged), judged.count());
+    if (options.precision == "float32") return write_header<Net>(options, *float32, folders.classes);
+
+    if constexpr (deploy::form_problem<Net, deploy::Int8>.empty()) {
+        const LabeledPictures training = load_with_report(options.data, folders.training, reading, "labeled");
+        const PictureBytes<Net> seen{training, options.calibration_pictures};
+        deploy::Calibration<Net> calibration{*float32};
+        seen.for_each([&](const std::uint8_t* bytes, int) { calibration.add(bytes); });
+        const auto int8 = deploy::prepare_int8<Net>(parameters, statistics, calibration, {}, options.kept);
+        fmt::print("int8: validation accuracy {:.4f}, calibrated on {} training pictures\n", accuracy(*int8, judged),
+                   calibration.picture_count());
+        write_header<Net>(options, *int8, folders.classes);
+    }
+}
+
+}  // namespace export_student

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MIT
+// Runs on a PC: a network's type as source text.
+#pragma once
+
+#include <bantam/core/layer_mistakes.hpp>
+
+#include <cctype>
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+namespace bantam::deploy {
+
+/// The type as C++ source, as the compiler prints it: "bantam::Network<bantam::Image<8, 8, 3>, …>", one layer a line.
+/// It names everything in full, except that clang leaves out where a class of template arguments lies; those are
+/// taken for Bantam's.
+template <class T>
+std::string type_text() {
+    const std::string_view printed = bantam::detail::type_name<T>();
+    const auto in_name = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_'; };
+    std::string text;
+    std::size_t word = 0;  // where the last name begins in `text`
+    int depth = 0;
+    for (std::size_t i = 0; i < printed.size(); ++i) {
+        const char c = printed[i];
+        // "> >" of older compilers.
+        if (c == ' ' && i + 1 < printed.size() && printed[i + 1] == '>') continue;
+        if (c == ' ' && depth == 1 && printed[i - 1] == ',') {
+            text += "\n    ";
+            word = text.size();
+            continue;
+        }
+        if (in_name(c)) {
+            if (text.empty() || !in_name(text.back())) word = text.size();
+        } else if (c == '{' || c == '<') {
+            const bool number = std::isdigit(static_cast<unsigned char>(text[word])) != 0;
+            const bool qualified = word >= 2 && text.compare(word - 2, 2, "::") == 0;
+            if (!number && !qualified) text.insert(word, "bantam::");
+        }
+        depth += c == '<' ? 1 : c == '>' ? -1 : 0;
+        text += c;
+    }
+    return text;
+}
+
+}  // namespace bantam::deploy
