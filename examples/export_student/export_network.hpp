@@ -118,8 +118,8 @@ void write_pytorch(const Options& options, const std::vector<std::string>& class
     write_file(
         options.pytorch,
         deploy::pytorch_source<Net>(fmt::format(
-            "Classes: {}.\nA pixel is (byte / 255 - mean) / deviation with mean {} and deviation {}; pictures are "
-            "resized to {} x {}\nbefore the view of the network's size is cut.\n",
+            "Classes: {}.\nA pixel is (byte / 255 - mean) / deviation with mean {} and\ndeviation {}; pictures are "
+            "resized to {} x {} before\nthe view of the network's size is cut.\n",
             json_text(classes), colors(scaling.mean), colors(scaling.deviation), options.stored_size,
             options.stored_size)));
     fmt::print("{}: PyTorch module\n", options.pytorch.string());
