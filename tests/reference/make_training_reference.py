@@ -15,6 +15,7 @@ import torch.nn.functional as F
 SAMPLES, CLASSES = 6, 5
 TEMPERATURE, ALPHA, SMOOTHING = 3.0, 0.6, 0.1
 STEPS, DECAYED, PLAIN = 8, 7, 5
+MUON_STEPS = 4
 CLIP_NORM, AVERAGING_DECAY = 2.0, 0.9
 RATES = [0.02, 0.05, 0.05, 0.1, 0.1, 0.07, 0.03, 0.01]
 
@@ -111,6 +112,81 @@ def optimizers(generator, emit):
         groups(a, b, 0.03), lr=1.0, momentum=0.8))
     trajectory("adamw", lambda a, b: torch.optim.AdamW(
         groups(a, b, 0.2), lr=1.0, betas=(0.85, 0.97), eps=1e-6))
+    trajectory("lookahead", lambda a, b: Lookahead(torch.optim.SGD(
+        groups(a, b, 0.03), lr=1.0, momentum=0.9, nesterov=True), 3, 0.6))
+
+
+class Lookahead:
+    """Zhang et al., 2019, around any optimizer."""
+
+    def __init__(self, optimizer, steps, alpha):
+        self.optimizer, self.steps, self.alpha, self.taken = optimizer, steps, alpha, 0
+        self.slow = [parameter.detach().clone() for parameter in self.parameters()]
+
+    @property
+    def param_groups(self):
+        return self.optimizer.param_groups
+
+    def parameters(self):
+        return [parameter for group in self.param_groups for parameter in group["params"]]
+
+    @torch.no_grad()
+    def step(self):
+        self.optimizer.step()
+        self.taken += 1
+        if self.taken % self.steps == 0:
+            for slow, parameter in zip(self.slow, self.parameters()):
+                slow += self.alpha * (parameter - slow)
+                parameter.copy_(slow)
+
+
+def orthogonalized(matrix):
+    """The quintic Newton-Schulz iteration of Muon (Jordan et al., 2024) in double."""
+    x = matrix / (matrix.norm() + 1e-7)
+    if x.size(0) > x.size(1):
+        x = x.T
+    for _ in range(5):
+        product = x @ x.T
+        x = 3.4445 * x + (-4.7750 * product + 2.0315 * product @ product) @ x
+    return x.T if matrix.size(0) > matrix.size(1) else x
+
+
+@torch.no_grad()
+def muon(emit):
+    """Muon with Nesterov momentum on a tall, a wide and a square matrix, which lie between other parameters that
+    AdamW steps; steps have the root mean square of AdamW's (Liu et al., 2025)."""
+    generator = torch.Generator().manual_seed(21)
+    momentum, decay = 0.95, 0.2
+    shapes = [(3,), (6, 4), (2,), (3, 5), (4, 4), (5,)]
+    decayed = [True, True, False, True, True, False]
+
+    def draw(shape):
+        return torch.randn(shape, generator=generator).float().double()
+
+    parameters = [draw(shape).requires_grad_() for shape in shapes]
+    matrices = [parameter for parameter in parameters if parameter.dim() == 2]
+    buffers = [torch.zeros_like(matrix) for matrix in matrices]
+    others = torch.optim.AdamW(
+        [{"params": [parameter], "weight_decay": decay if decays else 0.0}
+         for parameter, decays in zip(parameters, decayed) if parameter.dim() != 2],
+        lr=1.0, betas=(0.85, 0.97), eps=1e-6)
+    emit("muon_start", [value for parameter in parameters for value in rows(parameter)])
+    all_gradients, path = [], []
+    for rate in RATES[:MUON_STEPS]:
+        for parameter in parameters:
+            parameter.grad = draw(parameter.shape)
+            all_gradients += rows(parameter.grad)
+        for group in others.param_groups:
+            group["lr"] = rate
+        others.step()
+        for matrix, buffer in zip(matrices, buffers):
+            buffer.lerp_(matrix.grad, 1 - momentum)
+            step = orthogonalized(matrix.grad.lerp(buffer, momentum))
+            matrix *= 1 - rate * decay
+            matrix -= rate * 0.2 * max(matrix.shape) ** 0.5 * step
+        path += [value for parameter in parameters for value in rows(parameter)]
+    emit("muon_gradients", all_gradients)
+    emit("muon_path", path)
 
 
 def schedule(emit):
@@ -133,7 +209,7 @@ def main():
             "#pragma once", "", "#include <array>", "#include <cstdint>", "",
             "namespace training_reference {", ""]
 
-    for name in ("SAMPLES", "CLASSES", "STEPS", "DECAYED", "PLAIN"):
+    for name in ("SAMPLES", "CLASSES", "STEPS", "DECAYED", "PLAIN", "MUON_STEPS"):
         text.append(f"inline constexpr std::int64_t {name.lower()} = {globals()[name]};")
     for name in ("TEMPERATURE", "ALPHA", "SMOOTHING", "CLIP_NORM", "AVERAGING_DECAY"):
         text.append(f"inline constexpr double {name.lower()} = {globals()[name]!r};")
@@ -148,6 +224,7 @@ def main():
     losses(generator, emit)
     optimizers(generator, emit)
     schedule(emit)
+    muon(emit)
     text += ["", "}  // namespace training_reference", ""]
     target = pathlib.Path(__file__).with_name("training_reference.hpp")
     target.write_text("\n".join(text))

@@ -38,6 +38,10 @@ BOOST_AUTO_TEST_CASE(each_option_out_of_range_is_named_with_its_value_and_range)
     BOOST_TEST(complaint([](auto& o) { o.beta1 = 1.0; }) == "beta1 is 1; it must be at least 0 and below 1");
     BOOST_TEST(complaint([](auto& o) { o.beta2 = -0.1; }) == "beta2 is -0.1; it must be at least 0 and below 1");
     BOOST_TEST(complaint([](auto& o) { o.epsilon = 0.0; }) == "epsilon is 0; it must be above 0 and at most 1");
+    BOOST_TEST(complaint([](auto& o) { o.lookahead_steps = -1; }) ==
+               "lookahead_steps is -1; it must be in 0..1000000 (0 turns Lookahead off)");
+    BOOST_TEST(complaint([](auto& o) { o.lookahead_alpha = 0.0; }) ==
+               "lookahead_alpha is 0; it must be above 0 and at most 1");
     BOOST_TEST(complaint([](auto& o) { o.warmup_epochs = 101.0; }) ==
                "warmup_epochs is 101; it must be at least 0 and at most epochs");
     BOOST_TEST(complaint([](auto& o) { o.final_learning_rate_fraction = 1.5; }) ==
@@ -87,7 +91,8 @@ BOOST_AUTO_TEST_CASE(not_a_number_is_never_in_range) {
                                                          &TrainingOptions::unlabeled_weight,
                                                          &TrainingOptions::mixed_weight,
                                                          &TrainingOptions::clip_norm,
-                                                         &TrainingOptions::averaging_decay};
+                                                         &TrainingOptions::averaging_decay,
+                                                         &TrainingOptions::lookahead_alpha};
     for (const auto number : numbers) {
         BOOST_TEST(complaint([=](auto& o) { o.*number = std::numeric_limits<double>::quiet_NaN(); }).find("nan") !=
                    std::string::npos);
@@ -97,11 +102,11 @@ BOOST_AUTO_TEST_CASE(not_a_number_is_never_in_range) {
 }
 
 BOOST_AUTO_TEST_CASE(optimizers_are_chosen_by_name) {
-    for (const auto kind : {bantam::OptimizerKind::sgd, bantam::OptimizerKind::adamw}) {
+    for (const auto kind : {bantam::OptimizerKind::sgd, bantam::OptimizerKind::adamw, bantam::OptimizerKind::muon}) {
         BOOST_TEST((bantam::optimizer_kind(bantam::name(kind)) == kind));
     }
     BOOST_CHECK_EXCEPTION(bantam::optimizer_kind("adam"), bantam::Error, [](const bantam::Error& error) {
-        return std::string(error.what()) == "optimizer is \"adam\"; it must be sgd or adamw";
+        return std::string(error.what()) == "optimizer is \"adam\"; it must be sgd, adamw or muon";
     });
 }
 

@@ -122,7 +122,7 @@ inline bantam::TrainingOptions tiny_options() {
 /// Options under which a trainer keeps different states.
 inline std::vector<bantam::TrainingOptions> every_kind() {
     bantam::TrainingOptions plain = tiny_options(), not_averaged = plain, adam = plain, without_momentum = plain,
-                            weighted = plain;
+                            weighted = plain, muon = plain, lookahead = plain;
     not_averaged.averaging_decay = 0;
     adam.optimizer = bantam::OptimizerKind::adamw;
     adam.learning_rate = 0.01;
@@ -131,7 +131,10 @@ inline std::vector<bantam::TrainingOptions> every_kind() {
     weighted.labeled_weight = 2;
     weighted.unlabeled_weight = 0.5;
     weighted.mixed_weight = 1.5;
-    return {plain, not_averaged, adam, without_momentum, weighted};
+    muon.optimizer = bantam::OptimizerKind::muon;
+    muon.learning_rate = 0.01;
+    lookahead.lookahead_steps = 4;
+    return {plain, not_averaged, adam, without_momentum, weighted, muon, lookahead};
 }
 
 /// Trains epochs [first_epoch, epochs) and returns the sums of the last one.

@@ -140,13 +140,18 @@ void CommandLine::training_options(TrainingOptions& training) {
     parser_->optimizer = name(training.optimizer);
     option("--epochs", training.epochs, "Passes over the training pictures");
     option("--batch-size", training.batch_size, "Pictures in one step");
-    option("--optimizer", parser_->optimizer, "sgd or adamw");
+    option("--optimizer", parser_->optimizer, "sgd, adamw or muon");
     option("--learning-rate", training.learning_rate, "Peak learning rate");
+    option("--momentum", training.momentum, "Momentum of sgd, and of muon's matrices");
     option("--weight-decay", training.weight_decay, "Weight decay; never on biases and norms");
     parser_->warmup = parser_->add("--warmup-epochs", training.warmup_epochs,
                                    "Epochs of linear warm-up; by default at most half of all");
     option("--final-learning-rate", training.final_learning_rate_fraction,
            "Learning rate at the end, as a fraction of the peak; 1 for a constant one");
+    option("--lookahead-steps", training.lookahead_steps,
+           "Steps of the optimizer between two of Lookahead; 0 for none");
+    option("--lookahead-alpha", training.lookahead_alpha,
+           "How far Lookahead's slow weights go towards those of the optimizer");
     option("--label-smoothing", training.label_smoothing, "Label smoothing");
     option("--clip-norm", training.clip_norm, "Largest gradient norm; 0 for none");
     option("--averaging-decay", training.averaging_decay, "Decay of the weights' moving average; 0 for none");

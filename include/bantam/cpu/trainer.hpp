@@ -43,7 +43,7 @@ public:
           averaged_model_{options.threads},
           gradient_(static_cast<std::size_t>(trainable_parameters<Net>)),
           statistics_before_(static_cast<std::size_t>(non_trainable_parameters<Net>)),
-          optimizer_{options, parameter_ranges<Net>(), trainable_parameters<Net>},
+          optimizer_{options, parameter_ranges<Net>(), trainable_parameters<Net>, parameter_matrices<Net>()},
           average_{initialize()} {}
 
     const TrainingOptions& options() const { return options_; }

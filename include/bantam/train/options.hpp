@@ -17,15 +17,17 @@
 
 namespace bantam {
 
-enum class OptimizerKind { sgd, adamw };
+enum class OptimizerKind { sgd, adamw, muon };
 
-constexpr const char* name(OptimizerKind kind) { return kind == OptimizerKind::sgd ? "sgd" : "adamw"; }
+constexpr const char* name(OptimizerKind kind) {
+    return kind == OptimizerKind::sgd ? "sgd" : kind == OptimizerKind::adamw ? "adamw" : "muon";
+}
 
-/// "sgd" or "adamw"; throws Error on anything else.
+/// "sgd", "adamw" or "muon"; throws Error on anything else.
 inline OptimizerKind optimizer_kind(std::string_view text) {
-    if (text == "sgd") return OptimizerKind::sgd;
-    if (text == "adamw") return OptimizerKind::adamw;
-    throw Error("optimizer is \"" + std::string(text) + "\"; it must be sgd or adamw");
+    for (const OptimizerKind kind : {OptimizerKind::sgd, OptimizerKind::adamw, OptimizerKind::muon})
+        if (text == name(kind)) return kind;
+    throw Error("optimizer is \"" + std::string(text) + "\"; it must be sgd, adamw or muon");
 }
 
 /// The options of a training run; `check` knows which values are allowed.
@@ -36,12 +38,14 @@ struct TrainingOptions {
     Index epochs = 100;
     Index batch_size = 64;
     OptimizerKind optimizer = OptimizerKind::sgd;
-    double learning_rate = 0.1;  ///< at its peak, after warm-up
-    double momentum = 0.9;       ///< sgd; Nesterov's where above 0
-    double weight_decay = 1e-4;  ///< coupled for sgd, decoupled for adamw; never on biases and norms
-    double beta1 = 0.9;          ///< adamw
-    double beta2 = 0.999;        ///< adamw
-    double epsilon = 1e-8;       ///< adamw
+    double learning_rate = 0.1;    ///< at its peak, after warm-up
+    double momentum = 0.9;         ///< sgd, and the matrices of muon; Nesterov's where above 0
+    double weight_decay = 1e-4;    ///< coupled for sgd, decoupled for adamw and muon; never on biases and norms
+    double beta1 = 0.9;            ///< adamw, and all but the matrices of muon, as beta2 and epsilon
+    double beta2 = 0.999;          ///< adamw
+    double epsilon = 1e-8;         ///< adamw
+    Index lookahead_steps = 0;     ///< steps of the optimizer between two of Lookahead; 0 turns it off
+    double lookahead_alpha = 0.5;  ///< how far Lookahead's slow weights go towards those of the optimizer
     double warmup_epochs = default_warmup_epochs;
     double final_learning_rate_fraction = 0.01;  ///< of the peak, where the cosine ends
     double temperature = 4.0;
@@ -112,6 +116,10 @@ inline void check(const TrainingOptions& options) {
     require(o.beta1 >= 0.0 && o.beta1 < 1.0, "beta1", o.beta1, "at least 0 and below 1");
     require(o.beta2 >= 0.0 && o.beta2 < 1.0, "beta2", o.beta2, "at least 0 and below 1");
     require(o.epsilon > 0.0 && o.epsilon <= 1.0, "epsilon", o.epsilon, "above 0 and at most 1");
+    require(o.lookahead_steps >= 0 && o.lookahead_steps <= 1'000'000, "lookahead_steps", o.lookahead_steps,
+            "in 0..1000000 (0 turns Lookahead off)");
+    require(o.lookahead_alpha > 0.0 && o.lookahead_alpha <= 1.0, "lookahead_alpha", o.lookahead_alpha,
+            "above 0 and at most 1");
     require(o.warmup_epochs == TrainingOptions::default_warmup_epochs ||
                 (o.warmup_epochs >= 0.0 && o.warmup_epochs <= static_cast<double>(o.epochs)),
             "warmup_epochs", o.warmup_epochs, "at least 0 and at most epochs");
@@ -144,6 +152,8 @@ inline std::vector<std::pair<std::string, std::string>> described(const Training
             {"beta1", exact_text(o.beta1)},
             {"beta2", exact_text(o.beta2)},
             {"epsilon", exact_text(o.epsilon)},
+            {"lookahead_steps", std::to_string(o.lookahead_steps)},
+            {"lookahead_alpha", exact_text(o.lookahead_alpha)},
             {"warmup_epochs", exact_text(o.warmup_epochs)},
             {"final_learning_rate_fraction", exact_text(o.final_learning_rate_fraction)},
             {"temperature", exact_text(o.temperature)},

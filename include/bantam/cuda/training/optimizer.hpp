@@ -6,6 +6,7 @@
 #include <bantam/cuda/kernels/row_reduction.hpp>
 #include <bantam/cuda/runtime/execution.hpp>
 #include <bantam/cuda/runtime/operation.hpp>
+#include <bantam/cuda/training/muon.hpp>
 #include <bantam/cuda/training/step_state.hpp>
 #include <bantam/train/averaging.hpp>
 #include <bantam/train/clipping.hpp>
@@ -17,6 +18,8 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
+#include <span>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -50,31 +53,60 @@ struct FindScale {
     }
 };
 
-/// One parameter's step by `Rule`, and its average, where the step is taken.
+/// How a parameter is stepped.
+enum class StepKind : std::uint8_t { plain, decayed, in_matrix };
+
+/// One parameter's step by `Rule`, and its average, where the step is taken and no other kernel takes it.
 template <class Rule>
 struct ParameterStep {
     using S = typename Rule::Scalar;
     static constexpr std::size_t state_count = Rule::state_names.size();
 
     const StepState<S>* state;
-    const std::uint8_t* decayed;
+    const StepKind* kinds;
     const S* gradient;
     S *parameters, *average;  // average may be null
     S* rule_state[state_count];
 
     BANTAM_HOST_DEVICE void operator()(Index i) const {
-        if (state->figures.scale > 0) step(i, std::make_index_sequence<state_count>{});
+        if (state->figures.scale > 0 && kinds[i] != StepKind::in_matrix)
+            step(i, std::make_index_sequence<state_count>{});
     }
 
 private:
     template <std::size_t... Buffer>
     BANTAM_HOST_DEVICE void step(Index i, std::index_sequence<Buffer...>) const {
         const StepSettings<S>& settings = state->settings;
-        const Rule& rule = decayed[i] ? settings.template rules<Rule>().decayed : settings.template rules<Rule>().plain;
+        const RulePair<Rule>& rules = settings.template rules<Rule>();
+        const Rule& rule = kinds[i] == StepKind::decayed ? rules.decayed : rules.plain;
         const S scaled = static_cast<S>(state->figures.scale) * gradient[i];
         const S value = rule(scaled, parameters[i], rule_state[Buffer][i]...);
         parameters[i] = value;
         if (average) average[i] = averaged(average[i], value, settings.new_weight);
+    }
+};
+
+/// Lookahead's slow weight before its first step.
+template <class S>
+struct LookaheadStart {
+    const StepState<S>* state;
+    const S* parameters;
+    S* slow;
+    BANTAM_HOST_DEVICE void operator()(Index i) const {
+        if (state->settings.lookahead.starts) slow[i] = parameters[i];
+    }
+};
+
+/// One parameter after the optimizer's step, and its average, where the step is taken.
+template <class S>
+struct LookaheadStep {
+    const StepState<S>* state;
+    S *slow, *parameters, *average;  // average may be null
+    BANTAM_HOST_DEVICE void operator()(Index i) const {
+        if (!(state->figures.scale > 0)) return;
+        const S value = state->settings.lookahead(parameters[i], slow[i]);
+        parameters[i] = value;
+        if (average) average[i] = averaged(average[i], value, state->settings.new_weight);
     }
 };
 
@@ -92,18 +124,26 @@ struct AverageStep {
 }  // namespace detail
 
 /// The optimizer that TrainingOptions choose, on the device: clipping, the optimizer's rule and the moving
-/// average in one pass over the parameters.
+/// average in one pass over the parameters. Muon's matrices and Lookahead have passes of their own.
 template <class Net, class S>
 class Optimizer {
 public:
     static constexpr Index size = trainable_parameters<Net>;
 
     Optimizer(const Execution& execution, const TrainingOptions& options) : options_{options} {
-        std::vector<std::uint8_t> decayed(static_cast<std::size_t>(size));
-        for (const ParameterRange& range : parameter_ranges<Net>())
-            for (Index i = range.begin; i < range.end; ++i) decayed[static_cast<std::size_t>(i)] = range.decayed;
-        decayed_.reserve(size);
-        copy_to_device(execution, decayed.data(), size, decayed_.data());
+        const bool muon = options.optimizer == OptimizerKind::muon;
+        const std::vector<ParameterMatrix> matrices = muon ? parameter_matrices<Net>() : std::vector<ParameterMatrix>{};
+        const std::vector<ParameterRange> ranges = parameter_ranges<Net>();
+        std::vector<detail::StepKind> kinds(static_cast<std::size_t>(size), detail::StepKind::in_matrix);
+        for (const ParameterRange& range :
+             ranges_without(std::span<const ParameterRange>{ranges}, std::span<const ParameterMatrix>{matrices}))
+            for (Index i = range.begin; i < range.end; ++i)
+                kinds[static_cast<std::size_t>(i)] =
+                    range.decayed ? detail::StepKind::decayed : detail::StepKind::plain;
+        kinds_.reserve(size);
+        copy_to_device(execution, kinds.data(), size, kinds_.data());
+        if (muon) matrices_.emplace(execution, std::span<const ParameterMatrix>{matrices});
+        if (lookahead_options(options)) slow_.reserve(size);
         partials_.reserve(max_slices);
         with_rule([&]<class Rule>(std::type_identity<Rule>, const typename Rule::Options&) {
             rule_state_ = std::vector<DeviceBuffer<S>>(Rule::state_names.size());
@@ -117,6 +157,8 @@ public:
         with_rule([&]<class Rule>(std::type_identity<Rule>, const typename Rule::Options& options) {
             settings.set(RulePair<Rule>{{options, update, true, step}, {options, update, false, step}});
         });
+        if (matrices_) settings.muon = {muon_options(options_), update};
+        if (const auto lookahead = lookahead_options(options_)) settings.lookahead = {*lookahead, step};
     }
 
     /// One step on a batch of `count` samples by the rules of `state->settings`, unless the figures of `state` are
@@ -125,18 +167,18 @@ public:
               S* average) {
         sum_over_rows(execution, size, 1, detail::Square<S>{gradient}, partials_.data(), &state->figures.squared_norm);
         for_each_index(execution, 1, detail::FindScale<S>{state, count, options_.clip_norm});
-        with_rule([&]<class Rule>(std::type_identity<Rule>, const typename Rule::Options&) {
-            detail::ParameterStep<Rule> step{state, decayed_.data(), gradient, parameters, average, {}};
-            for (std::size_t i = 0; i < rule_state_.size(); ++i) step.rule_state[i] = rule_state_[i].data();
-            for_each_index(execution, size, step);
-        });
+        const bool lookahead = slow_.size() > 0;
+        if (lookahead) for_each_index(execution, size, detail::LookaheadStart<S>{state, parameters, slow_.data()});
+        step_optimizer(execution, state, gradient, parameters, lookahead ? nullptr : average);
+        if (lookahead)
+            for_each_index(execution, size, detail::LookaheadStep<S>{state, slow_.data(), parameters, average});
     }
 
     /// Steps taken; the caller counts them.
     Index steps() const { return steps_; }
     void set_steps(Index steps) { steps_ = steps; }
 
-    /// The rule's buffers that a checkpoint keeps: `values` are `size` scalars on the device.
+    /// The buffers that a checkpoint keeps: `values` are `size` scalars on the device.
     struct State {
         const char* name;
         S* values;
@@ -147,18 +189,32 @@ public:
             for (std::size_t i = 0; i < rule_state_.size(); ++i)
                 states.push_back({Rule::state_names[i], rule_state_[i].data()});
         });
+        if (slow_.size() > 0) states.push_back({bantam::Lookahead<S>::state_name, slow_.data()});
         return states;
     }
 
 private:
+    void step_optimizer(const Execution& execution, const StepState<S>* state, const S* gradient, S* parameters,
+                        S* average) {
+        with_rule([&]<class Rule>(std::type_identity<Rule>, const typename Rule::Options&) {
+            detail::ParameterStep<Rule> step{state, kinds_.data(), gradient, parameters, average, {}};
+            for (std::size_t i = 0; i < rule_state_.size(); ++i) step.rule_state[i] = rule_state_[i].data();
+            for_each_index(execution, size, step);
+        });
+        // Muon's momentum is AdamW's first moment.
+        if (matrices_) matrices_->step(execution, state, gradient, rule_state_.front().data(), parameters, average);
+    }
+
     template <class Body>
     void with_rule(const Body& body) const {
         with_optimizer_rule<S>(options_, body);
     }
 
     TrainingOptions options_;
-    DeviceBuffer<std::uint8_t> decayed_;
+    DeviceBuffer<detail::StepKind> kinds_;
     std::vector<DeviceBuffer<S>> rule_state_;
+    std::optional<MuonMatrices<S>> matrices_;  // where the optimizer is Muon
+    DeviceBuffer<S> slow_;                     // Lookahead's weights; empty without it
     DeviceBuffer<double> partials_;
     Index steps_ = 0;
 };

@@ -5,6 +5,8 @@
 #include <bantam/base/index.hpp>
 #include <bantam/train/losses.hpp>
 #include <bantam/train/optimizers/adamw.hpp>
+#include <bantam/train/optimizers/lookahead.hpp>
+#include <bantam/train/optimizers/muon.hpp>
 #include <bantam/train/optimizers/sgd.hpp>
 
 #include <concepts>
@@ -58,6 +60,8 @@ struct StepSettings {
     S new_weight;  ///< 1 − decay of the moving averages
     RulePair<SgdRule<S>> sgd;
     RulePair<AdamWRule<S>> adamw;
+    MuonRule<S> muon;
+    LookaheadRule<S> lookahead;
 
     template <class Rule>
     BANTAM_HOST_DEVICE const RulePair<Rule>& rules() const {

@@ -5,6 +5,7 @@
 #include <bantam/base/index.hpp>
 #include <bantam/core/network.hpp>
 
+#include <algorithm>
 #include <span>
 #include <string>
 #include <vector>
@@ -46,6 +47,32 @@ inline std::vector<ParameterRange> joined_ranges(std::span<const ParameterRange>
     return joined;
 }
 
+/// A weight of the flat parameter buffer that is a matrix: [rows][columns] from `begin` on.
+struct ParameterMatrix {
+    Index begin;
+    Index rows;     ///< outputs
+    Index columns;  ///< inputs
+
+    constexpr Index size() const { return rows * columns; }
+    constexpr Index end() const { return begin + size(); }
+    constexpr bool operator==(const ParameterMatrix&) const = default;
+};
+
+/// The ranges without the elements of `matrices`, both in buffer order.
+inline std::vector<ParameterRange> ranges_without(std::span<const ParameterRange> ranges,
+                                                  std::span<const ParameterMatrix> matrices) {
+    std::vector<ParameterRange> remaining;
+    for (ParameterRange range : ranges) {
+        for (const ParameterMatrix& matrix : matrices) {
+            if (matrix.end() <= range.begin || matrix.begin >= range.end) continue;
+            if (range.begin < matrix.begin) remaining.push_back({range.begin, matrix.begin, range.decayed});
+            range.begin = std::min(matrix.end(), range.end);
+        }
+        if (range.begin < range.end) remaining.push_back(range);
+    }
+    return remaining;
+}
+
 /// One range for every trainable tensor of `Net`, in buffer order.
 template <class Net>
 std::vector<ParameterRange> parameter_ranges() {
@@ -54,6 +81,20 @@ std::vector<ParameterRange> parameter_ranges() {
         if (entry.tensor.trainable)
             ranges.push_back({entry.offset, entry.offset + entry.tensor.element_count(), entry.tensor.decayed});
     return ranges;
+}
+
+/// The weights of `Net` that mix channels at one position, in buffer order: those of linear layers and of 1×1
+/// convolutions, of more than one row and column. A convolution in groups counts as the matrix [M, N / groups].
+template <class Net>
+std::vector<ParameterMatrix> parameter_matrices() {
+    std::vector<ParameterMatrix> matrices;
+    for (const NamedTensor& entry : tensor_table<Net>) {
+        const auto& [rows, columns, height, width] = entry.tensor.extents;
+        const bool one_position = entry.tensor.rank == 2 || (entry.tensor.rank == 4 && height * width == 1);
+        if (entry.tensor.decayed && one_position && rows > 1 && columns > 1)
+            matrices.push_back({entry.offset, rows, columns});
+    }
+    return matrices;
 }
 
 }  // namespace bantam

@@ -18,6 +18,17 @@
 
 namespace bantam {
 
+namespace detail {
+
+inline void require_buffer(const char* what, std::size_t found, Index expected) {
+    if (found != static_cast<std::size_t>(expected))
+        throw Error(std::string("optimizer: the ") + what + " buffer has " + std::to_string(found) +
+                    " elements, expected " + std::to_string(expected) +
+                    "; make optimizer and network from the same type");
+}
+
+}  // namespace detail
+
 /// An optimizer on the CPU: applies `Rule` to every parameter and keeps the rule's state, one buffer
 /// [parameter_count] for each of `Rule::state_names`. See SgdRule for what a rule is.
 template <class Rule>
@@ -26,9 +37,13 @@ public:
     using Scalar = typename Rule::Scalar;
     using Options = typename Rule::Options;
 
-    /// `ranges` cover the parameter buffer [parameter_count]; throws Error where they do not.
-    RuleOptimizer(const Options& options, std::span<const ParameterRange> ranges, Index parameter_count)
-        : options_{options}, ranges_{joined_ranges(ranges, parameter_count)}, parameter_count_{parameter_count} {
+    /// `ranges` cover the parameter buffer [parameter_count]; throws Error where they do not. The elements of
+    /// `left_out`, which lie in order, are left to another optimizer.
+    RuleOptimizer(const Options& options, std::span<const ParameterRange> ranges, Index parameter_count,
+                  std::span<const ParameterMatrix> left_out = {})
+        : options_{options},
+          ranges_{ranges_without(joined_ranges(ranges, parameter_count), left_out)},
+          parameter_count_{parameter_count} {
         for (std::vector<Scalar>& buffer : state_) buffer.resize(static_cast<std::size_t>(parameter_count));
     }
 
@@ -36,9 +51,9 @@ public:
     /// [parameter_count]; an empty `average` keeps no moving average. Throws Error on another size.
     void step(const Update& update, std::span<const Scalar> gradient, std::span<Scalar> parameters,
               std::span<Scalar> average = {}) {
-        require_size("gradient", gradient.size());
-        require_size("parameter", parameters.size());
-        if (!average.empty()) require_size("average", average.size());
+        detail::require_buffer("gradient", gradient.size(), parameter_count_);
+        detail::require_buffer("parameter", parameters.size(), parameter_count_);
+        if (!average.empty()) detail::require_buffer("average", average.size(), parameter_count_);
         ++steps_;
         const Rule decayed{options_, update, true, steps_};
         const Rule plain{options_, update, false, steps_};
@@ -72,13 +87,6 @@ public:
 
 private:
     static constexpr std::size_t state_count = Rule::state_names.size();
-
-    void require_size(const char* what, std::size_t found) const {
-        if (found != static_cast<std::size_t>(parameter_count_))
-            throw Error(std::string("optimizer: the ") + what + " buffer has " + std::to_string(found) +
-                        " elements, expected " + std::to_string(parameter_count_) +
-                        "; make optimizer and network from the same type");
-    }
 
     template <std::size_t... Buffer>
     void step_chunk(const Rule& rule, Scalar new_weight, Index count, const Scalar* gradient, Scalar* parameters,
