@@ -384,8 +384,10 @@ void distill(Options& options) {
         const auto rows = [&](std::size_t first) {
             return taught ? TeacherRows{&teacher, static_cast<Index>(first)} : TeacherRows{};
         };
-        TrainingLoader training{
-            {.input = network.input, .batch_size = options.training.batch_size, .seed = options.training.seed}};
+        TrainingLoader training{{.input = network.input,
+                                 .batch_size = options.training.batch_size,
+                                 .seed = options.training.seed,
+                                 .alternating_flip = options.training.alternating_flip}};
         training.add(labeled, rows(0));
         if (taught) training.add(unlabeled, rows(labeled.store.size()));
         const EvaluationLoader validating{

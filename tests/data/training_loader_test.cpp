@@ -129,6 +129,36 @@ BOOST_AUTO_TEST_CASE(the_student_sees_the_view_whose_logits_it_is_given) {
     BOOST_TEST(seen.size() > 85U);
 }
 
+BOOST_AUTO_TEST_CASE(alternating_flips_show_each_picture_both_ways_in_two_epochs) {
+    const LoadedPictures pictures{40, 0};
+    LoaderOptions options = small_options(40);
+    TrainingLoader random{options};
+    options.alternating_flip = true;
+    TrainingLoader alternating{options}, taught{options};
+    random.add(pictures.labeled);
+    alternating.add(pictures.labeled);
+    taught.add(pictures.labeled, {&pictures.teacher, 0});
+    Index flipped_first = 0, repeated = 0;
+    for (Index sample = 0; sample < 40; ++sample) {
+        flipped_first += alternating.plan(0, sample).view.flipped;
+        repeated += random.plan(0, sample).view.flipped == random.plan(1, sample).view.flipped;
+        for (Index epoch = 0; epoch < 5; ++epoch) {
+            bantam::View view = alternating.plan(epoch, sample).view;
+            BOOST_TEST(view.flipped != alternating.plan(epoch + 1, sample).view.flipped);
+            // Nothing else changes.
+            const bantam::SamplePlan other = random.plan(epoch, sample);
+            view.flipped = other.view.flipped;
+            BOOST_TEST((view == other.view));
+            BOOST_TEST((alternating.plan(epoch, sample).colors.matrix == other.colors.matrix));
+            // A teacher's view has the flip that the teacher saw.
+            const bantam::SamplePlan plan = taught.plan(epoch, sample);
+            BOOST_TEST((plan.view == pictures.teacher.view(0, plan.teacher_view)));
+        }
+    }
+    BOOST_TEST((flipped_first > 8 && flipped_first < 32));
+    BOOST_TEST((repeated > 8 && repeated < 32));
+}
+
 BOOST_AUTO_TEST_CASE(color_jitter_reaches_teacher_views_only_when_asked_for) {
     const LoadedPictures pictures{6, 0};
     const auto pixels_with = [&](bool enabled, bool on_teacher_views, bool with_teacher) {

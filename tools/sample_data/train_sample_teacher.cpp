@@ -41,8 +41,10 @@ void train(const Options& options) {
     const PictureOptions reading{.stored_size = options.stored_size, .threads = options.training.threads};
     const LabeledPictures labeled = load_with_report(options.data, folders.training, reading, "labeled");
     const LabeledPictures validation = load_with_report(options.data, folders.validation, reading, "validation");
-    TrainingLoader training{
-        {.input = input_shape<Teacher>, .batch_size = options.training.batch_size, .seed = options.training.seed}};
+    TrainingLoader training{{.input = input_shape<Teacher>,
+                             .batch_size = options.training.batch_size,
+                             .seed = options.training.seed,
+                             .alternating_flip = options.training.alternating_flip}};
     training.add(labeled);
     const EvaluationLoader validating{validation, input_shape<Teacher>, 64};
 

@@ -69,6 +69,7 @@ std::string command_text(int argc, char** argv) {
 struct CommandLine::Parser {
     CLI::App app;
     std::string optimizer;
+    std::string flip = "random";
     TrainingOptions* training = nullptr;
     DeviceOptions* device = nullptr;
     CLI::Option* warmup = nullptr;
@@ -94,7 +95,7 @@ struct CommandLine::Parser {
 };
 
 CommandLine::CommandLine(const std::string& description)
-    : parser_{new Parser{CLI::App{description}, {}, nullptr, nullptr, nullptr}} {}
+    : parser_{new Parser{.app = CLI::App{description}, .optimizer = {}}} {}
 CommandLine::~CommandLine() = default;
 
 CommandLine::Option& CommandLine::Option::required() {
@@ -155,6 +156,9 @@ void CommandLine::training_options(TrainingOptions& training) {
     option("--label-smoothing", training.label_smoothing, "Label smoothing");
     option("--clip-norm", training.clip_norm, "Largest gradient norm; 0 for none");
     option("--averaging-decay", training.averaging_decay, "Decay of the weights' moving average; 0 for none");
+    option("--flip", parser_->flip,
+           "How pictures without teacher logits are mirrored: at random, or alternating from epoch to epoch")
+        .one_of({"random", "alternating"});
     option("--seed", training.seed, "Seed of everything random");
     option("--threads", training.threads, "Threads; the result does not depend on it");
 }
@@ -192,6 +196,7 @@ int CommandLine::run(int argc, char** argv, const std::function<void()>& body) {
         parser_->app.parse(argc, argv);
         if (TrainingOptions* training = parser_->training) {
             training->optimizer = optimizer_kind(parser_->optimizer);
+            training->alternating_flip = parser_->flip == "alternating";
             if (parser_->warmup->empty())
                 training->warmup_epochs = std::min(training->warmup_epochs, static_cast<double>(training->epochs) / 2);
         }

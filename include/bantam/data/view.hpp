@@ -37,7 +37,7 @@ struct ViewOptions {
     float max_area = 1;
     float min_aspect = 3.0F / 4.0F;
     float max_aspect = 4.0F / 3.0F;
-    float flip_probability = 0.5F;
+    float flip_probability = 0.5F;  ///< where flips are random, not alternating
 };
 
 /// A random box: area uniform, aspect uniform in its logarithm, then a place uniform among those

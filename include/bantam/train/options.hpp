@@ -57,7 +57,8 @@ struct TrainingOptions {
     double clip_norm = 5.0;          ///< largest gradient norm; 0 turns clipping off
     double averaging_decay = 0.999;  ///< of the moving average of weights; 0 turns it off
     std::uint64_t seed = 1;
-    bool allow_tf32 = false;  ///< on a GPU: products in TensorFloat-32, with 10 bits of mantissa
+    bool alternating_flip = false;  ///< for LoaderOptions: mirrors pictures in every other epoch, not at random
+    bool allow_tf32 = false;        ///< on a GPU: products in TensorFloat-32, with 10 bits of mantissa
     int threads = 1;
 
     LossOptions loss() const {
@@ -165,6 +166,7 @@ inline std::vector<std::pair<std::string, std::string>> described(const Training
             {"clip_norm", exact_text(o.clip_norm)},
             {"averaging_decay", exact_text(o.averaging_decay)},
             {"seed", std::to_string(o.seed)},
+            {"flip", o.alternating_flip ? "alternating" : "random"},
             {"allow_tf32", o.allow_tf32 ? "true" : "false"}};
 }
 
