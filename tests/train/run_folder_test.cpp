@@ -155,7 +155,7 @@ BOOST_FIXTURE_TEST_CASE(a_run_writes_student_state_and_one_row_per_epoch, Fixtur
 }
 
 BOOST_FIXTURE_TEST_CASE(a_resumed_run_ends_with_the_bits_of_an_uninterrupted_one, Fixture) {
-    for (const auto optimizer : {bantam::OptimizerKind::sgd, bantam::OptimizerKind::adamw})
+    for (const auto optimizer : {bantam::OptimizerKind::sgd, bantam::OptimizerKind::adamw, bantam::OptimizerKind::muon})
         for (const double averaging : {0.9, 0.0}) {
             TrainingOptions options = tiny_options();
             options.optimizer = optimizer;
@@ -238,6 +238,8 @@ BOOST_FIXTURE_TEST_CASE(every_option_that_differs_is_refused_by_its_name, Fixtur
         {"beta1 0.9, this one has 0.8", [](auto& o) { o.beta1 = 0.8; }},
         {"beta2 0.999, this one has 0.99", [](auto& o) { o.beta2 = 0.99; }},
         {"epsilon ", [](auto& o) { o.epsilon = 1e-7; }},
+        {"lookahead_steps 0, this one has 5", [](auto& o) { o.lookahead_steps = 5; }},
+        {"lookahead_alpha 0.5, this one has 0.8", [](auto& o) { o.lookahead_alpha = 0.8; }},
         {"warmup_epochs 1, this one has 0.5", [](auto& o) { o.warmup_epochs = 0.5; }},
         {"final_learning_rate_fraction ", [](auto& o) { o.final_learning_rate_fraction = 0; }},
         {"temperature 4, this one has 5", [](auto& o) { o.temperature = 5; }},
@@ -249,6 +251,7 @@ BOOST_FIXTURE_TEST_CASE(every_option_that_differs_is_refused_by_its_name, Fixtur
         {"clip_norm 5, this one has 0", [](auto& o) { o.clip_norm = 0; }},
         {"averaging_decay 0.9, this one has 0", [](auto& o) { o.averaging_decay = 0; }},
         {"seed 3, this one has 4", [](auto& o) { o.seed = 4; }},
+        {"flip random, this one has alternating", [](auto& o) { o.alternating_flip = true; }},
         {"allow_tf32 false, this one has true", [](auto& o) { o.allow_tf32 = true; }},
     };
     BOOST_TEST(changes.size() == bantam::described(tiny_options()).size());
