@@ -61,6 +61,13 @@ def arguments():
 
 def read_checkpoint(options):
     """Returns (name -> array, the pickled module or None). What kind of file it is, its content tells, not its name."""
+    try:
+        return tensors_of(options)
+    except OSError as error:  # reading names no file
+        raise OSError(error.errno, error.strerror, error.filename or options.checkpoint) from None
+
+
+def tensors_of(options):
     path, notes = options.checkpoint, []
     module = None
     if safetensors_io.is_safetensors(path):

@@ -10,6 +10,7 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tools"))
 import programs
+from conversions import conversions
 from crashes import Crashes
 
 BUILD = os.path.dirname(os.path.dirname(programs.program("examples/distill_food11")))
@@ -49,6 +50,14 @@ class Crash(unittest.TestCase):
     def test_a_failing_call_loses_nothing(self):
         self.crashes.at_calls("fail", 6)
         self.assert_no_problem()
+
+    def test_a_conversion_that_fails_leaves_the_older_file_or_the_whole_new_one(self):
+        folder = os.path.join(self.folder, "conversions")
+        os.mkdir(folder)
+        conversion = next(conversions(folder))
+        self.assertGreater(conversion.at_calls("fail", 3), 0)
+        conversion.at_calls("power", 1)
+        self.assertEqual(conversion.problems, [])
 
 
 if __name__ == "__main__":

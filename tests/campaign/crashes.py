@@ -19,6 +19,23 @@ def read(*parts):
         return file.read()
 
 
+def built_injector(folder):
+    """The library of faults.cpp, compiled in `folder`."""
+    injector = os.path.join(folder, "faults.so")
+    subprocess.run([os.environ.get("CXX", "g++"), "-std=c++20", "-O1", "-shared", "-fPIC", "-o", injector,
+                    os.path.join(HERE, "faults.cpp"), "-ldl"], check=True)
+    return injector
+
+
+def with_faults(injector, **faults):
+    """The environment in which a program meets `faults`, the variables that faults.cpp reads."""
+    environment = {**os.environ, "OMP_WAIT_POLICY": "passive"}
+    if faults:
+        environment["LD_PRELOAD"] = injector
+        environment.update({f"FAULTS_{name.upper()}": str(value) for name, value in faults.items()})
+    return environment
+
+
 class Crashes:
     """A data set, a run that nothing happened to, and the library that makes calls go wrong, in `folder`."""
 
@@ -31,9 +48,7 @@ class Crashes:
         subprocess.run([os.path.join(programs, "tools", "sample_data", "draw_sample_food11"), "--output", self.data,
                         "--size", "32", "--labeled-per-class", "1", "--unlabeled", "0", "--validation-per-class", "1",
                         "--testing", "3"], check=True, capture_output=True)
-        self.injector = os.path.join(folder, "faults.so")
-        subprocess.run([os.environ.get("CXX", "g++"), "-std=c++20", "-O1", "-shared", "-fPIC", "-o", self.injector,
-                        os.path.join(HERE, "faults.cpp"), "-ldl"], check=True)
+        self.injector = built_injector(folder)
         self.reference = os.path.join(folder, "reference")
         started = time.monotonic()
         self.expect_success(self.run(self.reference))
@@ -48,11 +63,8 @@ class Crashes:
                 "--threads", str(threads), *more]
 
     def run(self, output, *more, kill_after=None, threads=1, **faults):
-        """The finished process; `faults` are the variables that faults.cpp reads."""
-        environment = {**os.environ, "OMP_WAIT_POLICY": "passive"}
-        if faults:
-            environment["LD_PRELOAD"] = self.injector
-            environment.update({f"FAULTS_{name.upper()}": str(value) for name, value in faults.items()})
+        """The finished process; `faults` are those of with_faults."""
+        environment = with_faults(self.injector, **faults)
         process = subprocess.Popen(self.command(output, *more, threads=threads), env=environment,
                                    stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         try:

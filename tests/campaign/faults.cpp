@@ -1,18 +1,24 @@
 // SPDX-License-Identifier: MIT
 // A library to preload (LD_PRELOAD) that lets one call of a program go wrong. Calls that change files are counted:
-// opening for writing, write, pwrite, ftruncate, fsync, flock, close of a written file, rename, remove, mkdir.
+// opening for writing, write, pwrite, ftruncate, fsync, flock, close of a written file, rename, remove, unlink, mkdir.
 //
 //   FAULTS_LOG=FILE      lists the calls, one per line
 //   FAULTS_AT=N          the call that goes wrong, counted from 1, with
 //   FAULTS_ACTION=       kill_before, kill_after (SIGKILL; a write is then half done), power (SIGKILL, and what was not
 //                        flushed to the disk is lost) or fail (the call fails)
 //   FAULTS_ACTION=memory the N-th allocation fails
+//   FAULTS_AFTER=NAME    calls and allocations count from the first opening of a file of this name on; for
+//   interpreters,
+//                        which load their own files first
+//   FAULTS_READS=1       calls that read count, too: opening for reading, read, pread, lseek and mmap of a file
 //   FAULTS_SEED=N        chooses how a call fails and how much of the unflushed data is lost
-//   FAULTS_BACKUPS=DIR   for power: an empty folder on the same file system
+//   FAULTS_BACKUPS=DIR   for power: an empty folder on the same file system; what lies beside it, and nothing else, can
+//                        be lost
 //   FAULTS_NO_SYNC=1     fsync does nothing, to see that a power failure then does harm
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -26,9 +32,12 @@
 #include <map>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <vector>
 
 extern "C" void* __libc_malloc(std::size_t size);
+extern "C" void* __libc_calloc(std::size_t count, std::size_t size);
+extern "C" void* __libc_realloc(void* memory, std::size_t size);
 
 namespace {
 
@@ -50,6 +59,13 @@ struct Rename {
 };
 
 std::atomic<long> failing_allocation{-1}, allocations{0};
+std::atomic<bool> counting{true};
+
+bool allocation_fails() {
+    if (failing_allocation <= 0 || !counting || ++allocations != failing_allocation) return false;
+    errno = ENOMEM;
+    return true;
+}
 
 struct Faults {
     std::mutex mutex;
@@ -58,6 +74,8 @@ struct Faults {
     unsigned long seed = 1;
     const char* log = std::getenv("FAULTS_LOG");
     std::string backups;
+    std::string after;
+    bool reads = std::getenv("FAULTS_READS") != nullptr;
     bool no_sync = std::getenv("FAULTS_NO_SYNC") != nullptr;
     std::map<int, WrittenFile> written;
     std::vector<Rename> renames;
@@ -68,11 +86,19 @@ struct Faults {
         seed = std::strtoul(text("FAULTS_SEED").c_str(), nullptr, 10);
         at = std::atol(text("FAULTS_AT").c_str());
         backups = text("FAULTS_BACKUPS");
+        after = text("FAULTS_AFTER");
+        counting = after.empty();
         if (wanted == "kill_before") action = Action::kill_before;
         if (wanted == "kill_after") action = Action::kill_after;
         if (wanted == "power") action = Action::power;
         if (wanted == "fail") action = Action::fail;
         if (wanted == "memory") failing_allocation = at;
+    }
+
+    /// Files elsewhere, such as those of an interpreter that is being tested, are out of this library's reach.
+    bool may_lose(const std::string& path) const {
+        return action != Action::power ||
+               (!backups.empty() && path.starts_with(backups.substr(0, backups.rfind('/') + 1)));
     }
 
     unsigned long random() { return (seed = seed * 6364136223846793005UL + 1442695040888963407UL) >> 33; }
@@ -104,6 +130,7 @@ struct Faults {
 
     /// Counts a call. True where it is to fail; errno is then set.
     bool enter(const char* name, const char* detail = "") {
+        if (!counting) return false;
         ++count;
         if (log != nullptr) {
             if (std::FILE* file = std::fopen(log, "a")) {
@@ -134,13 +161,26 @@ Faults& faults() {
 /// Created while the library is loaded, before the program's threads.
 [[maybe_unused]] const bool ready = (faults(), true);
 
+/// A call that changes no file.
+template <class Call>
+auto reading(const char* name, const Call& call) -> decltype(call()) {
+    if (faults().reads) {
+        const std::scoped_lock lock{faults().mutex};
+        if (faults().enter(name)) return decltype(call())(-1);
+    }
+    return call();
+}
+
 template <class Open>
 int open_file(Open* real, const char* path, int flags, mode_t mode) {
-    if ((flags & (O_WRONLY | O_RDWR | O_CREAT)) == 0) return real(path, flags, mode);
+    const std::string_view name = path;
+    if (!counting && name.substr(name.rfind('/') + 1) == faults().after) counting = true;
+    if ((flags & (O_WRONLY | O_RDWR | O_CREAT)) == 0)
+        return reading("open to read", [&] { return real(path, flags, mode); });
     const std::scoped_lock lock{faults().mutex};
     if (faults().enter("open", path)) return -1;
     const int file = real(path, flags, mode);
-    if (file >= 0) faults().written[file] = {path, 0};
+    if (file >= 0 && faults().may_lose(path)) faults().written[file] = {path, 0};
     faults().leave();
     return file;
 }
@@ -167,12 +207,34 @@ auto on_written(int file, const char* name, const Call& call) -> decltype(call()
 
 extern "C" {
 
-void* malloc(std::size_t size) {
-    if (failing_allocation > 0 && ++allocations == failing_allocation) {
-        errno = ENOMEM;
-        return nullptr;
-    }
-    return __libc_malloc(size);
+void* malloc(std::size_t size) { return allocation_fails() ? nullptr : __libc_malloc(size); }
+
+void* calloc(std::size_t count, std::size_t size) { return allocation_fails() ? nullptr : __libc_calloc(count, size); }
+
+void* realloc(void* memory, std::size_t size) { return allocation_fails() ? nullptr : __libc_realloc(memory, size); }
+
+void* mmap64(void* address, std::size_t size, int protection, int flags, int file, off_t offset) noexcept {
+    if (file < 0 && allocation_fails()) return MAP_FAILED;
+    const auto real = next<void*(void*, std::size_t, int, int, int, off_t)>("mmap64");
+    const auto call = [&] { return reinterpret_cast<long>(real(address, size, protection, flags, file, offset)); };
+    return reinterpret_cast<void*>(file < 0 ? call() : reading("mmap", call));
+}
+
+void* mmap(void* address, std::size_t size, int protection, int flags, int file, off_t offset) noexcept {
+    return mmap64(address, size, protection, flags, file, offset);
+}
+
+ssize_t read(int file, void* bytes, std::size_t count) {
+    return reading("read", [&] { return next<ssize_t(int, void*, std::size_t)>("read")(file, bytes, count); });
+}
+
+ssize_t pread(int file, void* bytes, std::size_t count, off_t position) {
+    const auto real = next<ssize_t(int, void*, std::size_t, off_t)>("pread");
+    return reading("pread", [&] { return real(file, bytes, count, position); });
+}
+
+off_t lseek64(int file, off_t offset, int whence) noexcept {
+    return reading("lseek", [&] { return next<off_t(int, off_t, int)>("lseek64")(file, offset, whence); });
 }
 
 int open(const char* path, int flags, ...) {
@@ -212,8 +274,10 @@ int flock(int file, int operation) noexcept {
 int close(int file) {
     const auto real = next<int(int)>("close");
     return on_written(file, "close", [&] {
+        const auto known = faults().written.find(file);
+        if (known == faults().written.end()) return real(file);
         // Data that was not flushed can be lost after the file was closed, too.
-        const WrittenFile closed = faults().written[file];
+        const WrittenFile closed = known->second;
         struct stat status{};
         const bool unflushed = fstat(file, &status) == 0 && status.st_size > closed.flushed;
         const std::string link = "/proc/self/fd/" + std::to_string(file);
@@ -250,7 +314,7 @@ int rename(const char* from, const char* to) noexcept {
         if (link(to, done.backup.c_str()) != 0) done.backup.clear();
     }
     const int result = next<int(const char*, const char*)>("rename")(from, to);
-    if (result == 0) faults().renames.push_back(done);
+    if (result == 0 && faults().may_lose(to)) faults().renames.push_back(done);
     faults().leave();
     return result;
 }
@@ -259,6 +323,14 @@ int remove(const char* path) noexcept {
     const std::scoped_lock lock{faults().mutex};
     if (faults().enter("remove", path)) return -1;
     const int result = next<int(const char*)>("remove")(path);
+    faults().leave();
+    return result;
+}
+
+int unlink(const char* path) noexcept {
+    const std::scoped_lock lock{faults().mutex};
+    if (faults().enter("unlink", path)) return -1;
+    const int result = next<int(const char*)>("unlink")(path);
     faults().leave();
     return result;
 }

@@ -94,6 +94,19 @@ HEADER = json.dumps({"w": {"dtype": "F32", "shape": [3, 4], "data_offsets": [0, 
                      "b": {"dtype": "BF16", "shape": [4], "data_offsets": [48, 56]}}).encode()
 
 
+def legacy(content):
+    """The bytes of a checkpoint as PyTorch wrote it before 1.6, with STORAGES."""
+    pickles = [pickled(part) for part in (0x1950a86a20f9469cfc6c, 1001, {"little_endian": True}, content,
+                                          sorted(STORAGES))]
+    counts = {"0": 12, "1": 6, "2": 1}
+    data = b"".join(struct.pack("<q", counts[key]) + STORAGES[key] for key in sorted(STORAGES))
+    return b"".join(pickles) + data
+
+
+def safetensors():
+    return struct.pack("<Q", len(HEADER)) + HEADER + bytes(56)
+
+
 def damaged(content, source):
     content = bytearray(content)
     for _ in range(source.choice((1, 1, 2, 3, 6))):
@@ -124,12 +137,8 @@ def random_input(source):
         directory = whole.index(b"PK\x01\x02")
         return "directory", whole[:directory] + damaged(whole[directory:], source)
     if kind == 3:
-        pickles = [pickled(part) for part in (0x1950a86a20f9469cfc6c, 1001, {"little_endian": True}, CONTENT,
-                                              sorted(STORAGES))]
-        counts = {"0": 12, "1": 6, "2": 1}
-        data = b"".join(struct.pack("<q", counts[key]) + STORAGES[key] for key in sorted(STORAGES))
-        return "before 1.6", damaged(b"".join(pickles) + data, source)
-    return "safetensors", damaged(struct.pack("<Q", len(HEADER)) + HEADER + bytes(56), source)
+        return "before 1.6", damaged(legacy(CONTENT), source)
+    return "safetensors", damaged(safetensors(), source)
 
 
 def problem_of(path, target):

@@ -20,6 +20,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 SOURCE = os.path.normpath(os.path.join(HERE, "..", ".."))
 sys.path.insert(0, HERE)
+from conversions import conversions
 from crashes import Crashes
 
 
@@ -80,6 +81,14 @@ def main():
             failures += len(crashes.problems)
             print(f"{name}: {ended} runs ended early, {len(crashes.problems)} problems "
                   f"{crashes.problems[:3] if crashes.problems else ''} ({time.monotonic() - started:.0f} s)", flush=True)
+        for conversion in conversions(folder, options.seed) if options.kills > 0 else ():
+            started = time.monotonic()
+            ended = [conversion.at_calls(action) for action in ("fail", "kill_before", "kill_after", "power")]
+            ended.append(conversion.failing_allocations(options.kills))
+            failures += len(conversion.problems)
+            print(f"{conversion.name}: {ended} runs ended early by a failing call, a kill before and after a call, a power "
+                  f"failure and a failing allocation; {len(conversion.problems)} problems {conversion.problems[:3]} "
+                  f"({time.monotonic() - started:.0f} s)", flush=True)
         if options.fuzz_seconds > 0:
             os.makedirs(os.path.join(options.build, "fuzz"), exist_ok=True)
             failures += fuzz(os.path.join(options.build, "fuzz"), options.fuzz_seconds)

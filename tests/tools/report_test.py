@@ -250,6 +250,17 @@ class Comparison(Browser):
         self.assertEqual(line, f"error: {self.folder}: has neither report.html nor metrics.csv; name the output folder "
                                "of a training run")
 
+    def test_a_file_that_was_changed_is_named(self):
+        output = self.path("changed")
+        shutil.copytree(self.alone, output)
+        for name in ("report.html", "metrics.csv"):
+            content = read(output, name)
+            write(content.replace(b"e", b"E", 1) if name == "report.html" else content.replace(b"\n1,", b"\n2,"), output, name)
+            done = self.run_program(sys.executable, COMPARE, output, "--output", self.path("page.html"))
+            self.assertEqual(done.stderr, f"warning: {output}/{name}: was changed or damaged after it was written: "
+                                          "checksums.txt has another hash\n")
+            os.remove(os.path.join(output, name))
+
     def test_damaged_files_are_named(self):
         for name, content in (("report.html", "<html>"), ("metrics.csv", "a,b\n1,2\n")):
             output = os.path.dirname(write(content, self.path(name + ".run"), name))

@@ -8,16 +8,21 @@ tests/io/safetensors_headers.json, tests both. The checksum among the metadata i
 docs/reliability.md; it needs the module xxhash and is left out, and not verified, where that is missing.
 """
 
+import contextlib
 import json
 import os
 import re
+import secrets
 import struct
-import tempfile
 
 import numpy as np
 
 from printable import printable
 
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks
+    fcntl = None
 try:
     import xxhash
 except ImportError:
@@ -81,9 +86,7 @@ def save(path, tensors, metadata=None):
     if xxhash:
         text = text.replace(NO_CHECKSUM.encode(), (CHECKSUM_PREFIX + hash_of(start, text, *blocks)).encode(), 1)
     with replacing(path) as file:
-        file.write(start + text)
-        for values in blocks:
-            file.write(values.data)
+        file.write(start + text, *(values.data for values in blocks))
 
 
 def is_safetensors(path):
@@ -292,29 +295,87 @@ def verify_checksum(data, start, metadata):
 
 
 class replacing:
-    """Opens a temporary file beside `path`; renames it to `path` if all went well, else removes it."""
+    """Opens a temporary file beside `path`; renames it to `path` if all went well, else removes it. As AtomicFile in
+    include/bantam/io/atomic_file.hpp: its name ends with 16 digits and `.partial`, it is locked while it is written,
+    those of killed processes are removed, and file and folder are flushed. Raises OSError naming `path`."""
 
     def __init__(self, path):
         self.path = os.fspath(path)
 
     def __enter__(self):
         folder, name = os.path.split(os.path.abspath(self.path))
-        handle, self.temporary = tempfile.mkstemp(prefix=f".{name}.", dir=folder)
-        self.file = os.fdopen(handle, "wb")
-        return self.file
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+        self.folder, self.temporary = folder, os.path.join(folder, f"{name}.{secrets.token_hex(8)}.partial")
+        with self.naming_path():
+            handle = os.open(self.temporary, flags, 0o666)
+        self.file = os.fdopen(handle, "wb", buffering=0)
+        try:
+            lock(handle)
+            self.remove_leftovers(name)
+        except BaseException:
+            self.discard()
+            raise
+        return self
+
+    def write(self, *blocks):
+        with self.naming_path():
+            for block in map(memoryview, blocks):
+                block = block.cast("B") if block.nbytes else b""
+                while len(block) > 0:
+                    block = block[self.file.write(block[:1 << 30]):]
 
     def __exit__(self, kind, value, trace):
+        if kind is not None:
+            self.discard()
+            return
         try:
-            if kind is None:
-                self.file.flush()
+            with self.naming_path():
                 os.fsync(self.file.fileno())
-                umask = os.umask(0)
-                os.umask(umask)
-                os.chmod(self.temporary, 0o666 & ~umask)  # mkstemp makes files private
-            self.file.close()
-            if kind is None:
                 os.replace(self.temporary, self.path)
-        finally:
-            if os.path.exists(self.temporary):
-                os.unlink(self.temporary)
-        return False
+        except BaseException:
+            self.discard()
+            raise
+        with self.naming_path():
+            self.file.close()
+            if hasattr(os, "O_DIRECTORY"):  # a folder cannot be flushed everywhere
+                handle = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+                try:
+                    os.fsync(handle)
+                finally:
+                    os.close(handle)
+
+    def discard(self):
+        for step in (lambda: os.unlink(self.temporary), self.file.close):
+            with contextlib.suppress(OSError):
+                step()
+
+    def remove_leftovers(self, name):
+        """Removes the partial files of this name that no process has locked. What fails here does no harm."""
+        left = re.compile(re.escape(name) + r"\.[0-9a-f]{16}\.partial")
+        with contextlib.suppress(OSError):
+            for entry in os.listdir(self.folder):
+                path = os.path.join(self.folder, entry)
+                if path == self.temporary or not left.fullmatch(entry) or not os.path.isfile(path):
+                    continue
+                handle = os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+                try:
+                    if lock(handle):
+                        os.unlink(path)
+                finally:
+                    os.close(handle)
+
+    @contextlib.contextmanager
+    def naming_path(self):
+        try:
+            yield
+        except OSError as error:
+            raise OSError(error.errno, f"cannot be written: {os.strerror(error.errno or 0)}", self.path) from None
+
+
+def lock(handle):
+    """Whether no other process has locked the file; it is locked then."""
+    with contextlib.suppress(OSError):
+        if fcntl:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+    return False
