@@ -121,14 +121,11 @@ def data_folder(options):
 
 # --------------------------------------------------------------------------------------------- runs
 
-class Run:
-    """One recipe with one seed, and its folder."""
+class RunFolder:
+    """The folder of a run, and what the tables call it. `results` are the files that a finished run has."""
 
-    def __init__(self, options, recipe, seed, predicts):
-        self.recipe, self.seed = recipe, seed
-        self.results = ["summary.txt", *(["predict.csv"] if predicts else [])]
-        self.folder = os.path.join(options.output, "runs", recipe.name, f"seed-{seed}")
-        self.log = self.folder + ".log"
+    def __init__(self, folder, name, seed, results=("summary.txt",)):
+        self.folder, self.name, self.seed, self.results = folder, name, seed, results
 
     def finished(self):
         # distill_food11 writes them at the end, and removes them after an epoch of a run that goes on.
@@ -152,8 +149,17 @@ class Run:
             raise Refusal(f"{self.folder}: its summary.txt and metrics.csv do not fit together; remove the folder, and "
                           "the run is made again")
         figures = {name: float(row[column]) if row[column] else None for column, name in FIGURES.items()}
-        return {"recipe": self.recipe.name, "seed": self.seed, "kept epoch": int(kept[1]), **figures,
+        return {"recipe": self.name, "seed": self.seed, "kept epoch": int(kept[1]), **figures,
                 "seconds": round(sum(float(row["seconds"]) for row in rows), 2)}
+
+
+class Run(RunFolder):
+    """One recipe with one seed."""
+
+    def __init__(self, options, recipe, seed, predicts):
+        super().__init__(os.path.join(options.output, "runs", recipe.name, f"seed-{seed}"), recipe.name, seed,
+                         ["summary.txt", *(["predict.csv"] if predicts else [])])
+        self.recipe, self.log = recipe, self.folder + ".log"
 
 
 def require_same_settings(options, recipe, data):
@@ -313,37 +319,42 @@ def write_rows(path, rows):
     os.replace(file.name, path)
 
 
+def summarize(results):
+    """Mean and deviation of each figure over the runs of a recipe."""
+    row = {"recipe": results[0]["recipe"], "seeds": len(results)}
+    for name in (*FIGURES.values(), "kept epoch", "seconds"):
+        row[f"{name} mean"], row[f"{name} deviation"] = mean_and_deviation([result[name] for result in results])
+    return row
+
+
+def markdown(groups, count, where):
+    """The table of the results of each recipe, measured on `count` pictures."""
+    table = [f"| recipe | seeds | accuracy | minus {groups[0][0]['recipe']}, points | cross-entropy | agreement with the "
+             "teacher | kept epoch | training time |", "|---|---:|---:|---:|---:|---:|---:|---:|"]
+    for results in groups:
+        row = summarize(results)
+
+        def spread(name, digits):
+            return spread_text(row[f"{name} mean"], row[f"{name} deviation"], digits)
+        table.append(f"| {row['recipe']} | {len(results)} | {spread('accuracy', 4)} | {difference_text(results, groups[0])} "
+                     f"| {spread('cross-entropy', 4)} | {spread('agreement with the teacher', 3)} "
+                     f"| {row['kept epoch mean']:.0f} | {duration(row['seconds mean'])} |")
+    accuracy = statistics.fmean(result["accuracy"] for result in groups[0])
+    error = math.sqrt(accuracy * (1 - accuracy) / count)
+    return "\n".join([*table, "", "Mean ± standard deviation over the seeds; the difference has the standard error of its "
+                      f"mean. Measured on {count} pictures {where}; one accuracy has a standard error of {error:.4f}.", ""])
+
+
 def write_tables(options, chosen, runs, validation_count):
     """results.md, results.csv and runs.csv of the finished runs; returns the Markdown table."""
     groups = [[run.result() for run in runs if run.recipe is recipe and run.finished()] for recipe in chosen]
     groups = [group for group in groups if group]
-    if not groups:
-        return ""
-    names = [*FIGURES.values(), "kept epoch", "seconds"]
-    summary, table = [], [
-        f"| recipe | seeds | accuracy | minus {groups[0][0]['recipe']}, points | cross-entropy | agreement with the teacher "
-        "| kept epoch | training time |", "|---|---:|---:|---:|---:|---:|---:|---:|"]
-    for results in groups:
-        row = {"recipe": results[0]["recipe"], "seeds": len(results)}
-        spread = {name: mean_and_deviation([result[name] for result in results]) for name in names}
-        for name, (mean, deviation) in spread.items():
-            row |= {f"{name} mean": mean, f"{name} deviation": deviation}
-        summary.append(row)
-        table.append(f"| {row['recipe']} | {len(results)} | {spread_text(*spread['accuracy'], 4)} "
-                     f"| {difference_text(results, groups[0])} | {spread_text(*spread['cross-entropy'], 4)} "
-                     f"| {spread_text(*spread['agreement with the teacher'], 3)} | {spread['kept epoch'][0]:.0f} "
-                     f"| {duration(spread['seconds'][0])} |")
-    accuracy = summary[0]["accuracy mean"]
-    error = math.sqrt(accuracy * (1 - accuracy) / validation_count)
-    pictures = f"{validation_count} pictures " + (
-        f"held out of the labeled ones ({options.hold_out:g} of each class, seed {options.hold_out_seed})"
-        if options.hold_out else "of validation/")
-    text = "\n".join([*table, "", "Mean ± standard deviation over the seeds; the difference has the standard error of its "
-                      f"mean. Measured on {pictures}; one accuracy has a standard error of {error:.4f}.", ""])
+    text = markdown(groups, validation_count, f"held out of the labeled ones ({options.hold_out:g} of each class, seed "
+                    f"{options.hold_out_seed})" if options.hold_out else "of validation/")
     with open(os.path.join(options.output, "results.md.partial"), "w", encoding="utf-8") as file:
         file.write(text)
     os.replace(file.name, os.path.join(options.output, "results.md"))
-    write_rows(os.path.join(options.output, "results.csv"), summary)
+    write_rows(os.path.join(options.output, "results.csv"), [summarize(group) for group in groups])
     write_rows(os.path.join(options.output, "runs.csv"), [result for group in groups for result in group])
     return text
 

@@ -147,14 +147,19 @@ class Random:
         return low + (high - low) * ((self.bits() >> 11) * 2.0 ** -53)
 
 
+WHOLE_VIEW = np.array([0, 0, 1, 1, 0], np.float32)
+
+
 def random_view(seed, image, view):
     """View number `view` of picture number `image` as (top, left, height, width, flipped), float32.
 
-    View 0 is the whole picture; the others are random_view of include/bantam/data/view.hpp.
+    View 0 is the whole picture.
     """
-    if view == 0:
-        return np.array([0, 0, 1, 1, 0], np.float32)
-    random = Random(seed, image * VIEWS_PER_IMAGE + view)
+    return WHOLE_VIEW if view == 0 else drawn_view(Random(seed, image * VIEWS_PER_IMAGE + view))
+
+
+def drawn_view(random):
+    """random_view of include/bantam/data/view.hpp."""
     box = (0.0, 0.0, 1.0, 1.0)
     for _ in range(10):
         area = random.uniform(float(np.float32(0.35)), 1.0)

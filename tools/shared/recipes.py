@@ -24,7 +24,7 @@ ENDING = ".ini"
 PROGRAMS = {"precompute_logits": os.path.join("tools", "precompute_logits"),
             "distill_food11": os.path.join("examples", "distill_food11")}
 DEFAULTS = {"epochs": 100, "views": 8}  # of the programs
-# What the command line of the program that reads the recipe decides: files, the machine, and what becomes of a run.
+# What the command line of the program that reads the recipe decides: files, the machine, and which run to go on with.
 # With an online teacher a recipe has `teacher` without a value, since the file is not the recipe's.
 NOT_OF_A_RECIPE = {
     "precompute_logits": {"help", "data", "teacher", "output", "threads", "device", "precision"},
