@@ -140,6 +140,45 @@ BOOST_AUTO_TEST_CASE(seeds_decide_the_weights) {
     BOOST_TEST(!std::equal(a.parameters().begin(), a.parameters().end(), c.parameters().begin()));
 }
 
+BOOST_AUTO_TEST_CASE(options_change_depthwise_kernels_and_the_norms_that_end_residuals_alone) {
+    using Net = Network<Image<8, 8, 4>, DepthwiseConv2d<3>, Residual<DepthwiseConv2d<5>, BatchNorm2d>,
+                        Residual<PointwiseConv2d<4>, BatchNorm2d, ReLU>,
+                        ProjectedResidual<Sequence<PointwiseConv2d<6>, BatchNorm2d>, PointwiseConv2d<6>, LayerNorm>,
+                        Residual<Residual<Conv2d<6, 3>, BatchNorm2d>>, GlobalAveragePool, Linear<2>>;
+    cpu::Model<Net, float> plain, changed;
+    plain.initialize(3);
+    changed.initialize(3, {.near_identity_depthwise = true, .zero_residual_norms = true});
+    std::vector<std::string> at_zero;
+    for (const bantam::NamedTensor& entry : bantam::tensor_table<Net>) {
+        if (!entry.tensor.trainable) continue;
+        const std::string name{entry.name.view()};
+        const auto part = [&](auto& model) {
+            return std::as_const(model).parameters().subspan(static_cast<std::size_t>(entry.offset),
+                                                             static_cast<std::size_t>(entry.tensor.element_count()));
+        };
+        const auto before = part(plain), after = part(changed);
+        if (std::ranges::equal(before, after)) continue;
+        if (std::ranges::count(after, 0.0F) == std::ssize(after)) {
+            at_zero.push_back(name);
+            continue;
+        }
+        BOOST_TEST((name == "0.weight" || name == "1.0.weight"), name);
+        const Index window = name == "0.weight" ? 9 : 25;
+        for (Index i = 0; i < std::ssize(after); ++i) {
+            const float expected = i % window == window / 2 ? 1.0F : 0.0F;
+            BOOST_TEST(std::abs(after[std::size_t(i)] - before[std::size_t(i)] - expected) < 1e-6F, name << ' ' << i);
+        }
+    }
+    const std::vector<std::string> expected{"1.1.weight", "3.1.weight", "4.0.1.weight"};
+    BOOST_TEST(at_zero == expected, boost::test_tools::per_element());
+    // A residual whose body ends in zeros is its shortcut.
+    using Block = Network<Image<4, 4, 3>, Residual<Conv2d<3, 3>, BatchNorm2d>>;
+    cpu::Model<Block, float> block;
+    block.initialize(1, {.zero_residual_norms = true});
+    const std::vector<float> input = numbers<float>(block.input_elements, 1);
+    BOOST_TEST((block.infer(input) == input));
+}
+
 BOOST_AUTO_TEST_CASE(weights_written_at_any_time_are_those_of_the_next_pass) {
     cpu::Model<Mixed, float> model, expected;
     model.initialize(1);

@@ -250,6 +250,8 @@ BOOST_FIXTURE_TEST_CASE(every_option_that_differs_is_refused_by_its_name, Fixtur
         {"mixed_weight 1, this one has 0", [](auto& o) { o.mixed_weight = 0; }},
         {"clip_norm 5, this one has 0", [](auto& o) { o.clip_norm = 0; }},
         {"averaging_decay 0.9, this one has 0", [](auto& o) { o.averaging_decay = 0; }},
+        {"near_identity_depthwise false, this one has true", [](auto& o) { o.near_identity_depthwise = true; }},
+        {"zero_residual_norms false, this one has true", [](auto& o) { o.zero_residual_norms = true; }},
         {"seed 3, this one has 4", [](auto& o) { o.seed = 4; }},
         {"flip random, this one has alternating", [](auto& o) { o.alternating_flip = true; }},
         {"allow_tf32 false, this one has true", [](auto& o) { o.allow_tf32 = true; }},

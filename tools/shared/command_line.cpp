@@ -159,6 +159,10 @@ void CommandLine::training_options(TrainingOptions& training) {
     option("--flip", parser_->flip,
            "How pictures without teacher logits are mirrored: at random, or alternating from epoch to epoch")
         .one_of({"random", "alternating"});
+    flag("--near-identity-depthwise", training.near_identity_depthwise,
+         "Start depthwise convolutions near the identity");
+    flag("--zero-residual-norms", training.zero_residual_norms,
+         "Start residuals that end in a norm as their shortcuts");
     option("--seed", training.seed, "Seed of everything random");
     option("--threads", training.threads, "Threads; the result does not depend on it");
 }

@@ -55,9 +55,9 @@ public:
     void set_profiler(StageProfiler* profiler) { profiler_ = profiler; }
 
     /// Fresh random weights; the same seed gives the same bits on every machine.
-    void initialize(std::uint64_t seed) {
+    void initialize(std::uint64_t seed, const InitializeOptions& options = {}) {
         update([&](std::span<S> parameters, std::span<S> statistics) {
-            initialize_tensors<Net, S>(seed, parameters, statistics);
+            initialize_tensors<Net, S>(seed, parameters, statistics, options);
         });
     }
 

@@ -162,7 +162,8 @@ private:
         return options;
     }
     WeightAverage<float> initialize() {
-        model_.initialize(options_.seed);
+        model_.initialize(options_.seed, {.near_identity_depthwise = options_.near_identity_depthwise,
+                                          .zero_residual_norms = options_.zero_residual_norms});
         return {options_.averaging_decay, std::as_const(model_).parameters(), std::as_const(model_).statistics()};
     }
 

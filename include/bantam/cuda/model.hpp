@@ -66,10 +66,10 @@ public:
     }
 
     /// Fresh random weights, with the same bits as `cpu::Model` for the same seed.
-    void initialize(std::uint64_t seed) {
+    void initialize(std::uint64_t seed, const InitializeOptions& options = {}) {
         std::vector<ComputeType> parameters(static_cast<std::size_t>(trainable_parameters<Net>));
         std::vector<ComputeType> statistics(static_cast<std::size_t>(non_trainable_parameters<Net>));
-        initialize_tensors<Net, ComputeType>(seed, parameters, statistics);
+        initialize_tensors<Net, ComputeType>(seed, parameters, statistics, options);
         set_weights({parameters.data(), parameters.size()}, {statistics.data(), statistics.size()});
     }
 

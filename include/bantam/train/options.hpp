@@ -51,11 +51,13 @@ struct TrainingOptions {
     double temperature = 4.0;
     double alpha = 0.7;
     double label_smoothing = 0.0;
-    double labeled_weight = 1.0;     ///< of labeled pictures in the loss, a weighted mean
-    double unlabeled_weight = 1.0;   ///< of unlabeled pictures
-    double mixed_weight = 1.0;       ///< of pictures mixed with each other
-    double clip_norm = 5.0;          ///< largest gradient norm; 0 turns clipping off
-    double averaging_decay = 0.999;  ///< of the moving average of weights; 0 turns it off
+    double labeled_weight = 1.0;           ///< of labeled pictures in the loss, a weighted mean
+    double unlabeled_weight = 1.0;         ///< of unlabeled pictures
+    double mixed_weight = 1.0;             ///< of pictures mixed with each other
+    double clip_norm = 5.0;                ///< largest gradient norm; 0 turns clipping off
+    double averaging_decay = 0.999;        ///< of the moving average of weights; 0 turns it off
+    bool near_identity_depthwise = false;  ///< where training starts: see InitializeOptions
+    bool zero_residual_norms = false;
     std::uint64_t seed = 1;
     bool alternating_flip = false;  ///< for LoaderOptions: mirrors pictures in every other epoch, not at random
     bool allow_tf32 = false;        ///< on a GPU: products in TensorFloat-32, with 10 bits of mantissa
@@ -144,6 +146,7 @@ inline void check(const TrainingOptions& options) {
 /// Every option that the weights depend on, by name, as the shortest text that tells values apart. The
 /// number of threads is not among them. A resumed run must have the same ones.
 inline std::vector<std::pair<std::string, std::string>> described(const TrainingOptions& o) {
+    const auto text = [](bool value) { return value ? "true" : "false"; };
     return {{"epochs", std::to_string(o.epochs)},
             {"batch_size", std::to_string(o.batch_size)},
             {"optimizer", name(o.optimizer)},
@@ -165,9 +168,11 @@ inline std::vector<std::pair<std::string, std::string>> described(const Training
             {"mixed_weight", exact_text(o.mixed_weight)},
             {"clip_norm", exact_text(o.clip_norm)},
             {"averaging_decay", exact_text(o.averaging_decay)},
+            {"near_identity_depthwise", text(o.near_identity_depthwise)},
+            {"zero_residual_norms", text(o.zero_residual_norms)},
             {"seed", std::to_string(o.seed)},
             {"flip", o.alternating_flip ? "alternating" : "random"},
-            {"allow_tf32", o.allow_tf32 ? "true" : "false"}};
+            {"allow_tf32", text(o.allow_tf32)}};
 }
 
 }  // namespace bantam

@@ -60,7 +60,8 @@ public:
           loss_{bantam::detail::loss_of(options, loss)},
           optimizer_{model_.execution(), options} {
         execution().allow_tf32(options_.allow_tf32);
-        model_.initialize(options_.seed);
+        model_.initialize(options_.seed, {.near_identity_depthwise = options_.near_identity_depthwise,
+                                          .zero_residual_norms = options_.zero_residual_norms});
         gradient_.reserve(parameter_size);
         state_.reserve(1);
         if (averages()) {
