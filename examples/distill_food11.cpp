@@ -38,7 +38,7 @@ int main(int argc, char** argv) {
     line.option("--start-from", options.start_from,
                 "Stored student of the same network to start from; by default the weights are random");
     line.option("--save-seconds", options.save_seconds,
-                "Seconds between two states to resume from within an epoch, on the CPU; a kill loses no more");
+                "Seconds between two states to resume from within an epoch; a kill loses no more");
     line.flag("--resume", options.resume, "Resume the interrupted run in --output");
     line.flag("--extend", options.extend, "Train the finished run in --output for more epochs, --epochs in all");
     line.flag("--overwrite", options.overwrite, "Replace the run in --output");

@@ -122,20 +122,24 @@ struct PrintEpoch {
     }
 };
 
-/// One epoch of training, or the rest of it from `start` on; calls `on_step(index, count, sums)` after each batch,
-/// without sums where they stay on the device until the epoch's end.
-template <class Trainer, class Training, class OnStep>
-LossSums train_epoch(Trainer& trainer, const Training& training, const TrainingPosition& start, OnStep&& on_step) {
+/// One epoch of training, or the rest of it from `start` on; calls `on_batch(index, count, sums)` after each batch,
+/// without sums where they stay on the device, and then `on_step(TrainingPosition)`, on a device after some batches.
+template <class Trainer, class Training, class OnBatch, class OnStep>
+LossSums train_epoch(Trainer& trainer, const Training& training, const TrainingPosition& start, OnBatch&& on_batch,
+                     OnStep&& on_step) {
     LossSums sums = start.sums;
     if constexpr (OnDeviceOf<Trainer, Training>) {
-        sums = trainer.train_epoch(training, start.epoch,
-                                   [&](Index index, Index count) { on_step(index, count, LossSums{}); });
+        sums = trainer.train_epoch(
+            training, start.epoch, start.batch, sums,
+            [&](Index index, Index count) { on_batch(index, count, LossSums{}); },
+            [&](Index finished, const LossSums& so_far) { on_step(TrainingPosition{start.epoch, finished, so_far}); });
     } else {
         Index index = start.batch;
         auto batches = batches_from(training, start.epoch, start.batch);
         while (const auto* batch = batches.next()) {
             sums += trainer.step(*batch, training.batch_count());
-            on_step(index++, batch->count, sums);
+            on_batch(index++, batch->count, sums);
+            on_step(TrainingPosition{start.epoch, index, sums});
         }
     }
     return sums;
@@ -222,21 +226,15 @@ Evaluation evaluate(Trainer& trainer, const Data& data) {
 /// `on_step(TrainingPosition)`. What either throws ends the training; the trainer's state then belongs to the position
 /// that was passed. `training` and `validation` are ArrayData, or loaders: `training` has `batch_count()` and
 /// `batches(epoch)`, `validation` has `batches()`, so that testing pictures do not compile as `training`. Either may
-/// lie on the trainer's device (cuda::TrainingData); an epoch is then one piece of work, in which no step is reported
-/// and training cannot start. Shows its progress on `stream` unless that is null. Returns the reports. Throws Error as
-/// the trainer's `step` and `evaluate` do, where there is nothing to train on, and where `start` lies within an epoch
-/// on a device or beyond an epoch's end.
+/// lie on the trainer's device (cuda::TrainingData); `on_step` is then called after each group of steps. Shows its
+/// progress on `stream` unless that is null. Returns the reports. Throws Error as the trainer's `step` and `evaluate`
+/// do, where there is nothing to train on, and where `start` lies beyond an epoch's end.
 template <class Trainer, class Training, class Validation, class OnEpoch, class OnStep>
 std::vector<EpochReport> fit(Trainer& trainer, const Training& training, const Validation& validation,
                              TrainingPosition start, std::FILE* stream, OnEpoch&& on_epoch, OnStep&& on_step) {
     const auto seconds = [] {
         return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
     };
-    constexpr bool on_device = detail::OnDeviceOf<Trainer, Training>;
-    if (on_device && start.batch != 0)
-        throw Error{
-            "the run was interrupted within an epoch, where training on a GPU cannot start; resume it on the "
-            "CPU, or start anew"};
     const auto& training_loader =
         detail::loaded(trainer, training, trainer.options().batch_size, trainer.options().seed);
     const auto& validation_loader = detail::loaded(trainer, validation, detail::inference_batch, 0);
@@ -258,11 +256,12 @@ std::vector<EpochReport> fit(Trainer& trainer, const Training& training, const V
         report.learning_rate = trainer.options().schedule(steps)(trainer.steps() - start.batch);
         const double begun = seconds();
         const LossSums sums = detail::train_epoch(
-            trainer, training_loader, start, [&](Index index, Index count, const LossSums& sums_so_far) {
+            trainer, training_loader, start,
+            [&](Index index, Index count, const LossSums& sums_so_far) {
                 const Metrics so_far = summarize(sums_so_far);
                 progress.update(start.epoch, index, count, so_far.loss, so_far.accuracy);
-                if constexpr (!on_device) on_step(TrainingPosition{start.epoch, index + 1, sums_so_far});
-            });
+            },
+            on_step);
         const double trained = seconds();
         progress.pause();
         report.training = summarize(sums);

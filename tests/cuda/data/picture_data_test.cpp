@@ -94,7 +94,8 @@ template <class Trainer, class Data>
 LossSums epochs(Trainer& trainer, const Data& data, Index first, Index end) {
     LossSums last;
     for (Index epoch = first; epoch < end; ++epoch)
-        last = bantam::detail::train_epoch(trainer, data, epoch, [](Index, Index, const LossSums&) {});
+        last = bantam::detail::train_epoch(
+            trainer, data, epoch, [](Index, Index, const LossSums&) {}, [](const bantam::TrainingPosition&) {});
     return last;
 }
 
@@ -211,8 +212,47 @@ BOOST_AUTO_TEST_CASE(a_step_that_is_not_finite_ends_the_epoch_with_the_weights_b
         loader.assemble(0, order, index, batch);
         three.step(batch, loader.batch_count());
     }
-    BOOST_TEST(largest_difference(copied(device.parameters()), copied(three.parameters())) <= 1e-5);
+    const auto expected = everything(three), found = everything(device);
+    BOOST_REQUIRE(expected.size() == found.size());
+    for (std::size_t i = 0; i < expected.size(); ++i) BOOST_TEST(largest_difference(found[i], expected[i]) <= 1e-5);
     BOOST_TEST(largest_difference(copied(good.parameters()), copied(three.parameters())) > 1e-5);
+}
+
+BOOST_AUTO_TEST_CASE(a_run_that_is_stopped_within_an_epoch_continues_with_the_same_bits) {
+    const Sets sets;
+    TrainingLoader loader = sets.training(1);
+    for (int more = 0; more < 9; ++more) loader.add(sets.alone.labeled);
+    const auto ignore_batches = [](Index, Index, const LossSums&) {};
+    for (const TrainingOptions& options : every_kind()) {
+        OnDevice whole{options}, stopped{options}, resumed{options};
+        const TrainingData data{whole.execution(), loader};
+        const LossSums expected = epochs(whole, data, 0, 1);
+
+        struct Stopped {};
+        bantam::TrainingPosition position;
+        BOOST_CHECK_THROW(bantam::detail::train_epoch(stopped, data, 0, ignore_batches,
+                                                      [&](const bantam::TrainingPosition& reached) {
+                                                          position = reached;
+                                                          throw Stopped{};
+                                                      }),
+                          Stopped);
+        BOOST_TEST(position.epoch == 0);
+        BOOST_TEST(position.batch == stopped.steps());
+        BOOST_TEST(position.sums.count == stopped.steps());
+        BOOST_TEST((0 < position.batch && position.batch < loader.batch_count()));
+
+        const auto saved = everything(stopped);
+        auto states = resumed.state();
+        BOOST_REQUIRE(states.size() == saved.size());
+        for (std::size_t i = 0; i < saved.size(); ++i) std::ranges::copy(saved[i], states[i].values.begin());
+        resumed.restored(position.batch);
+        const LossSums found = bantam::detail::train_epoch(resumed, data, position, ignore_batches,
+                                                           [](const bantam::TrainingPosition&) {});
+        BOOST_TEST((everything(resumed) == everything(whole)));
+        BOOST_TEST(resumed.steps() == whole.steps());
+        BOOST_TEST(found.loss == expected.loss);
+        BOOST_TEST(found.count == expected.count);
+    }
 }
 
 BOOST_AUTO_TEST_CASE(the_training_loop_takes_data_on_the_device) {

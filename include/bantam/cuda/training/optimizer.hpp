@@ -110,14 +110,17 @@ struct LookaheadStep {
     }
 };
 
-/// The moving average of one value, where the step is taken.
+/// The moving average of one statistic, where the step is taken; else the statistic becomes what it was.
 template <class S>
-struct AverageStep {
+struct FinishStatistics {
     const StepState<S>* state;
-    const S* values;
-    S* average;
+    const S* before;
+    S *statistics, *average;  // average may be null
     BANTAM_HOST_DEVICE void operator()(Index i) const {
-        if (state->figures.scale > 0) average[i] = averaged(average[i], values[i], state->settings.new_weight);
+        if (!(state->figures.scale > 0))
+            statistics[i] = before[i];
+        else if (average)
+            average[i] = averaged(average[i], statistics[i], state->settings.new_weight);
     }
 };
 

@@ -86,12 +86,18 @@ struct StepState {
 
 namespace detail {
 
-/// Loads the next step's settings.
+/// Loads the next step's settings (index 0) and keeps the statistics, one per index.
 template <class S>
 struct BeginStep {
     const StepSettings<S>* all;
     StepState<S>* state;
-    BANTAM_HOST_DEVICE void operator()(Index) const { state->settings = all[state->begun++]; }
+    Index count;
+    const S* statistics;
+    S* before;
+    BANTAM_HOST_DEVICE void operator()(Index i) const {
+        if (i == 0) state->settings = all[state->begun++];
+        if (i < count) before[i] = statistics[i];
+    }
 };
 
 /// Adds a step's figures to the totals.

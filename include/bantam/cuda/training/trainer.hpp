@@ -18,6 +18,7 @@
 #include <bantam/train/losses.hpp>
 #include <bantam/train/options.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <concepts>
 #include <cstddef>
@@ -45,8 +46,8 @@ concept TrainsOnGpu = OnGpu<Data> && requires(const Data& data, const cuda::Exec
 namespace cuda {
 
 /// Trainer on a GPU: the same steps, options and states as on the CPU; train/device.hpp describes its members.
-/// For data on the GPU one step is recorded and replayed for every batch of an epoch, and only the sums of the
-/// epoch are copied to the host. A batch in the host's memory is copied to the device, and its sums are copied
+/// For data on the GPU one step is recorded and replayed for every batch of an epoch, and only the sums of each group
+/// of steps are copied to the host. A batch in the host's memory is copied to the device, and its sums are copied
 /// back after each step.
 template <class Net, class Activation, class Loss>
 class GpuTrainer : bantam::detail::Trainable<Net, Loss> {
@@ -64,6 +65,7 @@ public:
                                           .zero_residual_norms = options_.zero_residual_norms});
         gradient_.reserve(parameter_size);
         state_.reserve(1);
+        statistics_before_.reserve(statistic_size);
         if (averages()) {
             average_parameters_.reserve(parameter_size);
             average_statistics_.reserve(statistic_size);
@@ -81,7 +83,7 @@ public:
     Index steps() const { return optimizer_.steps(); }
 
     /// One optimizer step on one batch of an epoch of `steps_per_epoch`. Throws Error where the loss or the
-    /// gradient is not finite, or the batch is wrong; no parameter has then changed.
+    /// gradient is not finite, or the batch is wrong; nothing has then changed.
     template <class Batch>
     LossSums step(const Batch& batch, Index steps_per_epoch) {
         bantam::detail::require_batch<SampleLoss>(batch, image, classes);
@@ -95,34 +97,51 @@ public:
         return load_loss_sums(state.totals);
     }
 
-    /// One step on each batch of `epoch`; calls `on_step(index, count)` when a step has been launched, which is
-    /// before it has finished. Throws Error where the loss or the gradient of a step is not finite; the weights are
-    /// then those before that step.
-    template <TrainsOnGpu Data, class OnStep>
-    LossSums train_epoch(const Data& data, Index epoch, OnStep&& on_step) {
+    /// One step on each batch of `epoch` from batch `first` on, of which `sums` are those before it. Calls
+    /// `on_step(index, count)` when a step has been launched, which is before it has finished, and
+    /// `on_group(finished batches, sums)` when the device has finished some: what it throws ends the training, and the
+    /// trainer's state belongs to these batches. Throws Error where the loss or the gradient of a step is not finite;
+    /// the state is then that before the step.
+    template <TrainsOnGpu Data, class OnStep, class OnGroup>
+    LossSums train_epoch(const Data& data, Index epoch, Index first, LossSums sums, OnStep&& on_step,
+                         OnGroup&& on_group) {
         static_assert(!TargetLoss<Loss>, "data on a GPU have labels and no target values: train on batches instead");
         require_teacher(data.teacher_classes());
         const Index steps = data.batch_count();
+        if (first >= steps) return sums;
         prepare_training(data.largest_batch());
         data.begin_epoch(execution(), epoch);
+        const Index steps_before = optimizer_.steps() - first;
         std::vector<StepSettings<float>> settings;
-        for (Index index = 0; index < steps; ++index)
-            settings.push_back(settings_of(optimizer_.steps() + index, steps, data.batch_range(index).begin));
-        begin(settings);
-        for (Index index = 0; index < steps; ++index) {
-            const Index count = data.batch_range(index).count();
-            replay_step(data, count);
-            on_step(index, count);
+        for (Index index = first; index < steps; ++index)
+            settings.push_back(settings_of(steps_before + index, steps, data.batch_range(index).begin));
+        begin(settings, sums);
+        for (Index index = first; index < steps;) {
+            const Index end = std::min(index + steps_per_group, steps);
+            for (; index < end; ++index) {
+                const Index count = data.batch_range(index).count();
+                replay_step(data, count);
+                on_step(index, count);
+            }
+            const StepState<float> state = fetch_state();
+            if (state.refused > 0) {
+                const Index refused = first + state.refused;
+                optimizer_.set_steps(steps_before + refused - 1);
+                throw Error("step " + std::to_string(refused) + " of epoch " + std::to_string(epoch + 1) +
+                            " gave a loss or gradient that is not finite: training has diverged, or the teacher's "
+                            "logits are broken; lower the learning rate or the clip norm, or warm up longer");
+            }
+            optimizer_.set_steps(steps_before + end);
+            sums = load_loss_sums(state.totals);
+            on_group(end, sums);
         }
-        const StepState<float> state = fetch_state();
-        if (state.refused > 0) {
-            optimizer_.set_steps(optimizer_.steps() + state.refused - 1);
-            throw Error("step " + std::to_string(state.refused) + " of epoch " + std::to_string(epoch + 1) +
-                        " gave a loss or gradient that is not finite: training has diverged, or the teacher's logits "
-                        "are broken; lower the learning rate or the clip norm, or warm up longer");
-        }
-        optimizer_.set_steps(optimizer_.steps() + steps);
-        return load_loss_sums(state.totals);
+        return sums;
+    }
+
+    /// The same for a whole epoch.
+    template <TrainsOnGpu Data, class OnStep>
+    LossSums train_epoch(const Data& data, Index epoch, OnStep&& on_step) {
+        return train_epoch(data, epoch, 0, {}, on_step, [](Index, const LossSums&) {});
     }
 
     /// The loss of a batch with the weights to keep, in inference mode. Throws Error as `step` does.
@@ -231,6 +250,8 @@ private:
     static constexpr Index sample_size = Model<Net, Activation>::input_elements;
     static constexpr Index parameter_size = trainable_parameters<Net>;
     static constexpr Index statistic_size = non_trainable_parameters<Net>;
+    /// Waiting for the device between groups costs some 30 microseconds.
+    static constexpr Index steps_per_group = 64;
 
     struct StateCopy {
         std::string name;
@@ -285,11 +306,12 @@ private:
         return settings;
     }
 
-    /// Copies the settings of the next steps to the device and sets their figures to 0.
-    void begin(const std::vector<StepSettings<float>>& settings) {
+    /// Copies the settings of the next steps to the device, and the sums that theirs are added to.
+    void begin(const std::vector<StepSettings<float>>& settings, const LossSums& sums = {}) {
         if (settings_.reserve(std::ssize(settings))) recorded_.clear();
         copy_to_device(execution(), settings.data(), std::ssize(settings), settings_.data());
-        const StepState<float> start{};
+        StepState<float> start{};
+        store_loss_sums(sums, start.totals);
         copy_to_device(execution(), &start, 1, state_.data());
     }
     StepState<float> fetch_state() const {
@@ -303,16 +325,19 @@ private:
     template <class Fill>
     void take_step(Index count, bool taught, const Fill& fill) {
         StepState<float>* state = state_.data();
-        for_each_index(execution(), 1, detail::BeginStep<float>{settings_.data(), state});
+        for_each_index(execution(), std::max<Index>(statistic_size, 1),
+                       detail::BeginStep<float>{settings_.data(), state, statistic_size, model_.statistics(),
+                                                statistics_before_.data()});
         fill();
         model_.forward(batch_.pixels.data(), count, &state->settings.dropout_seed, batch_.logits.data());
         batch_.find_loss(execution(), loss_, count, classes, taught, &state->figures);
         model_.backward(batch_.logits_gradient.data(), gradient_.data());
         optimizer_.step(execution(), state, count, gradient_.data(), model_.parameters(),
                         averages() ? average_parameters_.data() : nullptr);
-        if (averages())
+        if (statistic_size > 0)
             for_each_index(execution(), statistic_size,
-                           detail::AverageStep<float>{state, model_.statistics(), average_statistics_.data()});
+                           detail::FinishStatistics<float>{state, statistics_before_.data(), model_.statistics(),
+                                                           averages() ? average_statistics_.data() : nullptr});
         averaged_is_current_ = false;
     }
 
@@ -396,7 +421,7 @@ private:
     Model<Net, Activation> model_{shared_execution_}, averaged_model_{shared_execution_};
     Optimizer<Net, float> optimizer_;
     BatchMemory batch_;
-    DeviceBuffer<float> gradient_, average_parameters_, average_statistics_;
+    DeviceBuffer<float> gradient_, average_parameters_, average_statistics_, statistics_before_;
     DeviceBuffer<StepSettings<float>> settings_;
     DeviceBuffer<StepState<float>> state_;
     std::vector<RecordedStep> recorded_;
