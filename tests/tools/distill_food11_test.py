@@ -703,7 +703,7 @@ class Refusals(Distill):
                                        ("epochs", 0, "epochs is 0; it must be in 1..1000000"),
                                        ("threads", 0, "threads is 0; it must be in 1..1024"),
                                        ("learning-rate", "nan", "learning_rate is nan; it must be above 0"),
-                                       ("optimizer", "lion", 'optimizer is "lion"; it must be sgd or adamw')):
+                                       ("optimizer", "lion", 'optimizer is "lion"; it must be sgd, adamw or muon')):
             line = self.refusal(DISTILL, "--data", self.data, "--output", self.path("out"), f"--{option}", value)
             self.assertTrue(line.startswith(f"error: {message}"), line)
 
