@@ -75,7 +75,7 @@ std::vector<int> predict(StudentTrainer& trainer, const StudentNetwork& network,
     std::vector<int> categories(files, 0);
     const auto classes = static_cast<std::size_t>(network.classes);
     std::size_t index = 0;
-    trainer.infer(EvaluationLoader{pictures, network.input, 64}, [&](std::span<const float> logits) {
+    trainer.infer(InferenceLoader{pictures, network.input, 64}, [&](std::span<const float> logits) {
         for (; !logits.empty(); logits = logits.subspan(classes), ++index)
             categories[pictures.store.source_index(index)] = static_cast<int>(most_likely_class(logits.first(classes)));
     });

@@ -22,7 +22,7 @@ void BatchTrainer::fit(const TrainingLoader& training, const EvaluationLoader& v
 
 Metrics BatchTrainer::evaluate(const EvaluationLoader& data) { return bantam::detail::metrics(*this, data); }
 
-void BatchTrainer::infer(const EvaluationLoader& data, const std::function<void(std::span<const float>)>& on_logits) {
+void BatchTrainer::infer(const InferenceLoader& data, const std::function<void(std::span<const float>)>& on_logits) {
     bantam::infer(*this, data, on_logits);
 }
 

@@ -20,6 +20,7 @@
 namespace bantam {
 
 class EvaluationLoader;
+class InferenceLoader;
 class Progress;
 class TrainingLoader;
 struct DeviceOptions;
@@ -66,7 +67,7 @@ public:
     /// The figures of a data set.
     virtual Metrics evaluate(const EvaluationLoader& data) = 0;
     /// `bantam::infer`.
-    virtual void infer(const EvaluationLoader& data, const std::function<void(std::span<const float>)>& on_logits) = 0;
+    virtual void infer(const InferenceLoader& data, const std::function<void(std::span<const float>)>& on_logits) = 0;
 
     virtual const TrainingOptions& options() const = 0;
     virtual std::string backend() const = 0;
@@ -88,7 +89,7 @@ public:
     void fit(const TrainingLoader& training, const EvaluationLoader& validation, const TrainingPosition& start,
              std::FILE* stream, const OnEpoch& on_epoch, const OnStep& on_step) final;
     Metrics evaluate(const EvaluationLoader& data) final;
-    void infer(const EvaluationLoader& data, const std::function<void(std::span<const float>)>& on_logits) final;
+    void infer(const InferenceLoader& data, const std::function<void(std::span<const float>)>& on_logits) final;
 };
 
 /// Creates a trainer with random weights from the options' seed.

@@ -27,7 +27,7 @@ public:
     Metrics evaluate(const EvaluationLoader& data) override {
         return bantam::detail::metrics(trainer_, on_device(trainer_, data));
     }
-    void infer(const EvaluationLoader& data, const std::function<void(std::span<const float>)>& on_logits) override {
+    void infer(const InferenceLoader& data, const std::function<void(std::span<const float>)>& on_logits) override {
         bantam::infer(trainer_, on_device(trainer_, data), on_logits);
     }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Testing pictures can be evaluated in order; their loader has no epochs for a training loop.
+// Testing pictures can be read in order; their loader has no epochs for a training loop.
 // expect: fit trains on ArrayData or on a TrainingLoader; testing pictures are for inference only
 // without: nvcc
 // errors: 1
@@ -17,7 +17,7 @@ using Net = Network<Image<8, 8, 3>, GlobalAveragePool, Linear<3>>;
 #ifdef TWIN
 using Loader = TrainingLoader;
 #else
-using Loader = EvaluationLoader;
+using Loader = InferenceLoader;
 #endif
 
 void train(Trainer<Net>& trainer, const Loader& pictures, const EvaluationLoader& validation) {

@@ -17,9 +17,12 @@ using namespace bantam_test;
 using bantam::Batch;
 using bantam::EvaluationLoader;
 using bantam::Index;
+using bantam::InferenceLoader;
 
-// Testing pictures have no teacher's logits.
-static_assert(!std::is_constructible_v<EvaluationLoader, const bantam::TestPictures&, bantam::Shape, Index,
+// Testing pictures cannot be evaluated, and have no teacher's logits.
+static_assert(!std::is_constructible_v<EvaluationLoader, const bantam::TestPictures&, bantam::Shape, Index>);
+static_assert(!std::is_constructible_v<EvaluationLoader, const InferenceLoader&>);
+static_assert(!std::is_constructible_v<InferenceLoader, const bantam::TestPictures&, bantam::Shape, Index,
                                        bantam::Normalization, bantam::TeacherRows>);
 
 BOOST_AUTO_TEST_CASE(evaluation_goes_through_whole_pictures_in_order) {
@@ -42,7 +45,7 @@ BOOST_AUTO_TEST_CASE(evaluation_goes_through_whole_pictures_in_order) {
         labels.insert(labels.end(), batch.labels.begin(), batch.labels.end());
     }
     BOOST_TEST(labels == (std::vector<int>{0, 1, 2, 3, 4, 5, 6}));
-    const EvaluationLoader testing{pictures.testing, {8, 10, 3}, 8};
+    const InferenceLoader testing{pictures.testing, {8, 10, 3}, 8};
     Batch batch;
     testing.assemble(0, batch);
     BOOST_TEST(batch.count == 3);

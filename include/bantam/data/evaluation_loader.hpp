@@ -19,28 +19,16 @@
 
 namespace bantam {
 
-/// Cuts whole pictures in their order, for validation and prediction. The pictures and logits it is given
-/// are not copied and must outlive it. Every constructor throws Error where the input does not have three
-/// channels or the batch size is below 1.
-class EvaluationLoader {
+/// Cuts whole testing pictures in their order, for `infer` and `predict`. The pictures are not copied and must outlive
+/// it. Every constructor throws Error where the input does not have three channels or the batch size is below 1.
+class InferenceLoader {
 public:
-    /// With labels and, where `teacher` names them, the teacher's logits of each whole picture; throws Error
-    /// where labels or logits do not fit.
-    EvaluationLoader(const LabeledPictures& pictures, Shape input, Index batch_size,
-                     const Normalization& normalization = {}, const TeacherRows& teacher = {})
-        : EvaluationLoader{pictures.store, &pictures.labels, input, batch_size, normalization} {
-        detail::require_labels(pictures);
-        if (teacher.logits != nullptr) teacher.require_rows(sample_count());
-        teacher_ = teacher;
-    }
+    /// `evaluate` and the validation of `fit` refuse such data at compile time.
+    static constexpr bool inference_only = true;
 
-    EvaluationLoader(const UnlabeledPictures& pictures, Shape input, Index batch_size,
-                     const Normalization& normalization = {})
-        : EvaluationLoader{pictures.store, nullptr, input, batch_size, normalization} {}
-
-    EvaluationLoader(const TestPictures& pictures, Shape input, Index batch_size,
-                     const Normalization& normalization = {})
-        : EvaluationLoader{pictures.store, nullptr, input, batch_size, normalization} {}
+    InferenceLoader(const TestPictures& pictures, Shape input, Index batch_size,
+                    const Normalization& normalization = {})
+        : InferenceLoader{pictures.store, input, batch_size, normalization} {}
 
     Index sample_count() const { return static_cast<Index>(store_->size()); }
     Index batch_count() const { return (sample_count() + batch_size_ - 1) / batch_size_; }
@@ -79,24 +67,45 @@ public:
         detail::assemble_batch(*this, range.count(), plan_of, batch);
     }
 
-private:
-    EvaluationLoader(const PictureStore& store, const std::vector<int>* labels, Shape input, Index batch_size,
-                     const Normalization& normalization)
+protected:
+    InferenceLoader(const PictureStore& store, Shape input, Index batch_size, const Normalization& normalization,
+                    const std::vector<int>* labels = nullptr, const TeacherRows& teacher = {})
         : store_{&store},
           labels_{labels},
           input_{input},
           batch_size_{batch_size},
-          colors_{compose(byte_colors(), normalize(normalization))} {
+          colors_{compose(byte_colors(), normalize(normalization))},
+          teacher_{teacher} {
         detail::require_color_input(input_);
         detail::require_batch_size(batch_size_);
+        if (teacher_.logits != nullptr) teacher_.require_rows(sample_count());
     }
 
+private:
     const PictureStore* store_;
-    const std::vector<int>* labels_;
+    const std::vector<int>* labels_;  // null: none
     Shape input_;
     Index batch_size_;
     ColorTransform colors_;
     TeacherRows teacher_;
+};
+
+/// The same for pictures that are not for testing, which `evaluate` and the validation of `fit` take, too.
+class EvaluationLoader : public InferenceLoader {
+public:
+    static constexpr bool inference_only = false;
+
+    /// With labels and, where `teacher` names them, the teacher's logits of each whole picture; throws Error
+    /// where labels or logits do not fit. They are not copied and must outlive the loader.
+    EvaluationLoader(const LabeledPictures& pictures, Shape input, Index batch_size,
+                     const Normalization& normalization = {}, const TeacherRows& teacher = {})
+        : InferenceLoader{pictures.store, input, batch_size, normalization, &pictures.labels, teacher} {
+        detail::require_labels(pictures);
+    }
+
+    EvaluationLoader(const UnlabeledPictures& pictures, Shape input, Index batch_size,
+                     const Normalization& normalization = {})
+        : InferenceLoader{pictures.store, input, batch_size, normalization} {}
 };
 
 }  // namespace bantam

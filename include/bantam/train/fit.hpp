@@ -18,6 +18,7 @@
 #include <cstdio>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -57,21 +58,44 @@ template <class Training>
 auto batches_from(const Training& training, Index epoch, Index first) {
     if constexpr (requires { training.batches(epoch, first); }) {
         return training.batches(epoch, first);
-    } else if constexpr (requires { training.batches(epoch); }) {
+    } else {
         auto batches = training.batches(epoch);
         for (Index index = 0; index < first; ++index) batches.next();
         return batches;
-    } else {
-        static_assert(
-            requires { training.batches(epoch); },
-            "fit trains on ArrayData or on a TrainingLoader; testing pictures are for inference only");
-        return training.batches();
     }
 }
 
 /// Data whose batches need the picture's shape and the batch size, such as ArrayData.
 template <class Data>
 concept Unbatched = requires(const Data& data) { data.loader(Shape{}, Index{}, Index{}, std::uint64_t{}); };
+
+/// Data without labels to compare with, such as the testing pictures of an InferenceLoader.
+template <class Data>
+concept InferenceOnly = requires { requires Data::inference_only; };
+
+struct IgnoreStep {
+    template <class... Facts>
+    void operator()(const Facts&...) const {}
+};
+
+/// What `infer` reads.
+template <class Trained, class Data>
+concept Readable =
+    Unbatched<Data> || OnDeviceOf<Trained, Data> || requires(const Data& data) { data.batches().next(); };
+template <class Trainer, class Data>
+concept Evaluable = Readable<Trainer, Data> && !InferenceOnly<Data>;
+template <class Trainer, class Data>
+concept TrainsOn = Unbatched<Data> || requires(const Data& data) {
+    data.batch_count();
+    data.batches(Index{}).next();
+} || requires(Trainer& trainer, const Data& data) {
+    trainer.train_epoch(data, Index{}, Index{}, LossSums{}, IgnoreStep{}, IgnoreStep{});
+};
+
+/// A function that `fit` calls after an epoch.
+template <class OnEpoch>
+concept EpochCallback =
+    std::invocable<OnEpoch&, const EpochReport&, Progress&> || std::invocable<OnEpoch&, const EpochReport&>;
 
 /// The data as they are, or their loader for a network.
 template <class Trained, class Data>
@@ -82,6 +106,7 @@ decltype(auto) loaded(const Trained&, const Data& data, [[maybe_unused]] Index b
     else
         return (data);
 }
+
 /// The batch size of inference, where the data have none. Logits do not depend on it.
 inline constexpr Index inference_batch = 64;
 
@@ -121,6 +146,23 @@ struct PrintEpoch {
         progress.print(text + "  " + fixed_text(report.seconds, 1) + " s");
     }
 };
+
+/// What is wrong with a call of `fit`.
+enum class FitMistake { none, no_data, training, validation, callback };
+
+template <class Trainer, class Training = void, class Validation = void, class OnEpoch = PrintEpoch, class... Others>
+constexpr FitMistake fit_mistake() {
+    if constexpr (std::is_void_v<Validation>)
+        return FitMistake::no_data;
+    else if constexpr (!TrainsOn<Trainer, Training>)
+        return FitMistake::training;
+    else if constexpr (!Evaluable<Trainer, Validation>)
+        return FitMistake::validation;
+    else if constexpr (sizeof...(Others) < 2 && !EpochCallback<OnEpoch>)
+        return FitMistake::callback;
+    else
+        return FitMistake::none;  // with more arguments the fourth is a position
+}
 
 /// One epoch of training, or the rest of it from `start` on; calls `on_batch(index, count, sums)` after each batch,
 /// without sums where they stay on the device, and then `on_step(TrainingPosition)`, on a device after some batches.
@@ -167,12 +209,16 @@ struct Evaluation : Metrics {
 
 /// The logits of every picture of a data set with the weights to keep: calls `on_logits([count][classes])` once per
 /// batch, in the order of the data. `trained` is a Trainer, or a cpu::Model, which several threads may use at the same
-/// time; `data` is what `evaluate` takes; its labels are not read.
+/// time; `data` is what `evaluate` takes, or testing pictures (InferenceLoader); labels are not read.
 template <class Trained, class Data, class OnLogits>
 void infer(Trained& trained, const Data& data, OnLogits&& on_logits) {
+    constexpr bool readable = detail::Readable<Trained, Data>;  // of a concept, clang would print the whole check
+    static_assert(readable,
+                  "infer and predict read ArrayData, pixels in memory, an EvaluationLoader, or an InferenceLoader of "
+                  "testing pictures");
     if constexpr (detail::OnDeviceOf<Trained, Data>) {
         for (Index index = 0; index < data.batch_count(); ++index) on_logits(trained.infer(data, index));
-    } else {
+    } else if constexpr (readable) {
         const auto& loader = detail::loaded(trained, data, detail::inference_batch, 0);
         auto batches = loader.batches();
         while (const auto* batch = batches.next())
@@ -195,6 +241,10 @@ std::vector<int> predict(Trained& trained, const Data& data) {
 /// device. Throws Error as the trainer's `evaluate` does.
 template <class Trainer, class Data>
 Evaluation evaluate(Trainer& trainer, const Data& data) {
+    constexpr bool evaluable = detail::Evaluable<Trainer, Data>;
+    static_assert(
+        evaluable,
+        "evaluate reads labels, of ArrayData or an EvaluationLoader; testing pictures are for inference only");
     LossSums sums;
     ConfusionMatrix confusion{Trainer::classes};
     if constexpr (detail::OnDeviceOf<Trainer, Data>) {
@@ -205,7 +255,7 @@ Evaluation evaluate(Trainer& trainer, const Data& data) {
                 if (const Index label = data.label(sample++); label >= 0) confusion.add(label, answer);
             });
         });
-    } else {
+    } else if constexpr (evaluable) {
         const auto& loader = detail::loaded(trainer, data, detail::inference_batch, 0);
         auto batches = loader.batches();
         while (const auto* batch = batches.next()) {
@@ -225,11 +275,12 @@ Evaluation evaluate(Trainer& trainer, const Data& data) {
 /// `on_epoch(EpochReport, Progress)` or `on_epoch(EpochReport)`, which may return false to stop, and after each step
 /// `on_step(TrainingPosition)`. What either throws ends the training; the trainer's state then belongs to the position
 /// that was passed. `training` and `validation` are ArrayData, or loaders: `training` has `batch_count()` and
-/// `batches(epoch)`, `validation` has `batches()`, so that testing pictures do not compile as `training`. Either may
-/// lie on the trainer's device (cuda::TrainingData); `on_step` is then called after each group of steps. Shows its
-/// progress on `stream` unless that is null. Returns the reports. Throws Error as the trainer's `step` and `evaluate`
-/// do, where there is nothing to train on, and where `start` lies beyond an epoch's end.
+/// `batches(epoch)`, `validation` has `batches()`. Testing pictures compile as neither. Either may lie on the trainer's
+/// device (cuda::TrainingData); `on_step` is then called after each group of steps. Shows its progress on `stream`
+/// unless that is null. Returns the reports. Throws Error as the trainer's `step` and `evaluate` do, where there is
+/// nothing to train on, and where `start` lies beyond an epoch's end.
 template <class Trainer, class Training, class Validation, class OnEpoch, class OnStep>
+    requires(detail::fit_mistake<Trainer, Training, Validation>() == detail::FitMistake::none)
 std::vector<EpochReport> fit(Trainer& trainer, const Training& training, const Validation& validation,
                              TrainingPosition start, std::FILE* stream, OnEpoch&& on_epoch, OnStep&& on_step) {
     const auto seconds = [] {
@@ -278,19 +329,38 @@ std::vector<EpochReport> fit(Trainer& trainer, const Training& training, const V
 
 /// The same without a call after each step.
 template <class Trainer, class Training, class Validation, class OnEpoch>
+    requires(detail::fit_mistake<Trainer, Training, Validation>() == detail::FitMistake::none)
 std::vector<EpochReport> fit(Trainer& trainer, const Training& training, const Validation& validation,
                              const TrainingPosition& start, std::FILE* stream, OnEpoch&& on_epoch) {
-    return fit(trainer, training, validation, start, stream, on_epoch, [](const TrainingPosition&) {});
+    return fit(trainer, training, validation, start, stream, on_epoch, detail::IgnoreStep{});
 }
 
 /// The same from the epoch that the trainer has reached: from the first one, or where `on_epoch` stopped an earlier
 /// call, or where the restored state was saved. Without `on_epoch` it prints a line per epoch.
 template <class Trainer, class Training, class Validation, class OnEpoch = detail::PrintEpoch>
+    requires(detail::fit_mistake<Trainer, Training, Validation, OnEpoch>() == detail::FitMistake::none)
 std::vector<EpochReport> fit(Trainer& trainer, const Training& training, const Validation& validation,
                              OnEpoch&& on_epoch = {}, std::FILE* stream = stderr) {
     const auto& loader = detail::loaded(trainer, training, trainer.options().batch_size, trainer.options().seed);
     const Index finished = trainer.steps() / std::max<Index>(loader.batch_count(), 1);
     return fit(trainer, loader, validation, TrainingPosition{finished}, stream, on_epoch);
+}
+
+/// Calls that the functions above do not take: says why not.
+template <class Trainer, class... Arguments>
+    requires(detail::fit_mistake<Trainer, Arguments...>() != detail::FitMistake::none)
+std::vector<EpochReport> fit(Trainer&, const Arguments&...) {
+    using enum detail::FitMistake;
+    constexpr detail::FitMistake mistake = detail::fit_mistake<Trainer, Arguments...>();
+    static_assert(mistake != no_data, "fit takes a trainer and two data sets: fit(trainer, training, validation)");
+    static_assert(mistake != training,
+                  "fit trains on ArrayData or on a TrainingLoader; testing pictures are for inference only");
+    static_assert(mistake != validation,
+                  "fit validates on ArrayData or on an EvaluationLoader; testing pictures are for inference only");
+    static_assert(
+        mistake != callback,
+        "the fourth argument of fit is called after each epoch, with an EpochReport; the stream is the fifth");
+    return {};
 }
 
 }  // namespace bantam

@@ -27,6 +27,7 @@ using namespace bantam_test;
 using bantam::Batch;
 using bantam::EvaluationLoader;
 using bantam::Index;
+using bantam::InferenceLoader;
 using bantam::LossSums;
 using bantam::TrainingLoader;
 using bantam::TrainingOptions;
@@ -278,7 +279,7 @@ BOOST_AUTO_TEST_CASE(the_training_loop_takes_data_on_the_device) {
 
 BOOST_AUTO_TEST_CASE(testing_pictures_on_the_device_have_the_logits_of_the_cpu) {
     const Sets sets;
-    const EvaluationLoader testing{sets.taught.testing, bantam::input_shape<TinyNet>, 3};
+    const InferenceLoader testing{sets.taught.testing, bantam::input_shape<TinyNet>, 3};
     for (const TrainingOptions& options : every_kind()) {
         const auto answers = [&](auto&& trainer) {
             std::vector<float> all;
@@ -298,6 +299,8 @@ struct IgnoreSteps {
 template <class Data>
 concept Trainable = requires(OnDevice& trainer, const Data& data) { trainer.train_epoch(data, 0, IgnoreSteps{}); };
 static_assert(Trainable<TrainingData> && !Trainable<EvaluationData>);
+static_assert(std::same_as<decltype(on_device(std::declval<OnDevice&>(), std::declval<InferenceLoader&>())),
+                           bantam::cuda::InferenceData>);
 
 BOOST_AUTO_TEST_CASE(a_teacher_of_other_classes_is_refused) {
     Sets sets;

@@ -144,12 +144,13 @@ private:
     std::shared_ptr<const char> identity_ = std::make_shared<const char>();
 };
 
-/// The data of an EvaluationLoader in the device's memory. The loader must outlive it.
-class EvaluationData {
+/// The data of an InferenceLoader in the device's memory. The loader must outlive it.
+class InferenceData {
 public:
     using Device = Cuda;
+    static constexpr bool inference_only = true;
 
-    EvaluationData(const Execution& execution, const EvaluationLoader& loader)
+    InferenceData(const Execution& execution, const InferenceLoader& loader)
         : loader_{&loader}, data_{std::make_unique<detail::PictureData>(execution, loader)} {
         std::vector<SamplePlan> plan;
         for (Index sample = 0; sample < loader.sample_count(); ++sample) plan.push_back(loader.plan(sample));
@@ -168,8 +169,16 @@ public:
     }
 
 private:
-    const EvaluationLoader* loader_;
+    const InferenceLoader* loader_;
     std::unique_ptr<detail::PictureData> data_;
+};
+
+/// The same of an EvaluationLoader, for validation, too.
+class EvaluationData : public InferenceData {
+public:
+    static constexpr bool inference_only = false;
+
+    EvaluationData(const Execution& execution, const EvaluationLoader& loader) : InferenceData{execution, loader} {}
 };
 
 }  // namespace bantam::cuda
@@ -180,6 +189,10 @@ namespace bantam {
 /// memory.
 template <class Net, class Activation, class Loss>
 cuda::TrainingData on_device(const cuda::GpuTrainer<Net, Activation, Loss>& trainer, const TrainingLoader& loader) {
+    return {trainer.execution(), loader};
+}
+template <class Net, class Activation, class Loss>
+cuda::InferenceData on_device(const cuda::GpuTrainer<Net, Activation, Loss>& trainer, const InferenceLoader& loader) {
     return {trainer.execution(), loader};
 }
 template <class Net, class Activation, class Loss>

@@ -36,8 +36,8 @@ namespace bantam {
 /// Data in a GPU's memory.
 template <class Data>
 concept OnGpu = std::same_as<typename Data::Device, Cuda>;
-/// Data on a GPU that have epochs to train on, as cuda::TrainingData do. cuda::EvaluationData, which may hold
-/// testing pictures, have none.
+/// Data on a GPU that have epochs to train on, as cuda::TrainingData do. cuda::InferenceData
+/// and cuda::EvaluationData have none.
 template <class Data>
 concept TrainsOnGpu = OnGpu<Data> && requires(const Data& data, const cuda::Execution& execution) {
     data.begin_epoch(execution, Index{});
