@@ -16,6 +16,7 @@
 #include <bantam/layers/inverted_residual.hpp>
 #include <bantam/layers/layer_norm.hpp>
 #include <bantam/layers/linear.hpp>
+#include <bantam/layers/names_elsewhere.hpp>
 #include <bantam/layers/pooling.hpp>
 #include <bantam/layers/residual.hpp>
 #include <bantam/layers/squeeze_excite.hpp>

@@ -5,20 +5,26 @@
 #include <bantam/core/layer.hpp>
 
 #include <string_view>
+#include <type_traits>
 
 namespace bantam {
 
 /// Whether a linear layer adds a bias.
 enum class Bias { without, with };
 
-/// Fully connected: y = W·x + b on a 1×1×N input (pool or flatten first). Weight [M, N], bias [M].
-template <int OutFeatures, Bias WithBias = Bias::with>
+/// Fully connected: y = W·x + b on a 1×1×N input (pool or flatten first). Weight [M, N], bias [M]. `WithBias` is a
+/// Bias.
+template <int OutFeatures, auto WithBias = Bias::with>
 struct Linear : Layer {
     static constexpr std::string_view name = "Linear";
     static constexpr int out_channels = OutFeatures;
     static constexpr bool bias = WithBias == Bias::with;
 
-    static constexpr std::string_view argument_error() { return OutFeatures > 0 ? "" : "it has at least one output"; }
+    static constexpr std::string_view argument_error() {
+        if (!std::is_same_v<std::remove_const_t<decltype(WithBias)>, Bias>)
+            return "the inputs follow from the layer before: Linear(in, out) of PyTorch is Linear<out>";
+        return OutFeatures > 0 ? "" : "it has at least one output";
+    }
     static constexpr Shape output_shape(Shape) { return {1, 1, OutFeatures}; }
     static constexpr Misfit misfit(Shape input) {
         if (pixel_count(input) == 1) return {};

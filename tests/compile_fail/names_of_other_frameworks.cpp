@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: MIT
+// Each name is refused with what to write instead; the first of them is compiled.
+// expect-text: layer 1 BatchNorm: it is BatchNorm2d here
+// without: nvcc
+// errors: 1
+#include <bantam/core/network.hpp>
+#include <bantam/layers/all.hpp>
+
+using namespace bantam;
+
+#ifdef TWIN
+using Net = Network<Image<8, 8, 3>, Conv2d<8, 3>, BatchNorm2d>;
+#else
+using Net = Network<Image<8, 8, 3>, Conv2d<8, 3>, BatchNorm>;
+#endif
+static_assert(sizeof(Net) > 0);
+
+template <class L>
+constexpr bool refused = static_cast<bool>(detail::LayersMistake<L, Shape{8, 8, 3}>::mistake);
+static_assert(refused<AdaptiveAvgPool2d<1>> && refused<MaxPool<2>> && refused<Sequential<ReLU>> && refused<Softmax>);
+static_assert(!refused<GlobalAveragePool> && !refused<MaxPool2d<2>> && !refused<Sequence<ReLU>>);
