@@ -38,6 +38,10 @@ const export_student::StudentExport& chosen_student(const std::string& option, c
 }
 
 void run(const export_student::Options& options) {
+#ifndef BANTAM_HAS_ONNX
+    if (!options.onnx.empty() || !options.onnx_int8.empty())
+        throw Error{"this program was built without ONNX; install libonnx-dev and configure the build again"};
+#endif
     if (!std::filesystem::exists(options.weights))
         throw Error{options.weights.string() + ": no such file; train first, or name one with --weights"};
     SafetensorsFile weights = SafetensorsFile::open(options.weights);
@@ -54,6 +58,7 @@ int main(int argc, char** argv) {
     line.option("--student", options.student, "Its network; by default the one that the weights name");
     line.option("--output", options.output, "Header to write");
     line.option("--onnx", options.onnx, "Also writes the student as an ONNX model in float32 to this file");
+    line.option("--onnx-int8", options.onnx_int8, "Also writes it as an ONNX model in int8 (QDQ) to this file");
     line.option("--pytorch", options.pytorch, "Also writes the student as a PyTorch module to this .py file");
     line.option("--precision", options.precision, "Numbers of the device").one_of({"int8", "float32"});
     line.option("--stored-size", options.stored_size, "Side of the pictures in memory, as in training")

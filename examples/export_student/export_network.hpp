@@ -19,6 +19,7 @@
 #include <bantam/deploy/line_classifier.hpp>
 #ifdef BANTAM_HAS_ONNX
 #include <bantam/deploy/onnx.hpp>
+#include <bantam/deploy/onnx_int8.hpp>
 #endif
 #include <bantam/deploy/prepare.hpp>
 #include <bantam/deploy/pytorch.hpp>
@@ -92,24 +93,21 @@ void write_header(const Options& options, const deploy::Weights<Net, P>& weights
 
 inline std::string colors(const std::array<float, 3>& of) { return fmt::format("[{}, {}, {}]", of[0], of[1], of[2]); }
 
-/// The student in float32 as an ONNX model with what its user must know of the pictures.
-template <class Net>
-void write_onnx([[maybe_unused]] const Options& options, [[maybe_unused]] const std::vector<float>& parameters,
-                [[maybe_unused]] const std::vector<float>& statistics,
-                [[maybe_unused]] const std::vector<std::string>& classes) {
 #ifdef BANTAM_HAS_ONNX
+/// What the user of an ONNX model must know of the pictures.
+inline deploy::OnnxText onnx_text(const Options& options, const std::vector<std::string>& classes) {
     const deploy::PixelScaling scaling;
-    write_file(options.onnx,
-               deploy::onnx_model<Net>(parameters, statistics,
-                                       {.metadata = {{"classes", json_text(classes)},
-                                                     {"mean", colors(scaling.mean)},
-                                                     {"deviation", colors(scaling.deviation)},
-                                                     {"stored_size", std::to_string(options.stored_size)}}}));
-    fmt::print("{}: ONNX model, float32\n", options.onnx.string());
-#else
-    throw Error{"--onnx: this program was built without ONNX; install libonnx-dev and configure the build again"};
-#endif
+    return {.metadata = {{"classes", json_text(classes)},
+                         {"mean", colors(scaling.mean)},
+                         {"deviation", colors(scaling.deviation)},
+                         {"stored_size", std::to_string(options.stored_size)}}};
 }
+
+inline void write_onnx(const std::filesystem::path& file, const std::string& model, const char* precision) {
+    write_file(file, model);
+    fmt::print("{}: ONNX model, {}\n", file.string(), precision);
+}
+#endif
 
 /// The student as a PyTorch module.
 template <class Net>
@@ -128,7 +126,7 @@ void write_pytorch(const Options& options, const std::vector<std::string>& class
 /// Refuses outputs that are inputs, or named twice.
 inline void check_outputs(const Options& options, const HomeworkFolders& folders) {
     std::set<std::filesystem::path> names;
-    for (const std::filesystem::path& output : {options.output, options.onnx, options.pytorch}) {
+    for (const std::filesystem::path& output : {options.output, options.onnx, options.onnx_int8, options.pytorch}) {
         if (output.empty()) continue;
         refuse_input_as_output(output, options.data, folders, options.weights);
         if (!names.insert(output.lexically_normal()).second)
@@ -149,7 +147,13 @@ void export_student(const Options& options, SafetensorsFile& file) {
     if (options.precision == "int8" && !deploy::form_problem<Net, deploy::Int8>.empty())
         throw Error{
             fmt::format("--precision int8: {}; use --precision float32", deploy::form_problem<Net, deploy::Int8>)};
-    if (!options.onnx.empty()) write_onnx<Net>(options, parameters, statistics, folders.classes);
+    if (options.precision == "float32" && !options.onnx_int8.empty())
+        throw Error{"--onnx-int8: needs the calibration of --precision int8; leave out --precision float32"};
+#ifdef BANTAM_HAS_ONNX
+    const deploy::OnnxText about = onnx_text(options, folders.classes);
+    if (!options.onnx.empty())
+        write_onnx(options.onnx, deploy::onnx_model<Net>(parameters, statistics, about), "float32");
+#endif
     if (!options.pytorch.empty()) write_pytorch<Net>(options, folders.classes);
     const PictureOptions reading{.stored_size = options.stored_size, .threads = processor_count()};
     const LabeledPictures validation = load_with_report(options.data, folders.validation, reading, "validation");
@@ -165,6 +169,12 @@ void export_student(const Options& options, SafetensorsFile& file) {
         const auto int8 = deploy::prepare_int8<Net>(parameters, statistics, calibration, {}, options.kept);
         fmt::print("int8: validation accuracy {:.4f}, calibrated on {} training pictures\n", accuracy(*int8, judged),
                    calibration.picture_count());
+#ifdef BANTAM_HAS_ONNX
+        if (!options.onnx_int8.empty())
+            write_onnx(options.onnx_int8,
+                       deploy::onnx_int8_model<Net>(parameters, statistics, calibration, about, {}, options.kept),
+                       "int8");
+#endif
         write_header<Net>(options, *int8, folders.classes);
     }
 }

@@ -17,6 +17,7 @@ struct Options {
     std::filesystem::path weights = "distill_food11_output/student.safetensors";
     std::filesystem::path output = "student.hpp";
     std::filesystem::path onnx;
+    std::filesystem::path onnx_int8;
     std::filesystem::path pytorch;
     std::string student;  ///< empty: the one that the weights name, or the default one
     std::string precision = "int8";

@@ -156,9 +156,9 @@ class Firmware(ProgramTest):
         self.assertFalse(os.path.exists(self.path("x.hpp")))
 
     def test_an_onnx_model_holds_the_tensors_and_what_its_user_must_know(self):
-        model = self.path("student.onnx")
+        model, int8 = self.path("student.onnx"), self.path("int8.onnx")
         done = subprocess.run([EXPORT, "--data", self.data, "--weights", self.student, "--output",
-                               self.path("student.hpp"), "--precision", "float32", "--onnx", model],
+                               self.path("student.hpp"), "--onnx", model, "--onnx-int8", int8],
                               capture_output=True, text=True)
         if "was built without ONNX" in done.stderr:
             self.assertFalse(os.path.exists(model))
@@ -167,6 +167,13 @@ class Firmware(ProgramTest):
         content = programs.read(model)
         for part in (b"0.weight", b"pixels", b"logits", b"stored_size", b"[0.485, 0.456, 0.406]", b'"00"'):
             self.assertIn(part, content)
+        content = programs.read(int8)
+        for part in (b"QuantizeLinear", b"DequantizeLinear", b"pixels", b"logits", b"stored_size", b'"00"'):
+            self.assertIn(part, content)
+        self.assertLess(len(content), 160_000)  # weights of 8 bits
+        self.assertIn("needs the calibration of --precision int8",
+                      self.refusal(EXPORT, "--data", self.data, "--weights", self.student, "--output",
+                                   self.path("none.hpp"), "--precision", "float32", "--onnx-int8", self.path("none")))
 
     def test_what_cannot_be_exported_is_refused_and_nothing_written(self):
         target = self.path("student.hpp")

@@ -32,29 +32,45 @@ def load_module(path):
 
 
 class OtherRuntimes(ProgramTest):
-    def cases(self, extension):
+    def cases(self, extension, least=50):
         """(name, pixels, logits, path) of every network."""
         self.run_program(WRITE, env={**os.environ, "BANTAM_EXPORT_FOLDER": self.folder})
-        paths = sorted(glob.glob(self.path("*" + extension)))
-        self.assertGreater(len(paths), 50)
+        paths = [path for path in sorted(glob.glob(self.path("*" + extension)))
+                 if path.endswith(".int8.onnx") == (extension == ".int8.onnx")]
+        self.assertGreater(len(paths), least)
         for path in paths:
-            stem = path.removesuffix(extension)
-            yield (os.path.basename(stem), np.fromfile(stem + ".input", np.float32),
-                   np.fromfile(stem + ".logits", np.float32).reshape(2, -1), path)
+            stem = path.removesuffix(".onnx").removesuffix(".py")
+            yield os.path.basename(stem), *(np.fromfile(stem + end, np.float32) for end in (".input", ".logits")), path
 
     def assert_near(self, logits, expected):
+        expected = expected.reshape(2, -1)
         self.assertEqual(logits.shape, expected.shape)
         self.assertLess(np.abs(logits - expected).max(), 1e-4 * max(1.0, np.abs(expected).max()))
 
+    def onnx_logits(self, path, pixels):
+        import onnxruntime
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        shape = session.get_inputs()[0].shape[1:]
+        return session.run(["logits"], {"pixels": pixels.reshape(-1, *shape)})[0]
+
     @unittest.skipUnless(has("onnxruntime"), "onnxruntime is missing; install it with pip")
     def test_onnx_runtime_gives_bantam_s_logits(self):
-        import onnxruntime
         for name, pixels, expected, path in self.cases(".onnx"):
             with self.subTest(model=name):
-                session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-                shape = [2, *session.get_inputs()[0].shape[1:]]
-                logits, = session.run(["logits"], {"pixels": pixels.reshape(shape)})
-                self.assert_near(logits, expected)
+                self.assert_near(self.onnx_logits(path, pixels), expected)
+
+    @unittest.skipUnless(has("onnxruntime"), "onnxruntime is missing; install it with pip")
+    def test_onnx_runtime_names_the_classes_of_int8(self):
+        equal, pictures = 0, 0
+        for name, pixels, expected, path in self.cases(".int8.onnx", least=5):
+            with self.subTest(model=name):
+                logits = self.onnx_logits(path, pixels)
+                expected = expected.reshape(logits.shape)
+                # A few steps of rounding of some hundred from the smallest logit to the largest.
+                self.assertLess(np.abs(logits - expected).mean(), 0.02 * np.abs(expected).max())
+                equal += (logits.argmax(1) == expected.argmax(1)).sum()
+                pictures += len(logits)
+        self.assertGreaterEqual(equal, 0.99 * pictures)
 
     @unittest.skipUnless(has("torch"), "torch is missing; install python3-torch")
     def test_pytorch_gives_bantam_s_logits(self):

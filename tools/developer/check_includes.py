@@ -45,7 +45,7 @@ DEPLOY_LEVELS = [
     {"lower"},
     {"whole_maps", "lines"},
     {"classifier", "line_classifier", "self_test", "budget"},
-    {"calibration", "emit_layers", "export", "onnx", "prepare", "pytorch", "type_text"},
+    {"calibration", "emit_layers", "export", "onnx", "onnx_int8", "prepare", "pytorch", "type_text"},
 ]
 # Runtime and kernels do not know which layer they run for. The geometry of a window is no layer.
 BELOW_LAYERS = {"runtime", "kernels"}

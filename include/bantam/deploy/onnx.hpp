@@ -19,7 +19,9 @@
 #endif
 #include <onnx/onnx_pb.h>
 
+#include <bit>
 #include <cstddef>
+#include <cstdint>
 #include <initializer_list>
 #include <map>
 #include <span>
@@ -81,6 +83,19 @@ public:
         const std::span<const Index> extents{tensor.extents.data(), static_cast<std::size_t>(tensor.rank)};
         add_floats(name, extents, values);
         return name;
+    }
+    /// An initializer of integers of 8 or 32 bits under `name`.
+    template <class Integer>
+    void add_integers(const std::string& name, std::span<const Index> extents, std::span<const Integer> values) {
+        onnx::TensorProto& proto = *graph_.add_initializer();
+        proto.set_name(name);
+        proto.set_data_type(std::is_same_v<Integer, std::int8_t>    ? onnx::TensorProto::INT8
+                            : std::is_same_v<Integer, std::uint8_t> ? onnx::TensorProto::UINT8
+                                                                    : onnx::TensorProto::INT32);
+        for (const Index extent : extents) proto.add_dims(extent);
+        // In the format's own field for integers, each takes up to ten bytes.
+        static_assert(std::endian::native == std::endian::little);
+        proto.set_raw_data(values.data(), values.size_bytes());
     }
     void add_floats(const std::string& name, std::span<const Index> extents, const float* values) {
         onnx::TensorProto& proto = *graph_.add_initializer();
@@ -213,6 +228,10 @@ EmittedValue emit_onnx_pool(OnnxExport& output, const OnnxGraph::Path& path, con
         // As PyTorch's AvgPool2d and Bantam's: a window at the border is divided by its whole size.
         if (std::string_view{op} == "AveragePool") OnnxGraph::set_integer(node, "count_include_pad", 1);
     });
+}
+
+constexpr const char* onnx_join(Join join) {
+    return join == Join::concatenate ? "Concat" : join == Join::add ? "Sum" : "Mean";
 }
 
 /// x · gate(x), the form of several activations; `gate` is a value.
@@ -436,8 +455,7 @@ private:
         for (const EmittedValue& one : values) all_flat = all_flat && one.flat;
         if (!all_flat)
             for (EmittedValue& one : values) one = graph.as_map(path, one);
-        const char* op = Joining == Join::concatenate ? "Concat" : Joining == Join::add ? "Sum" : "Mean";
-        return graph.add(op, path, {}, all_flat, [&](onnx::NodeProto& node) {
+        return graph.add(detail::onnx_join(Joining), path, {}, all_flat, [&](onnx::NodeProto& node) {
             for (const EmittedValue& one : values) node.add_input(one.name);
             if (Joining == Join::concatenate) OnnxGraph::set_integer(node, "axis", 1);
         });
@@ -456,15 +474,13 @@ struct OnnxForm<ChannelGate<Ls...>> {
     }
 };
 
-/// The network in float32 as the bytes of an ONNX model (opset 17): input "pixels" [N, C, H, W], normalized as in
-/// training; output "logits" [N, classes]. `parameters` and `statistics` are the flat buffers of `cpu::Model`. Throws
-/// Error where they are another network's.
-template <class Net>
-std::string onnx_model(std::span<const float> parameters, std::span<const float> statistics,
-                       const OnnxText& about = {}) {
-    detail::check_tensors<Net>(parameters, statistics);
-    constexpr Shape input = input_shape<Net>;
+namespace detail {
 
+/// The bytes of a model with input "pixels" [N, C, H, W] and output "logits" [N, classes]; `emit(graph, pixels)` adds
+/// the nodes between and returns the last value.
+template <class Net, class Emit>
+std::string onnx_bytes(const OnnxText& about, Emit&& emit) {
+    constexpr Shape input = input_shape<Net>;
     onnx::ModelProto model;
     model.set_ir_version(8);
     model.set_producer_name("bantam");
@@ -482,10 +498,7 @@ std::string onnx_model(std::span<const float> parameters, std::span<const float>
     declare(*proto.add_output(), "logits", {class_count<Net>});
 
     OnnxGraph graph{proto};
-    OnnxExport output{graph, {parameters.data(), statistics.data()}};
-    EmittedValue value = detail::emit_layer<OnnxForm, typename Net::Layers, input>(output, {}, {"pixels"});
-    // A network that ends in a map has its elements in the order height, width, channels.
-    value = OnnxForm<Flatten>::emit<output_shape<Net>>(output, {}, value);
+    const EmittedValue value = emit(graph, EmittedValue{"pixels"});
     graph.add("Identity", {}, {value.name}, true, [](onnx::NodeProto& node) { node.set_output(0, "logits"); });
 
     for (const auto& [key, text] : about.metadata) {
@@ -494,6 +507,24 @@ std::string onnx_model(std::span<const float> parameters, std::span<const float>
         entry.set_value(text);
     }
     return model.SerializeAsString();
+}
+
+}  // namespace detail
+
+/// The network in float32 as the bytes of an ONNX model (opset 17): input "pixels" [N, C, H, W], normalized as in
+/// training; output "logits" [N, classes]. `parameters` and `statistics` are the flat buffers of `cpu::Model`. Throws
+/// Error where they are another network's.
+template <class Net>
+std::string onnx_model(std::span<const float> parameters, std::span<const float> statistics,
+                       const OnnxText& about = {}) {
+    detail::check_tensors<Net>(parameters, statistics);
+    return detail::onnx_bytes<Net>(about, [&](OnnxGraph& graph, const EmittedValue& pixels) {
+        OnnxExport output{graph, {parameters.data(), statistics.data()}};
+        const EmittedValue value =
+            detail::emit_layer<OnnxForm, typename Net::Layers, input_shape<Net>>(output, {}, pixels);
+        // A network that ends in a map has its elements in the order height, width, channels.
+        return OnnxForm<Flatten>::emit<output_shape<Net>>(output, {}, value);
+    });
 }
 
 }  // namespace bantam::deploy
