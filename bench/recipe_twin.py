@@ -45,7 +45,7 @@ WITHOUT_EFFECT = {"no-report", "save-seconds", "id-digits"}
 MOMENTUM = 0.9
 COLOR_RANGE = 0.2
 LUMA = np.array([0.299, 0.587, 0.114])
-LOGITS_FORMAT = "bantam-teacher-logits/1"
+LOGITS_FORMATS = ("bantam-teacher-logits/1", "bantam-teacher-logits/2")
 # The purposes of Bantam's random streams (data/epoch.hpp and data/training_loader.hpp).
 ORDER, SAMPLE = 1, 2
 
@@ -119,16 +119,20 @@ class Pictures:
 
 
 class Teacher:
-    """The stored logits [image, view, class] and views [image, view, 5]."""
+    """The stored logits [image, view, class] and views [image, view, 8]; format 1 has no colors."""
 
     def __init__(self, path):
         tensors, metadata = safetensors_io.load(path)
-        if metadata.get("format") != LOGITS_FORMAT:
-            raise accuracy.Refusal(f"{path}: has the format '{metadata.get('format')}', the twin reads {LOGITS_FORMAT}")
+        if metadata.get("format") not in LOGITS_FORMATS:
+            raise accuracy.Refusal(f"{path}: has the format '{metadata.get('format')}', the twin reads "
+                                   f"{' and '.join(LOGITS_FORMATS)}")
+        if "mixes" in tensors:
+            raise accuracy.Refusal(f"{path}: has mixed views, which the twin does not show; store logits without --mixed")
         self.path, self.paths = path, json.loads(metadata["paths"])
         self.stored_size = json.loads(metadata["preprocessing"])["stored_size"]
         self.logits = torch.from_numpy(np.array(tensors["logits"], np.float32))
-        self.views = np.array(tensors["views"], np.float32)
+        self.views = np.ones((*self.logits.shape[:2], 8), np.float32)
+        self.views[..., :tensors["views"].shape[2]] = tensors["views"]
 
     def require(self, paths):
         if self.paths != paths:
@@ -136,10 +140,13 @@ class Teacher:
 
 
 def random_color(random):
-    """Matrix and offset of a random change of brightness, contrast and saturation (data/color.hpp)."""
-    brightness, contrast, saturation = (float(np.float32(random.uniform(1 - float(np.float32(COLOR_RANGE)),
-                                                                        1 + float(np.float32(COLOR_RANGE)))))
-                                        for _ in range(3))
+    """A random change_colors."""
+    return change_colors(*(float(np.float32(random.uniform(1 - float(np.float32(COLOR_RANGE)),
+                                                           1 + float(np.float32(COLOR_RANGE))))) for _ in range(3)))
+
+
+def change_colors(brightness, contrast, saturation):
+    """Matrix and offset of a change of colors in [0, 1] (data/color.hpp)."""
     matrix = brightness * contrast * (saturation * np.eye(3) + (1 - saturation) * LUMA[None, :])
     return matrix, np.full(3, 0.5 * (1 - contrast))
 
@@ -166,7 +173,7 @@ def stream(purpose, epoch, sample):
 def cut(pixels, views, colors, size):
     """Cuts a view out of each stored picture and maps its colors: float [picture, 3, size, size].
 
-    `pixels` is [picture, stored, stored, 3]; `views` [picture, 5]; `colors` pairs of matrix and offset."""
+    `pixels` is [picture, stored, stored, 3]; `views` [picture, 5 or more]; `colors` pairs of matrix and offset."""
     device, stored = pixels.device, pixels.shape[1]
 
     def axis(start, extent, flipped):
@@ -207,7 +214,8 @@ def training_batches(pictures, teacher, settings, seed, epoch, size):
                 view = random.bits() % teacher.views.shape[1]
                 rows.append((sample, view))
                 views.append(teacher.views[sample, view])
-                colors.append(NORMALIZE)
+                colors.append(compose(change_colors(*(float(factor) for factor in teacher.views[sample, view, 5:])),
+                                      NORMALIZE))
             else:
                 views.append(drawn_view(random))
                 colors.append(compose(random_color(random), NORMALIZE))

@@ -42,6 +42,10 @@ def arguments():
     logits.add_argument("--arch", metavar="NAME", help="a torchvision classifier, such as resnet18")
     logits.add_argument("--views", type=int, default=8, help="views per picture; view 0 is the whole picture (8)")
     logits.add_argument("--view-seed", type=int, default=1, help="seed of the other views (1)")
+    logits.add_argument("--min-area", type=float, default=0.35,
+                        help="smallest part of a picture that a view shows (0.35)")
+    logits.add_argument("--color", type=float, default=0.2,
+                        help="by how much a view's brightness, contrast and saturation change at most (0.2)")
     logits.add_argument("--stored-size", type=int, default=144, help="side pictures are squashed to first (144)")
     logits.add_argument("--input", type=int, default=128, help="side of the teacher's input (128)")
     logits.add_argument("--batch-size", type=int, default=64, help="views in a batch (64)")
@@ -53,7 +57,8 @@ def arguments():
         if not options.arch and not options.allow_pickled_code:
             parser.error("--logits needs --arch NAME")
         for name, least, most in (("views", 1, 1024), ("view_seed", 0, 2**64 - 1), ("stored_size", 1, 4096),
-                                  ("input", 1, 4096), ("batch_size", 1, 65536), ("threads", 1, 4096)):
+                                  ("input", 1, 4096), ("batch_size", 1, 65536), ("threads", 1, 4096),
+                                  ("min_area", 0.01, 1), ("color", 0, 1)):
             if not least <= getattr(options, name) <= most:
                 parser.error(f"--{name.replace('_', '-')} must be from {least} to {most}")
     return options
@@ -221,9 +226,10 @@ def write_logits(options):
             paths.append(path)
             labels[split].append(label)
             hashes.append(xxhash.xxh64(content, seed=0).hexdigest())
-            views.append([homework.random_view(options.view_seed, image, view) for view in range(options.views)])
+            views.append([homework.random_view(options.view_seed, image, view, options.min_area, options.color)
+                          for view in range(options.views)])
             for view in views[-1]:
-                batch.append(homework.normalize(homework.cut(pixels, view, options.input, options.input)))
+                batch.append(homework.shown(pixels, view, options.input, options.input))
                 if len(batch) == options.batch_size:
                     run_batch()
             progress.show(done + 1)
@@ -236,13 +242,16 @@ def write_logits(options):
             raise Refusal(f"{options.data}: none of the {split} pictures can be used")
 
     logits = np.concatenate(logits).reshape(len(paths), options.views, len(classes))
+    with np.errstate(over="ignore"):
+        logits = logits.astype(np.float16)
     wrong = np.argwhere(~np.isfinite(logits).all(axis=(1, 2)))
     if len(wrong):
-        raise Refusal(f"{options.checkpoint}: the teacher gives NaN or infinity for {paths[wrong[0][0]]}")
+        raise Refusal(f"{options.checkpoint}: the teacher gives NaN, infinity or a logit beyond 65504 for "
+                      f"{paths[wrong[0][0]]}")
     preprocessing = {"stored_size": options.stored_size, "input": [options.input, options.input],
                      "mean": homework.MEAN, "std": homework.DEVIATION, "resize": "bilinear"}
-    safetensors_io.save(options.output, {"logits": logits, "views": np.array(views, np.float32)}, {
-        "format": "bantam-teacher-logits/1",
+    safetensors_io.save(options.output, {"logits": logits, "views": np.array(views, np.float16)}, {
+        "format": "bantam-teacher-logits/2",
         "paths": compact(paths),
         "hashes": compact(hashes),
         "classes": compact(classes),
@@ -250,6 +259,7 @@ def write_logits(options):
         "teacher": xxhash.xxh64(read_bytes(options.checkpoint), seed=0).hexdigest(),
         "teacher_name": os.path.basename(options.checkpoint),
         "view_seed": str(options.view_seed),
+        "view_ranges": f"area {options.min_area:g} to 1, color {options.color:g}",
     })
     start = 0
     for split, numbers in labels.items():

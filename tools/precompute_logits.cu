@@ -14,10 +14,8 @@ namespace {
 
 /// A teacher on the GPU, where the pictures are kept and cut.
 template <class Teacher, class Activation>
-class OnGpu {
+class OnGpu final : public TeacherOnDevice {
 public:
-    using Network = Teacher;
-
     OnGpu(SafetensorsFile& weights, const Options& options) {
         model_.execution().allow_tf32(options.device.precision == "tf32");
         std::vector<float> parameters(static_cast<std::size_t>(trainable_parameters<Teacher>));
@@ -26,22 +24,23 @@ public:
         model_.set_weights({parameters.data(), parameters.size()}, {statistics.data(), statistics.size()});
     }
 
-    Index batch() const { return 256; }
+    Shape input() const override { return input_shape<Teacher>; }
+    Index parameters() const override { return parameter_count<Teacher>; }
+    Index batch() const override { return 256; }
 
-    void set_pictures(const std::vector<const std::uint8_t*>& pictures, int stored_size, const std::vector<View>& views,
-                      Index views_each, const ColorTransform& colors) {
-        pictures_.emplace(model_.execution(), pictures, stored_size);
-        std::vector<bantam::cuda::Cut> cuts;
-        for (std::size_t i = 0; i < views.size(); ++i)
-            cuts.emplace_back(static_cast<Index>(i) / views_each, views[i], colors);
-        cuts_.reserve(std::ssize(cuts));
-        bantam::cuda::copy_to_device(model_.execution(), cuts.data(), std::ssize(cuts), cuts_.data());
+    void set_pictures(const std::vector<const std::uint8_t*>& pictures, int stored_size) override {
+        pictures_.emplace(model_.execution(), std::span<const std::uint8_t* const>{pictures.data(), pictures.size()},
+                          stored_size);
+        cuts_.reserve(batch());
         pixels_.reserve(batch() * model_.input_elements);
         logits_.reserve(batch() * model_.output_elements);
     }
 
-    void infer(Index first, Index count, float* logits) {
-        pictures_->cut(model_.execution(), cuts_.data() + first, nullptr, count, input_shape<Teacher>, pixels_.data());
+    void infer(std::span<const SamplePlan> samples, float* logits) override {
+        const Index count = std::ssize(samples);
+        const std::vector<bantam::cuda::Cut> cuts(samples.begin(), samples.end());
+        bantam::cuda::copy_to_device(model_.execution(), cuts.data(), count, cuts_.data());
+        pictures_->cut(model_.execution(), cuts_.data(), nullptr, count, input_shape<Teacher>, pixels_.data());
         model_.infer(pixels_.data(), count, logits_.data());
         bantam::cuda::copy_to_host(model_.execution(), logits_.data(), count * model_.output_elements, logits);
     }

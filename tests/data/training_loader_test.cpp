@@ -7,9 +7,11 @@
 #include <boost/test/unit_test.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <set>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -118,8 +120,8 @@ BOOST_AUTO_TEST_CASE(the_student_sees_the_view_whose_logits_it_is_given) {
             const auto* stored = image < 10 ? pictures.labeled.store.pixels(std::size_t(image))
                                             : pictures.unlabeled.store.pixels(std::size_t(image - 10));
             std::vector<float> expected(8 * 10 * 3);
-            bantam::cut_view(stored, stored_size, pictures.teacher.view(image, view), {8, 10, 3}, expected.data(),
-                             plain);
+            bantam::cut_view(stored, stored_size, pictures.teacher.stored_view(image * 4 + view).view, {8, 10, 3},
+                             expected.data(), plain);
             const auto begin = batch.pixels.begin() + std::ptrdiff_t(slot * 240);
             BOOST_REQUIRE(std::equal(expected.begin(), expected.end(), begin));
             seen.insert({image, view});
@@ -174,7 +176,112 @@ BOOST_AUTO_TEST_CASE(color_jitter_reaches_teacher_views_only_when_asked_for) {
     BOOST_TEST(pixels_with(true, false, false) != pixels_with(false, false, false));
 }
 
-BOOST_AUTO_TEST_CASE(mixed_samples_carry_zeros_where_there_is_no_teacher) {
+BOOST_AUTO_TEST_CASE(the_student_sees_the_stored_colors_and_mixes) {
+    LoadedPictures pictures{4, 5};
+    mix_last_view(pictures.teacher);
+    TrainingLoader loader{small_options(9)};
+    loader.add(pictures.labeled, {&pictures.teacher, 0});
+    loader.add(pictures.unlabeled, {&pictures.teacher, 4});
+    const auto colors_of = [](const bantam::ColorFactors& factors) {
+        return compose(compose(bantam::byte_colors(), change_colors(factors)), bantam::normalize({}));
+    };
+    const auto stored = [&](Index image) {
+        return image < 4 ? pictures.labeled.store.pixels(std::size_t(image))
+                         : pictures.unlabeled.store.pixels(std::size_t(image - 4));
+    };
+    const bantam::Shape shape{8, 10, 3};
+    int blended = 0, pasted = 0;
+    for (Index epoch = 0; epoch < 12; ++epoch) {
+        const Batch batch = all_batches(loader, epoch)[0];
+        for (std::size_t slot = 0; slot < 9; ++slot) {
+            const auto image = Index(batch.teacher_logits[slot * 3]);
+            const auto view = Index(batch.teacher_logits[slot * 3 + 1]);
+            const bantam::StoredView shown = pictures.teacher.stored_view(image * 4 + view);
+            BOOST_REQUIRE((view == 0 || shown.color.brightness != 1));
+            std::vector<float> expected(240), second(240);
+            bantam::cut_view(stored(image), stored_size, shown.view, shape, expected.data(), colors_of(shown.color));
+            BOOST_REQUIRE(batch.mixed[slot] == (view == 3));
+            if (view < 3) {
+                BOOST_REQUIRE(batch.labels[slot] == (image < 4 ? image : -1));
+            } else {
+                BOOST_REQUIRE(batch.labels[slot] == -1);
+                const bantam::StoredMix mixed = pictures.teacher.stored_mix(image * 4 + 3);
+                BOOST_REQUIRE(mixed.image == (image + 2) % 9);
+                bantam::cut_view(stored(mixed.image), stored_size, mixed.second.view, shape, second.data(),
+                                 colors_of(mixed.second.color));
+                const auto& [weight, top, left, height, width] = mixed.mix;
+                (weight == 1 ? pasted : blended) += 1;
+                for (std::size_t value = 0; value < 240; ++value) {
+                    const float y = (float(value / 30) + 0.5F) / 8, x = (float(value / 3 % 10) + 0.5F) / 10;
+                    if (y >= top && y < top + height && x >= left && x < left + width)
+                        expected[value] = (1 - weight) * expected[value] + weight * second[value];
+                }
+            }
+            for (std::size_t value = 0; value < 240; ++value)
+                BOOST_REQUIRE(std::abs(batch.pixels[slot * 240 + value] - expected[value]) <= 1e-6F);
+        }
+    }
+    BOOST_TEST(blended > 0);
+    BOOST_TEST(pasted > 0);
+}
+
+BOOST_AUTO_TEST_CASE(a_mix_with_a_picture_that_is_no_sample_is_refused) {
+    LoadedPictures pictures{4, 1};
+    mix_last_view(pictures.teacher);
+    TrainingLoader loader{small_options(4)};
+    loader.add(pictures.labeled, {&pictures.teacher, 0});
+    const std::string message = message_of<bantam::Error>([&] {
+        for (Index epoch = 0; epoch < 20; ++epoch) loader.plan(epoch, 2);
+    });
+    BOOST_TEST(contains(message, "mixed views show image 4 (1004.png), which is not among the training pictures"));
+}
+
+BOOST_AUTO_TEST_CASE(drawn_mixes_are_of_both_kinds_and_within_the_picture) {
+    bantam::Random random{3, 4};
+    int pasted = 0;
+    double weights = 0, areas = 0;
+    for (int round = 0; round < 4000; ++round) {
+        const bantam::Mix mix = bantam::random_mix(random);
+        for (const float value : values_of(bantam::StoredView{}, mix))
+            BOOST_REQUIRE(float{bantam::Float16{value}} == value);
+        BOOST_REQUIRE((mix.top >= 0 && mix.left >= 0 && mix.top + mix.height <= 1 && mix.left + mix.width <= 1));
+        BOOST_REQUIRE((mix.weight > 0 && mix.height > 0 && mix.width > 0));
+        if (mix.weight == 1) {
+            ++pasted;
+            areas += double(mix.height) * double(mix.width);
+        } else {
+            BOOST_REQUIRE((mix == bantam::Mix{.weight = mix.weight}));
+            weights += double(mix.weight);
+        }
+    }
+    BOOST_TEST(std::abs(pasted - 2000) < 150);
+    BOOST_TEST(std::abs(areas / pasted - 0.5) < 0.03);
+    BOOST_TEST(std::abs(weights / (4000 - pasted) - 0.5) < 0.03);
+}
+
+BOOST_AUTO_TEST_CASE(stored_views_are_halves_within_the_picture) {
+    bantam::Random random{3, 5};
+    bantam::StoredViewOptions options;
+    options.box.min_area = 0.05F;
+    options.color = {0.9F, 0.9F, 0.9F};
+    std::set<float> tops;
+    for (int round = 0; round < 4000; ++round) {
+        const bantam::StoredView stored = bantam::random_stored_view(random, options);
+        for (const float value : values_of(stored)) BOOST_REQUIRE(float{bantam::Float16{value}} == value);
+        const bantam::View& view = stored.view;
+        BOOST_REQUIRE((view.top >= 0 && view.left >= 0 && view.top + view.height <= 1 && view.left + view.width <= 1));
+        BOOST_REQUIRE((bantam::stored_view_of(values_of(stored)) == stored));
+        tops.insert(view.top);
+    }
+    BOOST_TEST(tops.size() > 1000U);
+    bantam::Random first{3, 6}, again{3, 6};
+    const bantam::StoredView rounded = bantam::random_stored_view(first, options);
+    const bantam::View exact = bantam::random_view(again, options.box);
+    BOOST_TEST(std::abs(rounded.view.height - exact.height) <= 0.5F / 2048);
+    BOOST_TEST(rounded.view.flipped == exact.flipped);
+}
+
+BOOST_AUTO_TEST_CASE(samples_without_a_teacher_carry_zeros_beside_those_with_one) {
     const LoadedPictures pictures{4, 4};
     TrainingLoader loader{small_options(8)};
     loader.add(pictures.labeled);

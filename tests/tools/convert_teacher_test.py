@@ -450,8 +450,9 @@ class Logits(ConvertTeacher):
             with open(os.path.join(data, path), "rb") as file:
                 self.assertEqual(digest, xxhash.xxh64(file.read()).hexdigest())
         self.assertEqual(tensors["logits"].shape, (13, 3, 3))
-        self.assertEqual(tensors["views"].shape, (13, 3, 5))
-        self.assertEqual(metadata["format"], "bantam-teacher-logits/1")
+        self.assertEqual(tensors["views"].shape, (13, 3, 8))
+        self.assertEqual(metadata["format"], "bantam-teacher-logits/2")
+        self.assertEqual({values.dtype for values in tensors.values()}, {np.dtype(np.float16)})
         self.assertEqual(metadata["view_seed"], "7")
         self.assertEqual(json.loads(metadata["preprocessing"])["input"], [32, 32])
         self.assertRegex(output, r"labeled: 6 pictures, teacher accuracy 0\.\d{4} \(\d of 6\)")
@@ -466,7 +467,7 @@ class Logits(ConvertTeacher):
             with Image.open(os.path.join(data, json.loads(metadata["paths"])[image])) as opened:
                 pixels = torch.from_numpy(np.asarray(opened).copy()).permute(2, 0, 1).float()
             for view in range(3):
-                top, left, height, width, flipped = tensors["views"][image, view].astype(np.float64)
+                top, left, height, width, flipped, *factors = tensors["views"][image, view].astype(np.float64)
                 # An affine sampling grid, PyTorch's own way to cut a box.
                 grid = torch.nn.functional.affine_grid(
                     torch.tensor([[[width, 0, 2 * left + width - 1], [0, height, 2 * top + height - 1]]]),
@@ -474,31 +475,36 @@ class Logits(ConvertTeacher):
                 cut = torch.nn.functional.grid_sample(pixels[None], grid, padding_mode="border", align_corners=False)
                 if flipped:
                     cut = cut.flip(3)
+                brightness, contrast, saturation = factors
+                cut = cut / 255
+                luma = 0.299 * cut[:, :1] + 0.587 * cut[:, 1:2] + 0.114 * cut[:, 2:]
+                cut = (luma + saturation * (cut - luma)) * brightness
+                cut = 0.5 + (cut - 0.5) * contrast
                 with torch.no_grad():
-                    expected, mirrored = teacher(
-                        torch.cat([cut, cut.flip(3)]).div(255).sub(mean).div(deviation)).numpy()
+                    expected, mirrored = teacher(torch.cat([cut, cut.flip(3)]).sub(mean).div(deviation)).numpy()
                 self.assertGreater(abs(expected - mirrored).max(), 1e-3)  # the teacher sees a wrong flip
-                np.testing.assert_allclose(tensors["logits"][image, view], expected, atol=1e-4)
+                np.testing.assert_allclose(tensors["logits"][image, view], expected, rtol=1e-3, atol=1e-4)
 
     def test_the_first_view_is_whole_and_others_are_boxes_within(self):
         *_, tensors, _ = self.write()
         views = tensors["views"]
-        np.testing.assert_array_equal(views[:, 0], np.tile(np.float32([0, 0, 1, 1, 0]), (13, 1)))
-        others = views[:, 1:].reshape(-1, 5)
+        np.testing.assert_array_equal(views[:, 0], np.tile(np.float16([0, 0, 1, 1, 0, 1, 1, 1]), (13, 1)))
+        others = views[:, 1:].reshape(-1, 8).astype(np.float64)
         self.assertEqual(len(np.unique(others, axis=0)), len(others))
-        self.assertTrue((others[:, :2] >= 0).all() and (others[:, :2] + others[:, 2:4] <= 1 + 1e-6).all())
+        self.assertTrue((others[:, :2] >= 0).all() and (others[:, :2] + others[:, 2:4] <= 1).all())
+        self.assertTrue((abs(others[:, 5:] - 1) <= 0.2 + 1 / 2048).all() and others[:, 5:].std() > 0.05)
 
     def test_views_are_those_of_the_cpp_side(self):
-        # Printed by random_view of include/bantam/data/view.hpp.
+        # Printed by random_stored_view of include/bantam/data/stored_view.hpp.
         expected = {
-            (0, 1): ("0x1.68a0e6p-3", "0x1.abc986p-4", "0x1.6c645ep-1", "0x1.759baep-1", "0"),
-            (1, 2): ("0x1.0b03d2p-5", "0x1.cfca0ap-9", "0x1.c5a5dp-1", "0x1.fd9ef6p-1", "1"),
-            (77, 3): ("0x1.1f5e3ap-2", "0x1.a52d74p-4", "0x1.49b7a4p-1", "0x1.af8bacp-1", "1"),
-            (10068, 1): ("0x1.36616ap-3", "0x1.41aabp-3", "0x1.7415dep-1", "0x1.a28282p-1", "1"),
+            (0, 1): "0x1.69p-3 0x1.acp-4 0x1.6c8p-1 0x1.758p-1 0x0p+0 0x1.23cp+0 0x1.f2p-1 0x1.ea8p-1",
+            (1, 2): "0x1.0cp-5 0x1.cp-9 0x1.c5cp-1 0x1.fd8p-1 0x1p+0 0x1.074p+0 0x1.d7p-1 0x1.c2p-1",
+            (77, 3): "0x1.1f8p-2 0x1.a6p-4 0x1.49cp-1 0x1.af8p-1 0x1p+0 0x1.2f4p+0 0x1.b2p-1 0x1.08p+0",
+            (10068, 1): "0x1.36p-3 0x1.42p-3 0x1.74p-1 0x1.a28p-1 0x1p+0 0x1.cf8p-1 0x1.258p+0 0x1.a6p-1",
         }
         for (image, view), numbers in expected.items():
             found = homework_pictures.random_view(123456789012345, image, view)
-            self.assertEqual(found.tolist(), [float.fromhex(number) for number in numbers], (image, view))
+            self.assertEqual(found.tolist(), [float.fromhex(number) for number in numbers.split()], (image, view))
 
     def test_bad_pictures_are_left_out_and_named(self):
         teacher, data = make_teacher(), self.make_data()

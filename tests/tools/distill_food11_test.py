@@ -549,7 +549,7 @@ class ForeignLogits(Distill):
             self.assert_refused("is not a sound safetensors file", short)
 
     def test_a_file_of_another_kind_is_named(self):
-        self.assert_refused("has format 'bantam-checkpoint/1', expected 'bantam-teacher-logits/1'",
+        self.assert_refused("has format 'bantam-checkpoint/1', expected 'bantam-teacher-logits/2'",
                             os.path.join(self.reference, "student.safetensors"))
         self.assert_refused("no such file", self.path("absent.safetensors"))
 

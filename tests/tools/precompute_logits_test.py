@@ -7,9 +7,11 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 import programs
@@ -23,6 +25,7 @@ except ImportError as missing:
     print(f"skipped: {missing.name} is missing; install python3-torch and python3-torchvision")
     sys.exit(SKIPPED)
 
+import homework_pictures
 import safetensors_io
 
 PRECOMPUTE = programs.program("tools/precompute_logits")
@@ -113,21 +116,26 @@ class Agreement(Teacher):
         ours, theirs = self.ours["logits"], self.theirs["logits"]
         self.assertEqual(ours.shape, (CLASSES + 6 + 3, VIEWS, CLASSES))
         self.assertEqual(theirs.shape, ours.shape)
-        self.assertLess(abs(ours - theirs).max(), 1e-3)
+        self.assertEqual({ours.dtype, theirs.dtype}, {np.dtype(np.float16)})
+        ours, theirs = ours.astype(np.float64), theirs.astype(np.float64)
+        # Each is rounded to half precision.
+        self.assertLess((abs(ours - theirs) - abs(theirs) / 1024).max(), 1e-3)
         # The tolerance means something: pictures and views differ by far more.
         self.assertGreater(theirs.std(axis=0).min(), 0.02)
         self.assertGreater(np.median(abs(theirs[:, 1] - theirs[:, 0]).max(axis=1)), 0.02)
 
     def test_views_are_the_same_bits(self):
         self.assertEqual(self.ours["views"].tobytes(), self.theirs["views"].tobytes())
-        self.assertEqual(self.ours["views"].shape, (CLASSES + 6 + 3, VIEWS, 5))
-        np.testing.assert_array_equal(self.ours["views"][:, 0], np.tile(np.float32([0, 0, 1, 1, 0]), (CLASSES + 9, 1)))
+        self.assertEqual(self.ours["views"].shape, (CLASSES + 6 + 3, VIEWS, 8))
+        np.testing.assert_array_equal(self.ours["views"][:, 0],
+                                      np.tile(np.float16([0, 0, 1, 1, 0, 1, 1, 1]), (CLASSES + 9, 1)))
+        self.assertGreater(self.ours["views"][:, 1:, 5:].std(), 0.05)
 
     def test_metadata_is_the_same(self):
         self.assertEqual(self.our_metadata.keys(), self.their_metadata.keys())
         for key in ("paths", "hashes", "classes", "preprocessing"):
             self.assertEqual(json.loads(self.our_metadata[key]), json.loads(self.their_metadata[key]), key)
-        for key in ("format", "teacher", "teacher_name", "view_seed"):
+        for key in ("format", "teacher", "teacher_name", "view_seed", "view_ranges"):
             self.assertEqual(self.our_metadata[key], self.their_metadata[key], key)
         self.assertEqual(json.loads(self.our_metadata["preprocessing"]),
                          {"stored_size": 144, "input": [128, 128], "mean": [0.485, 0.456, 0.406],
@@ -161,9 +169,155 @@ class Agreement(Teacher):
     def test_both_have_the_same_defaults(self):
         ours, theirs = (re.sub(r"\s+", " ", self.run_program(*program, "--help").stdout)
                         for program in ((PRECOMPUTE,), CONVERT))
-        for option, value in (("views", 8), ("view-seed", 1), ("stored-size", 144)):
+        for option, value in (("views", 8), ("view-seed", 1), ("stored-size", 144), ("min-area", 0.35), ("color", 0.2)):
             self.assertRegex(ours, rf"--{option} [^=]*={value} ")
             self.assertRegex(theirs, rf"--{option} [^-]*\({value}\)")
+
+
+class StoredViews(Teacher):
+    """Runs with mixed views: interrupted, in shards, verified, and compared with PyTorch."""
+
+    PLAIN, MIXED = 4, 2
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.whole = os.path.join(cls.shared, "whole.safetensors")
+        call(*cls.stored(cls, cls.whole))
+        cls.tensors, cls.metadata = safetensors_io.load(cls.whole)
+        cls.paths = json.loads(cls.metadata["paths"])
+        cls.model = torchvision.models.resnet18(num_classes=CLASSES)
+        cls.model.load_state_dict(torch.load(cls.checkpoint))
+        cls.model.eval()
+
+    def stored(self, output, *more, views=PLAIN):
+        return (PRECOMPUTE, "--data", self.data, "--teacher", self.teacher, "--output", output, "--views", views,
+                "--mixed", self.MIXED, "--threads", 1, *more)
+
+    def answers(self, *pictures):
+        """The teacher's logits for float32 pictures [height, width, 3]."""
+        with torch.inference_mode():
+            return self.model(torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)).numpy()
+
+    def shown(self, reader, image, view, size=128):
+        return homework_pictures.shown(reader.read(os.path.join(self.data, self.paths[image])), view, size, size)
+
+    def test_logits_of_mixed_views_are_the_answers_to_the_mixes(self):
+        views, mixes, partners = (self.tensors[name] for name in ("views", "mixes", "partners"))
+        self.assertEqual(mixes.shape, (len(self.paths), self.MIXED, 13))
+        training = [path.startswith("training") for path in self.paths]
+        self.assertTrue(all(training[partner] for partner in partners.flatten()))
+        kinds = set()
+        with homework_pictures.PictureReader(144) as reader:
+            for image, number in ((0, 0), (3, 1), (5, 0), (7, 1), (12, 0), (18, 1)):
+                self.assertNotEqual(partners[image, number], image)
+                weight, top, left, height, width = mixes[image, number, 8:].astype(np.float64)
+                first = self.shown(reader, image, views[image, self.PLAIN + number])
+                second = self.shown(reader, partners[image, number], mixes[image, number, :8])
+                centers = (np.arange(128) + 0.5) / 128
+                rows, columns = ((centers >= begin) & (centers < begin + extent)
+                                 for begin, extent in ((top, height), (left, width)))
+                share = np.float32(weight) * (rows[:, None] & columns)[..., None]
+                kinds.add(weight == 1)
+                expected = self.answers(first * (1 - share) + second * share)[0]
+                found = self.tensors["logits"][image, self.PLAIN + number]
+                np.testing.assert_allclose(found, expected, rtol=2e-3, atol=2e-3)
+        self.assertEqual(kinds, {True, False})
+
+    def test_averaged_logits_are_the_mean_of_view_mirror_and_larger_size(self):
+        target = self.path("mean.safetensors")
+        call(PRECOMPUTE, "--data", self.data, "--teacher", self.teacher, "--output", target, "--views", 2, "--threads",
+             2, "--average", "--shard", "2/8")
+        tensors, metadata = safetensors_io.load(target + ".part-2-of-8")
+        larger = int(metadata["average_input"])
+        self.assertGreater(larger, 128)
+        self.assertEqual(tensors["views"].shape, (3, 2, 8))  # images 2 to 4 of 20
+        with homework_pictures.PictureReader(144) as reader:
+            for place, image in enumerate((2, 3, 4)):
+                for view in range(2):
+                    shown = self.shown(reader, image, tensors["views"][place, view])
+                    large = self.shown(reader, image, tensors["views"][place, view], larger)
+                    mirrored = np.ascontiguousarray(shown[:, ::-1])
+                    expected = (self.answers(shown, mirrored).sum(axis=0) + self.answers(large)[0]) / 3
+                    np.testing.assert_allclose(tensors["logits"][place * 2 + view], expected, rtol=2e-3, atol=2e-3)
+
+    def test_an_interrupted_run_is_continued_to_the_same_bytes(self):
+        output = self.path("logits.safetensors")
+        part = output + ".part-1-of-1"
+        for number in (signal.SIGINT, signal.SIGTERM):
+            process = subprocess.Popen([str(word) for word in self.stored(output, "--resume")], stderr=subprocess.PIPE,
+                                       text=True)
+            for line in process.stderr:  # until the pictures are read
+                if line.startswith(("validation 3 of 3", "continuing after")):
+                    break
+            time.sleep(0.3)
+            process.send_signal(number)
+            last = process.stderr.read().splitlines()[-1]
+            process.stderr.close()
+            self.assertEqual(process.wait(), 128 + number)
+            self.assertRegex(last, r"stopped by SIG\w+ after \d+ of 120 views, which are kept; to continue, run the same "
+                                   "command with --resume")
+            self.assertEqual(os.listdir(self.folder), [os.path.basename(part)])
+        self.assertIn(f"error: {part}: holds the views of an earlier run; continue it with --resume, or remove the file",
+                      self.refusal(*self.stored(output)))
+        for more, views, problem in (
+                (("--view-seed", 2), 4, "has the view_seed '1', not '2'"),
+                (("--color", 0), 4, "has the view_ranges 'area 0.35 to 1, color 0.2, mixup"),
+                (("--average",), 4, "has the average_input nothing, not '"),
+                ((), 5, "has 6 views of each picture with 2 mixed among them, not 7 with 2")):
+            line = self.refusal(*self.stored(output, "--resume", *more, views=views))
+            self.assertTrue(line.startswith(f"error: {part}: {problem}"), line)
+            self.assertIn("so it cannot be continued; remove it or use the options of that run", line)
+        self.assertRegex(self.run_program(*self.stored(output, "--resume")).stderr, r"continuing after \d+ of 120 views")
+        self.assertEqual(os.listdir(self.folder), ["logits.safetensors"])
+        self.assertEqual(read(output), read(self.whole))
+
+    def test_shards_are_merged_to_the_same_bytes(self):
+        output, merged = self.path("logits.safetensors"), self.path("merged.safetensors")
+        parts = [f"{output}.part-{number}-of-3" for number in (1, 2, 3)]
+        for number in (2, 1):
+            self.run_program(*self.stored(output, "--shard", f"{number}/3"))
+        self.assertFalse(os.path.exists(output))
+        merge = (PRECOMPUTE, "--output", merged, "--merge")
+        self.assertEqual(self.refusal(*merge, parts[1], parts[0]),
+                         f"error: {parts[1]}: part 3/3 is missing; name all parts, or compute it with --shard 3/3")
+        done = self.run_program(*self.stored(output, "--shard", "3/3"))
+        self.assertIn("all 3 parts are there and merged", done.stdout)
+        self.assertRegex(done.stdout, r"\nvalidation accuracy: ")
+        self.assertEqual(read(output), read(self.whole))
+        self.run_program(*merge, parts[2], parts[0], parts[1])
+        self.assertEqual(read(merged), read(self.whole))
+
+        self.assertIn(f"error: {parts[0]}: is part 1/3, as {parts[0]} is; name every part once",
+                      self.refusal(*merge, parts[0], parts[1], parts[0]))
+        tensors, metadata = safetensors_io.load(parts[1])
+        foreign = self.path("foreign")
+        safetensors_io.save(foreign, tensors, metadata | {"teacher": "f" * 16})
+        self.assertIn(f"error: {foreign}: has the teacher 'ffffffffffffffff', not '",
+                      self.refusal(*merge, parts[0], foreign, parts[2]))
+        safetensors_io.save(foreign, tensors | {"logits": tensors["logits"][:-1]}, metadata)
+        self.assertIn(f"error: {foreign}: is unfinished (41 of 42 views); finish it with --shard 2/3 --resume",
+                      self.refusal(*merge, parts[0], foreign, parts[2]))
+        self.assertIn(f"error: {output}: has format 'bantam-teacher-logits/2', expected 'bantam-teacher-logits-part/1'",
+                      self.refusal(*merge, output))
+        for text in ("0/3", "4/3", "1", "1/3x", "a/b"):
+            self.assertIn(f"error: --shard {text}: is not I/N", self.refusal(*self.stored(output, "--shard", text)))
+
+    def test_a_file_that_disagrees_is_refused(self):
+        verify = (PRECOMPUTE, "--data", self.data, "--teacher", self.teacher, "--threads", 2, "--verify")
+        self.assertRegex(self.run_program(*verify, self.whole).stdout,
+                         r"100 of 120 views were computed again; the largest difference is [\d.e-]+ of the largest logit")
+        changed = self.path("changed.safetensors")
+        logits = self.tensors["logits"].copy()
+        logits[7] += np.float16(0.05) * abs(logits[7]).max()
+        safetensors_io.save(changed, self.tensors | {"logits": logits}, self.metadata)
+        self.assertRegex(self.refusal(*verify, changed, "--verify-seed", 3),
+                         rf"^error: {changed}: disagrees with the teacher by 0\.0[45]\d+ of the largest logit, more than "
+                         rf"0\.02: image 7 \({self.paths[7]}\), view \d; create the file again$")
+        safetensors_io.save(changed, self.tensors, self.metadata | {"teacher": "f" * 16})
+        self.assertIn("was made by another teacher (teacher.safetensors, hash ffffffffffffffff; ",
+                      self.refusal(*verify, changed))
+        self.assertEqual(os.listdir(self.folder), ["changed.safetensors"])
 
 
 class TestingFolder(Teacher):
@@ -292,6 +446,12 @@ class Refusals(Teacher):
         self.assert_refused("--view; see --help", "--view", 3)
         for option, value in (("--stored-size", 7), ("--stored-size", "large"), ("--architecture", "resnet50")):
             self.assert_refused("resnet50" if value == "resnet50" else option, option, value)
+        for option, value in (("--min-area", 0), ("--min-area", 1.5), ("--color", -0.1), ("--color", 2)):
+            self.assert_refused(f"{option} is {value:g}; it must be from ", option, value)
+        self.assert_refused("--views 3 and --mixed 1022 are more than 1024 views together; ask for fewer", "--mixed", 1022)
+        self.assert_refused("--merge and --verify exclude each other", "--merge", "a", "--verify", "b")
+        self.assertEqual(self.refusal(PRECOMPUTE), "error: --data is required; see --help")
+        self.assertEqual(self.refusal(PRECOMPUTE, "--merge", "a"), "error: --output is required; see --help")
 
     def test_pictures_that_are_all_bad_are_refused(self):
         data = self.path("food")

@@ -84,8 +84,8 @@ def logits_of(data, target, stored_size, views=2, seed=5):
                 hashes.append(xxhash.xxh64(content, seed=0).hexdigest())
     preprocessing = {"stored_size": stored_size, "input": [128, 128], "mean": homework_pictures.MEAN,
                      "std": homework_pictures.DEVIATION, "resize": "bilinear"}
-    safetensors_io.save(target, {"logits": np.array(logits, np.float32), "views": np.array(boxes, np.float32)}, {
-        "format": "bantam-teacher-logits/1", "paths": json.dumps(paths), "hashes": json.dumps(hashes),
+    safetensors_io.save(target, {"logits": np.array(logits, np.float16), "views": np.array(boxes, np.float16)}, {
+        "format": "bantam-teacher-logits/2", "paths": json.dumps(paths), "hashes": json.dumps(hashes),
         "classes": json.dumps(classes), "preprocessing": json.dumps(preprocessing), "teacher": "0" * 16,
         "teacher_name": "drawn", "view_seed": str(seed)})
     return target

@@ -120,6 +120,10 @@ CommandLine::Option CommandLine::option(const std::string& name, std::filesystem
                                         const std::string& help) {
     return Option{parser_->add(name, value, help)};
 }
+CommandLine::Option CommandLine::option(const std::string& name, std::vector<std::filesystem::path>& value,
+                                        const std::string& help) {
+    return Option{parser_->app.add_option(name, value, help)};
+}
 CommandLine::Option CommandLine::option(const std::string& name, int& value, const std::string& help) {
     return Option{parser_->add(name, value, help)};
 }

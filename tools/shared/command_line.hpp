@@ -51,6 +51,8 @@ public:
 
     Option option(const std::string& name, std::string& value, const std::string& help);
     Option option(const std::string& name, std::filesystem::path& value, const std::string& help);
+    /// One or more paths after the name.
+    Option option(const std::string& name, std::vector<std::filesystem::path>& value, const std::string& help);
     Option option(const std::string& name, int& value, const std::string& help);
     Option option(const std::string& name, std::int64_t& value, const std::string& help);
     Option option(const std::string& name, std::uint64_t& value, const std::string& help);

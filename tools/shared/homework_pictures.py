@@ -107,8 +107,9 @@ def positions(start, extent, outputs, inputs):
 
 
 def cut(pixels, view, height, width):
-    """Cuts view (top, left, height, width, flipped) to float32 [height, width, 3], bilinear."""
-    top, left, view_height, view_width, flipped = (float(number) for number in view)
+    """Cuts view (top, left, height, width, flipped, then brightness, contrast and saturation) to float32
+    [height, width, 3], bilinear, in the picture's own colors."""
+    top, left, view_height, view_width, flipped = (float(number) for number in view[:5])
     y0, y1, fy = positions(top, view_height, height, pixels.shape[0])
     x0, x1, fx = positions(left, view_width, width, pixels.shape[1])
     fy, fx = fy.astype(np.float32)[:, None, None], fx.astype(np.float32)[None, :, None]
@@ -117,8 +118,18 @@ def cut(pixels, view, height, width):
     return result[:, ::-1] if flipped else result
 
 
-def normalize(pixels):
-    return (pixels / np.float32(255) - np.float32(MEAN)) / np.float32(DEVIATION)
+def change_colors(colors, view):
+    """Colors in [0, 1] with the view's brightness, contrast and saturation, as in include/bantam/data/color.hpp."""
+    brightness, contrast, saturation = np.float32(view[5:])
+    luma = colors @ np.float32([0.299, 0.587, 0.114])
+    saturated = saturation * colors + (1 - saturation) * luma[..., None]
+    return brightness * contrast * saturated + np.float32(0.5) * (1 - contrast)
+
+
+def shown(pixels, view, height, width):
+    """What a network sees of a view, float32 [height, width, 3]."""
+    colors = change_colors(cut(pixels, view, height, width) / np.float32(255), view)
+    return (colors - np.float32(MEAN)) / np.float32(DEVIATION)
 
 
 VIEWS_PER_IMAGE = 1024  # random streams per picture
@@ -150,19 +161,11 @@ class Random:
 WHOLE_VIEW = np.array([0, 0, 1, 1, 0], np.float32)
 
 
-def random_view(seed, image, view):
-    """View number `view` of picture number `image` as (top, left, height, width, flipped), float32.
-
-    View 0 is the whole picture.
-    """
-    return WHOLE_VIEW if view == 0 else drawn_view(Random(seed, image * VIEWS_PER_IMAGE + view))
-
-
-def drawn_view(random):
-    """random_view of include/bantam/data/view.hpp."""
+def drawn_view(random, min_area=0.35):
+    """random_view of include/bantam/data/view.hpp: (top, left, height, width, flipped), float32."""
     box = (0.0, 0.0, 1.0, 1.0)
     for _ in range(10):
-        area = random.uniform(float(np.float32(0.35)), 1.0)
+        area = random.uniform(float(np.float32(min_area)), 1.0)
         aspect = math.exp(random.uniform(math.log(0.75), math.log(float(np.float32(4) / np.float32(3)))))
         height, width = math.sqrt(area / aspect), math.sqrt(area * aspect)
         if height > 1 or width > 1:
@@ -171,3 +174,25 @@ def drawn_view(random):
         box = (top, random.uniform() * (1 - width), height, width)
         break
     return np.array([*box, random.uniform() < 0.5], np.float32)
+
+
+def round_to_steps(value, steps):
+    """To a multiple of 1 / steps, which half precision has."""
+    return np.rint(np.float32(value) * np.float32(steps)) / np.float32(steps)
+
+
+def random_view(seed, image, view, min_area=0.35, color=0.2):
+    """View number `view` of picture number `image` as (top, left, height, width, flipped, brightness, contrast,
+    saturation), float16.
+
+    View 0 is the whole picture; the others are random_stored_view of include/bantam/data/stored_view.hpp.
+    """
+    if view == 0:
+        return np.array([*WHOLE_VIEW, 1, 1, 1], np.float16)
+    random = Random(seed, image * VIEWS_PER_IMAGE + view)
+    top, left, height, width, flipped = drawn_view(random, min_area)
+    height, width = (max(round_to_steps(extent, 2048), np.float32(1 / 2048)) for extent in (height, width))
+    top, left = min(round_to_steps(top, 2048), 1 - height), min(round_to_steps(left, 2048), 1 - width)
+    color = float(np.float32(color))
+    factors = [round_to_steps(random.uniform(1 - color, 1 + color), 1024) for _ in range(3)]
+    return np.array([top, left, height, width, flipped, *factors], np.float16)

@@ -17,15 +17,15 @@
 
 namespace bantam {
 
-WorkProgress::WorkProgress(std::string what, Index total)
-    : what_{std::move(what)}, total_{total}, in_place_{is_terminal(stderr)} {}
+WorkProgress::WorkProgress(std::string what, Index total, Index done_before)
+    : what_{std::move(what)}, total_{total}, done_before_{done_before}, in_place_{is_terminal(stderr)} {}
 
 void WorkProgress::update(Index done) {
     const auto now = Clock::now();
     const double elapsed = std::chrono::duration<double>(now - start_).count();
     if (done < total_ && std::chrono::duration<double>(now - shown_).count() < (in_place_ ? 0.1 : 10.0)) return;
     shown_ = now;
-    const double rate = static_cast<double>(done) / std::max(elapsed, 1e-9);
+    const double rate = static_cast<double>(done - done_before_) / std::max(elapsed, 1e-9);
     print_message(fmt::format("{}{} {} of {}  {:.0f}/s  ETA {}{}", in_place_ ? "\r" : "", what_, done, total_, rate,
                               readable_duration(static_cast<double>(total_ - done) / std::max(rate, 1e-9)),
                               in_place_ && done < total_ ? "\x1b[K" : "\n"));

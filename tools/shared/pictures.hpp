@@ -14,13 +14,15 @@ namespace bantam {
 /// a terminal, a plain line every ten seconds elsewhere.
 class WorkProgress {
 public:
-    WorkProgress(std::string what, Index total);
+    /// `done_before` of them were done in an earlier run, which says nothing about the speed of this one.
+    WorkProgress(std::string what, Index total, Index done_before = 0);
     void update(Index done);
 
 private:
     using Clock = std::chrono::steady_clock;
     std::string what_;
     Index total_;
+    Index done_before_;
     bool in_place_;
     Clock::time_point start_ = Clock::now();
     Clock::time_point shown_ = start_;

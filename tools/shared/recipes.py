@@ -27,7 +27,8 @@ DEFAULTS = {"epochs": 100, "views": 8}  # of the programs
 # What the command line of the program that reads the recipe decides: files, the machine, and which run to go on with.
 # With an online teacher a recipe has `teacher` without a value, since the file is not the recipe's.
 NOT_OF_A_RECIPE = {
-    "precompute_logits": {"help", "data", "teacher", "output", "threads", "device", "precision"},
+    "precompute_logits": {"help", "data", "teacher", "output", "threads", "device", "precision", "resume", "shard", "merge",
+                          "verify", "verify-seed"},
     "distill_food11": {"help", "data", "teacher-logits", "output", "weights", "seed", "threads", "device", "precision",
                        "resume", "extend", "overwrite", "predict-only", "list-students", "summary"},
 }

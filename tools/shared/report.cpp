@@ -86,11 +86,11 @@ std::string data_uri(const std::uint8_t* rgb, int height, int width) {
     return "data:image/jpeg;base64," + base64(bytes);
 }
 
-/// A view of a stored picture with `colors`, which map bytes to bytes.
-std::string view_uri(const std::uint8_t* stored, Index stored_size, const View& view, Shape size,
-                     const ColorTransform& colors) {
+/// What a plan shows of a loader's pictures. Its colors map bytes to bytes.
+std::string plan_uri(const TrainingLoader& loader, const SamplePlan& plan) {
+    const Shape size = loader.input();
     std::vector<float> values(static_cast<std::size_t>(element_count(size)));
-    cut_view(stored, stored_size, view, size, values.data(), colors);
+    cut_sample([&](Index sample) { return loader.pixels(sample); }, loader.stored_size(), plan, size, values.data());
     std::vector<std::uint8_t> rgb;
     rgb.reserve(values.size());
     for (const float value : values)
@@ -192,7 +192,8 @@ ValidationAnswers compare_answers(Index classes, std::span<const int> labels, st
         if (answer.label >= 0) answer.label_confidence = student.probability(answer.label);
         ++result.pictures;
         if (teacher.logits != nullptr) {
-            const Answer taught{{teacher.logits->view_logits(teacher.first_row + answer.picture, 0), width}};
+            const Answer taught{
+                teacher.logits->row_logits((teacher.first_row + answer.picture) * teacher.logits->view_count)};
             answer.teacher_answer = taught.chosen;
             answer.teacher_confidence = taught.confidence();
             answer.divergence =
@@ -265,17 +266,15 @@ void Report::add_views(const TrainingLoader& training, const LabeledPictures& la
     for (const Index sample : samples) {
         const PictureStore& store = sample < labeled_count ? labeled.store : unlabeled.store;
         const Index place = sample < labeled_count ? sample : sample - labeled_count;
-        const auto uri = [&](const View& view, const ColorTransform& colors) {
-            return view_uri(training.pixels(sample), training.stored_size(), view, training.input(), colors);
-        };
-        ViewRow row{store.paths()[static_cast<std::size_t>(place)], -1, {}};
-        row.views.push_back({.picture = uri(whole_view(), {})});
+        const int label = sample < labeled_count ? labeled.labels[static_cast<std::size_t>(place)] : -1;
+        ViewRow row{store.paths()[static_cast<std::size_t>(place)], label, {}};
+        row.views.push_back({.picture = plan_uri(training, {.sample = sample, .view = whole_view(), .colors = {}})});
         for (Index epoch = 0; epoch < epochs; ++epoch) {
-            const SamplePlan plan = training.plan(epoch, sample);
-            row.label = plan.label;
-            ShownView view{.picture = uri(plan.view, compose(plan.colors, to_bytes))};
+            SamplePlan plan = training.plan(epoch, sample);
+            for (ColorTransform* colors : {&plan.colors, &plan.second.colors}) *colors = compose(*colors, to_bytes);
+            ShownView view{.picture = plan_uri(training, plan)};
             if (plan.teacher_view >= 0) {
-                const Answer taught{{teacher_.logits->view_logits(0, plan.teacher_view), facts_.classes.size()}};
+                const Answer taught{teacher_.logits->row_logits(plan.teacher_view)};
                 view.teacher_answer = taught.chosen;
                 view.teacher_confidence = taught.confidence();
             }

@@ -63,16 +63,32 @@ struct ColorJitter {
     constexpr bool enabled() const { return brightness != 0 || contrast != 0 || saturation != 0; }
 };
 
-/// A random change of brightness (about black), contrast (about mid-gray) and saturation (about the
-/// pixel's luma, ITU-R BT.601), as one map of colors in [0, 1]. Colors are not clamped, which is
-/// what lets the three and the normalization be a single matrix.
-constexpr ColorTransform random_color(Random& random, const ColorJitter& jitter) {
+/// By how much brightness, contrast and saturation are multiplied; 1 leaves one as it is.
+struct ColorFactors {
+    float brightness = 1;
+    float contrast = 1;
+    float saturation = 1;
+
+    bool operator==(const ColorFactors&) const = default;
+};
+
+/// Factors within the ranges of `jitter`.
+constexpr ColorFactors random_color_factors(Random& random, const ColorJitter& jitter) {
     const auto factor = [&](float range) {
         return static_cast<float>(random.uniform(1.0 - static_cast<double>(range), 1.0 + static_cast<double>(range)));
     };
-    const float brightness = factor(jitter.brightness);
-    const float contrast = factor(jitter.contrast);
-    const float saturation = factor(jitter.saturation);
+    ColorFactors factors;
+    factors.brightness = factor(jitter.brightness);
+    factors.contrast = factor(jitter.contrast);
+    factors.saturation = factor(jitter.saturation);
+    return factors;
+}
+
+/// A change of brightness (about black), contrast (about mid-gray) and saturation (about the pixel's luma, ITU-R
+/// BT.601), as one map of colors in [0, 1]. Colors are not clamped, which is what lets the three and the normalization
+/// be a single matrix.
+constexpr ColorTransform change_colors(const ColorFactors& factors) {
+    const auto [brightness, contrast, saturation] = factors;
     constexpr std::array<float, 3> luma{0.299F, 0.587F, 0.114F};
     ColorTransform transform;
     for (std::size_t row = 0; row < 3; ++row) {
@@ -82,6 +98,17 @@ constexpr ColorTransform random_color(Random& random, const ColorJitter& jitter)
         transform.offset[row] = 0.5F * (1 - contrast);
     }
     return transform;
+}
+
+/// Maps bytes to what a network expects, with a change of colors and a further one in between.
+constexpr ColorTransform network_colors(const ColorFactors& factors, const Normalization& normalization,
+                                        const ColorTransform& further = {}) {
+    return compose(compose(compose(byte_colors(), change_colors(factors)), further), normalize(normalization));
+}
+
+/// A random change of colors within the ranges of `jitter`.
+constexpr ColorTransform random_color(Random& random, const ColorJitter& jitter) {
+    return change_colors(random_color_factors(random, jitter));
 }
 
 }  // namespace bantam

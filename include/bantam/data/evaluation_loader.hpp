@@ -4,6 +4,7 @@
 
 #include <bantam/base/index.hpp>
 #include <bantam/core/shape.hpp>
+#include <bantam/data/assemble_batch.hpp>
 #include <bantam/data/batch.hpp>
 #include <bantam/data/batch_queue.hpp>
 #include <bantam/data/color.hpp>

@@ -1,19 +1,14 @@
 // SPDX-License-Identifier: MIT
-// Needs what data/teacher_logits.hpp needs.
 #pragma once
 
-#include <bantam/base/error.hpp>
 #include <bantam/base/index.hpp>
 #include <bantam/core/shape.hpp>
-#include <bantam/core/shape_text.hpp>
-#include <bantam/data/batch.hpp>
 #include <bantam/data/color.hpp>
-#include <bantam/data/teacher_logits.hpp>
+#include <bantam/data/stored_view.hpp>
 #include <bantam/data/view.hpp>
 
-#include <algorithm>
 #include <cstddef>
-#include <string>
+#include <vector>
 
 namespace bantam {
 
@@ -23,55 +18,40 @@ struct SamplePlan {
     int label = -1;    ///< −1: none
     /// Index into the teacher's logits, [image · view]; −1: none.
     Index teacher_view = -1;
-    bool mixed = false;  ///< several pictures mixed with each other
     View view;
     ColorTransform colors;
+
+    /// A second picture that is mixed into the first.
+    struct Second {
+        Index sample = -1;  ///< −1: none
+        View view;
+        ColorTransform colors;
+        Mix mix;
+    };
+    Second second{};
+
+    bool mixed() const { return second.sample >= 0; }
 };
 
-namespace detail {
-
-inline void prepare_batch(Batch& batch, Index count, Shape input, Index classes) {
-    const auto samples = static_cast<std::size_t>(count);
-    batch.count = count;
-    batch.pixels.resize(samples * static_cast<std::size_t>(element_count(input)));
-    batch.labels.assign(samples, -1);
-    batch.teacher_logits.assign(samples * static_cast<std::size_t>(classes), 0.0F);
-    batch.has_teacher.assign(samples, 0);
-    batch.mixed.assign(samples, 0);
-}
-
-/// Fills `batch` with the `count` samples that `plan_of(0)` … `plan_of(count − 1)` describe.
-template <class Loader, class PlanOf>
-void assemble_batch(const Loader& loader, Index count, const PlanOf& plan_of, Batch& batch) {
-    const TeacherLogits* teacher = loader.teacher();
-    const Index classes = teacher == nullptr ? 0 : teacher->class_count();
-    const Shape input = loader.input();
-    prepare_batch(batch, count, input, classes);
-    for (Index slot = 0; slot < count; ++slot) {
-        const SamplePlan plan = plan_of(slot);
-        batch.labels[static_cast<std::size_t>(slot)] = plan.label;
-        batch.mixed[static_cast<std::size_t>(slot)] = plan.mixed;
-        if (plan.teacher_view >= 0) {
-            batch.has_teacher[static_cast<std::size_t>(slot)] = 1;
-            std::copy_n(teacher->view_logits(0, plan.teacher_view), classes,
-                        batch.teacher_logits.begin() + slot * classes);
+/// Cuts what `plan` shows, [height][width][3] floats of `target`. `pixels_of(sample)` is a stored picture,
+/// [stored_size][stored_size][3].
+template <class PixelsOf>
+void cut_sample(const PixelsOf& pixels_of, Index stored_size, const SamplePlan& plan, Shape target, float* output) {
+    cut_view(pixels_of(plan.sample), stored_size, plan.view, target, output, plan.colors);
+    const SamplePlan::Second& second = plan.second;
+    if (!plan.mixed()) return;
+    std::vector<float> other(static_cast<std::size_t>(element_count(target)));
+    cut_view(pixels_of(second.sample), stored_size, second.view, target, other.data(), second.colors);
+    Index value = 0;
+    for (Index row = 0; row < target.height; ++row)
+        for (Index column = 0; column < target.width; ++column) {
+            if (!second.mix.contains(row, column, target.height, target.width)) {
+                value += 3;
+                continue;
+            }
+            for (const Index end = value + 3; value < end; ++value)
+                output[value] = second.mix(output[value], other[static_cast<std::size_t>(value)]);
         }
-        cut_view(loader.pixels(plan.sample), loader.stored_size(), plan.view, input,
-                 batch.pixels.data() + slot * element_count(input), plan.colors);
-    }
 }
-
-inline void require_color_input(Shape input) {
-    if (input.channels != 3 || input.height < 1 || input.width < 1)
-        throw Error{"pictures have 3 channels, the network's image has " + std::string{shape_text(input).view()} +
-                    "; use Image<height, width, 3>"};
-}
-
-inline void require_batch_size(Index batch_size) {
-    if (batch_size < 1)
-        throw Error{"batch size is " + std::to_string(batch_size) + ", expected at least 1; choose another batch size"};
-}
-
-}  // namespace detail
 
 }  // namespace bantam

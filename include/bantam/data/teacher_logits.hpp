@@ -6,6 +6,8 @@
 #include <bantam/base/index.hpp>
 #include <bantam/base/printable.hpp>
 #include <bantam/data/color.hpp>
+#include <bantam/data/float_array.hpp>
+#include <bantam/data/stored_view.hpp>
 #include <bantam/data/view.hpp>
 #include <bantam/io/safetensors.hpp>
 
@@ -16,7 +18,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <iterator>
 #include <string>
+#include <system_error>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 namespace bantam {
@@ -30,33 +36,67 @@ struct Preprocessing {
     std::string resize = "bilinear";
 };
 
-/// A teacher's logits for several views of each picture, stored as one safetensors file:
-/// `logits` F32 [image, view, class], `views` F32 [image, view, 5] (top, left, height, width, flip)
-/// and metadata. View 0 is the whole picture. Logits rather than probabilities, because a stored
+/// A teacher's logits for several views of each picture, stored as one safetensors file: `logits` [image, view, class],
+/// `views` [image, view, 8] (top, left, height, width, flip, brightness, contrast, saturation) and metadata; both F16
+/// or F32. View 0 is the whole picture in its own colors. Logits rather than probabilities, because a stored
 /// probability fixes the temperature.
+///
+/// The last `mixed_count` views of each picture show a second one, too, and the teacher's logits are its answer to the
+/// mix: `partners` I32 [image, mixed] is the second picture's image, `mixes` [image, mixed, 13] how it is shown (the
+/// same eight numbers) and mixed in (weight, top, left, height, width). Files without mixed views lack both tensors.
+///
+/// Format 1, whose views are F32 [image, view, 5] without colors, is read, too.
 struct TeacherLogits {
-    static constexpr const char* format = "bantam-teacher-logits/1";
+    static constexpr const char* format = "bantam-teacher-logits/2";
+    static constexpr const char* first_format = "bantam-teacher-logits/1";
 
     std::vector<std::string> paths;   ///< of the images, relative to the data folder, with '/'
     std::vector<std::string> hashes;  ///< XXH64 of each image file's bytes, 16 hexadecimal digits
     std::vector<std::string> classes;
     Index view_count = 0;
-    std::vector<View> views;    ///< [image][view]
-    std::vector<float> logits;  ///< [image][view][class]
+    Index mixed_count = 0;               ///< the last ones of view_count
+    FloatArray views;                    ///< [image][view][8], as `values_of` gives them
+    FloatArray logits;                   ///< [image][view][class]
+    std::vector<std::int32_t> partners;  ///< [image][mixed]
+    FloatArray mixes;                    ///< [image][mixed][13], as `values_of` gives them
     Preprocessing preprocessing;
+    /// Side of the larger input whose answers are part of the stored means, together with those to the mirrored view;
+    /// 0: the logits are single answers.
+    int average_input = 0;
     std::string teacher;       ///< XXH64 of the teacher's weights file
     std::string teacher_name;  ///< its file name
     std::uint64_t view_seed = 0;
+    std::string view_ranges;  ///< of which the views were drawn, for readers of the file
 
     Index image_count() const { return static_cast<Index>(paths.size()); }
     Index class_count() const { return static_cast<Index>(classes.size()); }
 
-    const View& view(Index image, Index view_index) const {
-        return views[static_cast<std::size_t>(image * view_count + view_index)];
+    /// What was shown in row image · view_count + view; of a mixed view, the first picture.
+    StoredView stored_view(Index row) const {
+        ViewValues values;
+        views.copy(static_cast<std::size_t>(row) * values.size(), values.size(), values.data());
+        return stored_view_of(values);
     }
-    /// The `class_count()` logits of one view.
-    const float* view_logits(Index image, Index view_index) const {
-        return logits.data() + (image * view_count + view_index) * class_count();
+
+    bool is_mixed(Index row) const { return row % view_count >= view_count - mixed_count; }
+
+    /// The second picture of a mixed view.
+    StoredMix stored_mix(Index row) const {
+        const Index first_mixed = view_count - mixed_count;
+        const auto place = static_cast<std::size_t>(row / view_count * mixed_count + row % view_count - first_mixed);
+        MixValues values;
+        mixes.copy(place * values.size(), values.size(), values.data());
+        return stored_mix_of(partners[place], values);
+    }
+
+    /// The `class_count()` logits of a row.
+    std::vector<float> row_logits(Index row) const {
+        std::vector<float> values(classes.size());
+        copy_logits(row, values.data());
+        return values;
+    }
+    void copy_logits(Index row, float* to) const {
+        logits.copy(static_cast<std::size_t>(row) * classes.size(), classes.size(), to);
     }
 };
 
@@ -86,39 +126,79 @@ struct ExpectedPictures {
 
 namespace detail {
 
-inline constexpr std::size_t view_values = 5;
+// A description of what is wrong with a stored view, empty without a fault.
+inline std::string find_view_problem(const StoredView& stored) {
+    constexpr float slack = 1e-5F;
+    const auto& [view, color] = stored;
+    const bool inside = view.top >= -slack && view.left >= -slack && view.height > 0 && view.width > 0 &&
+                        view.top + view.height <= 1 + slack && view.left + view.width <= 1 + slack;
+    if (!inside) return "is not a box within the picture";
+    constexpr float most = 10;
+    for (const float factor : {color.brightness, color.contrast, color.saturation})
+        if (!(factor >= 0 && factor <= most)) return "has a change of color that is not from 0 to 10";
+    return {};
+}
+
+inline std::string find_mix_problem(const StoredMix& mixed, Index image, Index images) {
+    if (mixed.image < 0 || mixed.image >= images) return "is mixed with an image that the file lacks";
+    if (mixed.image == image) return "is mixed with its own image";
+    if (const std::string problem = find_view_problem(mixed.second); !problem.empty())
+        return "is mixed with a view that " + problem;
+    const auto& [weight, top, left, height, width] = mixed.mix;
+    if (!(weight > 0 && weight <= 1)) return "is mixed by a weight that is not above 0 and at most 1";
+    if (!find_view_problem({{top, left, height, width, false}, {}}).empty())
+        return "is mixed in a box that is not within the picture";
+    return {};
+}
+
+/// "image 3 (training/0/a.jpg), view 1".
+inline std::string place_of(const TeacherLogits& teacher, Index row) {
+    const Index image = row / teacher.view_count;
+    return "image " + std::to_string(image) + " (" + printable(teacher.paths[static_cast<std::size_t>(image)]) +
+           "), view " + std::to_string(row % teacher.view_count);
+}
 
 // The checks of reader and writer: a description of the first fault, empty without one.
 inline std::string find_logits_problem(const TeacherLogits& teacher) {
     const auto images = teacher.paths.size();
-    const auto view_total = images * static_cast<std::size_t>(teacher.view_count);
+    const auto view_count = static_cast<std::size_t>(teacher.view_count);
+    const auto mixed_count = static_cast<std::size_t>(teacher.mixed_count);
+    const auto view_total = images * view_count;
     if (teacher.view_count < 1) return "has no views";
+    if (teacher.mixed_count < 0 || teacher.mixed_count >= teacher.view_count)
+        return "has " + std::to_string(teacher.mixed_count) + " mixed views among its " +
+               std::to_string(teacher.view_count);
     if (teacher.classes.empty()) return "has no classes";
     if (images == 0) return "has no images";
     if (teacher.hashes.size() != images)
         return "has " + std::to_string(teacher.hashes.size()) + " hashes for " + std::to_string(images) + " images";
-    if (teacher.views.size() != view_total) return "has the wrong number of views";
+    if (teacher.views.size() != view_total * std::tuple_size_v<ViewValues>) return "has the wrong number of views";
+    if (teacher.partners.size() != images * mixed_count ||
+        teacher.mixes.size() != images * mixed_count * std::tuple_size_v<MixValues>)
+        return "has the wrong number of mixes";
     if (teacher.logits.size() != view_total * teacher.classes.size()) return "has the wrong number of logits";
     for (std::size_t index = 0; index < teacher.logits.size(); ++index)
-        if (!std::isfinite(teacher.logits[index])) {
-            const std::size_t view = index / teacher.classes.size();
-            const auto view_count = static_cast<std::size_t>(teacher.view_count);
-            return "has a logit that is not finite: image " + std::to_string(view / view_count) + " (" +
-                   printable(teacher.paths[view / view_count]) + "), view " + std::to_string(view % view_count) +
-                   ", class '" + printable(teacher.classes[index % teacher.classes.size()]) + "'";
-        }
-    constexpr float slack = 1e-5F;
-    for (std::size_t index = 0; index < view_total; ++index) {
-        const View& view = teacher.views[index];
-        const auto view_count = static_cast<std::size_t>(teacher.view_count);
-        const std::string place = "image " + std::to_string(index / view_count) + " (" +
-                                  printable(teacher.paths[index / view_count]) + "), view " +
-                                  std::to_string(index % view_count);
-        const bool inside = view.top >= -slack && view.left >= -slack && view.height > 0 && view.width > 0 &&
-                            view.top + view.height <= 1 + slack && view.left + view.width <= 1 + slack;
-        if (!inside) return "has a view that is not a box within the picture: " + place;
-        if (index % view_count == 0 && view != whole_view())
-            return "has a first view that is not the whole picture: " + place;
+        if (!std::isfinite(teacher.logits[index]))
+            return "has a logit that is not finite: " +
+                   place_of(teacher, static_cast<Index>(index / teacher.classes.size())) + ", class '" +
+                   printable(teacher.classes[index % teacher.classes.size()]) + "'";
+    const auto bad_flip = [](const FloatArray& numbers, std::size_t values) {
+        for (std::size_t index = 4; index < numbers.size(); index += values)
+            if (numbers[index] != 0 && numbers[index] != 1) return true;
+        return false;
+    };
+    if (bad_flip(teacher.views, std::tuple_size_v<ViewValues>) || bad_flip(teacher.mixes, std::tuple_size_v<MixValues>))
+        return "has a view whose flip is neither 0 nor 1";
+    for (Index row = 0; row < static_cast<Index>(view_total); ++row) {
+        const StoredView stored = teacher.stored_view(row);
+        if (const std::string problem = find_view_problem(stored); !problem.empty())
+            return "has a view that " + problem + ": " + place_of(teacher, row);
+        if (row % teacher.view_count == 0 && stored != StoredView{})
+            return "has a first view that is not the whole picture: " + place_of(teacher, row);
+        if (!teacher.is_mixed(row)) continue;
+        const StoredMix mixed = teacher.stored_mix(row);
+        const std::string problem = find_mix_problem(mixed, row / teacher.view_count, teacher.image_count());
+        if (!problem.empty()) return "has a view that " + problem + ": " + place_of(teacher, row);
     }
     return {};
 }
@@ -182,6 +262,32 @@ inline Preprocessing read_preprocessing(const SafetensorsFile& file) {
     return preprocessing;
 }
 
+/// All of a logits file but its tensors.
+inline void read_logits_metadata(const SafetensorsFile& file, TeacherLogits& teacher) {
+    const auto strings = [&](const std::string& key) {
+        return metadata_value<std::vector<std::string>>(file, key, parse_metadata(file, key));
+    };
+    teacher.paths = strings("paths");
+    teacher.hashes = strings("hashes");
+    teacher.classes = strings("classes");
+    teacher.preprocessing = read_preprocessing(file);
+    teacher.teacher = file.metadata("teacher");
+    teacher.teacher_name = file.metadata("teacher_name");
+    const auto whole_number = [&](const char* key, auto& number) {
+        const std::string& text = file.metadata(key);
+        if (const auto parsed = std::from_chars(text.data(), text.data() + text.size(), number);
+            parsed.ec != std::errc{} || parsed.ptr != text.data() + text.size())
+            throw Error{file.path().string() + ": its metadata '" + key +
+                        "' is not a whole number; create the file again with precompute_logits"};
+    };
+    whole_number("view_seed", teacher.view_seed);
+    if (file.metadata().contains("view_ranges")) teacher.view_ranges = file.metadata("view_ranges");
+    if (file.metadata().contains("average_input")) whole_number("average_input", teacher.average_input);
+    if (teacher.average_input < 0 || teacher.average_input > 65535)
+        throw Error{file.path().string() +
+                    ": its metadata 'average_input' is not from 0 to 65535; create the file again"};
+}
+
 }  // namespace detail
 
 /// Logits of pictures that are no files, [image][view][class], with the views [image][view] for which they were
@@ -193,8 +299,10 @@ inline TeacherLogits teacher_logits_from_memory(std::vector<float> logits, Index
     const Index images = per_image > 0 ? static_cast<Index>(logits.size()) / per_image : 0;
     teacher.view_count = view_count;
     teacher.logits = std::move(logits);
-    teacher.views = std::move(views);
-    if (teacher.views.empty() && view_count == 1) teacher.views.resize(static_cast<std::size_t>(images), whole_view());
+    if (views.empty() && view_count == 1) views.resize(static_cast<std::size_t>(images), whole_view());
+    std::vector<float> stored;
+    for (const View& view : views) std::ranges::copy(values_of(StoredView{view, {}}), std::back_inserter(stored));
+    teacher.views = std::move(stored);
     teacher.hashes.resize(static_cast<std::size_t>(images));
     for (Index image = 0; image < images; ++image) teacher.paths.push_back(std::to_string(image));
     for (Index label = 0; label < classes; ++label) teacher.classes.push_back(std::to_string(label));
@@ -210,53 +318,57 @@ inline TeacherLogits read_teacher_logits(const std::filesystem::path& path) {
     const auto refuse = [&](const std::string& what) {
         throw Error{path.string() + ": " + what + "; create the file again with precompute_logits"};
     };
-    if (const std::string& found = file.metadata("format"); found != TeacherLogits::format)
-        refuse("has format '" + printable(found) + "', expected '" + TeacherLogits::format + "'");
+    const std::string& format = file.metadata("format");
+    if (format != TeacherLogits::format && format != TeacherLogits::first_format)
+        refuse("has format '" + printable(format) + "', expected '" + TeacherLogits::format + "'");
     TeacherLogits teacher;
-    const auto strings = [&](const std::string& key) {
-        return detail::metadata_value<std::vector<std::string>>(file, key, detail::parse_metadata(file, key));
-    };
-    teacher.paths = strings("paths");
-    teacher.hashes = strings("hashes");
-    teacher.classes = strings("classes");
-    teacher.preprocessing = detail::read_preprocessing(file);
-    teacher.teacher = file.metadata("teacher");
-    teacher.teacher_name = file.metadata("teacher_name");
-    const std::string& seed = file.metadata("view_seed");
-    if (const auto parsed = std::from_chars(seed.data(), seed.data() + seed.size(), teacher.view_seed);
-        parsed.ec != std::errc{} || parsed.ptr != seed.data() + seed.size())
-        refuse("its metadata 'view_seed' is not a whole number");
+    detail::read_logits_metadata(file, teacher);
 
+    const auto require_shape = [&](const char* name, const std::vector<Index>& expected) {
+        const std::vector<Index>& shape = file.entry(name).shape;
+        if (shape != expected)
+            refuse(std::string{"tensor '"} + name + "' has shape " + extents_text(shape) + ", expected " +
+                   extents_text(expected));
+    };
+    const auto numbers = [&](const char* name) -> FloatArray {
+        if (file.entry(name).type == "F16") return file.tensor<Float16>(name);
+        return file.tensor<float>(name);
+    };
     const std::vector<Index>& shape = file.entry("logits").shape;
-    const std::vector<Index>& views_shape = file.entry("views").shape;
     if (shape.size() != 3 || shape[0] != teacher.image_count() || shape[2] != teacher.class_count())
         refuse("tensor 'logits' has shape " + extents_text(shape) + ", expected [" +
                std::to_string(teacher.image_count()) + ", views, " + std::to_string(teacher.class_count()) + "]");
     teacher.view_count = shape[1];
-    const std::vector<Index> expected_views{shape[0], shape[1], Index{detail::view_values}};
-    if (views_shape != expected_views)
-        refuse("tensor 'views' has shape " + extents_text(views_shape) + ", expected " + extents_text(expected_views));
-    teacher.logits = file.tensor<float>("logits");
-    const std::vector<float> boxes = file.tensor<float>("views");
-    for (std::size_t index = 0; index + detail::view_values <= boxes.size(); index += detail::view_values) {
-        const float flip = boxes[index + 4];
-        if (flip != 0 && flip != 1) refuse("has a view whose flip is neither 0 nor 1");
-        teacher.views.push_back({boxes[index], boxes[index + 1], boxes[index + 2], boxes[index + 3], flip == 1});
+    teacher.logits = numbers("logits");
+    if (format == TeacherLogits::first_format) {
+        constexpr std::size_t values = 5;
+        require_shape("views", {shape[0], shape[1], Index{values}});
+        const std::vector<float> boxes = file.tensor<float>("views");
+        std::vector<float> views;
+        for (std::size_t index = 0; index + values <= boxes.size(); index += values) {
+            views.insert(views.end(), boxes.data() + index, boxes.data() + index + values);
+            views.insert(views.end(), {1, 1, 1});
+        }
+        teacher.views = std::move(views);
+    } else {
+        require_shape("views", {shape[0], shape[1], std::tuple_size_v<ViewValues>});
+        teacher.views = numbers("views");
+        if (file.contains("partners")) {
+            const std::vector<Index>& mixed = file.entry("partners").shape;
+            teacher.mixed_count = mixed.size() == 2 ? mixed[1] : 0;
+            require_shape("partners", {shape[0], teacher.mixed_count});
+            require_shape("mixes", {shape[0], teacher.mixed_count, std::tuple_size_v<MixValues>});
+            teacher.partners = file.tensor<std::int32_t>("partners");
+            teacher.mixes = numbers("mixes");
+        }
     }
     if (const std::string problem = detail::find_logits_problem(teacher); !problem.empty()) refuse(problem);
     return teacher;
 }
 
-/// Writes a logits file in one step. Throws Error naming the file, also for logits that are not
-/// finite or counts that do not fit together.
-inline void write_teacher_logits(const std::filesystem::path& path, const TeacherLogits& teacher) {
-    if (const std::string problem = detail::find_logits_problem(teacher); !problem.empty())
-        throw Error{path.string() + ": cannot be written: the result " + problem};
+/// The metadata of a logits file. Throws Error where a name is not valid UTF-8.
+inline Metadata logits_metadata(const TeacherLogits& teacher) {
     using Json = nlohmann::json;
-    std::vector<float> boxes;
-    boxes.reserve(teacher.views.size() * detail::view_values);
-    for (const View& view : teacher.views)
-        boxes.insert(boxes.end(), {view.top, view.left, view.height, view.width, view.flipped ? 1.0F : 0.0F});
     const Preprocessing& preprocessing = teacher.preprocessing;
     // Rounded, since a float printed as a double shows digits beyond its precision.
     const auto decimals = [](const std::array<float, 3>& values) {
@@ -270,7 +382,7 @@ inline void write_teacher_logits(const std::filesystem::path& path, const Teache
         metadata["hashes"] = Json(teacher.hashes).dump();
         metadata["classes"] = Json(teacher.classes).dump();
     } catch (const Json::type_error&) {
-        throw Error{path.string() + ": cannot be written: a picture's name is not valid UTF-8; rename the picture"};
+        throw Error{"a picture's name is not valid UTF-8; rename the picture"};
     }
     metadata["format"] = TeacherLogits::format;
     metadata["preprocessing"] = Json{
@@ -283,11 +395,36 @@ inline void write_teacher_logits(const std::filesystem::path& path, const Teache
     metadata["teacher"] = teacher.teacher;
     metadata["teacher_name"] = teacher.teacher_name;
     metadata["view_seed"] = std::to_string(teacher.view_seed);
-    const Index images = teacher.image_count();
-    write_safetensors(path,
-                      {TensorView{"logits", {images, teacher.view_count, teacher.class_count()}, teacher.logits},
-                       TensorView{"views", {images, teacher.view_count, Index{detail::view_values}}, boxes}},
-                      metadata);
+    metadata["view_ranges"] = teacher.view_ranges;
+    if (teacher.average_input != 0) metadata["average_input"] = std::to_string(teacher.average_input);
+    return metadata;
+}
+
+/// Writes a logits file in one step. Throws Error naming the file, also for logits that are not
+/// finite or counts that do not fit together.
+inline void write_teacher_logits(const std::filesystem::path& path, const TeacherLogits& teacher) {
+    if (const std::string problem = detail::find_logits_problem(teacher); !problem.empty())
+        throw Error{path.string() + ": cannot be written: the result " + problem};
+    Metadata metadata;
+    try {
+        metadata = logits_metadata(teacher);
+    } catch (const Error& problem) {
+        throw Error{path.string() + ": cannot be written: " + problem.what()};
+    }
+    const auto tensor = [](std::string name, std::vector<Index> shape, const FloatArray& numbers) {
+        if (numbers.floats().empty()) return TensorView{std::move(name), std::move(shape), numbers.halves()};
+        return TensorView{std::move(name), std::move(shape), numbers.floats()};
+    };
+    const Index images = teacher.image_count(), views = teacher.view_count, mixed = teacher.mixed_count;
+    std::vector<TensorView> tensors{
+        tensor("logits", {images, views, teacher.class_count()}, teacher.logits),
+        tensor("views", {images, views, std::tuple_size_v<ViewValues>}, teacher.views),
+    };
+    if (mixed > 0) {
+        tensors.push_back(TensorView{"partners", {images, mixed}, teacher.partners});
+        tensors.push_back(tensor("mixes", {images, mixed, std::tuple_size_v<MixValues>}, teacher.mixes));
+    }
+    write_safetensors(path, tensors, std::move(metadata));
 }
 
 /// Throws Error naming `file` and the first mismatch unless the logits belong to exactly these

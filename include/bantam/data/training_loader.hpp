@@ -4,14 +4,17 @@
 
 #include <bantam/base/error.hpp>
 #include <bantam/base/index.hpp>
+#include <bantam/base/printable.hpp>
 #include <bantam/base/random.hpp>
 #include <bantam/core/shape.hpp>
+#include <bantam/data/assemble_batch.hpp>
 #include <bantam/data/batch.hpp>
 #include <bantam/data/batch_queue.hpp>
 #include <bantam/data/color.hpp>
 #include <bantam/data/epoch.hpp>
 #include <bantam/data/picture_store.hpp>
 #include <bantam/data/sample_plan.hpp>
+#include <bantam/data/stored_view.hpp>
 #include <bantam/data/teacher_logits.hpp>
 #include <bantam/data/view.hpp>
 
@@ -34,15 +37,16 @@ struct LoaderOptions {
     /// ways, where random flips repeat half of them (Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU", 2024).
     bool alternating_flip = false;
     ColorJitter color{0.2F, 0.2F, 0.2F};  ///< for samples without teacher logits
-    /// Jitters samples with teacher logits too; the teacher then saw slightly different colors.
+    /// Jitters the colors of stored views further; the teacher then saw slightly different ones.
     bool color_on_teacher_views = false;
     Normalization normalization{};
 };
 
 /// Cuts training batches. The pictures and logits it is given are not copied and must outlive it.
 ///
-/// An epoch is a permutation of all samples, divided as EpochBatches says. A sample with teacher logits is cut by one
-/// of the views stored with them, drawn anew each epoch, and carries that view's logits; any other sample gets a random
+/// An epoch is a permutation of all samples, divided as EpochBatches says. A sample with teacher logits is shown by one
+/// of the views stored with them, drawn anew each epoch, and carries that view's logits; in a mixed view it has no
+/// label, as the teacher's answer to the mix says more than a weighted pair of labels. Any other sample gets a random
 /// view and color. Everything follows from (seed, epoch, sample) alone.
 class TrainingLoader {
 public:
@@ -50,7 +54,6 @@ public:
     explicit TrainingLoader(const LoaderOptions& options) : options_{options} {
         detail::require_color_input(options_.input);
         detail::require_batch_size(options_.batch_size);
-        plain_ = compose(byte_colors(), normalize(options_.normalization));
     }
 
     /// Adds pictures, with their teacher's logits where `teacher` names them. Throws Error where their stored
@@ -87,24 +90,33 @@ public:
     /// Where batch `index` lies in an epoch's order.
     BatchRange batch_range(Index index) const { return epoch_batches().range(index); }
 
-    /// How `sample` is shown in `epoch`.
+    /// How `sample` is shown in `epoch`. Throws Error where that is a mix with a picture that is no sample.
     SamplePlan plan(Index epoch, Index sample) const {
         const Sample& found = samples_[static_cast<std::size_t>(sample)];
         Random random{options_.seed, stream(sample_purpose, epoch, sample)};
-        SamplePlan plan{.sample = sample, .label = found.label, .view = {}, .colors = plain_};
+        SamplePlan plan{.sample = sample, .label = found.label, .view = {}, .colors = {}};
         bool recolor = options_.color.enabled();
+        StoredView shown;
         if (found.teacher_row >= 0) {
             const auto choice = static_cast<Index>(random.below(static_cast<std::uint64_t>(teacher_->view_count)));
-            plan.view = teacher_->view(found.teacher_row, choice);
             plan.teacher_view = found.teacher_row * teacher_->view_count + choice;
+            shown = teacher_->stored_view(plan.teacher_view);
             recolor = recolor && options_.color_on_teacher_views;
         } else {
-            plan.view = random_view(random, options_.views);
-            if (options_.alternating_flip) plan.view.flipped = flipped_in_turn(epoch, sample);
+            shown.view = random_view(random, options_.views);
+            if (options_.alternating_flip) shown.view.flipped = flipped_in_turn(epoch, sample);
         }
-        if (recolor)
-            plan.colors = compose(compose(byte_colors(), random_color(random, options_.color)),
-                                  normalize(options_.normalization));
+        const ColorTransform jitter = recolor ? random_color(random, options_.color) : ColorTransform{};
+        const auto colors_of = [&](const ColorFactors& stored) {
+            return network_colors(stored, options_.normalization, jitter);
+        };
+        plan.view = shown.view;
+        plan.colors = colors_of(shown.color);
+        if (plan.teacher_view >= 0 && teacher_->is_mixed(plan.teacher_view)) {
+            const StoredMix mixed = teacher_->stored_mix(plan.teacher_view);
+            plan.label = -1;
+            plan.second = {sample_of_row(mixed.image), mixed.second.view, colors_of(mixed.second.color), mixed.mix};
+        }
         return plan;
     }
 
@@ -130,6 +142,17 @@ private:
         int label;
         Index teacher_row;  // −1: none
     };
+
+    /// The sample of a row of the logits file.
+    Index sample_of_row(Index row) const {
+        const Index sample = sample_of_row_[static_cast<std::size_t>(row)];
+        if (sample < 0)
+            throw Error{
+                "the teacher's mixed views show image " + std::to_string(row) + " (" +
+                printable(teacher_->paths[static_cast<std::size_t>(row)]) +
+                "), which is not among the training pictures; add all of them or use a file without mixed views"};
+        return sample;
+    }
 
     EpochBatches epoch_batches() const { return {sample_count(), options_.batch_size}; }
 
@@ -157,6 +180,10 @@ private:
                 throw Error{"samples have logits of two teachers; use one logits file"};
             teacher.require_rows(static_cast<Index>(store.size()));
             teacher_ = teacher.logits;
+            sample_of_row_.resize(teacher_->paths.size(), -1);
+            for (std::size_t index = 0; index < store.size(); ++index)
+                sample_of_row_[static_cast<std::size_t>(teacher.first_row) + index] =
+                    static_cast<Index>(samples_.size() + index);
         }
         for (std::size_t index = 0; index < store.size(); ++index)
             samples_.push_back({store.pixels(index), labels == nullptr ? -1 : (*labels)[index],
@@ -164,8 +191,8 @@ private:
     }
 
     LoaderOptions options_;
-    ColorTransform plain_;
     std::vector<Sample> samples_;
+    std::vector<Index> sample_of_row_;  // −1: none
     Index stored_size_ = 0;
     const TeacherLogits* teacher_ = nullptr;
 };

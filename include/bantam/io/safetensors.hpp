@@ -39,10 +39,14 @@ constexpr std::string_view safetensors_type() {
         return "F32";
     else if constexpr (std::same_as<T, double>)
         return "F64";
+    else if constexpr (std::same_as<T, Float16>)
+        return "F16";
     else if constexpr (std::same_as<T, Index>)
         return "I64";
+    else if constexpr (std::same_as<T, std::int32_t>)
+        return "I32";
     else {
-        static_assert(std::same_as<T, std::uint8_t>, "use float, double, int64_t or uint8_t");
+        static_assert(std::same_as<T, std::uint8_t>, "use float, double, Float16, int64_t, int32_t or uint8_t");
         return "U8";
     }
 }

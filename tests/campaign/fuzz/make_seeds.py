@@ -47,10 +47,19 @@ def make_logits(folder):
     views = np.array([[[0, 0, 1, 1, 0], [0.1, 0.2, 0.5, 0.6, 1]]] * 2, np.float32)
     preprocessing = {"stored_size": 16, "input": [8, 8], "mean": [0.5, 0.5, 0.5], "std": [0.2, 0.2, 0.2],
                      "resize": "bilinear"}
-    save(os.path.join(folder, "logits"), {"logits": np.ones((2, 2, 2), np.float32), "views": views}, {
-        "format": "bantam-teacher-logits/1", "paths": '["training/a.jpg","validation/b.jpg"]',
-        "hashes": '["0000000000000001","0000000000000002"]', "classes": '["0","1"]',
-        "preprocessing": json.dumps(preprocessing), "teacher": "0" * 16, "teacher_name": "t", "view_seed": "1"})
+    metadata = {
+        "paths": '["training/a.jpg","validation/b.jpg"]', "hashes": '["0000000000000001","0000000000000002"]',
+        "classes": '["0","1"]', "preprocessing": json.dumps(preprocessing), "teacher": "0" * 16, "teacher_name": "t",
+        "view_seed": "1"}
+    save(os.path.join(folder, "first_format"), {"logits": np.ones((2, 2, 2), np.float32), "views": views},
+         metadata | {"format": "bantam-teacher-logits/1"})
+    colored = np.concatenate([views, np.ones((2, 2, 3), np.float32)], axis=2).astype(np.float16)
+    colored[:, 1, 5:] = 1.25, 0.75, 0.5
+    mixes = np.append(colored[:, 1:], np.array([[[0.5, 0, 0, 1, 1]], [[1, 0.25, 0.5, 0.5, 0.25]]], np.float16), axis=2)
+    plain = {"logits": np.ones((2, 2, 2), np.float16), "views": colored}
+    metadata["format"] = "bantam-teacher-logits/2"
+    save(os.path.join(folder, "plain"), plain, metadata)
+    save(os.path.join(folder, "mixed"), {"partners": np.array([[1], [0]], np.int32), **plain, "mixes": mixes}, metadata)
 
 
 def make_pictures(folder):

@@ -2,6 +2,7 @@
 // Needs what data/training_loader.hpp needs.
 #pragma once
 
+#include <bantam/base/float16.hpp>
 #include <bantam/base/index.hpp>
 #include <bantam/cuda/data/pictures.hpp>
 #include <bantam/cuda/runtime/execution.hpp>
@@ -14,6 +15,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 namespace bantam::cuda {
@@ -34,8 +36,9 @@ struct PlannedTarget {
 /// sample per call.
 struct FillTargets {
     const PlannedTarget* targets;
-    const Index* first;       // null: 0
-    const float* all_logits;  // [image · view][class]; null without a teacher
+    const Index* first;          // null: 0
+    const float* all_logits;     // [image · view][class]; null where they are halves
+    const Float16* half_logits;  // null where they are floats
     Index classes;
     std::int32_t* labels;
     float* logits;
@@ -44,10 +47,11 @@ struct FillTargets {
         const PlannedTarget& target = targets[slot + (first ? *first : 0)];
         labels[slot] = target.label;
         mixed[slot] = target.mixed;
-        if (!all_logits) return;
+        if (!all_logits && !half_logits) return;
         has_teacher[slot] = target.teacher_view >= 0;
+        const auto stored = [&](Index i) { return all_logits ? all_logits[i] : static_cast<float>(half_logits[i]); };
         for (Index c = 0; c < classes; ++c)
-            logits[slot * classes + c] = target.teacher_view >= 0 ? all_logits[target.teacher_view * classes + c] : 0;
+            logits[slot * classes + c] = target.teacher_view >= 0 ? stored(target.teacher_view * classes + c) : 0;
     }
 };
 
@@ -61,9 +65,8 @@ public:
         targets_.reserve(loader.sample_count());
         if (const TeacherLogits* teacher = loader.teacher()) {
             classes_ = teacher->class_count();
-            const auto size = static_cast<Index>(teacher->logits.size());
-            logits_.reserve(size);
-            copy_to_device(execution, teacher->logits.data(), size, logits_.data());
+            copy_all(execution, teacher->logits.floats(), logits_);
+            copy_all(execution, teacher->logits.halves(), half_logits_);
         }
     }
 
@@ -74,8 +77,8 @@ public:
         std::vector<Cut> cuts;
         std::vector<PlannedTarget> targets;
         for (const SamplePlan& sample : plan) {
-            cuts.emplace_back(sample.sample, sample.view, sample.colors);
-            targets.push_back({sample.label, sample.teacher_view, sample.mixed});
+            cuts.emplace_back(sample);
+            targets.push_back({sample.label, sample.teacher_view, sample.mixed()});
         }
         copy_to_device(execution, cuts.data(), std::ssize(cuts), cuts_.data());
         copy_to_device(execution, targets.data(), std::ssize(targets), targets_.data());
@@ -85,12 +88,20 @@ public:
     void fill(const Execution& execution, Index offset, const Index* first, Index count, BatchMemory& batch) const {
         pictures_.cut(execution, cuts_.data() + offset, first, count, input_, batch.pixels.data());
         for_each_index(execution, count,
-                       FillTargets{targets_.data() + offset, first, classes_ > 0 ? logits_.data() : nullptr, classes_,
+                       FillTargets{targets_.data() + offset, first, logits_.data(), half_logits_.data(), classes_,
                                    batch.labels.data(), batch.teacher_logits.data(), batch.has_teacher.data(),
                                    batch.mixed.data()});
     }
 
 private:
+    // An empty buffer's data are null.
+    template <class T>
+    static void copy_all(const Execution& execution, std::span<const T> values, DeviceBuffer<T>& buffer) {
+        if (values.empty()) return;
+        buffer.reserve(std::ssize(values));
+        copy_to_device(execution, values.data(), std::ssize(values), buffer.data());
+    }
+
     template <class Loader>
     static std::vector<const std::uint8_t*> pixels_of(const Loader& loader) {
         std::vector<const std::uint8_t*> pixels;
@@ -103,6 +114,7 @@ private:
     DeviceBuffer<Cut> cuts_;
     DeviceBuffer<PlannedTarget> targets_;
     DeviceBuffer<float> logits_;
+    DeviceBuffer<Float16> half_logits_;
     Index classes_ = 0;
 };
 

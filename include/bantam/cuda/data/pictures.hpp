@@ -6,6 +6,8 @@
 #include <bantam/core/shape.hpp>
 #include <bantam/cuda/runtime/execution.hpp>
 #include <bantam/data/color.hpp>
+#include <bantam/data/sample_plan.hpp>
+#include <bantam/data/stored_view.hpp>
 #include <bantam/data/view.hpp>
 
 #include <algorithm>
@@ -18,15 +20,17 @@
 
 namespace bantam::cuda {
 
+namespace detail {
+
 /// A view of one picture and the map of its colors.
-struct Cut {
-    Index picture = 0;
+struct ViewCut {
+    Index picture = -1;  // −1: none
     View view;
-    float matrix[3][3] = {};  ///< of the ColorTransform
+    float matrix[3][3] = {};  // of the ColorTransform
     float offset[3] = {};
 
-    Cut() = default;
-    Cut(Index which, const View& shown, const ColorTransform& colors) : picture{which}, view{shown} {
+    ViewCut() = default;
+    ViewCut(Index which, const View& shown, const ColorTransform& colors) : picture{which}, view{shown} {
         for (std::size_t row = 0; row < 3; ++row) {
             offset[row] = colors.offset[row];
             for (std::size_t column = 0; column < 3; ++column) matrix[row][column] = colors.matrix[row][column];
@@ -34,9 +38,24 @@ struct Cut {
     }
 };
 
+}  // namespace detail
+
+/// What a SamplePlan shows; its samples are pictures of the set.
+struct Cut {
+    detail::ViewCut first;
+    detail::ViewCut second;
+    Mix mix;
+
+    Cut() = default;
+    Cut(const SamplePlan& plan)
+        : first{plan.sample, plan.view, plan.colors},
+          second{plan.second.sample, plan.second.view, plan.second.colors},
+          mix{plan.second.mix} {}
+};
+
 namespace detail {
 
-/// `cut_view`, one pixel per call: `pixels` [count][height][width][3].
+/// `cut_sample`, one pixel per call: `pixels` [count][height][width][3].
 struct CutPixel {
     const std::uint8_t* stored;  // [picture][stored_size][stored_size][3]
     Index stored_size;
@@ -48,6 +67,15 @@ struct CutPixel {
     BANTAM_HOST_DEVICE void operator()(Index i) const {
         const Index x = i % width, y = i / width % height;
         const Cut& cut = cuts[i / (height * width) + (first ? *first : 0)];
+        float* const pixel = pixels + i * 3;
+        cut_pixel(cut.first, y, x, pixel);
+        if (cut.second.picture < 0 || !cut.mix.contains(y, x, height, width)) return;
+        float second[3];
+        cut_pixel(cut.second, y, x, second);
+        for (int channel = 0; channel < 3; ++channel) pixel[channel] = cut.mix(pixel[channel], second[channel]);
+    }
+
+    BANTAM_HOST_DEVICE void cut_pixel(const ViewCut& cut, Index y, Index x, float* pixel) const {
         const InterpolationPoint row = interpolation_point(cut.view.top, cut.view.height, y, height, stored_size);
         const InterpolationPoint column = interpolation_point(cut.view.left, cut.view.width,
                                                               cut.view.flipped ? width - 1 - x : x, width, stored_size);
@@ -65,8 +93,8 @@ struct CutPixel {
         }
         // Interpolation weights add to one, so that colors may be mapped after the interpolation.
         for (int to = 0; to < 3; ++to)
-            pixels[i * 3 + to] = cut.matrix[to][0] * blended[0] + cut.matrix[to][1] * blended[1] +
-                                 cut.matrix[to][2] * blended[2] + cut.offset[to];
+            pixel[to] = cut.matrix[to][0] * blended[0] + cut.matrix[to][1] * blended[1] +
+                        cut.matrix[to][2] * blended[2] + cut.offset[to];
     }
 };
 
@@ -95,7 +123,7 @@ public:
         }
     }
 
-    /// Cuts `count` views from `cuts[*first]` on (null: from the first) to `target`, as `cut_view` does:
+    /// Cuts `count` samples from `cuts[*first]` on (null: from the first) to `target`, as `cut_sample` does:
     /// `pixels` [count][height][width][3]. All pointers are to the device's memory.
     void cut(const Execution& execution, const Cut* cuts, const Index* first, Index count, Shape target,
              float* pixels) const {
