@@ -154,7 +154,7 @@ BOOST_AUTO_TEST_CASE(alternating_flips_show_each_picture_both_ways_in_two_epochs
             BOOST_TEST((alternating.plan(epoch, sample).colors.matrix == other.colors.matrix));
             // A teacher's view has the flip that the teacher saw.
             const bantam::SamplePlan plan = taught.plan(epoch, sample);
-            BOOST_TEST((plan.view == pictures.teacher.view(0, plan.teacher_view)));
+            BOOST_TEST((plan.view == pictures.teacher.stored_view(plan.teacher_view).view));
         }
     }
     BOOST_TEST((flipped_first > 8 && flipped_first < 32));

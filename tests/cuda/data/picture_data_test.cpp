@@ -211,8 +211,8 @@ BOOST_AUTO_TEST_CASE(a_step_that_is_not_finite_ends_the_epoch_with_the_weights_b
     BOOST_REQUIRE(broken >= 0);
     OnDevice device{tiny_options()}, good{tiny_options()};
     epochs(good, TrainingData{good.execution(), loader}, 0, 1);
-    const auto found = sets.taught.teacher.logits.floats();
-    std::vector<float> logits{found.begin(), found.end()};
+    const auto finite = sets.taught.teacher.logits.floats();
+    std::vector<float> logits{finite.begin(), finite.end()};
     logits[static_cast<std::size_t>(3 * broken)] = std::numeric_limits<float>::infinity();
     sets.taught.teacher.logits = std::move(logits);
 
