@@ -8,6 +8,7 @@
 #include "distill_food11/student.hpp"
 
 #include <algorithm>
+#include <string>
 
 using namespace bantam;
 
@@ -22,8 +23,18 @@ int main(int argc, char** argv) {
     line.option("--output", options.output, "Folder for the results");
     line.option("--student", options.student, "Student to train, one of those that --list-students prints");
     line.training_options(options.training);
+    std::string distillation = name(options.training.distillation);
+    line.option("--distillation", distillation,
+                "Loss between teacher and student: kl, reverse-kl, symmetric-kl, dkd (decoupled), or mse of the logits")
+        .one_of({"kl", "reverse-kl", "symmetric-kl", "dkd", "mse"});
     line.option("--temperature", options.training.temperature, "Distillation temperature T");
+    line.flag("--standardize-logits", options.training.standardize_logits,
+              "Distill z-scores of the logits; --temperature 2 is then usual");
+    line.option("--dkd-alpha", options.training.dkd_alpha, "Weight of the target class in dkd");
+    line.option("--dkd-beta", options.training.dkd_beta, "Weight of the other classes in dkd");
     line.option("--alpha", options.training.alpha, "Weight of the teacher in the loss of a labeled picture");
+    line.option("--alpha-where-wrong", options.training.alpha_where_wrong,
+                "The same where the teacher's class is not the label; by default --alpha");
     line.option("--labeled-weight", options.training.labeled_weight, "Weight of labeled pictures in the loss");
     line.option("--unlabeled-weight", options.training.unlabeled_weight, "Weight of unlabeled pictures");
     line.option("--mixed-weight", options.training.mixed_weight, "Weight of pictures mixed with each other");
@@ -50,5 +61,8 @@ int main(int argc, char** argv) {
     line.flag("--summary", options.summary, "Print the student's layers, and stop");
     line.flag("--no-report", options.no_report, "Do not write report.html");
     options.command = command_text(argc, argv);
-    return line.run(argc, argv, [&] { distill_food11::distill(options); });
+    return line.run(argc, argv, [&] {
+        options.training.distillation = distillation_of_name(distillation);
+        distill_food11::distill(options);
+    });
 }

@@ -82,6 +82,26 @@ BOOST_AUTO_TEST_CASE(a_trainer_with_the_state_of_another_continues_bit_for_bit) 
     }
 }
 
+BOOST_AUTO_TEST_CASE(the_loss_of_an_evaluation_does_not_depend_on_how_the_weights_were_trained) {
+    const auto batch = SyntheticPictures{18, 18}.first_batch();
+    const LossSums expected = TinyTrainer{tiny_options()}.evaluate(batch);
+    BOOST_TEST(expected.loss > 0);
+    TrainingOptions options = tiny_options();
+    options.distillation = bantam::Distillation::dkd;
+    options.temperature = 2;
+    options.standardize_logits = true;
+    options.alpha = 0.1;
+    options.alpha_where_wrong = 0;
+    options.label_smoothing = 0.2;
+    options.unlabeled_weight = 3;
+    const LossSums found = TinyTrainer{options}.evaluate(batch);
+    BOOST_TEST(found.loss == expected.loss);
+    BOOST_TEST(found.weight == expected.weight);
+    BOOST_TEST(found.cross_entropy == expected.cross_entropy);
+    BOOST_TEST(found.distillation == expected.distillation);
+    BOOST_TEST(found.kl_divergence == expected.kl_divergence);
+}
+
 BOOST_AUTO_TEST_CASE(a_state_that_is_not_restored_changes_the_result) {
     const SyntheticPictures pictures{20, 8};
     TinyTrainer whole{tiny_options()};

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 
 SAMPLES, CLASSES = 6, 5
 TEMPERATURE, ALPHA, SMOOTHING = 3.0, 0.6, 0.1
+DKD_ALPHA, DKD_BETA = 0.5, 4.0
 STEPS, DECAYED, PLAIN = 8, 7, 5
 MUON_STEPS = 4
 CLIP_NORM, AVERAGING_DECAY = 2.0, 0.9
@@ -70,6 +71,50 @@ def losses(generator, emit):
     (total / SAMPLES).backward()
     emit("mixed_sums", [float(total), sum(entropies), sum(divergences)])
     emit("mixed_gradient", rows(student.grad))
+    distillations(emit, logits, teacher, labels)
+
+
+def distillations(emit, logits, teacher, labels):
+    """The sum over the samples of each distillation loss, plain and of z-scores, and its gradient."""
+    def kl(log_p, log_q):
+        return F.kl_div(log_q, log_p, reduction="sum", log_target=True)
+
+    def softened(student, target):
+        return F.log_softmax(target / TEMPERATURE, dim=1), F.log_softmax(student / TEMPERATURE, dim=1)
+
+    def decoupled(student, target):
+        answers = torch.where(labels >= 0, labels, teacher.argmax(dim=1))
+        is_target = F.one_hot(answers, CLASSES).bool()
+        parts = []
+        for logits in (target, student):
+            likely = F.softmax(logits / TEMPERATURE, dim=1)
+            chosen = likely[is_target]
+            others = (logits / TEMPERATURE)[~is_target].reshape(SAMPLES, CLASSES - 1)
+            parts.append((torch.stack([chosen, 1 - chosen], dim=1).log(), F.log_softmax(others, dim=1)))
+        (target_binary, target_others), (binary, others) = parts
+        return TEMPERATURE**2 * (DKD_ALPHA * kl(target_binary, binary) + DKD_BETA * kl(target_others, others))
+
+    kinds = {
+        "kl": lambda s, t: TEMPERATURE**2 * kl(*softened(s, t)),
+        "reverse_kl": lambda s, t: TEMPERATURE**2 * kl(*reversed(softened(s, t))),
+        "symmetric_kl": lambda s, t: TEMPERATURE**2 / 2 * (kl(*softened(s, t)) + kl(*reversed(softened(s, t)))),
+        "dkd": decoupled,
+        "mse": lambda s, t: F.mse_loss(s, t, reduction="none").mean(dim=1).sum(),
+    }
+    emit("kl_divergence", [float(kl(F.log_softmax(teacher, dim=1), F.log_softmax(logits, dim=1)))])
+    for name, loss in kinds.items():
+        values, gradients = [], []
+        for standardized in (False, True):
+            student = logits.clone().requires_grad_()
+            sides = student, teacher
+            if standardized:
+                sides = [F.layer_norm(side, (CLASSES,), eps=1e-5) for side in sides]
+            value = loss(*sides)
+            value.backward()
+            values.append(float(value))
+            gradients += rows(student.grad)
+        emit(name, values)
+        emit(name + "_gradients", gradients)
 
 
 def optimizers(generator, emit):
@@ -211,7 +256,7 @@ def main():
 
     for name in ("SAMPLES", "CLASSES", "STEPS", "DECAYED", "PLAIN", "MUON_STEPS"):
         text.append(f"inline constexpr std::int64_t {name.lower()} = {globals()[name]};")
-    for name in ("TEMPERATURE", "ALPHA", "SMOOTHING", "CLIP_NORM", "AVERAGING_DECAY"):
+    for name in ("TEMPERATURE", "ALPHA", "SMOOTHING", "DKD_ALPHA", "DKD_BETA", "CLIP_NORM", "AVERAGING_DECAY"):
         text.append(f"inline constexpr double {name.lower()} = {globals()[name]!r};")
 
     def emit(name, values, kind="double"):

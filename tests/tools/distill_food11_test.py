@@ -27,7 +27,8 @@ TESTING = 5
 CLASSES = [f"{number:02}" for number in range(11)]
 METRICS = ("epoch learning_rate training_loss training_accuracy training_cross_entropy training_teacher_agreement "
            "training_distillation_loss validation_loss validation_accuracy validation_cross_entropy "
-           "validation_teacher_agreement validation_distillation_loss images_per_second seconds").split()
+           "validation_teacher_agreement validation_distillation_loss training_kl_divergence "
+           "validation_kl_divergence images_per_second seconds").split()
 
 
 def lasting_columns(output):
@@ -169,6 +170,9 @@ class Repeated(Distill):
         before = {name: read(output, name) for name in os.listdir(output)}
         cases = [
             (self.command(output, "--resume", "--temperature", 3), "temperature 4, this one has 3"),
+            (self.command(output, "--resume", "--distillation", "dkd"), "distillation kl, this one has dkd"),
+            (self.command(output, "--resume", "--standardize-logits"), "standardize_logits false, this one has true"),
+            (self.command(output, "--resume", "--alpha-where-wrong", 0), "alpha_where_wrong alpha, this one has 0"),
             (self.command(output, "--resume", "--optimizer", "adamw"), "optimizer sgd, this one has adamw"),
             (self.command(output, "--resume", epochs=9), "epochs 4, this one has 9"),
             (self.command(output, "--resume", logits=other_logits), "teacher_logits "),
@@ -699,6 +703,9 @@ class Refusals(Distill):
 
     def test_options_out_of_range_are_named_with_their_range(self):
         for option, value, message in (("alpha", 2, "alpha is 2; it must be in 0..1"),
+                                       ("alpha-where-wrong", -1, "alpha_where_wrong is -1; it must be in 0..1"),
+                                       ("unlabeled-weight", -1, "unlabeled_weight is -1; it must be in 0..1000"),
+                                       ("dkd-beta", "inf", "dkd_beta is inf; it must be in 0..1000"),
                                        ("temperature", 0, "temperature is 0; it must be in 0.01..1000"),
                                        ("epochs", 0, "epochs is 0; it must be in 1..1000000"),
                                        ("threads", 0, "threads is 0; it must be in 1..1024"),

@@ -53,7 +53,7 @@ BOOST_AUTO_TEST_CASE(every_epoch_is_reported_once_with_all_its_figures) {
         BOOST_TEST(report.validation.count == 10);
         for (const Metrics* metrics : {&report.training, &report.validation})
             BOOST_TEST((metrics->loss && metrics->accuracy && metrics->cross_entropy && metrics->teacher_agreement &&
-                        metrics->distillation));
+                        metrics->distillation && metrics->kl_divergence));
         BOOST_TEST(report.images_per_second > 0);
         BOOST_TEST(report.seconds > 0);
     }

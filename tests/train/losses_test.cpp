@@ -8,22 +8,26 @@
 #include "reference/training_reference.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <span>
 #include <string>
 #include <vector>
 
 namespace reference = training_reference;
+using bantam::Distillation;
 using bantam::LossOptions;
 using bantam::LossSums;
 using bantam::Targets;
 
 namespace {
 
-constexpr LossOptions reference_options{
-    .temperature = reference::temperature, .alpha = reference::alpha, .label_smoothing = reference::smoothing};
+constexpr LossOptions reference_options{.distillation = {.temperature = reference::temperature},
+                                        .alpha = reference::alpha,
+                                        .label_smoothing = reference::smoothing};
 
 template <class Scalar, class Table>
 std::vector<Scalar> as(const Table& table) {
@@ -106,7 +110,8 @@ BOOST_AUTO_TEST_CASE(the_gradient_is_the_slope_of_the_mean_loss) {
     const auto teacher = random_logits(4 * classes, 4.0, 1);
     for (const double temperature : {0.5, 1.0, 6.0}) {
         for (const double smoothing : {0.0, 0.2}) {
-            const LossOptions options{.temperature = temperature, .alpha = 0.35, .label_smoothing = smoothing};
+            const LossOptions options{
+                .distillation = {.temperature = temperature}, .alpha = 0.35, .label_smoothing = smoothing};
             const Targets<double> targets{labels, teacher, taught};
             auto logits = random_logits(4 * classes, 2.0, 2);
             std::vector<double> gradient(logits.size());
@@ -127,6 +132,179 @@ BOOST_AUTO_TEST_CASE(the_gradient_is_the_slope_of_the_mean_loss) {
     }
 }
 
+namespace {
+
+struct DistillationReference {
+    Distillation kind;
+    const std::array<double, 2>& values;  // plain and of z-scores
+    const std::array<double, 60>& gradients;
+};
+
+const std::vector<DistillationReference> distillation_references{
+    {Distillation::kl, reference::kl, reference::kl_gradients},
+    {Distillation::reverse_kl, reference::reverse_kl, reference::reverse_kl_gradients},
+    {Distillation::symmetric_kl, reference::symmetric_kl, reference::symmetric_kl_gradients},
+    {Distillation::dkd, reference::dkd, reference::dkd_gradients},
+    {Distillation::mse, reference::mse, reference::mse_gradients}};
+
+LossOptions distillation_alone(Distillation kind, bool standardized) {
+    return {.distillation = {.kind = kind,
+                             .temperature = reference::temperature,
+                             .standardized = standardized,
+                             .dkd_alpha = reference::dkd_alpha,
+                             .dkd_beta = reference::dkd_beta},
+            .alpha = 1.0};
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(every_distillation_loss_matches_pytorch) {
+    const auto logits = as<double>(reference::logits);
+    const auto teacher = as<double>(reference::teacher_logits);
+    const auto logits_float = as<float>(reference::logits);
+    const auto teacher_float = as<float>(reference::teacher_logits);
+    const std::vector<std::uint8_t> taught(6, 1);
+    for (const auto& [kind, values, gradients] : distillation_references)
+        for (const bool standardized : {false, true})
+            BOOST_TEST_CONTEXT(name(kind) << " standardized " << standardized) {
+                const LossOptions options = distillation_alone(kind, standardized);
+                std::vector<double> gradient(30);
+                const LossSums sums = bantam::loss_and_gradient(
+                    options, 5, logits, Targets<double>{reference::labels, teacher, taught}, gradient, 1.0);
+                BOOST_TEST(sums.distillation == values[standardized], boost::test_tools::tolerance(1e-12));
+                BOOST_TEST(sums.loss == sums.distillation, boost::test_tools::tolerance(1e-15));
+                BOOST_TEST(sums.kl_divergence == reference::kl_divergence[0], boost::test_tools::tolerance(1e-13));
+                const std::span<const double> expected = std::span{gradients}.subspan(standardized ? 30 : 0, 30);
+                check_close(gradient, expected, 1e-11);
+                std::vector<float> gradient_float(30);
+                bantam::loss_and_gradient(options, 5, logits_float,
+                                          Targets<float>{reference::labels, teacher_float, taught}, gradient_float,
+                                          1.0);
+                check_close(gradient_float, expected, 1e-5);
+            }
+}
+
+BOOST_AUTO_TEST_CASE(the_gradient_of_every_distillation_loss_is_its_slope) {
+    constexpr bantam::Index classes = 7;
+    const std::vector<std::int32_t> labels{3, -1, 6, 0};
+    const std::vector<std::uint8_t> taught{1, 1, 0, 1};
+    const auto teacher = random_logits(4 * classes, 4.0, 1);
+    for (const DistillationReference& loss : distillation_references)
+        for (const bool standardized : {false, true}) {
+            LossOptions options = distillation_alone(loss.kind, standardized);
+            options.alpha = 0.6;
+            options.alpha_where_wrong = 0.2;
+            options.label_smoothing = 0.1;
+            options.weights = {.labeled = 2.0, .unlabeled = 0.5};
+            const Targets<double> targets{labels, teacher, taught};
+            auto logits = random_logits(4 * classes, 2.0, 2);
+            std::vector<double> gradient(logits.size()), slope(logits.size());
+            const double weight = bantam::loss_and_gradient(options, classes, logits, targets, gradient).weight;
+            for (std::size_t index = 0; index < logits.size(); ++index) {
+                constexpr double step = 1e-5;
+                const double kept = logits[index];
+                logits[index] = kept + step;
+                const double above = bantam::loss_and_gradient(options, classes, logits, targets, {}).loss;
+                logits[index] = kept - step;
+                const double below = bantam::loss_and_gradient(options, classes, logits, targets, {}).loss;
+                logits[index] = kept;
+                slope[index] = (above - below) / (2 * step) / weight;
+            }
+            BOOST_TEST_CONTEXT(name(loss.kind) << " standardized " << standardized) {
+                check_close(gradient, slope, 1e-7);
+            }
+        }
+}
+
+BOOST_AUTO_TEST_CASE(decoupled_kl_of_equal_weights_by_the_others_probability_is_kl) {
+    // KL = α-part + (1 − p_target) · β-part (Zhao et al.); the teacher's probability of the target is here 1/2.
+    const std::vector<double> teacher{std::log(3.0), 0.0, 0.0, 0.0}, student{0.3, -1.0, 2.0, 0.5};
+    const std::vector<std::int32_t> labels{0};
+    const std::vector<std::uint8_t> taught{1};
+    const Targets<double> targets{labels, teacher, taught};
+    const auto loss = [&](Distillation kind) {
+        return bantam::loss_and_gradient(
+                   {.distillation = {.kind = kind, .temperature = 1.0, .dkd_alpha = 1.0, .dkd_beta = 0.5},
+                    .alpha = 1.0},
+                   4, student, targets, {})
+            .loss;
+    };
+    BOOST_TEST(loss(Distillation::dkd) == loss(Distillation::kl), boost::test_tools::tolerance(1e-13));
+}
+
+BOOST_AUTO_TEST_CASE(standardized_logits_compare_neither_range_nor_mean) {
+    const auto teacher = random_logits(3 * 11, 3.0, 3);
+    std::vector<double> student;
+    for (const double logit : teacher) student.push_back(0.25 * logit + 2.0);
+    const std::vector<std::int32_t> labels(3, -1);
+    const std::vector<std::uint8_t> taught(3, 1);
+    const Targets<double> targets{labels, teacher, taught};
+    for (const DistillationReference& loss : distillation_references) {
+        BOOST_TEST(bantam::loss_and_gradient(distillation_alone(loss.kind, false), 11, student, targets, {}).loss >
+                   0.1);
+        BOOST_TEST(bantam::loss_and_gradient(distillation_alone(loss.kind, true), 11, student, targets, {}).loss <
+                   1e-6);
+    }
+    // Equal logits have no order; the z-scores stay finite.
+    std::vector<float> gradient(33);
+    const std::vector<float> equal(33, 1.5F), of_teacher(teacher.begin(), teacher.end());
+    const LossSums sums = bantam::loss_and_gradient(distillation_alone(Distillation::kl, true), 11, equal,
+                                                    Targets<float>{labels, of_teacher, taught}, gradient);
+    BOOST_TEST(std::isfinite(sums.loss));
+    BOOST_TEST(std::ranges::all_of(gradient, [](float value) { return std::isfinite(value); }));
+}
+
+BOOST_AUTO_TEST_CASE(logits_of_hundreds_leave_every_distillation_loss_finite) {
+    const std::vector<float> student{900, -900, 0, /**/ 0, 0, 0}, teacher{-900, 900, 0, /**/ 900, 0, -900};
+    const std::vector<std::int32_t> labels{0, -1};
+    const std::vector<std::uint8_t> taught{1, 1};
+    for (const DistillationReference& loss : distillation_references)
+        for (const bool standardized : {false, true}) {
+            std::vector<float> gradient(6);
+            LossOptions options = distillation_alone(loss.kind, standardized);
+            options.distillation.temperature = 0.5;
+            const LossSums sums =
+                bantam::loss_and_gradient(options, 3, student, Targets<float>{labels, teacher, taught}, gradient);
+            BOOST_TEST(std::isfinite(sums.loss));
+            BOOST_TEST(sums.loss > 0);
+            BOOST_TEST(std::ranges::all_of(gradient, [](float value) { return std::isfinite(value); }));
+        }
+}
+
+BOOST_AUTO_TEST_CASE(a_label_counts_more_where_the_teacher_is_wrong) {
+    const auto logits = as<double>(reference::logits);
+    const auto teacher = as<double>(reference::teacher_logits);
+    const std::vector<std::uint8_t> taught(6, 1);
+    const Targets<double> targets{reference::all_labels, teacher, taught};
+    LossOptions options{.alpha = 0.7};
+    const auto loss = [&] { return bantam::loss_and_gradient(options, 5, logits, targets, {}).loss; };
+    const double same = loss();
+    options.alpha_where_wrong = 0.1;
+    double expected = 0.0;
+    int wrong = 0;
+    for (std::size_t sample = 0; sample < 6; ++sample) {
+        const Targets<double> one{std::span{reference::all_labels}.subspan(sample, 1),
+                                  std::span{teacher}.subspan(sample * 5, 5), std::span{taught}.subspan(sample, 1)};
+        const LossSums sums = bantam::loss_and_gradient({}, 5, std::span{logits}.subspan(sample * 5, 5), one, {});
+        const bool is_wrong =
+            bantam::most_likely_class(5, teacher.data() + sample * 5) != reference::all_labels[sample];
+        const double alpha = is_wrong ? 0.1 : 0.7;
+        wrong += is_wrong;
+        expected += alpha * sums.distillation + (1 - alpha) * sums.cross_entropy;
+    }
+    BOOST_TEST(wrong > 0);
+    BOOST_TEST(wrong < 6);
+    BOOST_TEST(loss() == expected, boost::test_tools::tolerance(1e-13));
+    BOOST_TEST(loss() != same);
+}
+
+BOOST_AUTO_TEST_CASE(distillation_losses_are_chosen_by_name) {
+    for (const DistillationReference& loss : distillation_references)
+        BOOST_TEST((bantam::distillation_of_name(name(loss.kind)) == loss.kind));
+    check_error([] { bantam::distillation_of_name("jeffreys"); },
+                "distillation is \"jeffreys\"; it must be kl, reverse-kl, symmetric-kl, dkd or mse");
+}
+
 BOOST_AUTO_TEST_CASE(a_student_equal_to_its_teacher_has_no_divergence_and_no_gradient) {
     const auto teacher = random_logits(3 * 11, 3.0, 3);
     auto student = teacher;
@@ -135,7 +313,7 @@ BOOST_AUTO_TEST_CASE(a_student_equal_to_its_teacher_has_no_divergence_and_no_gra
     const std::vector<std::int32_t> labels(3, -1);
     const std::vector<std::uint8_t> taught(3, 1);
     std::vector<double> gradient(student.size(), 1.0);
-    const LossSums sums = bantam::loss_and_gradient({.temperature = 4.0}, 11, student,
+    const LossSums sums = bantam::loss_and_gradient({.distillation = {.temperature = 4.0}}, 11, student,
                                                     Targets<double>{labels, teacher, taught}, gradient);
     BOOST_TEST(std::abs(sums.distillation) < 1e-13);
     BOOST_TEST(sums.agree == 3);
@@ -148,8 +326,8 @@ BOOST_AUTO_TEST_CASE(the_divergence_is_taken_from_teacher_to_student) {
     const std::vector<double> student{0.0, 0.0};
     const std::vector<std::int32_t> labels{-1};
     const std::vector<std::uint8_t> taught{1};
-    const LossSums sums =
-        bantam::loss_and_gradient({.temperature = 1.0}, 2, student, Targets<double>{labels, teacher, taught}, {});
+    const LossSums sums = bantam::loss_and_gradient({.distillation = {.temperature = 1.0}}, 2, student,
+                                                    Targets<double>{labels, teacher, taught}, {});
     const double forward = 0.9 * std::log(0.9 / 0.5) + 0.1 * std::log(0.1 / 0.5);
     const double backward = 0.5 * std::log(0.5 / 0.9) + 0.5 * std::log(0.5 / 0.1);
     BOOST_TEST(std::abs(forward - backward) > 0.1);
@@ -267,8 +445,9 @@ BOOST_AUTO_TEST_CASE(enormous_logits_neither_overflow_nor_vanish) {
     const std::vector<std::int32_t> labels{0, 0};
     const std::vector<std::uint8_t> taught{1, 1};
     std::vector<float> gradient(6);
-    const LossSums sums = bantam::loss_and_gradient({.temperature = 1.0, .alpha = 0.5, .label_smoothing = 0.1}, 3,
-                                                    logits, Targets<float>{labels, teacher, taught}, gradient);
+    const LossSums sums =
+        bantam::loss_and_gradient({.distillation = {.temperature = 1.0}, .alpha = 0.5, .label_smoothing = 0.1}, 3,
+                                  logits, Targets<float>{labels, teacher, taught}, gradient);
     BOOST_TEST(std::isfinite(sums.loss));
     BOOST_TEST(std::all_of(gradient.begin(), gradient.end(), [](float value) { return std::isfinite(value); }));
     // The second sample alone: -log softmax is 2000 for the label.

@@ -47,7 +47,11 @@ BOOST_AUTO_TEST_CASE(each_option_out_of_range_is_named_with_its_value_and_range)
     BOOST_TEST(complaint([](auto& o) { o.final_learning_rate_fraction = 1.5; }) ==
                "final_learning_rate_fraction is 1.5; it must be in 0..1");
     BOOST_TEST(complaint([](auto& o) { o.temperature = 0.0; }) == "temperature is 0; it must be in 0.01..1000");
+    BOOST_TEST(complaint([](auto& o) { o.dkd_alpha = -1.0; }) == "dkd_alpha is -1; it must be in 0..1000");
+    BOOST_TEST(complaint([](auto& o) { o.dkd_beta = 1001.0; }) == "dkd_beta is 1001; it must be in 0..1000");
     BOOST_TEST(complaint([](auto& o) { o.alpha = 1.01; }) == "alpha is 1.01; it must be in 0..1");
+    BOOST_TEST(complaint([](auto& o) { o.alpha_where_wrong = -0.5; }) ==
+               "alpha_where_wrong is -0.5; it must be in 0..1");
     BOOST_TEST(complaint([](auto& o) { o.label_smoothing = 1.0; }) ==
                "label_smoothing is 1; it must be at least 0 and below 1");
     BOOST_TEST(complaint([](auto& o) { o.labeled_weight = -1.0; }) == "labeled_weight is -1; it must be in 0..1000");
@@ -86,6 +90,8 @@ BOOST_AUTO_TEST_CASE(not_a_number_is_never_in_range) {
                                                          &TrainingOptions::final_learning_rate_fraction,
                                                          &TrainingOptions::temperature,
                                                          &TrainingOptions::alpha,
+                                                         &TrainingOptions::dkd_alpha,
+                                                         &TrainingOptions::dkd_beta,
                                                          &TrainingOptions::label_smoothing,
                                                          &TrainingOptions::labeled_weight,
                                                          &TrainingOptions::unlabeled_weight,
@@ -99,6 +105,15 @@ BOOST_AUTO_TEST_CASE(not_a_number_is_never_in_range) {
         BOOST_TEST(complaint([=](auto& o) { o.*number = std::numeric_limits<double>::infinity(); }).find("inf") !=
                    std::string::npos);
     }
+}
+
+BOOST_AUTO_TEST_CASE(alpha_where_the_teacher_is_wrong_is_alpha_unless_it_is_given) {
+    TrainingOptions options;
+    options.alpha = 0.3;
+    BOOST_TEST(options.loss().alpha_where_wrong == 0.3);
+    options.alpha_where_wrong = 0.0;
+    BOOST_TEST(options.loss().alpha_where_wrong == 0.0);
+    BOOST_TEST(options.loss().alpha == 0.3);
 }
 
 BOOST_AUTO_TEST_CASE(optimizers_are_chosen_by_name) {

@@ -144,7 +144,8 @@ BOOST_FIXTURE_TEST_CASE(a_run_writes_student_state_and_one_row_per_epoch, Fixtur
     BOOST_TEST(rows[0] ==
                "epoch,learning_rate,training_loss,training_accuracy,training_cross_entropy,training_teacher_agreement,"
                "training_distillation_loss,validation_loss,validation_accuracy,validation_cross_entropy,"
-               "validation_teacher_agreement,validation_distillation_loss");
+               "validation_teacher_agreement,validation_distillation_loss,training_kl_divergence,"
+               "validation_kl_divergence");
     for (std::size_t epoch = 1; epoch <= 5; ++epoch) {
         BOOST_TEST(rows[epoch].starts_with(std::to_string(epoch) + ','));
         BOOST_TEST(std::ranges::count(rows[epoch], ',') == std::ranges::count(rows[0], ','));
@@ -242,6 +243,11 @@ BOOST_FIXTURE_TEST_CASE(every_option_that_differs_is_refused_by_its_name, Fixtur
         {"lookahead_alpha 0.5, this one has 0.8", [](auto& o) { o.lookahead_alpha = 0.8; }},
         {"warmup_epochs 1, this one has 0.5", [](auto& o) { o.warmup_epochs = 0.5; }},
         {"final_learning_rate_fraction ", [](auto& o) { o.final_learning_rate_fraction = 0; }},
+        {"distillation kl, this one has dkd", [](auto& o) { o.distillation = bantam::Distillation::dkd; }},
+        {"standardize_logits false, this one has true", [](auto& o) { o.standardize_logits = true; }},
+        {"dkd_alpha 1, this one has 2", [](auto& o) { o.dkd_alpha = 2; }},
+        {"dkd_beta 8, this one has 4", [](auto& o) { o.dkd_beta = 4; }},
+        {"alpha_where_wrong alpha, this one has 0", [](auto& o) { o.alpha_where_wrong = 0; }},
         {"temperature 4, this one has 5", [](auto& o) { o.temperature = 5; }},
         {"alpha 0.7, this one has 0.6", [](auto& o) { o.alpha = 0.6; }},
         {"label_smoothing 0, this one has 0.1", [](auto& o) { o.label_smoothing = 0.1; }},
@@ -347,20 +353,71 @@ BOOST_FIXTURE_TEST_CASE(a_state_of_the_older_format_can_be_resumed, Fixture) {
 BOOST_FIXTURE_TEST_CASE(a_state_that_is_older_than_an_option_had_its_default, Fixture) {
     run(temporary.path() / "whole", tiny_options(), false);
     run(folder, tiny_options(), false, 1000, 7);
-    rewrite(folder / "last.safetensors", [](Metadata& metadata) {
-        BOOST_TEST(metadata.erase("unlabeled_weight") == 1U);
-        // The sums of that time: without the samples' weight.
+    rewrite(folder / "last.safetensors",
+            [](Metadata& metadata) { BOOST_TEST(metadata.erase("unlabeled_weight") == 1U); });
+    TrainingOptions other = tiny_options();
+    other.unlabeled_weight = 2;
+    BOOST_TEST(contains(resume_refusal(folder, other), "the interrupted run had unlabeled_weight 1, this one has 2"));
+    run(folder, tiny_options(), true);
+    check_same_run(folder, temporary.path() / "whole");
+}
+
+namespace {
+
+/// The first `count` of a row's columns, and as many as are left out at the end.
+std::string without_columns(const std::string& row, std::ptrdiff_t from, std::ptrdiff_t count) {
+    std::string text;
+    std::istringstream columns{row};
+    std::ptrdiff_t index = 0;
+    for (std::string column; std::getline(columns, column, ','); ++index)
+        if (index < from || index >= from + count) text += (index > 0 ? "," : "") + column;
+    return text + (row.ends_with(',') ? "," : "");
+}
+
+}  // namespace
+
+BOOST_FIXTURE_TEST_CASE(a_state_from_before_the_divergences_is_resumed_with_its_metrics, Fixture) {
+    TrainingOptions options = tiny_options();
+    options.temperature = 3;
+    run(folder, options, false, 1000, 7);
+    const auto before = [](const std::string& table) {
+        std::string text;
+        std::istringstream rows{table};
+        for (std::string row; std::getline(rows, row);) text += without_columns(row, 12, 2) + '\n';
+        return text;
+    };
+    fs::remove(folder / "checksums.txt");
+    temporary.write("run/metrics.csv", before(contents_of(folder / "metrics.csv")));
+    rewrite(folder / "last.safetensors", [&](Metadata& metadata) {
+        for (const char* option : {"distillation", "standardize_logits", "alpha_where_wrong", "labeled_weight"})
+            BOOST_TEST(metadata.erase(option) == 1U);
+        metadata.at("metrics") = before(metadata.at("metrics"));
+        // The sums of that time: without the samples' weight and divergence.
         std::string& sums = metadata.at("loss_sums");
         std::size_t end = 0;
         for (int figure = 0; figure < 8; ++figure) end = sums.find(' ', end) + 1;
         BOOST_TEST_REQUIRE(end < sums.size());
         sums.resize(end);
     });
-    TrainingOptions other = tiny_options();
-    other.unlabeled_weight = 2;
-    BOOST_TEST(contains(resume_refusal(folder, other), "the interrupted run had unlabeled_weight 1, this one has 2"));
-    run(folder, tiny_options(), true);
-    check_same_run(folder, temporary.path() / "whole");
+    TinyTrainer trainer{options};
+    RunFolder run_folder{folder, identity};
+    const auto warnings = run_folder.resume(trainer);
+    BOOST_TEST_REQUIRE(warnings.size() == 2U);
+    BOOST_TEST(contains(warnings[0], "measured with the temperature and alpha of the run"));
+    BOOST_TEST(contains(warnings[1], "was saved without training_kl_divergence, which lacks the epoch's first "));
+    BOOST_TEST(!run_folder.picked(bantam::Keep::loss).loss.has_value());
+    BOOST_TEST(run_folder.picked(bantam::Keep::accuracy).accuracy.has_value());
+    const bantam::LossSums& sums = run_folder.position().sums;
+    BOOST_TEST(sums.count > 0);
+    BOOST_TEST(sums.weight == static_cast<double>(sums.count));
+    // The next epoch is the one of the lowest loss, and the rows have all columns.
+    BOOST_TEST(run_folder.finish_epoch<TinyNet>(trainer, report_of(2, 0.5, 100.0), student_metadata));
+    const auto rows = lasting_columns(folder / "metrics.csv");
+    BOOST_TEST_REQUIRE(rows.size() == 3U);
+    BOOST_TEST(rows[0].ends_with(",training_kl_divergence,validation_kl_divergence"));
+    for (const std::string& row : rows) BOOST_TEST(std::ranges::count(row, ',') == 13);
+    BOOST_TEST(rows[1].ends_with(",,"));
+    BOOST_TEST(!contains(rows[1].substr(0, rows[1].size() - 2), ",,"));
 }
 
 BOOST_FIXTURE_TEST_CASE(a_run_saved_after_any_step_ends_with_the_bits_of_an_uninterrupted_one, Fixture) {
@@ -611,7 +668,7 @@ BOOST_FIXTURE_TEST_CASE(absent_figures_are_empty_cells, Fixture) {
     RunFolder run_folder{folder, identity};
     run_folder.finish_epoch<TinyNet>(trainer, report_of(1, 0.25), student_metadata);
     const auto rows = lasting_columns(folder / "metrics.csv");
-    BOOST_TEST(rows[1] == "1,0,,,,,,,0.25,,,");
+    BOOST_TEST(rows[1] == "1,0,,,,,,,0.25,,,,,");
 }
 
 BOOST_FIXTURE_TEST_CASE(a_file_that_cannot_be_written_leaves_the_old_student, Fixture) {

@@ -76,18 +76,21 @@ struct CommandLine::Parser {
 
     template <class Value>
     CLI::Option* add(const std::string& name, Value& value, const std::string& help) {
-        if constexpr (std::is_same_v<Value, double> || std::is_same_v<Value, std::uint64_t>) {
-            constexpr bool fraction = std::is_same_v<Value, double>;
+        constexpr bool optional = std::is_same_v<Value, std::optional<double>>;
+        if constexpr (optional || std::is_same_v<Value, double> || std::is_same_v<Value, std::uint64_t>) {
+            constexpr bool fraction = optional || std::is_same_v<Value, double>;
             // CLI11 reads fractions as the process's locale writes them, and takes -1 and numbers beyond 64 bits for
             // the largest whole number.
             const auto read = [&value](const CLI::results_t& texts) {
-                const std::optional<Value> number = parse_number<Value>(texts.back());
-                value = number.value_or(value);
+                const auto number = parse_number<std::conditional_t<fraction, double, Value>>(texts.back());
+                if (number) value = *number;
                 return number.has_value();
             };
-            return app.add_option(name, read, help)
-                ->type_name(fraction ? "NUMBER" : "UINT")
-                ->default_str(fraction ? general_text(static_cast<double>(value)) : std::to_string(value));
+            CLI::Option* const option = app.add_option(name, read, help)->type_name(fraction ? "NUMBER" : "UINT");
+            if constexpr (optional)
+                return option;
+            else
+                return option->default_str(fraction ? general_text(static_cast<double>(value)) : std::to_string(value));
         } else {
             return app.add_option(name, value, help)->capture_default_str();
         }
@@ -134,6 +137,10 @@ CommandLine::Option CommandLine::option(const std::string& name, std::uint64_t& 
     return Option{parser_->add(name, value, help)};
 }
 CommandLine::Option CommandLine::option(const std::string& name, double& value, const std::string& help) {
+    return Option{parser_->add(name, value, help)};
+}
+CommandLine::Option CommandLine::option(const std::string& name, std::optional<double>& value,
+                                        const std::string& help) {
     return Option{parser_->add(name, value, help)};
 }
 void CommandLine::flag(const std::string& name, bool& value, const std::string& help) {

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -57,6 +58,7 @@ public:
     Option option(const std::string& name, std::int64_t& value, const std::string& help);
     Option option(const std::string& name, std::uint64_t& value, const std::string& help);
     Option option(const std::string& name, double& value, const std::string& help);
+    Option option(const std::string& name, std::optional<double>& value, const std::string& help);
     void flag(const std::string& name, bool& value, const std::string& help);
 
     /// The options of every program that trains. The ranges are checked by `check(training)`.

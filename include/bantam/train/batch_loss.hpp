@@ -59,21 +59,17 @@ void require_batch(const Batch& batch, Shape input, Index classes) {
     require_targets<L>(classes, static_cast<std::size_t>(batch.count), targets_of(batch));
 }
 
-/// The loss of an evaluation: labels are not smoothed, and every sample counts the same.
-inline LossOptions unsmoothed(LossOptions options) {
-    options.label_smoothing = 0;
-    options.weights = {};
-    return options;
-}
+/// The loss of an evaluation.
+inline const LossOptions& evaluated(const LossOptions&) { return evaluation_loss_options; }
 template <class L>
-const L& unsmoothed(const L& loss) {
+const L& evaluated(const L& loss) {
     return loss;
 }
 
 /// The loss of a batch in an evaluation.
 template <class L, class Batch>
 LossSums evaluation_loss(const L& loss, Index classes, std::span<const float> logits, const Batch& batch) {
-    return loss_and_gradient<float>(unsmoothed(loss), classes, logits, targets_of(batch), std::span<float>{});
+    return loss_and_gradient<float>(evaluated(loss), classes, logits, targets_of(batch), std::span<float>{});
 }
 
 }  // namespace detail

@@ -4,6 +4,8 @@
 #include <bantam/base/error.hpp>
 #include <bantam/base/host_device.hpp>
 #include <bantam/base/index.hpp>
+#include <bantam/train/distillation.hpp>
+#include <bantam/train/softmax.hpp>
 
 #include <cmath>
 #include <concepts>
@@ -33,11 +35,18 @@ struct SourceWeights {
 
 /// How label and teacher are weighted.
 struct LossOptions {
-    double temperature = 4.0;      ///< T > 0; softens teacher and student alike
-    double alpha = 0.7;            ///< weight of the teacher, 0..1, where a sample has teacher and label
+    DistillationOptions distillation{};
+    double alpha = 0.7;  ///< weight of the teacher, 0..1, where a sample has teacher and label
+    /// The same where the teacher's most likely class is not the label.
+    double alpha_where_wrong = alpha;
     double label_smoothing = 0.0;  ///< 0..1, part of the target that is spread evenly over all classes
     SourceWeights weights{};
 };
+
+/// What a classifier's loss is in an evaluation, however it was trained: runs can be compared, and the epochs of one
+/// run are.
+inline constexpr LossOptions evaluation_loss_options{.distillation = {.kind = Distillation::kl, .temperature = 4.0},
+                                                     .alpha = 0.7};
 
 /// The loss of a Trainer for classifiers: cross-entropy with the labels and distillation from a teacher, weighted as
 /// TrainingOptions say; `loss_and_gradient` gives the formulas.
@@ -105,7 +114,8 @@ struct LossSums {
     double loss = 0.0;           ///< the minimized function, each sample times its weight
     double weight = 0.0;         ///< of the samples; their count where SourceWeights are all 1
     double cross_entropy = 0.0;  ///< over the labeled samples, with the label smoothing in use
-    double distillation = 0.0;   ///< T² · KL(teacher/T ‖ student/T) over the samples with a teacher
+    double distillation = 0.0;   ///< the distillation loss in use, over the samples with a teacher
+    double kl_divergence = 0.0;  ///< KL(teacher ‖ student) at temperature 1, over the samples with a teacher
     Index count = 0;
     Index labeled = 0;
     Index correct = 0;  ///< labeled samples whose most likely class is the label
@@ -128,40 +138,12 @@ BANTAM_HOST_DEVICE constexpr void for_each_loss_figure(const Body& body, Sums&..
     body(sums.with_teacher...);
     body(sums.agree...);
     body(sums.weight...);
+    body(sums.kl_divergence...);
 }
 
 BANTAM_HOST_DEVICE constexpr LossSums& LossSums::operator+=(const LossSums& other) {
     for_each_loss_figure([](auto& sum, const auto& figure) { sum += figure; }, *this, other);
     return *this;
-}
-
-/// Index of the largest of `classes` logits, one at least; the first one of equals.
-template <class Scalar>
-BANTAM_HOST_DEVICE constexpr Index most_likely_class(Index classes, const Scalar* logits) {
-    Index best = 0;
-    for (Index index = 1; index < classes; ++index)
-        if (logits[index] > logits[best]) best = index;
-    return best;
-}
-template <class Scalar>
-constexpr Index most_likely_class(std::span<const Scalar> logits) {
-    return most_likely_class(static_cast<Index>(logits.size()), logits.data());
-}
-
-/// log softmax(logits / temperature) of one sample. `logits` and `log_probabilities` are [classes].
-/// The largest logit is subtracted first, so no finite float logit overflows.
-template <class Scalar>
-BANTAM_HOST_DEVICE void log_softmax(double temperature, Index classes, const Scalar* logits,
-                                    double* log_probabilities) {
-    const auto largest = static_cast<double>(logits[most_likely_class(classes, logits)]);
-    double total = 0.0;
-    for (Index index = 0; index < classes; ++index) {
-        const double shifted = (static_cast<double>(logits[index]) - largest) / temperature;
-        log_probabilities[index] = shifted;
-        total += std::exp(shifted);
-    }
-    const double log_total = std::log(total);
-    for (Index index = 0; index < classes; ++index) log_probabilities[index] -= log_total;
 }
 
 /// Cross-entropy of one sample against the target (1 − s)·onehot(label) + s/classes, where s is the
@@ -174,18 +156,6 @@ BANTAM_HOST_DEVICE inline double cross_entropy(double label_smoothing, Index cla
     double total = 0.0;
     for (Index index = 0; index < classes; ++index) total += log_probabilities[index];
     return label_term - label_smoothing / static_cast<double>(classes) * total;
-}
-
-/// KL(teacher ‖ student) = Σ p_teacher · (log p_teacher − log p_student) of one sample, summed over the
-/// classes. Both arguments are [classes] log probabilities.
-BANTAM_HOST_DEVICE inline double kl_divergence(Index classes, const double* teacher, const double* student) {
-    double total = 0.0;
-    for (Index index = 0; index < classes; ++index) {
-        const double probability = std::exp(teacher[index]);
-        // A class of probability 0 adds nothing, though the student's logarithm may be infinite.
-        if (probability > 0.0) total += probability * (teacher[index] - student[index]);
-    }
-    return total;
 }
 
 /// The weight of a sample in a batch's loss.
@@ -208,38 +178,43 @@ struct SampleWeight {
     BANTAM_HOST_DEVICE constexpr double share() const { return of_batch > 0.0 ? weight / of_batch : 0.0; }
 };
 
+/// How many doubles `sample_loss` needs.
+BANTAM_HOST_DEVICE constexpr Index sample_loss_scratch(Index classes) { return 5 * classes; }
+
 /// Loss of one sample, and its part of the gradient of the batch's loss; `loss_and_gradient` gives the formulas.
 /// `label` is −1 and `teacher` null where there is none, but not both; `gradient` may be null. `scratch` is
-/// [3 · classes].
+/// [sample_loss_scratch(classes)].
 template <class Scalar>
 BANTAM_HOST_DEVICE LossSums sample_loss(const LossOptions& options, Index classes, const Scalar* logits, Index label,
                                         const Scalar* teacher, const SampleWeight& weight, double* scratch,
                                         Scalar* gradient) {
     const bool labeled = label >= 0;
     const bool taught = teacher != nullptr;
-    const double temperature = options.temperature;
-    const double teacher_weight = !taught ? 0.0 : (labeled ? options.alpha : 1.0);
-    const double label_weight = labeled ? 1.0 - teacher_weight : 0.0;
     const Index guess = most_likely_class(classes, logits);
-    double* student = scratch;
-    double* soft_student = scratch + classes;
-    double* soft_teacher = scratch + 2 * classes;
+    const Index answer = taught ? most_likely_class(classes, teacher) : -1;
+    const double teacher_weight =
+        !taught ? 0.0 : (!labeled ? 1.0 : (answer == label ? options.alpha : options.alpha_where_wrong));
+    const double label_weight = labeled ? 1.0 - teacher_weight : 0.0;
+    double *student = scratch, *slope = scratch + classes, *others = scratch + 2 * classes;
 
     LossSums sums{.weight = weight.weight, .count = 1};
+    DistillationLoss distillation;
+    log_softmax(1.0, classes, logits, student);
     if (labeled) {
-        log_softmax(1.0, classes, logits, student);
         sums.cross_entropy = cross_entropy(options.label_smoothing, classes, student, label);
         sums.loss += label_weight * sums.cross_entropy;
         sums.labeled = 1;
         sums.correct = guess == label;
     }
     if (taught) {
-        log_softmax(temperature, classes, logits, soft_student);
-        log_softmax(temperature, classes, teacher, soft_teacher);
-        sums.distillation = temperature * temperature * kl_divergence(classes, soft_teacher, soft_student);
+        log_softmax(1.0, classes, teacher, others);
+        sums.kl_divergence = kl_divergence(classes, others, student);
+        distillation = distillation_loss(options.distillation, classes, logits, teacher, label, others,
+                                         gradient ? slope : nullptr);
+        sums.distillation = distillation.value;
         sums.loss += teacher_weight * sums.distillation;
         sums.with_teacher = 1;
-        sums.agree = guess == most_likely_class(classes, teacher);
+        sums.agree = guess == answer;
     }
     sums.loss *= weight.weight;
     if (!gradient) return sums;
@@ -252,10 +227,7 @@ BANTAM_HOST_DEVICE LossSums sample_loss(const LossOptions& options, Index classe
             if (index == label) target += 1.0 - options.label_smoothing;
             value += label_weight * (std::exp(student[index]) - target);
         }
-        if (taught) {
-            // d(T² · KL)/d(logit) = T · (student − teacher), both at temperature T.
-            value += teacher_weight * temperature * (std::exp(soft_student[index]) - std::exp(soft_teacher[index]));
-        }
+        if (taught) value += teacher_weight * distillation.slope_scale * slope[index];
         gradient[index] = static_cast<Scalar>(share * value);
     }
     return sums;
@@ -350,12 +322,12 @@ void require_targets(Index classes, std::size_t count, const Targets<Scalar>& ta
 
 /// Loss of a batch and its gradient with respect to the logits.
 ///
-///   label and teacher   α · T² · KL(teacher/T ‖ student/T) + (1 − α) · cross-entropy
-///   teacher alone       T² · KL(teacher/T ‖ student/T)
+///   label and teacher   α · distillation + (1 − α) · cross-entropy
+///   teacher alone       distillation
 ///   label alone         cross-entropy
 ///
-/// (Hinton, Vinyals & Dean, "Distilling the knowledge in a neural network", 2015; T² keeps the
-/// gradient's size independent of T). KL is summed over classes. A batch's loss is the weighted mean over its samples,
+/// Distillation (train/distillation.hpp) is T² · KL(teacher/T ‖ student/T) by default; α is `alpha_where_wrong` where
+/// the teacher's most likely class is not the label. A batch's loss is the weighted mean over its samples,
 ///
 ///   Σ w · loss / Σ w,   where w is the weight of the sample's source (SourceWeights),
 ///
@@ -384,7 +356,7 @@ LossSums loss_and_gradient(const L& loss, Index classes, std::span<const std::ty
     };
     if (batch_weight == 0.0)
         for (std::size_t sample = 0; sample < count; ++sample) batch_weight += weight_of(sample);
-    std::vector<double> scratch(3 * width);
+    std::vector<double> scratch(static_cast<std::size_t>(sample_loss_scratch(classes)));
 
     LossSums sums;
     for (std::size_t sample = 0; sample < count; ++sample) {

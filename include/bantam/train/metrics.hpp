@@ -16,7 +16,8 @@ struct Metrics {
     std::optional<double> accuracy;           ///< 0..1, over labeled samples
     std::optional<double> cross_entropy;      ///< mean over labeled samples, in nats
     std::optional<double> teacher_agreement;  ///< 0..1, over samples with a teacher
-    std::optional<double> distillation;       ///< mean T² · KL over samples with a teacher, in nats
+    std::optional<double> distillation;       ///< mean of the distillation loss in use over samples with a teacher
+    std::optional<double> kl_divergence;      ///< mean KL(teacher ‖ student) at temperature 1 over them, in nats
 };
 
 /// Turns sums into means. Each sum is divided by the number of its samples.
@@ -31,6 +32,7 @@ inline Metrics summarize(const LossSums& sums) {
         .cross_entropy = mean(sums.cross_entropy, sums.labeled),
         .teacher_agreement = mean(static_cast<double>(sums.agree), sums.with_teacher),
         .distillation = mean(sums.distillation, sums.with_teacher),
+        .kl_divergence = mean(sums.kl_divergence, sums.with_teacher),
     };
 }
 

@@ -10,6 +10,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -48,8 +49,13 @@ struct TrainingOptions {
     double lookahead_alpha = 0.5;  ///< how far Lookahead's slow weights go towards those of the optimizer
     double warmup_epochs = default_warmup_epochs;
     double final_learning_rate_fraction = 0.01;  ///< of the peak, where the cosine ends
-    double temperature = 4.0;
-    double alpha = 0.7;
+    Distillation distillation = Distillation::kl;
+    double temperature = 4.0;                   ///< of distillation
+    bool standardize_logits = false;            ///< z-scores of teacher and student before distillation
+    double dkd_alpha = 1.0;                     ///< weight of the target class, for Distillation::dkd
+    double dkd_beta = 8.0;                      ///< weight of the other classes, for Distillation::dkd
+    double alpha = 0.7;                         ///< weight of distillation where a picture has a label, too
+    std::optional<double> alpha_where_wrong{};  ///< the same where the teacher's class is not the label; none: alpha
     double label_smoothing = 0.0;
     double labeled_weight = 1.0;           ///< of labeled pictures in the loss, a weighted mean
     double unlabeled_weight = 1.0;         ///< of unlabeled pictures
@@ -64,8 +70,13 @@ struct TrainingOptions {
     int threads = 1;
 
     LossOptions loss() const {
-        return {.temperature = temperature,
+        return {.distillation = {.kind = distillation,
+                                 .temperature = temperature,
+                                 .standardized = standardize_logits,
+                                 .dkd_alpha = dkd_alpha,
+                                 .dkd_beta = dkd_beta},
                 .alpha = alpha,
+                .alpha_where_wrong = alpha_where_wrong.value_or(alpha),
                 .label_smoothing = label_smoothing,
                 .weights = {.labeled = labeled_weight, .unlabeled = unlabeled_weight, .mixed = mixed_weight}};
     }
@@ -129,7 +140,11 @@ inline void check(const TrainingOptions& options) {
     require(o.final_learning_rate_fraction >= 0.0 && o.final_learning_rate_fraction <= 1.0,
             "final_learning_rate_fraction", o.final_learning_rate_fraction, "in 0..1");
     require(o.temperature >= 0.01 && o.temperature <= 1000.0, "temperature", o.temperature, "in 0.01..1000");
+    require(o.dkd_alpha >= 0.0 && o.dkd_alpha <= 1000.0, "dkd_alpha", o.dkd_alpha, "in 0..1000");
+    require(o.dkd_beta >= 0.0 && o.dkd_beta <= 1000.0, "dkd_beta", o.dkd_beta, "in 0..1000");
     require(o.alpha >= 0.0 && o.alpha <= 1.0, "alpha", o.alpha, "in 0..1");
+    const double alpha_where_wrong = o.alpha_where_wrong.value_or(o.alpha);
+    require(alpha_where_wrong >= 0.0 && alpha_where_wrong <= 1.0, "alpha_where_wrong", alpha_where_wrong, "in 0..1");
     require(o.label_smoothing >= 0.0 && o.label_smoothing < 1.0, "label_smoothing", o.label_smoothing,
             "at least 0 and below 1");
     for (const auto& [name, weight] : {std::pair{"labeled_weight", o.labeled_weight},
@@ -160,8 +175,13 @@ inline std::vector<std::pair<std::string, std::string>> described(const Training
             {"lookahead_alpha", exact_text(o.lookahead_alpha)},
             {"warmup_epochs", exact_text(o.warmup_epochs)},
             {"final_learning_rate_fraction", exact_text(o.final_learning_rate_fraction)},
+            {"distillation", name(o.distillation)},
             {"temperature", exact_text(o.temperature)},
+            {"standardize_logits", o.standardize_logits ? "true" : "false"},
+            {"dkd_alpha", exact_text(o.dkd_alpha)},
+            {"dkd_beta", exact_text(o.dkd_beta)},
             {"alpha", exact_text(o.alpha)},
+            {"alpha_where_wrong", o.alpha_where_wrong ? exact_text(*o.alpha_where_wrong) : "alpha"},
             {"label_smoothing", exact_text(o.label_smoothing)},
             {"labeled_weight", exact_text(o.labeled_weight)},
             {"unlabeled_weight", exact_text(o.unlabeled_weight)},

@@ -173,6 +173,19 @@ public:
                         .accuracy = optional_number(file, name + "_accuracy", 0.0, 1.0)});
         }
         std::vector<std::string> warnings;
+        const LossOptions loss = trainer.options().loss();
+        if (!file.metadata().contains("distillation") && picked(Keep::loss).loss &&
+            (loss.distillation.temperature != evaluation_loss_options.distillation.temperature ||
+             loss.alpha != evaluation_loss_options.alpha)) {
+            pick(Keep::loss, {});
+            warnings.push_back(last().string() +
+                               ": the validation losses so far were measured with the temperature and alpha of the "
+                               "run, those from now on with fixed ones; the lowest one is sought anew");
+        }
+        if (position_.sums.with_teacher > 0 && position_.sums.kl_divergence == 0.0)
+            warnings.push_back(last().string() +
+                               ": was saved without training_kl_divergence, which lacks the epoch's first " +
+                               std::to_string(position_.batch) + " batches");
         if (!older) {
             check_student(file, run_hash(trainer));
             if (file.metadata("build") != build(trainer))
@@ -254,7 +267,10 @@ private:
     static constexpr const char* header =
         "epoch,learning_rate,training_loss,training_accuracy,training_cross_entropy,training_teacher_agreement,"
         "training_distillation_loss,validation_loss,validation_accuracy,validation_cross_entropy,"
-        "validation_teacher_agreement,validation_distillation_loss,images_per_second,seconds\n";
+        "validation_teacher_agreement,validation_distillation_loss,training_kl_divergence,validation_kl_divergence,"
+        "images_per_second,seconds\n";
+    /// How many columns a row of numbers that do not depend on time has, and had before the divergences.
+    static constexpr std::ptrdiff_t lasting_columns = 14, older_lasting_columns = 12;
 
     static std::filesystem::path checked(std::filesystem::path folder) {
         std::error_code cause;
@@ -274,6 +290,8 @@ private:
             for (const std::optional<double>& value : {metrics->loss, metrics->accuracy, metrics->cross_entropy,
                                                        metrics->teacher_agreement, metrics->distillation})
                 text += ',' + cell(value);
+        for (const Metrics* metrics : {&report.training, &report.validation})
+            text += ',' + cell(metrics->kl_divergence);
         return text + ',' + fixed_text(report.images_per_second, 1) + ',' + fixed_text(report.seconds, 2);
     }
 
@@ -286,6 +304,17 @@ private:
     static std::vector<std::string> lines(std::istream&& stream) {
         std::vector<std::string> all;
         for (std::string line; std::getline(stream, line);) all.push_back(line);
+        return all;
+    }
+
+    /// The header and rows of metrics.csv, or the lasting columns of its rows, of which `times` more follow. Those of
+    /// an older version get the columns that they lack.
+    static std::vector<std::string> metric_lines(std::istream&& stream, std::ptrdiff_t times) {
+        std::vector<std::string> all = lines(std::move(stream));
+        for (std::string& line : all)
+            if (std::ranges::count(line, ',') + 1 == older_lasting_columns + times)
+                line.insert(times > 0 ? lasting(line).size() : line.size(),
+                            line.starts_with("epoch") ? ",training_kl_divergence,validation_kl_divergence" : ",,");
         return all;
     }
 
@@ -337,15 +366,17 @@ private:
     /// Takes the rows of the finished epochs from metrics.csv, which may have one more. A row that is missing or is not
     /// the one in `stored` is taken from there, without its times. Returns a warning where that was so.
     std::vector<std::string> read_metrics(const std::optional<std::string>& stored) {
-        rows_ = lines(std::ifstream{metrics()});
+        rows_ = metric_lines(std::ifstream{metrics()}, 2);
         bool damaged = !rows_.empty() && rows_.front() + '\n' != header;
         if (!rows_.empty()) rows_.erase(rows_.begin());
         rows_.resize(static_cast<std::size_t>(finished_epochs()));
-        const std::vector<std::string> expected = lines(std::istringstream{stored.value_or("")});
+        const std::vector<std::string> expected = metric_lines(std::istringstream{stored.value_or("")}, 0);
         for (std::size_t i = 0; i < rows_.size(); ++i) {
             if (stored ? i < expected.size() && lasting(rows_[i]) == expected[i] : !rows_[i].empty()) continue;
             damaged = true;
-            rows_[i] = (i < expected.size() ? expected[i] : std::to_string(i + 1) + std::string(11, ',')) + ",,";
+            rows_[i] =
+                (i < expected.size() ? expected[i] : std::to_string(i + 1) + std::string(lasting_columns - 1, ',')) +
+                ",,";
         }
         if (!damaged) return {};
         write_metrics();
@@ -451,15 +482,14 @@ private:
         Index figures_read = 0;
         for_each_loss_figure(
             [&](auto& figure) {
-                if (figures_read++ == older_loss_figures && rest.empty()) {
-                    sums.weight = static_cast<double>(sums.count);
-                    return;
-                }
+                if (figures_read++ >= older_loss_figures && rest.empty()) return;
                 const std::size_t end = std::min(rest.find(' '), rest.size());
                 figure = number<std::remove_reference_t<decltype(figure)>>(file, rest.substr(0, end));
                 rest.remove_prefix(std::min(end + 1, rest.size()));
             },
             sums);
+        if (std::ranges::count(file.metadata("loss_sums"), ' ') == older_loss_figures)
+            sums.weight = static_cast<double>(sums.count);
         return sums;
     }
 

@@ -74,6 +74,29 @@ BOOST_AUTO_TEST_CASE(a_step_equals_that_of_the_cpu) {
     }
 }
 
+BOOST_AUTO_TEST_CASE(every_distillation_loss_equals_that_of_the_cpu) {
+    const SyntheticPictures pictures{9, 9};
+    for (const auto distillation : {bantam::Distillation::reverse_kl, bantam::Distillation::symmetric_kl,
+                                    bantam::Distillation::dkd, bantam::Distillation::mse})
+        for (const bool standardized : {false, true}) {
+            TrainingOptions options = tiny_options();
+            options.distillation = distillation;
+            options.temperature = 2;
+            options.standardize_logits = standardized;
+            options.alpha_where_wrong = 0.25;
+            bantam::Trainer<TinyNet> cpu{options};
+            OnDevice device{options};
+            const LossSums expected = train(cpu, pictures, 0, 1);
+            const LossSums found = train(device, pictures, 0, 1);
+            BOOST_TEST_CONTEXT(name(distillation) << " standardized " << standardized) {
+                BOOST_TEST(found.loss == expected.loss, boost::test_tools::tolerance(1e-5));
+                BOOST_TEST(found.distillation == expected.distillation, boost::test_tools::tolerance(1e-5));
+                BOOST_TEST(found.kl_divergence == expected.kl_divergence, boost::test_tools::tolerance(1e-5));
+                same_state(cpu, device, 1e-4);
+            }
+        }
+}
+
 BOOST_AUTO_TEST_CASE(a_short_run_learns_and_stays_close_to_the_cpu) {
     const SyntheticPictures pictures{45, 8};
     for (TrainingOptions options : every_kind()) {

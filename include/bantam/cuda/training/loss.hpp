@@ -46,7 +46,7 @@ struct LossOfSample {
     DeviceTargets<S> targets;
     double count;
     const double* batch_weight;  // null where it is the count
-    double *scratch, *figures;   // [sample][3 · classes], [sample][loss_figures]
+    double *scratch, *figures;   // [sample][sample_loss_scratch(classes)], [sample][loss_figures]
     S* gradient;
 
     BANTAM_HOST_DEVICE static bool finite(Index count, const S* values) {
@@ -72,7 +72,7 @@ struct LossOfSample {
         if (valid && (!target || finite(classes, target)))
             sums = sample_loss<S>(loss, classes, sample_logits, label, target,
                                   {WeightOfSample<S, L>{loss, targets}(n), batch_weight ? *batch_weight : count},
-                                  scratch + n * 3 * classes, gradient + n * classes);
+                                  scratch + n * sample_loss_scratch(classes), gradient + n * classes);
         store_loss_sums(sums.loss - sums.loss == 0 ? sums : LossSums{}, figures + n * loss_figures);
     }
 };
@@ -90,7 +90,7 @@ struct FigureOfSample {
 template <class S, class L>
 void loss_and_gradient(const Execution& execution, const L& loss, Index count, Index classes, const S* logits,
                        const DeviceTargets<S>& targets, double* scratch, S* gradient, StepFigures* figures) {
-    double* sample_figures = scratch + 3 * classes * count;
+    double* sample_figures = scratch + sample_loss_scratch(classes) * count;
     double* partials = sample_figures + loss_figures * count;
     double* batch_weight = nullptr;
     if constexpr (std::same_as<L, LossOptions>)
@@ -104,7 +104,7 @@ void loss_and_gradient(const Execution& execution, const L& loss, Index count, I
     sum_over_rows(execution, count, loss_figures, detail::FigureOfSample{sample_figures}, partials, figures->loss);
 }
 constexpr Index loss_scratch(Index count, Index classes) {
-    return (3 * classes + loss_figures) * count + max_slices * loss_figures + 1;
+    return (sample_loss_scratch(classes) + loss_figures) * count + max_slices * loss_figures + 1;
 }
 
 }  // namespace bantam::cuda

@@ -173,7 +173,7 @@ public:
             const auto range = data.batch_range(index);
             data.fill(execution(), range, batch_);
             model.infer(batch_.pixels.data(), range.count(), batch_.logits.data());
-            batch_.find_loss(execution(), bantam::detail::unsmoothed(loss_), range.count(), classes,
+            batch_.find_loss(execution(), bantam::detail::evaluated(loss_), range.count(), classes,
                              data.teacher_classes() > 0, &state->figures);
             for_each_index(execution(), 1, detail::AddFigures<float>{state});
             samples += range.count();
