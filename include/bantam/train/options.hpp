@@ -177,7 +177,7 @@ inline std::vector<std::pair<std::string, std::string>> described(const Training
             {"final_learning_rate_fraction", exact_text(o.final_learning_rate_fraction)},
             {"distillation", name(o.distillation)},
             {"temperature", exact_text(o.temperature)},
-            {"standardize_logits", o.standardize_logits ? "true" : "false"},
+            {"standardize_logits", text(o.standardize_logits)},
             {"dkd_alpha", exact_text(o.dkd_alpha)},
             {"dkd_beta", exact_text(o.dkd_beta)},
             {"alpha", exact_text(o.alpha)},
