@@ -19,8 +19,8 @@ namespace detail {
 /// The one compiled copy of a body. Inlined into the serial loop and into the parallel one, it could be compiled to
 /// different fused multiply-adds, and so to other bits with other numbers of threads.
 template <class Body>
-[[gnu::noinline]] void call_body(Body& body, Index index, int thread) {
-    body(index, thread);
+[[gnu::noinline]] void call_body(void* body, Index index, int thread) {
+    (*static_cast<Body*>(body))(index, thread);
 }
 
 inline long process_id() {
@@ -55,6 +55,13 @@ inline ThreadPool* thread_pool() {
     return owner.pool.get();
 }
 
+/// The loop of parallel_for, compiled once for all bodies.
+[[gnu::noinline]] inline void run_loop(Index count, int threads, ThreadPool::Body body, void* context) {
+    if (threads > 1 && count > 1 && !in_parallel_loop)
+        if (ThreadPool* pool = thread_pool()) return pool->run(count, threads, body, context);
+    for (Index index = 0; index < count; ++index) body(context, index, 0);
+}
+
 }  // namespace detail
 
 /// Runs `body(index, thread)` for every index below `count` on up to `threads` threads; `thread` is below `threads`,
@@ -64,19 +71,8 @@ inline ThreadPool* thread_pool() {
 /// Each calling thread has threads of its own, so that loops of several callers run at once.
 template <class Body>
 void parallel_for(Index count, int threads, Body&& body) {
-    if (threads > 1 && count > 1 && !detail::in_parallel_loop) {
-        if (ThreadPool* pool = detail::thread_pool()) {
-            using Type = std::remove_reference_t<Body>;
-            pool->run(
-                count, threads,
-                [](void* context, Index index, int thread) {
-                    detail::call_body(*static_cast<Type*>(context), index, thread);
-                },
-                const_cast<void*>(static_cast<const void*>(std::addressof(body))));
-            return;
-        }
-    }
-    for (Index index = 0; index < count; ++index) detail::call_body(body, index, 0);
+    detail::run_loop(count, threads, detail::call_body<std::remove_reference_t<Body>>,
+                     const_cast<void*>(static_cast<const void*>(std::addressof(body))));
 }
 
 }  // namespace bantam
