@@ -136,8 +136,14 @@ struct LayerUnderTest {
         if (mode == Mode::backward || mode == Mode::backward_without_input) {
             input_gradient.clear(unset);
             parameter_gradient.clear(unset);
-            Program::backward(pass, weights, input.data(), saved.data(), output_gradient.data(),
-                              mode == Mode::backward ? input_gradient.data() : nullptr, parameter_gradient.data());
+            const auto backward = [&](auto to) {
+                Program::backward(pass, weights, input.data(), saved.data(), output_gradient.data(), to,
+                                  parameter_gradient.data());
+            };
+            if (mode == Mode::backward)
+                backward(input_gradient.data());
+            else
+                backward(nullptr);
         }
         for (const auto* buffer : {&input, &output, &output_gradient, &input_gradient, &parameters, &parameter_gradient,
                                    &statistics, &packed, &scratch, &partials, &saved})

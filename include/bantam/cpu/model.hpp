@@ -90,12 +90,14 @@ public:
         Program::forward(pass_, weights(packed_), input, logits, workspace_.saved.data());
     }
 
-    /// Backward pass of the last `forward`: writes dL/dparameters, and dL/dinput unless it is null. Throws Error where
-    /// there was none.
-    void backward(const S* logits_gradient, S* parameter_gradient, S* input_gradient = nullptr) {
-        if (!input_) throw_error("backward: there was no forward pass; call forward first");
-        Program::backward(pass_, weights(packed_), input_, workspace_.saved.data(), logits_gradient, input_gradient,
-                          parameter_gradient);
+    /// Backward pass of the last `forward`: writes dL/dparameters. Throws Error where there was none.
+    void backward(const S* logits_gradient, S* parameter_gradient) {
+        run_backward(logits_gradient, parameter_gradient, nullptr);
+    }
+    /// The same, and writes dL/dinput unless it is null.
+    void backward(const S* logits_gradient, S* parameter_gradient, S* input_gradient) {
+        if (!input_gradient) return backward(logits_gradient, parameter_gradient);
+        run_backward(logits_gradient, parameter_gradient, input_gradient);
     }
 
     /// Forward pass in inference mode: running statistics, no dropout. Each thread takes a few samples through the
@@ -158,6 +160,13 @@ private:
         pass.partials = workspace.partials.data();
         pass.sums = workspace.sums.data();
         return pass;
+    }
+
+    template <class InputGradient>
+    void run_backward(const S* logits_gradient, S* parameter_gradient, InputGradient input_gradient) {
+        if (!input_) throw_error("backward: there was no forward pass; call forward first");
+        Program::backward(pass_, weights(packed_), input_, workspace_.saved.data(), logits_gradient, input_gradient,
+                          parameter_gradient);
     }
 
     void require_pass(const S* input, Index count, const S* logits) const {

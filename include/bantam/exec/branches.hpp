@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <type_traits>
 #include <utility>
 
 namespace bantam::exec {
@@ -111,8 +112,9 @@ struct Operation<Backend, Branches<Forking, Joining, Paths...>, Input, S> : Oper
         }
     }
 
+    template <class InputGradient>
     static void backward(const Pass& pass, const Weights& weights, const S* input, S* saved, const S* output_gradient,
-                         S* input_gradient, Compute<S>* parameter_gradient) {
+                         InputGradient input_gradient, Compute<S>* parameter_gradient) {
         [&]<std::size_t... Is>(std::index_sequence<Is...>) {
             (backward_path<PathChain<Paths>, Is>(pass, weights, input, saved, output_gradient, input_gradient,
                                                  parameter_gradient),
@@ -120,9 +122,9 @@ struct Operation<Backend, Branches<Forking, Joining, Paths...>, Input, S> : Oper
         }(std::index_sequence_for<Paths...>{});
     }
 
-    template <class PathOp, std::size_t i>
+    template <class PathOp, std::size_t i, class InputGradient>
     static void backward_path(const Pass& pass, const Weights& weights, const S* input, S* saved,
-                              const S* output_gradient, S* input_gradient, Compute<S>* parameter_gradient) {
+                              const S* output_gradient, InputGradient input_gradient, Compute<S>* parameter_gradient) {
         S* path_output_gradient = workspace.at(output_region, pass, saved);
         S* path_input_gradient = workspace.at(input_gradient_region, pass, saved);
         const S* slice = splits ? workspace.at(input_region(i), pass, saved) : input;
@@ -135,16 +137,19 @@ struct Operation<Backend, Branches<Forking, Joining, Paths...>, Input, S> : Oper
             Backend::accumulate(pass, true, factor, element_count(output_shape), output_gradient, path_output_gradient);
         }
         PathOp::backward(pass_at(pass, i), weights.at(offsets[i]), slice, workspace.at(chain_region(i), pass, saved),
-                         path_output_gradient, input_gradient ? path_input_gradient : nullptr,
+                         path_output_gradient, inner_gradient(input_gradient, path_input_gradient),
                          parameter_gradient + offsets[i].trainable);
-        if (!input_gradient) return;
-        if constexpr (splits) {
-            constexpr Index channels = path_input.channels;
-            Backend::template copy_channels<channels>(pass, pixel_count(Input), path_input_gradient, channels,
-                                                      input_gradient + static_cast<Index>(i) * channels,
-                                                      Input.channels);
-        } else {
-            Backend::accumulate(pass, i == 0, Compute<S>(1), element_count(Input), path_input_gradient, input_gradient);
+        if constexpr (!std::is_null_pointer_v<InputGradient>) {
+            if (!input_gradient) return;
+            if constexpr (splits) {
+                constexpr Index channels = path_input.channels;
+                Backend::template copy_channels<channels>(pass, pixel_count(Input), path_input_gradient, channels,
+                                                          input_gradient + static_cast<Index>(i) * channels,
+                                                          Input.channels);
+            } else {
+                Backend::accumulate(pass, i == 0, Compute<S>(1), element_count(Input), path_input_gradient,
+                                    input_gradient);
+            }
         }
     }
 };

@@ -55,7 +55,8 @@ struct StageChain<Backend, S, StageList<>> : OperationSizes {
     using Weights = typename Backend::template Weights<S>;
     static void prepare(const S*, S*) {}
     static void forward(const Pass&, const Weights&, const S*, S*, S*) {}
-    static void backward(const Pass&, const Weights&, const S*, S*, const S*, S*, Compute<S>*) {}
+    template <class InputGradient>
+    static void backward(const Pass&, const Weights&, const S*, S*, const S*, InputGradient, Compute<S>*) {}
 };
 
 template <class Backend, class S, class... Stages>
@@ -142,18 +143,25 @@ struct StageChain<Backend, S, StageList<Stages...>> {
         (step.template operator()<Stages>(), ...);
     }
 
+    /// `input_gradient` is a pointer or nullptr itself, see exec::inner_gradient.
+    template <class InputGradient>
     static void backward(const Pass& pass, const Weights& weights, const S* input, S* saved, const S* output_gradient,
-                         S* input_gradient, Compute<S>* parameter_gradient) {
+                         InputGradient input_gradient, Compute<S>* parameter_gradient) {
         // The gradient of stage i's output.
         const auto gradient_at = [&](std::size_t i) { return workspace.at(alternating_region(i), pass, saved); };
-        const auto step = [&]<std::size_t I>() {
+        const auto run = [&]<std::size_t I>(const S* stage_input, auto stage_input_gradient) {
             Backend::run_stage(pass, StageAt<I>::backward_label, [&] {
-                OperationAt<I>::backward(
-                    pass_at(pass, I), weights.at(offsets[I]),
-                    I == 0 ? input : workspace.at(output_region(I - 1), pass, saved),
-                    workspace.at(saved_region(I), pass, saved), I + 1 == size ? output_gradient : gradient_at(I),
-                    I == 0 ? input_gradient : gradient_at(I - 1), parameter_gradient + offsets[I].trainable);
+                OperationAt<I>::backward(pass_at(pass, I), weights.at(offsets[I]), stage_input,
+                                         workspace.at(saved_region(I), pass, saved),
+                                         I + 1 == size ? output_gradient : gradient_at(I), stage_input_gradient,
+                                         parameter_gradient + offsets[I].trainable);
             });
+        };
+        const auto step = [&]<std::size_t I>() {
+            if constexpr (I == 0)
+                run.template operator()<I>(input, input_gradient);
+            else
+                run.template operator()<I>(workspace.at(output_region(I - 1), pass, saved), gradient_at(I - 1));
         };
         [&]<std::size_t... Is>(std::index_sequence<Is...>) {
             (step.template operator()<size - 1 - Is>(), ...);

@@ -47,16 +47,18 @@ struct Operation<Backend, ChannelGate<Ls...>, Input, S> : OperationSizes {
         Backend::template multiply_gate<Input, S>(pass, input, gates, nullptr, output);
     }
 
+    template <class InputGradient>
     static void backward(const Pass& pass, const Weights& weights, const S* input, S* saved, const S* output_gradient,
-                         S* input_gradient, Compute<S>* parameter_gradient) {
+                         InputGradient input_gradient, Compute<S>* parameter_gradient) {
         S* gates_gradient = workspace.at(gate_gradient, pass, saved);
-        S* through_body = input_gradient ? workspace.at(body_gradient, pass, saved) : nullptr;
+        const auto through_body = inner_gradient(input_gradient, workspace.at(body_gradient, pass, saved));
         Backend::template gate_gradient<Input, S>(pass, output_gradient, input, gates_gradient);
         Body::backward(pass, weights, input, workspace.at(body, pass, saved), gates_gradient, through_body,
                        parameter_gradient);
-        if (input_gradient)
-            Backend::template multiply_gate<Input, S>(pass, output_gradient, workspace.at(gate, pass, saved),
-                                                      through_body, input_gradient);
+        if constexpr (!std::is_null_pointer_v<InputGradient>)
+            if (input_gradient)
+                Backend::template multiply_gate<Input, S>(pass, output_gradient, workspace.at(gate, pass, saved),
+                                                          through_body, input_gradient);
     }
 };
 

@@ -6,6 +6,8 @@
 #include <bantam/base/index.hpp>
 #include <bantam/core/shape.hpp>
 
+#include <type_traits>
+
 namespace bantam::exec {
 
 /// Where the tensors of a layer inside another one begin. `packed` counts in what `prepare` writes, on backends that
@@ -45,6 +47,17 @@ inline constexpr Index packed_size_of = [] {
     else
         return Index{0};
 }();
+
+/// What a composite gives to a layer inside as its input gradient: `inner`, or null where its own is. An operation's
+/// `backward` gets either a pointer or, where the compiler knows that the gradient is not needed, `nullptr` itself, so
+/// that nothing is compiled for it.
+template <class InputGradient, class S>
+auto inner_gradient(InputGradient own, S* inner) {
+    if constexpr (std::is_null_pointer_v<InputGradient>)
+        return nullptr;
+    else
+        return own ? inner : nullptr;
+}
 
 /// How `L` runs on `Backend`: by the backend's operation, unless `L` is a composite. Composites run the same on all
 /// backends; residual.hpp, branches.hpp and channel_gate.hpp specialize this template.

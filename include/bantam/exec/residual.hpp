@@ -83,8 +83,9 @@ struct Operation<Backend, ResidualBlock<Body, Shortcut, Scaled>, Input, S> : Ope
         }
     }
 
+    template <class InputGradient>
     static void backward(const Pass& pass, const Weights& weights, const S* input, S* saved, const S* output_gradient,
-                         S* input_gradient, Compute<S>* parameter_gradient) {
+                         InputGradient input_gradient, Compute<S>* parameter_gradient) {
         S* path_gradient = workspace.at(gradient, pass, saved);
         const S* body_gradient = output_gradient;
         if constexpr (Scaled == Scale::body) {
@@ -99,17 +100,19 @@ struct Operation<Backend, ResidualBlock<Body, Shortcut, Scaled>, Input, S> : Ope
                 Scaled == Scale::body ? workspace.at(path_output, pass, saved) : input,
                 parameter_gradient + scale_offset);
         if constexpr (identity_shortcut) {
-            if (input_gradient)
-                add(pass, input_gradient, output_gradient, Scaled == Scale::shortcut ? scale_of(weights) : nullptr,
-                    input_gradient);
+            if constexpr (!std::is_null_pointer_v<InputGradient>)
+                if (input_gradient)
+                    add(pass, input_gradient, output_gradient, Scaled == Scale::shortcut ? scale_of(weights) : nullptr,
+                        input_gradient);
         } else {
             ShortcutChain::backward(shortcut_pass(pass), weights.at(shortcut_tensors), input,
                                     workspace.at(shortcut, pass, saved), output_gradient,
-                                    input_gradient ? path_gradient : nullptr,
+                                    inner_gradient(input_gradient, path_gradient),
                                     parameter_gradient + shortcut_tensors.trainable);
-            if (input_gradient)
-                Backend::template add_scaled<Input.channels, S>(pass, pixel_count(Input), input_gradient, path_gradient,
-                                                                nullptr, input_gradient);
+            if constexpr (!std::is_null_pointer_v<InputGradient>)
+                if (input_gradient)
+                    Backend::template add_scaled<Input.channels, S>(pass, pixel_count(Input), input_gradient,
+                                                                    path_gradient, nullptr, input_gradient);
         }
     }
 };

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <limits>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 using namespace bantam;
@@ -37,9 +38,7 @@ template <class S>
 std::vector<S> packed(Index k_count, Index n_count, const std::vector<S>& b) {
     std::vector<S> panels(static_cast<std::size_t>(cpu::packed_panel_size<S>(k_count, n_count)),
                           std::numeric_limits<S>::quiet_NaN());
-    cpu::pack_panels(
-        k_count, n_count, [&](Index k, Index n) { return b[static_cast<std::size_t>(k * n_count + n)]; },
-        panels.data());
+    cpu::pack_panels(b.data(), {1, 0}, {k_count, n_count}, {n_count, 1}, panels.data());
     return panels;
 }
 
@@ -149,19 +148,32 @@ bool multiplies_indirect(const Lines<S>& left, Index rows, Index n) {
 }
 
 /// One line whose segment length and row stride are known at compile time.
-template <Index Length, Index RowStride, class S>
-bool multiplies_indirect_line(Index width, Index segments, Index n) {
-    const Lines<S> left{1, width, segments, Length, RowStride, 2};
+template <Index Width, Index Length, Index RowStride, class S>
+bool multiplies_indirect_line(Index segments, Index n) {
+    const Lines<S> left{1, Width, segments, Length, RowStride, 2};
     const Index k = segments * Length;
     const std::vector<S> b = numbers<S>(k * n, 2);
     const std::vector<S> panels = packed(k, n, b);
-    Framed<S> c{width, n};
-    cpu::multiply_indirect_line<Length, RowStride, S>(left.matrix(), panels.data(), n, c.begin(), c.stride);
+    Framed<S> c{Width, n};
+    cpu::multiply_indirect_line<Width, Length, RowStride, S>(left.matrix(), panels.data(), n, c.begin(), c.stride);
     return c.is(k, [&](Index row, Index column, double) {
         return sum_of_products(
             k, [&](Index i) { return left.at(row, i); },
             [&](Index i) { return b[static_cast<std::size_t>(i * n + column)]; });
     });
+}
+
+/// Calls `body.template operator()<M>(M, columns, depth)` for the heights M of for_each_size, fewer columns and depths:
+/// products whose M the compiler knows are compiled for each of them.
+template <class Body>
+void for_each_height(Body&& body) {
+    [&]<Index... Ms>(std::integer_sequence<Index, Ms...>) {
+        const auto height = [&]<Index M>() {
+            for (Index n = 1; n <= max_columns; ++n)
+                for (const Index k : depths) body.template operator()<M>(n, k);
+        };
+        (height.template operator()<Ms + 1>(), ...);
+    }(std::make_integer_sequence<Index, max_rows>{});
 }
 
 /// A product whose epilogue adds two biases, with channels counted from 3.
@@ -186,15 +198,15 @@ bool applies_epilogue(Index m, Index n, Index k) {
     return plain.is(k + 2, expected) && indirect.is(k + 2, expected);
 }
 
-template <class S>
-bool multiplies_transposed(Index m, Index n, Index t) {
+template <Index m, class S>
+bool multiplies_transposed(Index n, Index t) {
     const Index a_stride = m + 2;
     const Index b_stride = n + 1;
     const std::vector<S> a = numbers<S>(t * a_stride, 1);
     const std::vector<S> b = numbers<S>((t - 1) * b_stride + n, 2);  // ends with its last column
     std::vector<S> scratch(static_cast<std::size_t>(cpu::transposed_scratch_size<S>));
     Framed<S> c{m, n};
-    cpu::multiply_transposed(m, n, t, a.data(), a_stride, b.data(), b_stride, c.begin(), c.stride, scratch.data());
+    cpu::multiply_transposed<m>(n, t, a.data(), a_stride, b.data(), b_stride, c.begin(), c.stride, scratch.data());
     return c.is(t, [&](Index row, Index column, double old) {
         const S* left = a.data() + row;
         const S* right = b.data() + column;
@@ -204,8 +216,8 @@ bool multiplies_transposed(Index m, Index n, Index t) {
 }
 
 /// Aᵀ · B in several lines, with rows of A that are not contiguous.
-template <class S>
-bool multiplies_paired_lines(Index m, Index n, Index lines, Index width) {
+template <Index m, class S>
+bool multiplies_paired_lines(Index n, Index lines, Index width) {
     const Index a_stride = m + 4;
     const Index b_stride = n;
     const Index a_line = width * a_stride;
@@ -218,8 +230,8 @@ bool multiplies_paired_lines(Index m, Index n, Index lines, Index width) {
         b_lines.push_back(b.data() + i * b_line);
     }
     Framed<S> c{m, n};
-    cpu::multiply_transposed_padded<S>(m, n, {a_lines.data(), a_stride, b_lines.data(), b_stride, lines, width},
-                                       c.begin(), c.stride);
+    cpu::multiply_transposed_padded<m, S>(n, {a_lines.data(), a_stride, b_lines.data(), b_stride, lines, width},
+                                          c.begin(), c.stride);
     return c.is(lines * width, [&](Index row, Index column, double old) {
         const auto at = [=](const std::vector<const S*>& pointers, Index i, Index stride) {
             return pointers[static_cast<std::size_t>(i / width)] + i % width * stride;
@@ -294,12 +306,17 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(multiply_indirect_accepts_segments_anywhere_in_mem
 }
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(multiply_indirect_line_equals_the_triple_loop, S, Scalars) {
-    for (Index width = 1; width <= 3 * cpu::tile_rows; ++width)
+    const auto check = []<Index Width>() {
         for (Index n = 1; n <= max_columns; n += 3) {
-            BOOST_CHECK_MESSAGE((multiplies_indirect_line<9, 6, S>(width, 3, n)), width << 'x' << n);
-            BOOST_CHECK_MESSAGE((multiplies_indirect_line<1, 1, S>(width, 2, n)), width << 'x' << n);
-            BOOST_CHECK_MESSAGE((multiplies_indirect_line<4, 11, S>(width, 1, n)), width << 'x' << n);
+            BOOST_CHECK_MESSAGE((multiplies_indirect_line<Width, 9, 6, S>(3, n)), Width << 'x' << n);
+            BOOST_CHECK_MESSAGE((multiplies_indirect_line<Width, 1, 1, S>(2, n)), Width << 'x' << n);
+            BOOST_CHECK_MESSAGE((multiplies_indirect_line<Width, 4, 11, S>(1, n)), Width << 'x' << n);
         }
+    };
+    check.template operator()<1>();
+    check.template operator()<cpu::tile_rows>();
+    check.template operator()<cpu::tile_rows + 1>();
+    check.template operator()<3 * cpu::tile_rows - 1>();
 }
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(an_epilogue_is_applied_once_to_every_sum, S, Scalars) {
@@ -310,31 +327,55 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(an_epilogue_is_applied_once_to_every_sum, S, Scala
 }
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(multiply_transposed_accumulates, S, Scalars) {
-    for_each_size([](Index m, Index n, Index t) {
-        BOOST_CHECK_MESSAGE(multiplies_transposed<S>(m, n, t), m << 'x' << n << 'x' << t);
+    for_each_height([]<Index M>(Index n, Index t) {
+        BOOST_CHECK_MESSAGE((multiplies_transposed<M, S>(n, t)), M << 'x' << n << 'x' << t);
     });
     for (const Index t : {127, 128, 129, 300})
-        BOOST_CHECK_MESSAGE(multiplies_transposed<S>(7, 21, t), "a sum of " << t);
+        BOOST_CHECK_MESSAGE((multiplies_transposed<7, S>(21, t)), "a sum of " << t);
 }
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(multiply_transposed_handles_several_lines, S, Scalars) {
-    for_each_size([](Index m, Index n, Index width) {
+    for_each_height([]<Index M>(Index n, Index width) {
         for (const Index lines : {1, 3})
-            BOOST_CHECK_MESSAGE(multiplies_paired_lines<S>(m, n, lines, width),
-                                m << 'x' << n << ", " << lines << " lines of " << width);
+            BOOST_CHECK_MESSAGE((multiplies_paired_lines<M, S>(n, lines, width)),
+                                M << 'x' << n << ", " << lines << " lines of " << width);
     });
 }
 
-BOOST_AUTO_TEST_CASE(tiles_of_nearly_equal_size_cover_all_rows_in_order) {
+BOOST_AUTO_TEST_CASE(tiles_cover_all_rows_in_order) {
     for (Index rows = 1; rows <= 100; ++rows) {
-        Index next = 0, smallest = cpu::tile_rows, largest = 0;
-        cpu::detail::for_each_tile(rows, [&]<int Rows>(Index first) {
+        Index next = 0;
+        cpu::detail::for_each_tile<false>(rows, [&]<int Rows>(Index first) {
             BOOST_TEST(first == next);
-            next += Rows;
-            smallest = std::min<Index>(smallest, Rows);
-            largest = std::max<Index>(largest, Rows);
+            next = first + Rows;
         });
         BOOST_TEST(next == rows);
-        BOOST_TEST(largest - smallest <= (rows < cpu::tile_rows ? cpu::tile_rows : 1));
+        Index computed = 0;
+        next = 0;
+        cpu::detail::for_each_tile<true>(rows, [&]<int Rows>(Index first) {
+            BOOST_TEST(first >= 0);
+            BOOST_TEST(first <= next);
+            next = first + Rows;
+            computed += Rows;
+        });
+        BOOST_TEST(next == rows);
+        BOOST_TEST(computed - rows < cpu::tile_rows / 3);
     }
+}
+
+BOOST_AUTO_TEST_CASE(tiles_of_nearly_equal_height_cover_rows_counted_at_compile_time) {
+    const auto check = []<Index Rows>() {
+        Index next = 0, lowest = cpu::tile_rows, highest = 0;
+        cpu::detail::for_each_tile<Rows>([&]<int Height>(Index first) {
+            BOOST_TEST(first == next);
+            next += Height;
+            lowest = std::min<Index>(lowest, Height);
+            highest = std::max<Index>(highest, Height);
+        });
+        BOOST_TEST(next == Rows);
+        BOOST_TEST(highest - lowest <= 1);
+    };
+    [&]<Index... Is>(std::integer_sequence<Index, Is...>) {
+        (check.template operator()<Is + 1>(), ...);
+    }(std::make_integer_sequence<Index, 50>{});
 }

@@ -46,27 +46,33 @@ struct BatchNormKernel {
             dot += difference * difference;
         });
     }
+};
 
-    /// Coefficients from the moments about `origin` of `count` values per channel; updates the running
-    /// statistics. `origin` may be the running mean.
-    static void from_batch(const double* moments, double count, const S* origin, const S* parameters, S* statistics,
-                           const NormCoefficients<S>& norm) {
+/// The coefficients of batch norm over `channels` channels, which are few, so that they are not compiled for each
+/// count.
+template <class S>
+struct BatchNormCoefficients {
+    /// From the moments about `origin` of `count` values per channel; updates the running statistics. `origin` may be
+    /// the running mean.
+    [[gnu::noinline]] static void from_batch(Index channels, const double* moments, double count, const S* origin,
+                                             const S* parameters, S* statistics, const NormCoefficients<S>& norm) {
         for (Index c = 0; c < channels; ++c)
             channel(norm, c).from_batch(moments[c], moments[channels + c], count, origin[c], statistics[c],
                                         statistics[channels + c]);
-        find_scale(parameters, norm);
+        find_scale(channels, parameters, norm);
     }
 
-    /// Coefficients from the running statistics.
-    static void from_running(const S* statistics, const S* parameters, const NormCoefficients<S>& norm) {
+    /// From the running statistics.
+    [[gnu::noinline]] static void from_running(Index channels, const S* statistics, const S* parameters,
+                                               const NormCoefficients<S>& norm) {
         for (Index c = 0; c < channels; ++c) channel(norm, c).from_running(statistics[c], statistics[channels + c]);
-        find_scale(parameters, norm);
+        find_scale(channels, parameters, norm);
     }
 
     /// The gradients of weight and bias, and slope and offset of the backward pass, from Σg and Σg·(x − mean)
     /// with g = dL/dy.
-    static void backward_coefficients(const double* gradient_sums, double count, const NormCoefficients<S>& norm,
-                                      S* parameter_gradient) {
+    [[gnu::noinline]] static void backward(Index channels, const double* gradient_sums, double count,
+                                           const NormCoefficients<S>& norm, S* parameter_gradient) {
         for (Index c = 0; c < channels; ++c)
             channel(norm, c).backward_coefficients(gradient_sums[c], gradient_sums[channels + c], count,
                                                    parameter_gradient[c], parameter_gradient[channels + c],
@@ -77,7 +83,7 @@ private:
     static exec::BatchNormChannel<S> channel(const NormCoefficients<S>& norm, Index c) {
         return {norm.mean + c, norm.inverse_deviation + c, norm.scale + c, norm.shift + c};
     }
-    static void find_scale(const S* parameters, const NormCoefficients<S>& norm) {
+    static void find_scale(Index channels, const S* parameters, const NormCoefficients<S>& norm) {
         for (Index c = 0; c < channels; ++c) channel(norm, c).find_scale(parameters[c], parameters[channels + c]);
     }
 };

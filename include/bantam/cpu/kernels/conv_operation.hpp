@@ -8,6 +8,7 @@
 #include <bantam/exec/concepts.hpp>
 
 #include <algorithm>
+#include <type_traits>
 
 namespace bantam::cpu {
 
@@ -34,8 +35,11 @@ struct ConvOperation : Kernel {
         });
     }
 
+    /// A pointer `input_gradient` is not null.
+    template <class InputGradient>
     static void backward(const Pass<S>& pass, const Weights<S>& weights, const S* input, const S*,
-                         const S* output_gradient, S* input_gradient, S* parameter_gradient) {
+                         const S* output_gradient, [[maybe_unused]] InputGradient input_gradient,
+                         S* parameter_gradient) {
         const auto backward_to = [&](const auto& epilogue) {
             for_each_chunk(pass, [&](Chunk chunk, S* scratch) {
                 S* partial = pass.partials + chunk.index * Kernel::partial_size;
@@ -44,10 +48,10 @@ struct ConvOperation : Kernel {
                                        partial, scratch);
             });
         };
-        if (input_gradient)
-            backward_to(MemoryEpilogue<Kernel::input.channels, S>{input_gradient});
-        else
+        if constexpr (std::is_null_pointer_v<InputGradient>)
             backward_to(NullSink<Kernel::input.channels, S>{});
+        else
+            backward_to(MemoryEpilogue<Kernel::input.channels, S>{input_gradient});
         Kernel::reduce_gradient(pass, parameter_gradient);
     }
 };

@@ -67,20 +67,18 @@ struct DenseKernel : OperationSizes {
     static constexpr Index scratch_size = InputLines::size + GradientLines::size + input_gradient_size;
 
     static void prepare(const S* parameters, S* packed) {
-        const auto weight = [=](Index group, Index o, Index c, Index tap) {
-            return parameters[((group * out + o) * in + c) * taps + tap];
-        };
+        // The weights of a group are [out][in][taps].
+        constexpr Extent outputs{out, in * taps};
+        constexpr Extent inputs{in, taps};
         for (Index group = 0; group < groups; ++group, packed += forward_panels + backward_panels) {
-            pack_panels(taps * in, out, [&](Index k, Index o) { return weight(group, o, k % in, k / in); }, packed);
+            const S* weights = parameters + group * group_weights;
+            pack_panels(weights, {taps, 1}, inputs, outputs, packed);
             if (input_gradient_is_conv) {
-                pack_panels(
-                    taps * out, in, [&](Index k, Index c) { return weight(group, k % out, c, taps - 1 - k / out); },
-                    packed + forward_panels);
+                pack_panels(weights + taps - 1, {taps, -1}, outputs, inputs, packed + forward_panels);
             } else {
                 for (Index tap = 0; tap < taps; ++tap)
-                    pack_panels(
-                        out, in, [&](Index o, Index c) { return weight(group, o, c, tap); },
-                        packed + forward_panels + tap * packed_panel_size<S>(out, in));
+                    pack_panels(weights + tap, {1, 0}, outputs, inputs,
+                                packed + forward_panels + tap * packed_panel_size<S>(out, in));
             }
         }
     }
@@ -202,7 +200,7 @@ private:
             constexpr bool short_segments = length <= 16 && Width >= tile_rows;
             if constexpr (short_segments)
                 for (Index line = 0; line < line_count; ++line)
-                    multiply_indirect_line<length, RowStride, S>(
+                    multiply_indirect_line<Width, length, RowStride, S>(
                         {lines[line].data(), count, length, RowStride, Width, group * Channels}, panels, N,
                         c + line * Width * N * groups, N * groups, epilogue);
             else
@@ -262,9 +260,8 @@ private:
                 std::array<const S*, static_cast<std::size_t>(band_lines)> x;
                 for (std::size_t i = 0; i < static_cast<std::size_t>(lines); ++i)
                     x[i] = windows[i][static_cast<std::size_t>(segment)] + group * in;
-                multiply_transposed_padded<S>(
-                    ForwardWindow::length, out,
-                    {x.data(), stride * Input.channels, group_dz.data(), output.channels, lines, output.width},
+                multiply_transposed_padded<ForwardWindow::length, S>(
+                    out, {x.data(), stride * Input.channels, group_dz.data(), output.channels, lines, output.width},
                     partial + group * group_weights + segment * ForwardWindow::length * out, out);
             }
         }

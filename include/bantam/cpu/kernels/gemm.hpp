@@ -6,6 +6,8 @@
 #include <bantam/cpu/runtime/simd.hpp>
 
 #include <algorithm>
+#include <array>
+#include <cstddef>
 #include <utility>
 
 namespace bantam::cpu {
@@ -39,16 +41,26 @@ inline void for_each_panel(Index n, Body&& body) {
     }
 }
 
-/// Packs the K×N matrix with elements `element(k, n)` into panels.
-template <class S, class Element>
-void pack_panels(Index k_count, Index n_count, Element&& element, S* packed) {
-    for_each_panel<S>(n_count, [&]<int Vectors>(Index n0, Index width) {
-        constexpr Index columns = Vectors * lanes<S>;
-        for (Index k = 0; k < k_count; ++k, packed += columns) {
-            for (Index n = 0; n < width; ++n) packed[n] = element(k, n0 + n);
-            std::fill(packed + width, packed + columns, S{0});
-        }
-    });
+/// A dimension of a matrix in memory: how many elements, and how many scalars apart.
+struct Extent {
+    Index count;
+    Index stride;
+};
+
+/// Packs a K×N matrix into panels. Its rows k = o · inner.count + i have two dimensions, and element (k, n) is
+/// from[o · outer.stride + i · inner.stride + n · columns.stride].
+template <class S>
+[[gnu::noinline]] void pack_panels(const S* from, Extent outer, Extent inner, Extent columns, S* packed) {
+    for (Index n0 = 0; n0 < columns.count; n0 += panel_width<S>) {
+        const Index width = std::min<Index>(panel_width<S>, columns.count - n0);
+        const Index padded = width <= lanes<S> ? lanes<S> : panel_width<S>;
+        for (Index o = 0; o < outer.count; ++o)
+            for (Index i = 0; i < inner.count; ++i, packed += padded) {
+                const S* row = from + o * outer.stride + i * inner.stride + n0 * columns.stride;
+                for (Index n = 0; n < width; ++n) packed[n] = row[n * columns.stride];
+                std::fill(packed + width, packed + padded, S{0});
+            }
+    }
 }
 
 /// A left factor given by pointers to its parts, an indirection buffer. Its rows form lines of `width` rows, and
@@ -223,21 +235,50 @@ inline void transposed_tile(const PairedLines<S>& factors, Index first_row, Inde
     store_tile<Rows, Vectors, true, S>(sums, c, c_stride, width, IdentityEpilogue<S>{});
 }
 
-/// Calls `tile.template operator()<Rows>(first row)` for tiles of nearly equal size that cover `rows`.
-template <class Tile>
-inline void for_each_tile(Index rows, Tile&& tile) {
-    const Index tiles = (rows + tile_rows - 1) / tile_rows;
-    Index first = 0;
-    for (Index i = 0; i < tiles; ++i) {
-        const Index end = rows * (i + 1) / tiles;
-        [&]<int... Missing>(std::integer_sequence<int, Missing...>) {
-            static_cast<void>(
-                ((end - first == tile_rows - Missing ? (tile.template operator()<tile_rows - Missing>(first), true)
-                                                     : false) ||
-                 ...));
-        }(std::make_integer_sequence<int, tile_rows>{});
-        first = end;
+// Every height of a tile is compiled by itself, so rows counted at run time have tiles of few heights.
+inline constexpr std::array<int, 5> tile_heights{1, 2, tile_rows / 3, tile_rows * 2 / 3, tile_rows};
+
+/// The height of the next tile when `left` of `rows` rows are left.
+template <bool MayOverlap>
+constexpr int tile_height(Index rows, Index left) {
+    if (left > tile_rows + tile_rows / 3) return tile_rows;
+    if (left > tile_rows) return tile_rows * 2 / 3;
+    int fitting = 1;
+    for (const int height : tile_heights) {
+        if (height == left || (height > left && MayOverlap && height <= rows)) return height;
+        if (height > left) break;
+        fitting = height;
     }
+    return fitting;
+}
+
+/// Calls `tile.template operator()<Rows>(first row)` for tiles that cover `rows`. Where `MayOverlap`, the last one may
+/// begin before the end of the one before it, and compute some rows a second time.
+template <bool MayOverlap, class Tile>
+inline void for_each_tile(Index rows, Tile&& tile) {
+    for (Index left = rows; left > 0;) {
+        const int height = tile_height<MayOverlap>(rows, left);
+        const Index first = rows - std::max<Index>(left, height);
+        [&]<std::size_t... Is>(std::index_sequence<Is...>) {
+            constexpr std::size_t last = sizeof...(Is) - 1;
+            static_cast<void>(
+                ((height == tile_heights[last - Is] ? (tile.template operator()<tile_heights[last - Is]>(first), true)
+                                                    : false) ||
+                 ...));
+        }(std::make_index_sequence<tile_heights.size()>{});
+        left -= height;
+    }
+}
+
+/// The same for rows counted at compile time, with tiles of nearly equal height.
+template <Index Rows, class Tile>
+inline void for_each_tile(Tile&& tile) {
+    constexpr Index tiles = (Rows + tile_rows - 1) / tile_rows;
+    constexpr int height = static_cast<int>(Rows / tiles);
+    constexpr Index higher = Rows % tiles;  // tiles with one row more
+    if constexpr (higher > 0)
+        for (Index i = 0; i < higher; ++i) tile.template operator()<height + 1>(i * (height + 1));
+    for (Index i = higher; i < tiles; ++i) tile.template operator()<height>(higher + i * height);
 }
 
 }  // namespace detail
@@ -249,22 +290,22 @@ void multiply_indirect(Index rows, const IndirectMatrix<S>& left, const S* packe
     const Index k = left.count * left.length;
     for_each_panel<S>(n, [&]<int Vectors>(Index n0, Index width) {
         const auto panel_epilogue = epilogue.starting_at(n0);
-        detail::for_each_tile(rows, [&]<int Rows>(Index row) {
+        detail::for_each_tile<true>(rows, [&]<int Rows>(Index row) {
             detail::indirect_tile<Rows, Vectors, S>(left, row, packed_b + n0 * k, c + row * c_stride + n0, c_stride,
                                                     width, panel_epilogue);
         });
     });
 }
 
-/// The same for one line of `left.width` rows, with segment length and row stride known at compile time. Addresses
+/// The same for one line of `Width` rows, with segment length and row stride known at compile time, too. Addresses
 /// then need no registers, which makes short segments faster.
-template <Index Length, Index RowStride, class S, RegisterEpilogue<S> Epilogue = IdentityEpilogue<S>>
+template <Index Width, Index Length, Index RowStride, class S, RegisterEpilogue<S> Epilogue = IdentityEpilogue<S>>
 void multiply_indirect_line(const IndirectMatrix<S>& left, const S* packed_b, Index n, S* c, Index c_stride,
                             const Epilogue& epilogue = {}) {
     const Index k = left.count * Length;
     for_each_panel<S>(n, [&]<int Vectors>(Index n0, Index width) {
         const auto panel_epilogue = epilogue.starting_at(n0);
-        detail::for_each_tile(left.width, [&]<int Rows>(Index row) {
+        detail::for_each_tile<Width>([&]<int Rows>(Index row) {
             detail::line_tile<Rows, Vectors, Length, RowStride, S>(
                 left.segments, left.count, left.shift + row * RowStride, packed_b + n0 * k, c + row * c_stride + n0,
                 c_stride, width, panel_epilogue);
@@ -274,14 +315,14 @@ void multiply_indirect_line(const IndirectMatrix<S>& left, const S* packed_b, In
 
 /// C[M×N] = (or += where `Accumulate`) A[M×K] · B[K×N] with row-major A and C and packed B.
 template <bool Accumulate, class S, RegisterEpilogue<S> Epilogue = IdentityEpilogue<S>>
-void multiply(Index m, Index n, Index k, const S* a, Index a_stride, const S* packed_b, S* c, Index c_stride,
-              const Epilogue& epilogue = {}) {
+[[gnu::noinline]] void multiply(Index m, Index n, Index k, const S* a, Index a_stride, const S* packed_b, S* c,
+                                Index c_stride, const Epilogue& epilogue = {}) {
     // A slice of rows stays in the first-level cache while it is multiplied by every panel.
     const Index slice = std::max<Index>(1, 6144 / k / tile_rows) * tile_rows;
     for (Index m0 = 0; m0 < m; m0 += slice)
         for_each_panel<S>(n, [&]<int Vectors>(Index n0, Index width) {
             const auto panel_epilogue = epilogue.starting_at(n0);
-            detail::for_each_tile(std::min(slice, m - m0), [&]<int Rows>(Index row) {
+            detail::for_each_tile<!Accumulate>(std::min(slice, m - m0), [&]<int Rows>(Index row) {
                 detail::tile<Rows, Vectors, Accumulate, S>(a + (m0 + row) * a_stride, a_stride, k, packed_b + n0 * k,
                                                            c + (m0 + row) * c_stride + n0, c_stride, width,
                                                            panel_epilogue);
@@ -290,10 +331,10 @@ void multiply(Index m, Index n, Index k, const S* a, Index a_stride, const S* pa
 }
 
 /// C[M×N] += Aᵀ · B, where whole vectors of B can be read at the end of a row.
-template <class S>
-void multiply_transposed_padded(Index m, Index n, const PairedLines<S>& factors, S* c, Index c_stride) {
+template <Index M, class S>
+void multiply_transposed_padded(Index n, const PairedLines<S>& factors, S* c, Index c_stride) {
     for_each_panel<S>(n, [&]<int Vectors>(Index n0, Index width) {
-        detail::for_each_tile(m, [&]<int Rows>(Index row) {
+        detail::for_each_tile<M>([&]<int Rows>(Index row) {
             detail::transposed_tile<Rows, Vectors, S>(factors, row, n0, c + row * c_stride + n0, c_stride, width);
         });
     });
@@ -304,9 +345,9 @@ template <class S>
 inline constexpr Index transposed_scratch_size = 128 * lanes<S>;
 
 /// C[M×N] += Aᵀ · B for row-major A[T×M] and B[T×N] with large T.
-template <class S>
-void multiply_transposed(Index m, Index n, Index t, const S* a, Index a_stride, const S* b, Index b_stride, S* c,
-                         Index c_stride, S* scratch) {
+template <Index M, class S>
+void multiply_transposed(Index n, Index t, const S* a, Index a_stride, const S* b, Index b_stride, S* c, Index c_stride,
+                         S* scratch) {
     constexpr Index slice = transposed_scratch_size<S> / lanes<S>;
     // Columns that fill vectors are read in place; the others are copied, as a whole vector would read past B.
     const Index whole = n / lanes<S> * lanes<S>;
@@ -314,13 +355,13 @@ void multiply_transposed(Index m, Index n, Index t, const S* a, Index a_stride, 
         const Index depth = std::min(slice, t - t0);
         const S* a_slice = a + t0 * a_stride;
         const S* b_slice = b + t0 * b_stride;
-        multiply_transposed_padded<S>(m, whole, {&a_slice, a_stride, &b_slice, b_stride, 1, depth}, c, c_stride);
+        multiply_transposed_padded<M, S>(whole, {&a_slice, a_stride, &b_slice, b_stride, 1, depth}, c, c_stride);
         if (whole == n) continue;
         const S* rest = b_slice + whole;
         const S* copied = scratch;
-        pack_panels(depth, n - whole, [&](Index k, Index column) { return rest[k * b_stride + column]; }, scratch);
-        multiply_transposed_padded<S>(m, n - whole, {&a_slice, a_stride, &copied, lanes<S>, 1, depth}, c + whole,
-                                      c_stride);
+        pack_panels(rest, {1, 0}, {depth, b_stride}, {n - whole, 1}, scratch);
+        multiply_transposed_padded<M, S>(n - whole, {&a_slice, a_stride, &copied, lanes<S>, 1, depth}, c + whole,
+                                         c_stride);
     }
 }
 

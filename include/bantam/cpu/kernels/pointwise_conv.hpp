@@ -15,9 +15,16 @@ namespace bantam::cpu {
 
 /// sums[channel] += Σ values[row][channel] over `rows` rows.
 template <class S>
-void add_row_sums(Index rows, Index channels, const S* values, S* sums) {
+[[gnu::noinline]] void add_row_sums(Index rows, Index channels, const S* values, S* sums) {
     for (Index row = 0; row < rows; ++row)
         for (Index c = 0; c < channels; ++c) sums[c] += values[row * channels + c];
+}
+
+/// values[row][channel] += bias[channel] for `rows` rows.
+template <class S>
+[[gnu::noinline]] void add_bias(Index rows, Index channels, const S* bias, S* values) {
+    for (Index row = 0; row < rows; ++row)
+        for (Index c = 0; c < channels; ++c) values[row * channels + c] += bias[c];
 }
 
 /// Y[rows×Out] = X[rows×In] · Wᵀ + b, a row per position of the `Input` map: pointwise convolutions and linear
@@ -36,8 +43,8 @@ struct PointwiseKernel : OperationSizes {
     static constexpr Index scratch_size = slice_rows * (2 * in + Out) + transposed_scratch_size<S>;
 
     static void prepare(const S* parameters, S* packed) {
-        pack_panels(in, Out, [=](Index c, Index o) { return parameters[o * in + c]; }, packed);
-        pack_panels(Out, in, [=](Index o, Index c) { return parameters[o * in + c]; }, packed + forward_panels);
+        pack_panels(parameters, {1, 0}, {in, 1}, {Out, in}, packed);
+        pack_panels(parameters, {1, 0}, {Out, in}, {in, 1}, packed + forward_panels);
     }
 
     template <RowSource Source, OutputEpilogue Epilogue>
@@ -45,8 +52,9 @@ struct PointwiseKernel : OperationSizes {
                               S* scratch) {
         for_each_slice(chunk, [&](Index row, Index rows) {
             S* z = epilogue.output(row);
-            multiply<false>(rows, Out, in, source.rows(row, rows, scratch), in, weights.packed, z, Out,
-                            bias_epilogue<HasBias>(weights.parameters + weight_count, IdentityEpilogue<S>{}));
+            multiply<false>(rows, Out, in, source.rows(row, rows, scratch), in, weights.packed, z, Out);
+            // Not in registers: few networks need it, and every product with another epilogue is compiled by itself.
+            if constexpr (HasBias) add_bias<S>(rows, Out, weights.parameters + weight_count, z);
             epilogue.store(row, rows, z);
         });
     }
@@ -86,7 +94,7 @@ struct PointwiseKernel : OperationSizes {
         for_each_slice(chunk, [&](Index row, Index rows) {
             const S* x = source.rows(row, rows, scratch);
             const S* dz = gradient.rows(row, rows, z_gradient);
-            multiply_transposed(Out, in, rows, dz, Out, x, in, partial, in, transposed_scratch);
+            multiply_transposed<Out>(in, rows, dz, Out, x, in, partial, in, transposed_scratch);
             if constexpr (HasBias) add_row_sums<S>(rows, Out, dz, partial + weight_count);
             if constexpr (!is_null_sink<Epilogue>) {
                 multiply<false>(rows, in, Out, dz, Out, weights.packed + forward_panels, x_gradient, in);

@@ -32,10 +32,11 @@ struct BatchNormOperation : OperationSizes {
             sum_over_batch(pass, [&](Index first_row, Index rows, double* totals) {
                 Kernel::sum_moments(rows, input + first_row * channels, input, totals);
             });
-            Kernel::from_batch(pass.sums, static_cast<double>(pass.count * pixel_count(Input)), input,
-                               weights.parameters, weights.statistics, norm);
+            BatchNormCoefficients<S>::from_batch(channels, pass.sums,
+                                                 static_cast<double>(pass.count * pixel_count(Input)), input,
+                                                 weights.parameters, weights.statistics, norm);
         } else {
-            Kernel::from_running(weights.statistics, weights.parameters, norm);
+            BatchNormCoefficients<S>::from_running(channels, weights.statistics, weights.parameters, norm);
         }
         const Source source{input, norm};
         for_each_chunk(pass, [&](Chunk chunk, S*) {
@@ -68,8 +69,8 @@ struct BatchNormOperation : OperationSizes {
                                              load_packet<S, Width>(norm.mean + c));
                              });
         });
-        Kernel::backward_coefficients(pass.sums, static_cast<double>(pass.count * pixel_count(Input)), norm,
-                                      parameter_gradient);
+        BatchNormCoefficients<S>::backward(channels, pass.sums, static_cast<double>(pass.count * pixel_count(Input)),
+                                           norm, parameter_gradient);
         if (!input_gradient) return;
         for_each_chunk(pass, [&](Chunk chunk, S*) {
             const Index first = chunk.first * pixel_count(Input);

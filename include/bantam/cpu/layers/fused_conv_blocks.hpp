@@ -21,6 +21,7 @@
 #include <array>
 #include <cstddef>
 #include <tuple>
+#include <type_traits>
 #include <utility>
 
 namespace bantam::cpu {
@@ -94,8 +95,10 @@ struct FusedConvBlocks : OperationSizes {
         write_output(alternating(pass, size), output, saved);
     }
 
+    /// A pointer `input_gradient` is not null.
+    template <class InputGradient>
     static void backward(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* saved,
-                         const S* output_gradient, S* input_gradient, S* parameter_gradient) {
+                         const S* output_gradient, InputGradient input_gradient, S* parameter_gradient) {
         const LastStageGradient last_stage_gradient = gradient_source<last>(pass, saved, output_gradient);
         for_each_chunk(alternating(pass, size + 1), [&](Chunk chunk, S*) {
             double* totals = chunk_totals<last>(pass, chunk);
@@ -174,7 +177,8 @@ private:
     }
 
     template <std::size_t I>
-    static void forward_stage(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* saved) {
+    [[gnu::noinline]] static void forward_stage(const Pass<S>& pass, const Weights<S>& weights, const S* input,
+                                                S* saved) {
         const StageProfiler::Scope timed{pass.profiler, StageAt<I>::forward_label};
         const Weights<S> stage_weights = weights_at<I>(weights);
         S* z = output_at<I>(pass, saved);
@@ -185,9 +189,9 @@ private:
             ConvOf<StageAt<I>>::forward_chunk(chunk, stage_weights, source, epilogue, scratch);
         });
         add_partials(pass, pass.sums, sum_count, 2 * channels<I>, pass.sums);
-        BatchNormKernel<channels<I>, S>::from_batch(pass.sums, static_cast<double>(pass.count * pixels<I>),
-                                                    stage_weights.statistics, weights.parameters + norm_parameters<I>,
-                                                    stage_weights.statistics, norm_at<I>(saved));
+        BatchNormCoefficients<S>::from_batch(channels<I>, pass.sums, static_cast<double>(pass.count * pixels<I>),
+                                             stage_weights.statistics, weights.parameters + norm_parameters<I>,
+                                             stage_weights.statistics, norm_at<I>(saved));
     }
 
     /// The output of the last stage, or its mean.
@@ -214,12 +218,13 @@ private:
     static StageTensors<S> stage_tensors(const Weights<S>& weights, S* saved) {
         const Weights<S> stage_weights = weights_at<I>(weights);
         const NormCoefficients<S> norm = norm_at<I>(saved);
-        BatchNormKernel<channels<I>, S>::from_running(stage_weights.statistics, weights.parameters + norm_parameters<I>,
-                                                      norm);
+        BatchNormCoefficients<S>::from_running(channels<I>, stage_weights.statistics,
+                                               weights.parameters + norm_parameters<I>, norm);
         return {stage_weights, norm};
     }
 
-    static void infer(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* output, S* saved) {
+    [[gnu::noinline]] static void infer(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* output,
+                                        S* saved) {
         const auto tensors = [&]<std::size_t... Is>(std::index_sequence<Is...>) {
             return std::array<StageTensors<S>, size>{stage_tensors<Is>(weights, saved)...};
         }(std::make_index_sequence<size>{});
@@ -250,14 +255,14 @@ private:
     }
 
     /// Reads Σg and Σg · (z − mean) of its norm in pass.sums and leaves there those of the stage before.
-    template <std::size_t I>
-    static void backward_stage(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* saved,
-                               const S* output_gradient, S* input_gradient, S* parameter_gradient) {
+    template <std::size_t I, class InputGradient>
+    [[gnu::noinline]] static void backward_stage(const Pass<S>& pass, const Weights<S>& weights, const S* input,
+                                                 S* saved, const S* output_gradient,
+                                                 [[maybe_unused]] InputGradient input_gradient, S* parameter_gradient) {
         const StageProfiler::Scope timed{pass.profiler, StageAt<I>::backward_label};
         using Conv = ConvOf<StageAt<I>>;
-        BatchNormKernel<channels<I>, S>::backward_coefficients(pass.sums, static_cast<double>(pass.count * pixels<I>),
-                                                               norm_at<I>(saved),
-                                                               parameter_gradient + norm_parameters<I>);
+        BatchNormCoefficients<S>::backward(channels<I>, pass.sums, static_cast<double>(pass.count * pixels<I>),
+                                           norm_at<I>(saved), parameter_gradient + norm_parameters<I>);
         const Weights<S> stage_weights = weights_at<I>(weights);
         const auto source = input_source<I>(pass, input, saved);
         const auto gradient = gradient_source<I>(pass, saved, output_gradient);
@@ -278,10 +283,10 @@ private:
             add_partials(pass, pass.sums, sum_count, 2 * channels<I - 1>, pass.sums);
         } else {
             constexpr Index input_channels = StageAt<0>::input.channels;
-            if (input_gradient)
-                backward_to([&](Chunk) { return MemoryEpilogue<input_channels, S>{input_gradient}; });
-            else
+            if constexpr (std::is_null_pointer_v<InputGradient>)
                 backward_to([](Chunk) { return NullSink<input_channels, S>{}; });
+            else
+                backward_to([&](Chunk) { return MemoryEpilogue<input_channels, S>{input_gradient}; });
         }
         Conv::reduce_gradient(pass, parameter_gradient + conv_tensors.trainable[I]);
     }

@@ -68,7 +68,8 @@ struct BackendName {
 /// `forward(pass, weights, input, output, saved)` and `backward(pass, weights, input, saved,
 /// output_gradient, input_gradient, parameter_gradient)`. Buffers hold `pass.count` samples, NHWC.
 /// `backward` gets `input` and `saved` as forward left them and overwrites its gradients;
-/// `input_gradient` is null if it is not needed.
+/// `input_gradient` is null if it is not needed; an operation that hands it on to others takes its type as a template
+/// parameter (exec::inner_gradient).
 template <class L, Shape Input, class S>
 struct Operation : exec::MissingOperation<L, BackendName> {
     static void prepare(const S*, S*) {}
