@@ -37,11 +37,17 @@ def refused_files():
     tables = progressive.index(b"\xff\xc4", first)
     damaged = bytearray(encoded(kind="PNG"))
     damaged[damaged.index(b"IDAT") + 20] ^= 0xff
+    segment = b"\xff\xe0\0\x08JFIF\0\1"
+    many_colors = bytearray(bmp(8, bytes(WIDTH * HEIGHT), bytes(1024)))
+    many_colors[46:50] = struct.pack("<I", 1 << 20)
     gray_palette = b"".join(bytes([i, i, i, 0]) for i in range(256))
     return {
         "cut.jpg": (baseline[:len(baseline) * 2 // 3] + b"\xff\xd9", "is truncated"),
         "cut_in_first_scan.jpg": (progressive[:(first + tables) // 2] + b"\xff\xd9", "is truncated"),
         "no_end.jpg": (baseline[:-2], "is truncated"),
+        "private_marker.jpg": (baseline[:2] + b"\xff\x01" + baseline[2:], "is damaged"),
+        "short_jfif.jpg": (baseline[:2] + segment + baseline[2:], "is damaged"),
+        "many_colors.bmp": (bytes(many_colors), "is damaged"),
         "cmyk.jpg": (encoded(DRAWN.convert("CMYK")), "is a CMYK picture (convert it to RGB)"),
         "checksum.png": (bytes(damaged), "is damaged"),
         "cut.png": (encoded(kind="PNG")[:-30], "is truncated"),
@@ -95,6 +101,8 @@ class DecodePictures(ProgramTest):
         for name, (content, expected) in refused_files().items():
             with self.subTest(name):
                 self.assertEqual(self.verdict(content)[0], expected)
+                if name in ("private_marker.jpg", "short_jfif.jpg", "many_colors.bmp"):
+                    self.assertIsNone(pillow_pixels(content))
 
     def test_small_files_cost_little(self):
         pixel = encoded(Image.new("RGB", (16, 16), (9, 99, 200)), progressive=True)

@@ -77,6 +77,8 @@ inline CheckedPicture check_bmp(Bytes bytes, const PictureLimits& limits) {
     if (indexed) {
         const std::size_t entry = old ? 3 : 4;
         const std::uint64_t stated = old ? 0 : field(46, 4);
+        constexpr std::uint64_t most_colors = 65'536;  // of any depth
+        if (stated > most_colors) return refused(PictureProblem::damaged);
         std::uint64_t count = std::min<std::uint64_t>((start - header_end) / entry, std::uint64_t{1} << depth);
         if (stated != 0) count = std::min(count, stated);
         if (count == 0) return refused(PictureProblem::damaged);

@@ -243,6 +243,8 @@ private:
             const std::uint8_t marker = bytes_[marker_position];
             position = marker_position + 1;
             const bool without_length = marker == 0x01 || (marker >= 0xd0 && marker <= 0xd7);
+            // A code for private use: in front of the data, other readers find no picture behind it.
+            if (marker == 0x01 && scans_ == 0) return PictureProblem::damaged;
             if (without_length) continue;
             if (marker == 0xd9) return is_complete() ? PictureProblem::none : PictureProblem::damaged;
             if (position + 2 > bytes_.size()) return PictureProblem::truncated;
@@ -292,6 +294,11 @@ private:
         if (marker >= 0xc0 && marker <= 0xcf && marker != 0xc8) return read_frame(marker, content);
         const bool application = marker >= 0xe0 && marker <= 0xef;
         if (!application && marker != 0xfe) return PictureProblem::damaged;
+        // One of these that was cut may have named another color space.
+        constexpr std::size_t least_color_segment = 7;
+        const bool names_colors =
+            (marker == 0xe0 && starts_with(content, "JFIF")) || (marker == 0xee && starts_with(content, "Adobe"));
+        if (names_colors && content.size() < least_color_segment) return PictureProblem::damaged;
         if (marker == 0xe0 && content.size() >= 12 && starts_with(content, std::string_view{"JFIF\0", 5})) jfif_ = true;
         if (marker == 0xee && content.size() >= 12 && starts_with(content, "Adobe")) adobe_transform_ = content[11];
         if (marker == 0xe1 && starts_with(content, std::string_view{"Exif\0\0", 6}) && !exif_) {

@@ -2,14 +2,22 @@
 # SPDX-License-Identifier: MIT
 # run.sh SOURCE FOLDER SECONDS: builds a fuzz target with AddressSanitizer and UndefinedBehaviorSanitizer in FOLDER and
 # runs it for SECONDS on the inputs in FOLDER/<name>, to which it adds what it finds. Inputs that fail are left in FOLDER.
+# With SANITIZER=memory it is built with MemorySanitizer instead.
 set -euo pipefail
 source=$1 folder=$2 seconds=$3
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 name=$(basename "$source" .cpp)
 
+if [[ ${SANITIZER:-} == memory ]]; then
+    # libFuzzer's runtime is built without MemorySanitizer and brings its copies of the standard library's templates: what
+    # they wrote for the target would seem never written. The containers of the debug mode have other names.
+    sanitizers=(-fsanitize=fuzzer,memory -fsanitize-memory-track-origins -D_GLIBCXX_DEBUG)
+else
+    sanitizers=(-fsanitize=fuzzer,address,undefined,float-cast-overflow
+        -fno-sanitize-recover=undefined,float-cast-overflow)
+fi
 mkdir -p "$folder/$name"
-"${CLANG:-clang++-19}" -std=c++20 -O1 -g1 -w -fno-omit-frame-pointer \
-    -fsanitize=fuzzer,address,undefined,float-cast-overflow -fno-sanitize-recover=undefined,float-cast-overflow \
+"${CLANG:-clang++-19}" -std=c++20 -O1 -g1 -w -fno-omit-frame-pointer "${sanitizers[@]}" \
     -I"$here/../../../include" -isystem /usr/include/eigen3 "$source" -o "$folder/$name.program" -lpthread
 # Each target has seeds of its own folder, because several targets run at once.
 if "${PYTHON:-python3}" "$here/make_seeds.py" "$folder/$name.seeds"; then
