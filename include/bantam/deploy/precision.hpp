@@ -90,7 +90,7 @@ constexpr T scale_to(std::int32_t value, std::int32_t factor) {
     const int shift = factor & 0xff;
     if (shift < 25 || std::is_same_v<T, std::int32_t>) [[unlikely]]
         return saturate<T>(scale_by(value, factor));
-    const std::int64_t product = std::int64_t{value} * static_cast<std::int32_t>(factor & ~0xff);
+    const std::int64_t product = std::int64_t{value} * (factor & ~0xff);
     return saturate<T>(((static_cast<std::int32_t>(product >> 32) >> (shift - 25)) + 1) >> 1);
 }
 

@@ -7,6 +7,7 @@
 #include <bantam/exec/batch_norm_math.hpp>
 
 #include <algorithm>
+#include <cstddef>
 
 namespace bantam::cpu {
 
@@ -22,7 +23,7 @@ struct BatchNormKernel {
     /// one row, and adds them to `totals` [2][channels].
     template <class Terms>
     static void add_sums(Index first_row, Index rows, double* totals, Terms&& terms) {
-        alignas(64) S partial_sums[2 * channels];
+        alignas(64) S partial_sums[std::size_t{2 * channels}];
         for (Index row = first_row; row < first_row + rows; row += rows_per_partial_sum) {
             const Index end = std::min(row + rows_per_partial_sum, first_row + rows);
             for_each_packet<S, channels>([&]<int Width>(Index c) {

@@ -50,7 +50,7 @@ void depthwise_window_sums(const std::array<const S*, Lines>& sources, const std
             }
         }
         const auto positions = [&, to = out + c]<int Unroll>(Index x) {
-            Vector<S> sums[Unroll];
+            Vector<S> sums[std::size_t{Unroll}];
             BANTAM_UNROLL(8)
             for (int i = 0; i < Unroll; ++i) sums[i] = Vector<S>{};
             const auto add = [&](std::size_t line, std::size_t tap, const Vector<S>& w) {
@@ -81,8 +81,8 @@ void depthwise_window_sums(const std::array<const S*, Lines>& sources, const std
 
 /// weight_gradient[ky, kx, c] += Σ_x gradient[x, c] · sources[ky][x · in_step + kx · tap_step + c] for x < count.
 template <int KernelSize, Index Channels, class S>
-void depthwise_weight_gradient(const std::array<const S*, KernelSize>& sources, Index in_step, Index tap_step,
-                               Index count, const S* gradient, S* weight_gradient) {
+void depthwise_weight_gradient(const std::array<const S*, std::size_t{KernelSize}>& sources, Index in_step,
+                               Index tap_step, Index count, const S* gradient, S* weight_gradient) {
     // As many lines of taps as fit into registers, for a tile of positions that stays in the first-level cache.
     constexpr int tap_lines = KernelSize <= 3 ? KernelSize : 1;
     constexpr Index tile = 16;
@@ -92,8 +92,8 @@ void depthwise_weight_gradient(const std::array<const S*, KernelSize>& sources, 
             for (int first = 0; first < KernelSize; first += tap_lines) {
                 constexpr int taps = tap_lines * KernelSize;
                 S* to = weight_gradient + first * KernelSize * Channels + c;
-                Vector<S> sums[taps];
-                const S* from[tap_lines];
+                Vector<S> sums[std::size_t{taps}];
+                const S* from[std::size_t{tap_lines}];
                 BANTAM_UNROLL(9)
                 for (int tap = 0; tap < taps; ++tap) sums[tap] = load_vector(to + tap * Channels);
                 BANTAM_UNROLL(3)
@@ -218,7 +218,7 @@ struct DepthwiseKernel : OperationSizes {
     }
 
 private:
-    using WindowLines = std::array<const S*, kernel_size>;
+    using WindowLines = std::array<const S*, std::size_t{kernel_size}>;
 
     /// The input lines under the window of output line y of sample n.
     template <class Buffer>

@@ -90,9 +90,13 @@ struct PairedLines {
 
 namespace detail {
 
+// Bounds are std::size_t{Rows}, because g++ 12 warns about the sign of an int argument of a template.
+template <class S, int Rows, int Vectors>
+using Tile = Vector<S>[std::size_t{Rows}][std::size_t{Vectors}];
+
 // Always inlined: sums whose address is passed to another function do not stay in registers.
 template <int Rows, int Vectors, bool Accumulate, class S, RegisterEpilogue<S> Epilogue>
-[[gnu::always_inline]] inline void store_tile(const Vector<S> (&sums)[Rows][Vectors], S* c, Index c_stride, Index width,
+[[gnu::always_inline]] inline void store_tile(const Tile<S, Rows, Vectors>& sums, S* c, Index c_stride, Index width,
                                               const Epilogue& epilogue) {
     const auto store_columns = [&](int v, auto&& load_vector, auto&& store_vector) __attribute__((always_inline)) {
         const auto columns = epilogue.columns(v * lanes<S>, load_vector);
@@ -119,11 +123,11 @@ template <int Rows, int Vectors, bool Accumulate, class S, RegisterEpilogue<S> E
 
 /// sums[row] += Σ_k from[row][k] · b[k] over k < length; length ≥ 1.
 template <int Rows, int Vectors, class S>
-[[gnu::always_inline]] inline void add_products(Vector<S> (&sums)[Rows][Vectors], const S* const (&from)[Rows],
+[[gnu::always_inline]] inline void add_products(Tile<S, Rows, Vectors>& sums, const S* const (&from)[std::size_t{Rows}],
                                                 Index length, const S* b) {
     Index k = 0;
     do {
-        Vector<S> columns[Vectors];
+        Vector<S> columns[std::size_t{Vectors}];
         BANTAM_UNROLL(2)
         for (int v = 0; v < Vectors; ++v) columns[v] = load(b + v * lanes<S>);
         BANTAM_UNROLL(12)
@@ -137,7 +141,7 @@ template <int Rows, int Vectors, class S>
 }
 
 template <int Rows, int Vectors, class S>
-[[gnu::always_inline]] inline void clear(Vector<S> (&sums)[Rows][Vectors]) {
+[[gnu::always_inline]] inline void clear(Tile<S, Rows, Vectors>& sums) {
     BANTAM_UNROLL(12)
     for (int row = 0; row < Rows; ++row) {
         BANTAM_UNROLL(2)
@@ -149,9 +153,9 @@ template <int Rows, int Vectors, class S>
 template <int Rows, int Vectors, bool Accumulate, class S, RegisterEpilogue<S> Epilogue>
 inline void tile(const S* a, Index a_stride, Index k_count, const S* b, S* c, Index c_stride, Index width,
                  const Epilogue& epilogue) {
-    Vector<S> sums[Rows][Vectors];
+    Tile<S, Rows, Vectors> sums;
     clear<Rows, Vectors, S>(sums);
-    const S* from[Rows];
+    const S* from[std::size_t{Rows}];
     BANTAM_UNROLL(12)
     for (int row = 0; row < Rows; ++row) from[row] = a + row * a_stride;
     add_products<Rows, Vectors, S>(sums, from, k_count, b);
@@ -163,8 +167,8 @@ template <int Rows, int Vectors, class S, RegisterEpilogue<S> Epilogue>
 inline void indirect_tile(const IndirectMatrix<S>& left, Index first_row, const S* b, S* c, Index c_stride, Index width,
                           const Epilogue& epilogue) {
     // The rows of a tile may belong to several lines.
-    const S* const* segments[Rows];
-    Index offsets[Rows];
+    const S* const* segments[std::size_t{Rows}];
+    Index offsets[std::size_t{Rows}];
     Index x = first_row % left.width;
     const S* const* line = left.segments + first_row / left.width * left.count;
     BANTAM_UNROLL(12)
@@ -176,11 +180,11 @@ inline void indirect_tile(const IndirectMatrix<S>& left, Index first_row, const 
             line += left.count;
         }
     }
-    Vector<S> sums[Rows][Vectors];
+    Tile<S, Rows, Vectors> sums;
     clear<Rows, Vectors, S>(sums);
     Index segment = 0;
     do {
-        const S* from[Rows];
+        const S* from[std::size_t{Rows}];
         BANTAM_UNROLL(12)
         for (int row = 0; row < Rows; ++row) from[row] = segments[row][segment] + offsets[row];
         add_products<Rows, Vectors, S>(sums, from, left.length, b + segment * left.length * Vectors * lanes<S>);
@@ -192,12 +196,12 @@ inline void indirect_tile(const IndirectMatrix<S>& left, Index first_row, const 
 template <int Rows, int Vectors, Index Length, Index RowStride, class S, RegisterEpilogue<S> Epilogue>
 inline void line_tile(const S* const* segments, Index count, Index shift, const S* b, S* c, Index c_stride, Index width,
                       const Epilogue& epilogue) {
-    Vector<S> sums[Rows][Vectors];
+    Tile<S, Rows, Vectors> sums;
     clear<Rows, Vectors, S>(sums);
     Index segment = 0;
     do {
         const S* first = segments[segment] + shift;
-        const S* from[Rows];
+        const S* from[std::size_t{Rows}];
         BANTAM_UNROLL(12)
         for (int row = 0; row < Rows; ++row) from[row] = first + row * RowStride;
         add_products<Rows, Vectors, S>(sums, from, Length, b + segment * Length * Vectors * lanes<S>);
@@ -209,7 +213,7 @@ inline void line_tile(const S* const* segments, Index count, Index shift, const 
 template <int Rows, int Vectors, class S>
 inline void transposed_tile(const PairedLines<S>& factors, Index first_row, Index first_column, S* c, Index c_stride,
                             Index width) {
-    Vector<S> sums[Rows][Vectors];
+    Tile<S, Rows, Vectors> sums;
     clear<Rows, Vectors, S>(sums);
     const Index a_stride = factors.a_stride;
     const Index b_stride = factors.b_stride;
@@ -219,7 +223,7 @@ inline void transposed_tile(const PairedLines<S>& factors, Index first_row, Inde
         const S* b = factors.b[line] + first_column;
         Index t = factors.width;
         do {
-            Vector<S> columns[Vectors];
+            Vector<S> columns[std::size_t{Vectors}];
             BANTAM_UNROLL(2)
             for (int v = 0; v < Vectors; ++v) columns[v] = load(b + v * lanes<S>);
             BANTAM_UNROLL(12)

@@ -11,6 +11,7 @@
 #include <bantam/layers/batch_norm2d.hpp>
 
 #include <algorithm>
+#include <cstddef>
 
 namespace bantam::cpu {
 
@@ -50,8 +51,8 @@ struct BatchNormOperation : OperationSizes {
 
     static void backward(const Pass<S>& pass, const Weights<S>&, const S* input, S* saved, const S* output_gradient,
                          S* input_gradient, S* parameter_gradient) {
-        alignas(64) S slope[channels];
-        alignas(64) S offset[channels];
+        alignas(64) S slope[std::size_t{channels}];
+        alignas(64) S offset[std::size_t{channels}];
         NormCoefficients<S> norm = coefficients(saved);
         norm.slope = slope;
         norm.offset = offset;

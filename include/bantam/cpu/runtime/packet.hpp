@@ -50,8 +50,8 @@ inline void for_each_packet_group(Body&& body) {
 
 /// Loads the packets of a group.
 template <class S, int Width, int Packets>
-inline std::array<Packet<S, Width>, Packets> load_packets(const S* from) {
-    std::array<Packet<S, Width>, Packets> packets;
+inline std::array<Packet<S, Width>, std::size_t{Packets}> load_packets(const S* from) {
+    std::array<Packet<S, Width>, std::size_t{Packets}> packets;
     BANTAM_UNROLL(4)
     for (std::size_t i = 0; i < Packets; ++i) packets[i] = load_packet<S, Width>(from + i * Width);
     return packets;

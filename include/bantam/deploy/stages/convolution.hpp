@@ -113,7 +113,7 @@ struct Convolution : ConvolutionBase<S, P, In, Out> {
     template <int Pixels>
     static void pixels(const In* const* lines, int x, Out* out, WeightView<P> view, typename P::Patch* patches) {
         for (int group = 0; group < S.groups; ++group) {
-            const typename P::Patch* seen[Pixels];
+            const typename P::Patch* seen[std::size_t{Pixels}];
             for (int pixel = 0; pixel < Pixels; ++pixel) {
                 if constexpr (in_place) {
                     seen[pixel] = lines[0] + (x + pixel) * S.stride * in_channels;
@@ -148,7 +148,7 @@ template <class P, Bound bound, class In, class Out>
     constexpr int block = P::output_block;
     int channel = 0;
     for (; channel + block <= channels; channel += block, constants += block * Epilogue::constants_per_channel) {
-        typename P::Sum sums[block];
+        typename P::Sum sums[std::size_t{block}];
         multiply_channels<P, block>(inputs, weights, taps, channel, sums);
         unroll<block>([&](auto i) __attribute__((always_inline)) {
             out[channel + i] =

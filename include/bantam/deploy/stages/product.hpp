@@ -3,6 +3,7 @@
 
 #include <bantam/deploy/precision.hpp>
 
+#include <cstddef>
 #include <cstdint>
 #include <type_traits>
 #include <utility>
@@ -124,19 +125,19 @@ inline void fill_patch(const In* from, int count, typename P::Patch* patch, int 
 /// totals[pixel][output] = Σ patch[k] · weights[k, output] for `Outputs` outputs of a block whose words of weights lie
 /// `step` elements apart.
 template <class P, int Pixels, int Outputs>
-[[gnu::always_inline]] inline void multiply_block(const typename P::Patch* const* patches,
-                                                  const typename P::Weight* weights, int step, int length,
-                                                  typename P::Sum (&totals)[Pixels][Outputs]) {
+[[gnu::always_inline]] inline void multiply_block(
+    const typename P::Patch* const* patches, const typename P::Weight* weights, int step, int length,
+    typename P::Sum (&totals)[std::size_t{Pixels}][std::size_t{Outputs}]) {
     using Sum = typename P::Sum;
     constexpr int group = P::length_multiple;
-    const typename P::Patch* in[Pixels];
+    const typename P::Patch* in[std::size_t{Pixels}];
     unroll<Pixels>([&](auto pixel) __attribute__((always_inline)) { in[pixel] = patches[pixel]; });
     unroll<Pixels>([&](auto pixel) __attribute__((always_inline)) {
         unroll<Outputs>([&](auto output) __attribute__((always_inline)) { totals[pixel][output] = 0; });
     });
 #if defined(__SSE2__) || defined(__ARM_NEON)
     if constexpr (std::is_same_v<P, Float32> && Outputs == 8) {
-        FloatVector sums[Pixels] = {};
+        FloatVector sums[std::size_t{Pixels}] = {};
         for (int k = 0; k < length; ++k, weights += step) {
             FloatVector row;  // copied here: without AVX a function cannot return it in one way for all compilers
             __builtin_memcpy(&row, weights, sizeof row);
@@ -175,7 +176,7 @@ template <class P, int Pixels, int Outputs>
             return reinterpret_cast<HalfIntVector>(__builtin_ia32_pmaddwd128(a, b));
 #endif
         };
-        HalfIntVector sums[Pixels][2] = {};
+        HalfIntVector sums[std::size_t{Pixels}][2] = {};
         for (int k = 0; k < length; k += group, weights += step) {
             const auto first = __builtin_convertvector(load_vector<HalfByteVector>(weights), HalfShortVector);
             const auto second = __builtin_convertvector(load_vector<HalfByteVector>(weights + 8), HalfShortVector);
@@ -248,7 +249,7 @@ template <class P, int Pixels, int Rest, Bound bound, class Out>
     constexpr int block = P::output_block;
     constexpr int group = P::length_multiple;
     const auto step = [&]<int Width, int Outputs>(int output, int within) __attribute__((always_inline)) {
-        typename P::Sum totals[Pixels][Outputs];
+        typename P::Sum totals[std::size_t{Pixels}][std::size_t{Outputs}];
         multiply_block<P, Pixels, Outputs>(patches, weights + within * group, Width * group, length, totals);
         unroll<Outputs>([&](auto i) __attribute__((always_inline)) {
             unroll<Pixels>([&](auto pixel) __attribute__((always_inline)) {
@@ -274,7 +275,7 @@ template <class P, int Pixels, int Rest, Bound bound, class Out>
 /// Sums of `Count` neighboring channels over the taps of one pixel, each channel with its own weights.
 template <class P, int Count, class In>
 inline void multiply_channels(const In* const* inputs, const typename P::Weight* const* weights, int taps, int channel,
-                              typename P::Sum (&sums)[Count]) {
+                              typename P::Sum (&sums)[std::size_t{Count}]) {
     using Sum = typename P::Sum;
 #if defined(__ARM_FEATURE_DSP)
     if constexpr (std::is_same_v<P, Int8> && Count == 4) {
