@@ -9,7 +9,7 @@
 
 #include "../tools/shared/command_line.hpp"
 
-#include <fmt/core.h>
+#include <fmt/format.h>
 
 #include <sys/resource.h>
 

@@ -12,7 +12,7 @@
 #include <bantam/base/error.hpp>
 #include <bantam/base/printable.hpp>
 
-#include <fmt/core.h>
+#include <fmt/format.h>
 
 #include <filesystem>
 #include <string>

@@ -15,7 +15,7 @@
 #include "shared/homework.hpp"
 #include "shared/logits_job.hpp"
 
-#include <fmt/core.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <functional>

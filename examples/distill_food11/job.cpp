@@ -24,7 +24,7 @@
 #include "../../tools/shared/stop_signal.hpp"
 #include "student.hpp"
 
-#include <fmt/core.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <chrono>

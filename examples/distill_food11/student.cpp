@@ -5,7 +5,7 @@
 #include <bantam/data/training_loader.hpp>
 #include <bantam/train/fit.hpp>
 
-#include <fmt/core.h>
+#include <fmt/format.h>
 
 namespace distill_food11 {
 

@@ -26,7 +26,7 @@
 #include <bantam/io/atomic_file.hpp>
 #include <bantam/io/checkpoint.hpp>
 
-#include <fmt/core.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <array>

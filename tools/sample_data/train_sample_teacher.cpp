@@ -15,7 +15,7 @@
 #include "../shared/homework.hpp"
 #include "../shared/pictures.hpp"
 
-#include <fmt/core.h>
+#include <fmt/format.h>
 
 #include <filesystem>
 #include <optional>

@@ -9,7 +9,7 @@
 
 #include "stop_signal.hpp"
 
-#include <fmt/core.h>
+#include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
 #include <algorithm>

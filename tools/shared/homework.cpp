@@ -7,7 +7,7 @@
 #include <bantam/data/color.hpp>
 #include <bantam/data/testing_refusal.hpp>
 
-#include <fmt/core.h>
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include <algorithm>

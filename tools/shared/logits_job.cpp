@@ -18,7 +18,7 @@
 #include "pictures.hpp"
 #include "stop_signal.hpp"
 
-#include <fmt/core.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <array>

@@ -8,7 +8,7 @@
 
 #include "command_line.hpp"
 
-#include <fmt/core.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <cstdio>

@@ -11,7 +11,7 @@
 #include <bantam/io/parse_number.hpp>
 #include <bantam/train/losses.hpp>
 
-#include <fmt/core.h>
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #define STB_IMAGE_WRITE_IMPLEMENTATION
