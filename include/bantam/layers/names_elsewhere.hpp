@@ -5,21 +5,12 @@
 // error says what to write.
 
 #include <bantam/core/layer.hpp>
+#include <bantam/core/text.hpp>
 
-#include <cstddef>
 #include <string_view>
 
 namespace bantam {
 namespace detail {
-
-template <std::size_t Size>
-struct Literal {
-    char text[Size]{};
-    constexpr Literal(const char (&from)[Size]) {
-        for (std::size_t i = 0; i < Size; ++i) text[i] = from[i];
-    }
-    constexpr std::string_view view() const { return {text, Size - 1}; }
-};
 
 template <Literal Name, Literal Advice>
 struct NameElsewhere : Layer {
