@@ -28,10 +28,13 @@ namespace {
 using namespace bantam;
 
 void write_picture(const std::string& path, int size) {
-    const DecodedPicture decoded = decode_picture(std::filesystem::path{path});
-    const Picture& picture = decoded.picture;
-    std::cout << picture_problem_text(decoded.problem);
-    if (decoded.problem == PictureProblem::none) {
+    // Their memory is used for the next picture again.
+    static std::vector<std::uint8_t> bytes;
+    static Picture picture;
+    PictureProblem problem = read_picture_file(path, bytes);
+    if (problem == PictureProblem::none) problem = decode_picture(bytes, {}, picture);
+    std::cout << picture_problem_text(problem);
+    if (problem == PictureProblem::none) {
         std::vector<std::uint8_t> squashed;
         const std::vector<std::uint8_t>* pixels = &picture.rgb;
         const int height = size == 0 ? picture.height : size;

@@ -509,4 +509,31 @@ BOOST_AUTO_TEST_CASE(mutated_pictures_never_crash) {
     BOOST_TEST(decoded < static_cast<int>(rounds) - 500);
 }
 
+BOOST_AUTO_TEST_CASE(memory_that_is_used_again_shows_nothing_of_the_picture_before) {
+    bantam::Picture reused;
+    for (const auto& [height, width] : {std::pair{300, 200}, {40, 500}, {300, 200}, {7, 5}, {299, 201}}) {
+        const Bytes png = png_of(smooth_pixels(height, width, 3, std::uint64_t(height)), height, width, 3);
+        BOOST_TEST((bantam::decode_picture(png, {}, reused) == PictureProblem::none));
+        const bantam::Picture fresh = bantam::decode_picture(std::span<const std::uint8_t>{png}).picture;
+        BOOST_TEST((reused.rgb == fresh.rgb && reused.height == height && reused.width == width));
+        BOOST_TEST(
+            (bantam::decode_picture(first_bytes(png, png.size() - 20), {}, reused) == PictureProblem::truncated));
+        BOOST_TEST((reused.rgb.empty() && reused.height == 0 && reused.width == 0));
+    }
+}
+
+BOOST_AUTO_TEST_CASE(the_decoders_memory_is_zeroed_each_time) {
+    auto& memory = bantam::detail::DecoderMemory::of_this_thread();
+    memory.begin(std::size_t{1} << 20);
+    for (const std::size_t bytes : {100'000, 90'000, 60'000, 100'000, 50}) {
+        auto* const block = static_cast<std::uint8_t*>(memory.allocate(bytes));
+        BOOST_TEST_REQUIRE(block != nullptr);
+        BOOST_TEST((std::all_of(block, block + bytes, [](std::uint8_t byte) { return byte == 0; })));
+        std::fill_n(block, bytes, std::uint8_t{255});
+        memory.release(block);
+    }
+    BOOST_TEST(memory.allocate((std::size_t{1} << 20) + 1) == nullptr);
+    BOOST_TEST(!memory.exhausted());
+}
+
 }  // namespace

@@ -15,9 +15,10 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <memory>
+#include <new>
 #include <span>
 #include <utility>
 #include <vector>
@@ -51,7 +52,7 @@ inline CheckedPicture check_picture(Bytes bytes, const PictureLimits& limits) {
 
 /// Applies an EXIF orientation to a stored picture, RGBA [height][width][4], and drops alpha.
 /// Orientations 5 to 8 exchange height and width.
-inline Picture oriented_picture(const std::uint8_t* stored, int height, int width, int orientation) {
+inline void orient_picture(const std::uint8_t* stored, int height, int width, int orientation, Picture& picture) {
     constexpr std::ptrdiff_t stored_channels = 4;
     constexpr std::ptrdiff_t channels = 3;
     const std::ptrdiff_t column_step = stored_channels;
@@ -66,47 +67,64 @@ inline Picture oriented_picture(const std::uint8_t* stored, int height, int widt
     const std::ptrdiff_t down = bottom_up ? -row_step : row_step;
     const std::ptrdiff_t right = right_to_left ? -column_step : column_step;
 
-    Picture picture{transposed ? width : height, transposed ? height : width, {}};
-    picture.rgb.resize(static_cast<std::size_t>(channels * height * width));
+    picture.height = transposed ? width : height;
+    picture.width = transposed ? height : width;
+    // A pixel's alpha is written, too, and then the next pixel in its place.
+    picture.rgb.resize(static_cast<std::size_t>(channels * height * width + 1));
     std::uint8_t* target = picture.rgb.data();
     for (int row = 0; row < picture.height; ++row) {
         const std::uint8_t* pixel = first + row * (transposed ? right : down);
         const std::ptrdiff_t next = transposed ? down : right;
-        for (int column = 0; column < picture.width; ++column, pixel += next, target += channels) {
-            target[0] = pixel[0];
-            target[1] = pixel[1];
-            target[2] = pixel[2];
-        }
+        for (int column = 0; column < picture.width; ++column, pixel += next, target += channels)
+            std::memcpy(target, pixel, stored_channels);
     }
-    return picture;
+    picture.rgb.pop_back();
 }
 
 }  // namespace detail
 
 /// Decodes a JPEG, PNG or BMP file's bytes to RGB. Gray pictures become RGB, alpha is dropped, an EXIF orientation is
 /// applied. A file is checked before it is decoded: every byte of the result comes from the file, except that a color
-/// missing from a palette is black. Bad input is reported in `problem`, not thrown; the picture is then empty.
-inline DecodedPicture decode_picture(std::span<const std::uint8_t> bytes, const PictureLimits& limits = {}) {
+/// missing from a palette is black. Returns what is wrong with bad input, and the picture is then empty. The memory of
+/// `picture` is used again. Throws
+/// std::bad_alloc where memory does not suffice.
+inline PictureProblem decode_picture(std::span<const std::uint8_t> bytes, const PictureLimits& limits,
+                                     Picture& picture) {
+    const auto refused = [&](PictureProblem problem) {
+        picture.height = picture.width = 0;
+        picture.rgb.clear();
+        return problem;
+    };
     const detail::CheckedPicture checked = detail::check_picture(bytes, limits);
-    if (checked.problem != PictureProblem::none) return {{}, checked.problem};
+    if (checked.problem != PictureProblem::none) return refused(checked.problem);
 
     // Four channels, which the decoder converts from YCbCr faster than three; alpha is dropped below.
     // Its blocks hold at most 16 bytes per pixel, in whole units of up to 32x32 pixels, or the file itself.
     constexpr std::uint64_t unit = 32;
     const std::uint64_t block =
         20 * (checked.height + unit) * (checked.width + unit) + 2 * checked.plain.size() + 65536;
-    detail::largest_decoder_block() = static_cast<std::size_t>(std::min<std::uint64_t>(block, std::uint64_t{1} << 30));
+    detail::DecoderMemory& memory = detail::DecoderMemory::of_this_thread();
+    memory.begin(static_cast<std::size_t>(std::min<std::uint64_t>(block, std::uint64_t{1} << 30)));
     int width = 0;
     int height = 0;
     int channels = 0;
     const std::unique_ptr<std::uint8_t, void (*)(void*)> pixels{
         detail::stb::stbi_load_from_memory(checked.plain.data(), static_cast<int>(checked.plain.size()), &width,
                                            &height, &channels, 4),
-        std::free};
+        [](void* decoded) { detail::DecoderMemory::of_this_thread().release(decoded); }};
+    if (!pixels && memory.exhausted()) throw std::bad_alloc{};
     if (!pixels || static_cast<std::uint64_t>(width) != checked.width ||
         static_cast<std::uint64_t>(height) != checked.height)
-        return {{}, checked.is_cut ? PictureProblem::truncated : PictureProblem::damaged};
-    return {detail::oriented_picture(pixels.get(), height, width, checked.orientation), PictureProblem::none};
+        return refused(checked.is_cut ? PictureProblem::truncated : PictureProblem::damaged);
+    detail::orient_picture(pixels.get(), height, width, checked.orientation, picture);
+    return PictureProblem::none;
+}
+
+/// The same in a picture of its own.
+inline DecodedPicture decode_picture(std::span<const std::uint8_t> bytes, const PictureLimits& limits = {}) {
+    DecodedPicture decoded;
+    decoded.problem = decode_picture(bytes, limits, decoded.picture);
+    return decoded;
 }
 
 /// Reads the bytes of a picture file. Where it cannot be read, is empty or larger than the limit, returns the

@@ -84,19 +84,23 @@ std::vector<PictureProblem> decode_files(const std::filesystem::path& root, cons
                                          const PictureOptions& options, const Use& use) {
     const std::size_t count = paths.size();
     std::vector<PictureProblem> problems(count);
-    const auto decode_one = [&](std::size_t index, std::vector<std::uint8_t>& bytes) {
-        problems[index] = read_picture_file(root / paths[index], bytes, options.limits);
+    // Of each thread; the memory is used for the next picture again.
+    struct Scratch {
+        std::vector<std::uint8_t> bytes;
+        Picture picture;
+    };
+    const auto decode_one = [&](std::size_t index, Scratch& scratch) {
+        problems[index] = read_picture_file(root / paths[index], scratch.bytes, options.limits);
         if (problems[index] != PictureProblem::none) return;
-        const DecodedPicture decoded = decode_picture(std::span<const std::uint8_t>{bytes}, options.limits);
-        problems[index] = decoded.problem;
-        if (decoded.problem == PictureProblem::none) use(index, bytes, decoded.picture);
+        problems[index] = decode_picture(std::span<const std::uint8_t>{scratch.bytes}, options.limits, scratch.picture);
+        if (problems[index] == PictureProblem::none) use(index, scratch.bytes, scratch.picture);
     };
 
     std::atomic<std::size_t> done{0};
     const int threads = std::max(options.threads, 1);
-    std::vector<std::vector<std::uint8_t>> bytes(static_cast<std::size_t>(threads));
+    std::vector<Scratch> scratch(static_cast<std::size_t>(threads));
     parallel_for(static_cast<Index>(count), threads, [&](Index index, int thread) {
-        decode_one(static_cast<std::size_t>(index), bytes[static_cast<std::size_t>(thread)]);
+        decode_one(static_cast<std::size_t>(index), scratch[static_cast<std::size_t>(thread)]);
         const std::size_t finished = ++done;
         // Thread 0 is the calling one.
         if (thread == 0 && options.progress) options.progress(finished, count);

@@ -73,25 +73,30 @@ inline void resize_rgb(const std::uint8_t* source, Index height, Index width, st
     }
     const detail::ResizeAxis rows = detail::resize_axis(height, target_height);
     const detail::ResizeAxis columns = detail::resize_axis(width, target_width);
-    const auto row_values = static_cast<std::size_t>(target_width * 3);
-    const double divisor = rows.total * columns.total;
+    const auto row_values = static_cast<std::size_t>(width * 3);
+    const double divisor = 2 * rows.total * columns.total;
+    const double inverse = 1 / divisor;
 
-    // Adjacent output rows share at most one source row, whose resampled values are kept.
-    std::vector<double> resampled(row_values);
+    // Rows first: most of the work is then on neighboring values, several at a time.
     std::vector<double> sums(row_values);
-    Index resampled_row = -1;
-    const auto resample_columns = [&](Index row) {
-        if (row == resampled_row) return;
-        resampled_row = row;
-        const std::uint8_t* const pixels = source + row * width * 3;
+    std::vector<double> resampled(static_cast<std::size_t>(target_width * 3));
+    for (std::size_t row = 0; row < rows.outputs.size(); ++row, target += resampled.size()) {
+        const auto& output = rows.outputs[row];
+        std::fill(sums.begin(), sums.end(), 0.0);
+        for (std::size_t tap = 0; tap < output.taps; ++tap) {
+            const double weight = rows.weights[output.first_weight + tap];
+            const std::uint8_t* const pixels =
+                source + (output.first_source + static_cast<Index>(tap)) * static_cast<Index>(row_values);
+            for (std::size_t value = 0; value < row_values; ++value) sums[value] += weight * pixels[value];
+        }
         for (std::size_t column = 0; column < columns.outputs.size(); ++column) {
-            const auto& output = columns.outputs[column];
-            const std::uint8_t* pixel = pixels + output.first_source * 3;
+            const auto& from = columns.outputs[column];
+            const double* pixel = sums.data() + from.first_source * 3;
             double red = 0;
             double green = 0;
             double blue = 0;
-            for (std::size_t tap = 0; tap < output.taps; ++tap, pixel += 3) {
-                const double weight = columns.weights[output.first_weight + tap];
+            for (std::size_t tap = 0; tap < from.taps; ++tap, pixel += 3) {
+                const double weight = columns.weights[from.first_weight + tap];
                 red += weight * pixel[0];
                 green += weight * pixel[1];
                 blue += weight * pixel[2];
@@ -100,21 +105,13 @@ inline void resize_rgb(const std::uint8_t* source, Index height, Index width, st
             resampled[column * 3 + 1] = green;
             resampled[column * 3 + 2] = blue;
         }
-    };
-
-    for (std::size_t row = 0; row < rows.outputs.size(); ++row) {
-        const auto& output = rows.outputs[row];
-        std::fill(sums.begin(), sums.end(), 0.0);
-        for (std::size_t tap = 0; tap < output.taps; ++tap) {
-            resample_columns(output.first_source + static_cast<Index>(tap));
-            const double weight = rows.weights[output.first_weight + tap];
-            for (std::size_t value = 0; value < row_values; ++value) sums[value] += weight * resampled[value];
+        for (std::size_t value = 0; value < resampled.size(); ++value) {
+            // floor(sum / total + 1/2) in whole numbers: a rounded quotient could miss a tie.
+            const double dividend = 2 * resampled[value] + 0.5 * divisor;
+            const auto quotient = static_cast<std::int32_t>(dividend * inverse);
+            const double rest = dividend - quotient * divisor;
+            target[value] = static_cast<std::uint8_t>(quotient + (rest >= divisor ? 1 : 0) - (rest < 0 ? 1 : 0));
         }
-        for (std::size_t value = 0; value < row_values; ++value)
-            // floor(sum / divisor + 1/2) in whole numbers: a rounded quotient could miss a tie.
-            target[row * row_values + value] =
-                static_cast<std::uint8_t>((2 * static_cast<Index>(sums[value]) + static_cast<Index>(divisor)) /
-                                          (2 * static_cast<Index>(divisor)));
     }
 }
 
