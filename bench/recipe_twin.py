@@ -41,6 +41,8 @@ DEFAULTS = {"student": "mobile-98k", "epochs": 100, "batch-size": 64, "optimizer
             "weight-decay": 1e-4, "warmup-epochs": 2.0, "final-learning-rate": 0.01, "label-smoothing": 0.0,
             "clip-norm": 5.0, "averaging-decay": 0.999, "temperature": 4.0, "alpha": 0.7, "stored-size": 144,
             "keep": "loss"}
+# The loss of every evaluation, whatever is minimized (evaluation_loss_options in train/losses.hpp).
+EVALUATION = {"temperature": 4.0, "alpha": 0.7}
 WITHOUT_EFFECT = {"no-report", "save-seconds", "id-digits"}
 MOMENTUM = 0.9
 COLOR_RANGE = 0.2
@@ -396,7 +398,7 @@ def train(settings, pictures, validation, teacher, classes, seed, options, on_ep
         averaged.eval()
         with torch.no_grad():
             for pixels, labels, logits in validation_batches(validation, teacher, len(pictures), options.image_size):
-                checked.loss_of(averaged(pixels), labels, logits, settings, 0.0)
+                checked.loss_of(averaged(pixels), labels, logits, EVALUATION, 0.0)
         now = time.monotonic()
         on_epoch(dict(zip(HEADER, [epoch + 1, rate, *training.figures(), *checked.figures(),
                                    training.count / (trained - began), now - began])), kept)
