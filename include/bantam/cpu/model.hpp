@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/base/division.hpp>
 #include <bantam/base/error.hpp>
 #include <bantam/base/index.hpp>
 #include <bantam/base/parallel_for.hpp>
@@ -104,8 +105,8 @@ public:
     /// whole network while they are in its cache. Several threads may call it at the same time.
     void infer(const S* input, Index count, S* logits) const {
         require_pass(input, count, logits);
-        constexpr Index group = 4;
-        const Index groups = (count + group - 1) / group;
+        const Index group = inference_group(count);
+        const Index groups = ceil_div(count, group);
         const auto memory = inference_.borrow();
         memory->workspaces.resize(static_cast<std::size_t>(threads_));
         // Allocates before the threads start.
@@ -167,6 +168,13 @@ private:
         if (!input_) throw_error("backward: there was no forward pass; call forward first");
         Program::backward(pass_, weights(packed_), input_, workspace_.saved.data(), logits_gradient, input_gradient,
                           parameter_gradient);
+    }
+
+    /// Samples that one thread takes at a time, at least 1. More of them share weights that do not fit into the cache.
+    Index inference_group(Index count) const {
+        constexpr Index limit = Program::packed_size < (Index{1} << 20) ? 4 : 16;
+        const Index groups = ceil_div(ceil_div(count, limit), threads_) * threads_;
+        return std::max(Index{1}, ceil_div(count, std::max(Index{1}, groups)));
     }
 
     void require_pass(const S* input, Index count, const S* logits) const {

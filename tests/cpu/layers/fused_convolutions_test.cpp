@@ -66,3 +66,23 @@ BOOST_AUTO_TEST_CASE(dense_convolutions_with_groups_and_dilation_fuse) {
 BOOST_AUTO_TEST_CASE(convolutions_of_small_maps_in_bands_of_many_samples_fuse) {
     fuses<3, 3, 5, Conv2d<4, 3>>({5, 260});
 }
+
+// Inference of these computes 4×4 outputs at a time, see cpu/kernels/winograd_conv.hpp.
+BOOST_AUTO_TEST_CASE(dense_convolutions_of_many_channels_fuse) {
+    static_assert(cpu::winograd_is_faster<Conv2d<33, 3>, Shape{7, 10, 20}>());
+    fused_equals_single_layers<Network<Image<7, 10, 20>, Conv2d<33, 3, 1, ConvOptions{.padding = 2}>, BatchNorm2d>>(
+        {3, 18});
+}
+
+BOOST_AUTO_TEST_CASE(dense_convolutions_of_many_channels_fuse_with_each_other_and_with_a_layer_that_reads_lines) {
+    fused_equals_single_layers<
+        Network<Image<8, 12, 16>, Conv2d<24, 3, 1, no_bias>, BatchNorm2d, ReLU,
+                Conv2d<16, 3, 1, ConvOptions{.padding = 0}>, BatchNorm2d, ReLU, DepthwiseConv2d<3>, BatchNorm2d>>(
+        {5, 33});
+}
+
+BOOST_AUTO_TEST_CASE(few_channels_and_maps_smaller_than_a_tile_keep_the_direct_sum) {
+    static_assert(!cpu::winograd_is_faster<Conv2d<32, 3>, Shape{8, 8, 3}>());
+    static_assert(!cpu::winograd_is_faster<Conv2d<32, 3>, Shape{2, 2, 32}>());
+    static_assert(!cpu::winograd_is_faster<Conv2d<32, 3, 2>, Shape{8, 8, 32}>());
+}
