@@ -271,7 +271,7 @@ def store_logits(options, recipe, data, splits):
         print(f"{recipe.name}: storing the teacher's logits ({target})", flush=True)
         logged([os.path.join(options.programs, recipes.PROGRAMS["precompute_logits"]), "--data", data, "--teacher",
                 options.teacher, "--output", target, "--threads", str(options.threads), "--device", options.device,
-                "--precision", options.precision, *recipe.words("precompute_logits")], target + ".log")
+                "--precision", options.precision, "--resume", *recipe.words("precompute_logits")], target + ".log")
         print(f"{recipe.name}: logits stored in {duration(time.monotonic() - began)}", flush=True)
     return target
 

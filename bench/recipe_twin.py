@@ -38,13 +38,12 @@ from homework_pictures import WHOLE_VIEW, Random, drawn_view  # noqa: E402
 
 # The options of distill_food11 that the twin has, with their defaults; and those that change no weight.
 DEFAULTS = {"student": "mobile-98k", "epochs": 100, "batch-size": 64, "optimizer": "sgd", "learning-rate": 0.1,
-            "weight-decay": 1e-4, "warmup-epochs": 2.0, "final-learning-rate": 0.01, "label-smoothing": 0.0,
+            "momentum": 0.9, "weight-decay": 1e-4, "warmup-epochs": 2.0, "final-learning-rate": 0.01, "label-smoothing": 0.0,
             "clip-norm": 5.0, "averaging-decay": 0.999, "temperature": 4.0, "alpha": 0.7, "stored-size": 144,
             "keep": "loss"}
 # The loss of every evaluation, whatever is minimized (evaluation_loss_options in train/losses.hpp).
 EVALUATION = {"temperature": 4.0, "alpha": 0.7}
 WITHOUT_EFFECT = {"no-report", "save-seconds", "id-digits"}
-MOMENTUM = 0.9
 COLOR_RANGE = 0.2
 LUMA = np.array([0.299, 0.587, 0.114])
 LOGITS_FORMATS = ("bantam-teacher-logits/1", "bantam-teacher-logits/2")
@@ -297,7 +296,8 @@ def make_optimizer(net, settings):
     groups = [{"params": [p for p in parameters if p.dim() > 1], "weight_decay": settings["weight-decay"]},
               {"params": [p for p in parameters if p.dim() == 1], "weight_decay": 0.0}]
     if settings["optimizer"] == "sgd":
-        return torch.optim.SGD(groups, settings["learning-rate"], MOMENTUM, nesterov=True)
+        return torch.optim.SGD(groups, settings["learning-rate"], settings["momentum"],
+                               nesterov=settings["momentum"] > 0)
     return torch.optim.AdamW(groups, settings["learning-rate"])
 
 
