@@ -269,7 +269,7 @@ private:
         "training_distillation_loss,validation_loss,validation_accuracy,validation_cross_entropy,"
         "validation_teacher_agreement,validation_distillation_loss,training_kl_divergence,validation_kl_divergence,"
         "images_per_second,seconds\n";
-    /// How many columns a row of numbers that do not depend on time has, and had before the divergences.
+    /// The number of columns in a row that do not depend on time, and their number before the divergences were added.
     static constexpr std::ptrdiff_t lasting_columns = 14, older_lasting_columns = 12;
 
     static std::filesystem::path checked(std::filesystem::path folder) {
