@@ -8,6 +8,7 @@
 #include "export_student/student_export.hpp"
 
 #include "../tools/shared/command_line.hpp"
+#include "../tools/shared/student_file.hpp"
 
 #include <bantam/base/error.hpp>
 #include <bantam/base/printable.hpp>
@@ -23,9 +24,7 @@ namespace {
 
 /// The student that the options or else the weights name.
 const export_student::StudentExport& chosen_student(const std::string& option, const SafetensorsFile& weights) {
-    std::string name = option;
-    if (const auto network = weights.metadata().find("network"); name.empty() && network != weights.metadata().end())
-        name = network->second.substr(0, network->second.find(','));
+    const std::string name = option.empty() ? student_name(weights) : option;
     std::string known;
     for (const export_student::StudentExport& student : export_student::students()) {
         if (name.empty() || student.name == name) return student;

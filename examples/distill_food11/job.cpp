@@ -22,6 +22,7 @@
 #include "../../tools/shared/pictures.hpp"
 #include "../../tools/shared/report.hpp"
 #include "../../tools/shared/stop_signal.hpp"
+#include "../../tools/shared/student_file.hpp"
 #include "student.hpp"
 
 #include <fmt/format.h>
@@ -157,11 +158,7 @@ const StudentEntry& student_of_name(const std::string& name) {
 /// The student that the options name, or else the one whose weights `stored`, if any, holds.
 const StudentEntry& chosen_student(const Options& options, const std::filesystem::path& stored) {
     std::string name = options.student;
-    if (name.empty() && !stored.empty()) {
-        const SafetensorsFile file = open_student(stored);
-        if (const auto network = file.metadata().find("network"); network != file.metadata().end())
-            name = network->second.substr(0, network->second.find(','));
-    }
+    if (name.empty() && !stored.empty()) name = student_name(open_student(stored));
     const StudentEntry& student = student_of_name(name);
     if (student.on_cpu) return student;
     throw Error{fmt::format(
