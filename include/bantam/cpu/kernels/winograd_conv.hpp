@@ -54,7 +54,7 @@ template <class V>
 
 /// Applies `along_axis` to the columns and then to the rows of a From × From matrix: `put(i, element)` takes the
 /// elements of the To × To result, both counted row by row.
-template <int From, int To, class S, class AlongAxis, class Fetch, class Put>
+template <std::size_t From, std::size_t To, class S, class AlongAxis, class Fetch, class Put>
 [[gnu::always_inline]] inline void transform(AlongAxis&& along_axis, Fetch&& fetch, Put&& put) {
     std::array<std::array<Vector<S>, From>, To> half;
     BANTAM_UNROLL(6)
