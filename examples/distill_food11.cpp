@@ -20,6 +20,9 @@ int main(int argc, char** argv) {
     line.option("--data", options.data, "Folder with training/, validation/ and, for predictions, testing/");
     line.option("--teacher-logits", options.teacher_logits,
                 "Logits file of precompute_logits; without it the student is trained on labels alone");
+    line.option("--teacher", options.teacher,
+                "Teacher weights, safetensors, in place of stored logits: in each epoch the teacher answers a fresh "
+                "view of every picture");
     line.option("--output", options.output, "Folder for the results");
     line.option("--student", options.student, "Student to train, one of those that --list-students prints");
     line.training_options(options.training);

@@ -12,6 +12,7 @@
 #include <bantam/models/resnet18.hpp>
 #include <bantam/models/sample_teacher.hpp>
 
+#include "shared/architecture.hpp"
 #include "shared/homework.hpp"
 #include "shared/logits_job.hpp"
 
@@ -71,25 +72,6 @@ std::vector<Architecture> architectures() {
     return list;
 }
 
-/// The name of the architecture in `list` that has most tensors in common with the weights. Throws Error naming the
-/// first tensors that differ where that is less than half of them.
-inline std::string architecture_of(const SafetensorsFile& weights, const std::vector<Architecture>& list) {
-    const auto in_common = [&](const Architecture& candidate) {
-        const auto known = [&](const NamedTensor& tensor) { return weights.contains(tensor.name.view()); };
-        return static_cast<double>(std::ranges::count_if(candidate.tensors, known)) /
-               static_cast<double>(candidate.tensors.size());
-    };
-    const Architecture& nearest = *std::ranges::max_element(list, {}, in_common);
-    if (in_common(nearest) >= 0.5) return nearest.name;
-    for (const Architecture& candidate : list)
-        if (const NameDifferences differences = compare_names(weights, candidate.tensors); !differences.prefix.empty())
-            throw Error{weights.path().string() + ": " + differences.text()};
-    throw Error{
-        fmt::format("{}: is of an architecture that is not built in (as {} it {}); use "
-                    "tools/convert_teacher.py --logits --arch NAME",
-                    weights.path().string(), nearest.name, compare_names(weights, nearest.tensors).text())};
-}
-
 /// Runs the built-in teacher that `options` name on `OnDevice`'s device. An empty architecture is found from the
 /// weights' tensors. The testing folder is never read. Throws Error where no teacher fits.
 template <template <class> class OnDevice>
@@ -107,7 +89,7 @@ void precompute(Options& options) {
         options.stored_size = file.preprocessing.stored_size;
     }
     const std::vector<Architecture> list = architectures<OnDevice>();
-    if (options.architecture.empty()) options.architecture = architecture_of(weights, list);
+    if (options.architecture.empty()) options.architecture = nearest_architecture(weights, list).name;
     const auto classes = static_cast<Index>(folders.classes.size());
     for (const Architecture& candidate : list) {
         if (candidate.name != options.architecture || candidate.classes != classes) continue;

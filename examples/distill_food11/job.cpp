@@ -24,6 +24,7 @@
 #include "../../tools/shared/stop_signal.hpp"
 #include "../../tools/shared/student_file.hpp"
 #include "student.hpp"
+#include "teacher.hpp"
 
 #include <fmt/format.h>
 
@@ -62,7 +63,9 @@ Metadata run_identity(const Options& options, const Metadata& metadata, const Ex
     for (std::size_t i = 0; i < pictures.paths.size(); ++i) contents += pictures.paths[i] + pictures.hashes[i];
     Metadata identity = metadata;
     identity["pictures"] = hash_bytes(contents.data(), contents.size());
-    identity["teacher_logits"] = options.teacher_logits.empty() ? "none" : hash_file(options.teacher_logits);
+    identity["teacher_logits"] = !options.teacher.empty()         ? "online, weights " + hash_file(options.teacher)
+                                 : options.teacher_logits.empty() ? "none"
+                                                                  : hash_file(options.teacher_logits);
     return identity;
 }
 
@@ -199,6 +202,15 @@ void check_combination(const Options& options) {
         throw Error{
             "--weights names the student of --predict-only; training starts from random weights or with --start-from, "
             "leave it out"};
+    if (!options.teacher.empty() && !options.teacher_logits.empty())
+        throw Error{
+            "--teacher answers while the student is trained, --teacher-logits beforehand; leave out one of them"};
+    if (!options.teacher.empty() && options.predict_only)
+        throw Error{"--teacher trains and --predict-only does not; leave out one of them"};
+    if (!options.teacher.empty() && options.device.on_gpu())
+        throw Error{
+            "--teacher works on the CPU alone; leave out --device cuda, or store the teacher's logits by "
+            "precompute_logits --device cuda and train with --teacher-logits"};
     if (!options.start_from.empty() && !std::filesystem::exists(options.start_from))
         throw Error{options.start_from.string() + ": no such file; name a stored student with --start-from"};
     if (options.data.empty()) throw Error{"--data is required; see --help"};
@@ -294,7 +306,9 @@ ReportFacts report_facts(const Options& options, const StudentNetwork& network, 
     const std::string stored = std::to_string(options.stored_size);
     data.rows.emplace_back("stored size", stored + " × " + stored);
     data.rows.emplace_back("teacher", teacher ? teacher->teacher_name : "none");
-    if (teacher) data.rows.emplace_back("views per picture", std::to_string(teacher->view_count));
+    if (teacher)
+        data.rows.emplace_back("views per picture",
+                               options.teacher.empty() ? std::to_string(teacher->view_count) : "one in each epoch");
     if (!options.start_from.empty()) data.rows.emplace_back("started from", options.start_from.string());
     ReportSettings machine = machine_settings();
     machine.rows.emplace_back("build", build_text(trainer.backend()));
@@ -351,8 +365,11 @@ void distill(Options& options) {
         options.stored_size = stored_size_of_student(weights, folders.classes, options.stored_size);
     }
     TeacherLogits teacher;
-    const bool taught = !options.teacher_logits.empty();
-    if (taught && !options.predict_only) {
+    std::optional<OnlineTeacher> online_teacher;
+    const bool stored = !options.teacher_logits.empty();
+    const bool taught = stored || !options.teacher.empty();
+    if (!options.teacher.empty()) online_teacher = open_teacher(options.teacher, options.training.threads);
+    if (stored && !options.predict_only) {
         teacher = load_teacher_logits(options.teacher_logits);
         options.stored_size = teacher.preprocessing.stored_size;
     }
@@ -376,19 +393,27 @@ void distill(Options& options) {
         const UnlabeledPictures unlabeled =
             load_with_report(options.data, taught ? folders.unlabeled : UnlabeledSplit{}, reading, "unlabeled");
         const ExpectedPictures pictures = expected_pictures(labeled, unlabeled, validation, folders.classes);
-        if (taught) match_teacher_logits(teacher, options.teacher_logits, pictures);
+        if (stored) match_teacher_logits(teacher, options.teacher_logits, pictures);
+        if (online_teacher) {
+            teacher = answer_whole_pictures(*online_teacher, validation);
+            teacher.classes = folders.classes;
+            teacher.teacher_name = options.teacher.filename().string();
+        }
 
         const auto rows = [&](std::size_t first) {
-            return taught ? TeacherRows{&teacher, static_cast<Index>(first)} : TeacherRows{};
+            return stored ? TeacherRows{&teacher, static_cast<Index>(first)} : TeacherRows{};
         };
+        // An online teacher's logits are those of the validation pictures alone.
+        const TeacherRows validation_rows =
+            online_teacher ? TeacherRows{&teacher} : rows(labeled.store.size() + unlabeled.store.size());
         TrainingLoader training{{.input = network.input,
                                  .batch_size = options.training.batch_size,
                                  .seed = options.training.seed,
-                                 .alternating_flip = options.training.alternating_flip}};
+                                 .alternating_flip = options.training.alternating_flip,
+                                 .online_teacher = online_teacher ? &*online_teacher : nullptr}};
         training.add(labeled, rows(0));
         if (taught) training.add(unlabeled, rows(labeled.store.size()));
-        const EvaluationLoader validating{
-            validation, network.input, 64, {}, rows(labeled.store.size() + unlabeled.store.size())};
+        const EvaluationLoader validating{validation, network.input, 64, {}, validation_rows};
 
         folder.identify(run_identity(options, metadata, pictures), keep_rule(options.keep));
         continue_run(options, folder, *trainer, training.batch_count());
@@ -399,7 +424,7 @@ void distill(Options& options) {
                                        {"validation pictures", std::to_string(validation.store.size())}}};
             run_report.emplace(options.output,
                                report_facts(options, network, *trainer, pictures, taught ? &teacher : nullptr, data),
-                               validation, rows(labeled.store.size() + unlabeled.store.size()));
+                               validation, validation_rows);
             run_report->add_views(training, labeled, unlabeled);
         }
         print_message(network.summary);

@@ -15,6 +15,7 @@ using namespace bantam;
 
 struct Options {
     std::filesystem::path data;
+    std::filesystem::path teacher;  ///< weights of a teacher that answers while the student is trained
     std::filesystem::path teacher_logits;
     std::filesystem::path output = "distill_food11_output";
     std::filesystem::path weights;

@@ -65,6 +65,49 @@ BOOST_AUTO_TEST_CASE(an_epoch_holds_every_sample_once_in_nearly_equal_batches) {
     }
 }
 
+BOOST_AUTO_TEST_CASE(an_online_teacher_answers_what_the_samples_show) {
+    const LoadedPictures pictures{5, 4};
+    // Its logits are the first and the last pixel of what it sees, and how much that is.
+    bantam::OnlineTeacher teacher{{8, 10, 3}, 3, [&](const float* pixels, Index count, float* logits) {
+                                      const Index size = element_count(teacher.input);
+                                      for (; count > 0; --count, pixels += size, logits += 3) {
+                                          logits[0] = pixels[0];
+                                          logits[1] = pixels[size - 1];
+                                          logits[2] = static_cast<float>(size);
+                                      }
+                                  }};
+    LoaderOptions options = small_options(4);
+    options.online_teacher = &teacher;
+    TrainingLoader loader{options};
+    loader.add(pictures.labeled);
+    loader.add(pictures.unlabeled);
+    std::set<float> first_pixels;
+    for (const Index epoch : {0, 1})
+        for (const Batch& batch : all_batches(loader, epoch)) {
+            BOOST_TEST(batch.has_teacher == std::vector<std::uint8_t>(std::size_t(batch.count), 1));
+            for (std::size_t slot = 0; slot < std::size_t(batch.count); ++slot) {
+                BOOST_TEST(batch.teacher_logits[3 * slot] == batch.pixels[240 * slot]);
+                BOOST_TEST(batch.teacher_logits[3 * slot + 1] == batch.pixels[240 * slot + 239]);
+                first_pixels.insert(batch.pixels[240 * slot]);
+            }
+        }
+    BOOST_TEST(first_pixels.size() == 18U);  // fresh views in every epoch
+
+    // A larger input sees the same view: corner pixels of a smooth picture are near each other.
+    const std::vector<Batch> small = all_batches(loader, 3);
+    teacher.input = {16, 20, 3};
+    const std::vector<Batch> large = all_batches(loader, 3);
+    for (std::size_t index = 0; index < small.size(); ++index) {
+        BOOST_TEST(small[index].pixels == large[index].pixels);
+        for (std::size_t slot = 0; slot < std::size_t(small[index].count); ++slot) {
+            BOOST_TEST(large[index].teacher_logits[3 * slot + 2] == 960.0F);
+            BOOST_TEST(std::abs(large[index].teacher_logits[3 * slot] - small[index].teacher_logits[3 * slot]) < 0.5F);
+        }
+    }
+
+    BOOST_CHECK_THROW(loader.add(pictures.labeled, {&pictures.teacher}), bantam::Error);
+}
+
 BOOST_AUTO_TEST_CASE(a_single_sample_makes_a_single_batch) {
     const LoadedPictures pictures{1, 0};
     TrainingLoader loader{small_options(8)};

@@ -29,6 +29,7 @@ import homework_pictures
 import safetensors_io
 
 PRECOMPUTE = programs.program("tools/precompute_logits")
+DISTILL = programs.program("examples/distill_food11")
 CONVERT = (sys.executable, "-B", os.path.join(programs.SOURCE, "tools", "convert_teacher.py"))
 CLASSES = 11
 VIEWS = 3
@@ -352,6 +353,70 @@ class TestingFolder(Teacher):
         shutil.copytree(self.data, data)
         os.symlink(os.path.join(data, "testing"), os.path.join(data, "training", "unlabeled", "more"))
         self.assert_both_refuse(data, "training/unlabeled/more/00/0.png: leads into the testing folder, ")
+
+
+class Online(Teacher):
+    """distill_food11 --teacher: the teacher answers while the student is trained."""
+
+    def distill(self, output, *more, threads=1, epochs=2, teacher=True):
+        return [str(part) for part in (
+            DISTILL, "--data", self.data, "--output", self.path(output), "--epochs", epochs, "--batch-size", 8, "--seed",
+            3, "--threads", threads, "--no-report", *(("--teacher", self.teacher) if teacher else ()), *more)]
+
+    def results(self, output):
+        rows = read(self.path(output, "metrics.csv")).decode().splitlines()
+        return [read(self.path(output, name)) for name in ("student.safetensors", "predict.csv")] + [
+            row.split(",")[:-2] for row in rows]  # without speed and time
+
+    def test_any_number_of_threads_and_an_interruption_give_the_same_bytes(self):
+        self.run_program(*self.distill("one"))
+        expected = self.results("one")
+        self.run_program(*self.distill("two", threads=2))
+        self.assertEqual(self.results("two"), expected)
+
+        process = subprocess.Popen(self.distill("stopped"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 120
+        while not os.path.exists(self.path("stopped", "last.safetensors")) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(), 128 + signal.SIGTERM)
+        for other, line in ((("--teacher", self.other_teacher()), "the interrupted run had teacher_logits online, "),
+                            ((), "the interrupted run had ")):
+            self.assertIn(line, self.refusal(*self.distill("stopped", "--resume", *other, teacher=False)))
+        self.run_program(*self.distill("stopped", "--resume", threads=2))
+        self.assertEqual(self.results("stopped"), expected)
+
+    def other_teacher(self):
+        path = self.path("other.safetensors")
+        tensors, metadata = safetensors_io.load(self.teacher)
+        tensors["fc.bias"] = tensors["fc.bias"] + 1
+        safetensors_io.save(path, tensors, {key: text for key, text in metadata.items() if "checksum" not in key})
+        return path
+
+    def test_validation_is_judged_by_the_same_teacher_as_with_stored_logits(self):
+        call(*self.precompute())
+        rate = ("--learning-rate", 1e-9)  # both students remain the random one
+        self.run_program(*self.distill("online", *rate, epochs=1))
+        self.run_program(*self.distill("stored", *rate, "--teacher-logits", self.path("logits.safetensors"), epochs=1,
+                                       teacher=False))
+        rows = []
+        for output in ("online", "stored"):
+            header, row = read(self.path(output, "metrics.csv")).decode().splitlines()
+            rows.append(dict(zip(header.split(","), row.split(","))))
+        for figure in ("validation_loss", "validation_distillation_loss", "validation_kl_divergence"):
+            online, stored = (float(row[figure]) for row in rows)
+            self.assertLess(abs(online - stored), 2e-3 * abs(stored), figure)  # stored logits are halves
+        self.assertEqual(rows[0]["validation_teacher_agreement"], rows[1]["validation_teacher_agreement"])
+
+    def test_what_does_not_fit_is_refused(self):
+        self.assertIn("leave out one of them", self.refusal(*self.distill("x", "--teacher-logits", self.teacher)))
+        self.assertIn("--teacher trains and --predict-only does not", self.refusal(*self.distill("x", "--predict-only")))
+        ten = self.path("ten.pth")
+        make_teacher(ten, classes=10)
+        call(*CONVERT, ten, "--output", self.path("ten.safetensors"))
+        self.assertIn("'fc.weight'", self.refusal(*self.distill("x", "--teacher", self.path("ten.safetensors"),
+                                                                teacher=False)))
+        self.assertFalse(os.path.exists(self.path("x", "student.safetensors")))
 
 
 class Refusals(Teacher):

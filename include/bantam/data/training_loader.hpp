@@ -12,6 +12,7 @@
 #include <bantam/data/batch_queue.hpp>
 #include <bantam/data/color.hpp>
 #include <bantam/data/epoch.hpp>
+#include <bantam/data/online_teacher.hpp>
 #include <bantam/data/picture_store.hpp>
 #include <bantam/data/sample_plan.hpp>
 #include <bantam/data/stored_view.hpp>
@@ -40,6 +41,8 @@ struct LoaderOptions {
     /// Jitters the colors of stored views further; the teacher then saw slightly different ones.
     bool color_on_teacher_views = false;
     Normalization normalization{};
+    /// Answers what samples show, in place of stored logits; not copied, must outlive the loader. Null: none.
+    const OnlineTeacher* online_teacher = nullptr;
 };
 
 /// Cuts training batches. The pictures and logits it is given are not copied and must outlive it.
@@ -47,13 +50,15 @@ struct LoaderOptions {
 /// An epoch is a permutation of all samples, divided as EpochBatches says. A sample with teacher logits is shown by one
 /// of the views stored with them, drawn anew each epoch, and carries that view's logits; in a mixed view it has no
 /// label, as the teacher's answer to the mix says more than a weighted pair of labels. Any other sample gets a random
-/// view and color. Everything follows from (seed, epoch, sample) alone.
+/// view and color, and an online teacher answers the same view and color at its own input size. Everything follows from
+/// (seed, epoch, sample) alone.
 class TrainingLoader {
 public:
     /// Throws Error where the input does not have three channels or the batch size is below 1.
     explicit TrainingLoader(const LoaderOptions& options) : options_{options} {
         detail::require_color_input(options_.input);
         detail::require_batch_size(options_.batch_size);
+        if (options_.online_teacher != nullptr) detail::require_color_input(options_.online_teacher->input);
     }
 
     /// Adds pictures, with their teacher's logits where `teacher` names them. Throws Error where their stored
@@ -134,9 +139,26 @@ public:
             return plan(epoch, order[static_cast<std::size_t>(range.begin + slot)]);
         };
         detail::assemble_batch(*this, range.count(), plan_of, batch);
+        if (options_.online_teacher != nullptr) answer(range.count(), plan_of, batch);
     }
 
 private:
+    /// The online teacher's logits of a batch.
+    template <class PlanOf>
+    void answer(Index count, const PlanOf& plan_of, Batch& batch) const {
+        const OnlineTeacher& teacher = *options_.online_teacher;
+        batch.teacher_logits.resize(static_cast<std::size_t>(count * teacher.classes));
+        batch.has_teacher.assign(static_cast<std::size_t>(count), 1);
+        if (teacher.input == options_.input)
+            return teacher.infer(batch.pixels.data(), count, batch.teacher_logits.data());
+        const Index size = element_count(teacher.input);
+        std::vector<float> shown(static_cast<std::size_t>(count * size));
+        for (Index slot = 0; slot < count; ++slot)
+            cut_sample([&](Index sample) { return pixels(sample); }, stored_size_, plan_of(slot), teacher.input,
+                       shown.data() + slot * size);
+        teacher.infer(shown.data(), count, batch.teacher_logits.data());
+    }
+
     struct Sample {
         const std::uint8_t* pixels;
         int label;
@@ -176,6 +198,8 @@ private:
                         std::to_string(stored_size_)};
         if (store.size() != 0) stored_size_ = store.stored_size();
         if (teacher.logits != nullptr) {
+            if (options_.online_teacher != nullptr)
+                throw Error{"samples have stored logits and an online teacher; use one of the two"};
             if (teacher_ != nullptr && teacher_ != teacher.logits)
                 throw Error{"samples have logits of two teachers; use one logits file"};
             teacher.require_rows(static_cast<Index>(store.size()));
