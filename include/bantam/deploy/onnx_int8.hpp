@@ -34,7 +34,7 @@ struct OnnxMap {
 struct OnnxInt8Export {
     OnnxExport layers;
     ScaleReader scales;
-    int stages = 0;
+    std::size_t stages = 0;
 
     OnnxGraph& graph() { return layers.graph; }
     /// The name of the next stage.
