@@ -93,13 +93,18 @@ const data_table = (caption, columns, rows) =>
 
 // --------------------------------------------------------------------------------------------------- figures
 
-/// Calls `draw(width)` now and whenever the width of `box` changes.
+/// What draws the figures for the first time, when the page is put together.
+const first_draws = [];
+
+/// Calls `draw(width)` when the page is put together and whenever the width of `box` changes.
 function draw_to_width(box, draw) {
     let drawn = 0;
-    new ResizeObserver(() => {
+    const update = () => {
         const width = Math.floor(box.clientWidth);
-        if (width > 0 && width !== drawn) requestAnimationFrame(() => draw(drawn = width));
-    }).observe(box);
+        if (width > 0 && width !== drawn) draw(drawn = width);
+    };
+    first_draws.push(update);
+    new ResizeObserver(() => requestAnimationFrame(update)).observe(box);
 }
 
 function tip_box() {
@@ -647,6 +652,7 @@ const page = document.getElementById("report");
 try {
     const data = JSON.parse(document.getElementById("data").textContent);
     page.replaceChildren(...(data.runs ? comparison(data.runs) : report(data)));
+    for (const draw of first_draws) draw();
     document.documentElement.dataset.drawn = "yes";
 } catch (problem) {
     page.replaceChildren(element("p", {class: "message", role: "alert"}, `This report cannot be shown: ${problem.message}`));
