@@ -525,7 +525,7 @@ BOOST_AUTO_TEST_CASE(memory_that_is_used_again_shows_nothing_of_the_picture_befo
 BOOST_AUTO_TEST_CASE(the_decoders_memory_is_zeroed_each_time) {
     auto& memory = bantam::detail::DecoderMemory::of_this_thread();
     memory.begin(std::size_t{1} << 20);
-    for (const std::size_t bytes : {100'000, 90'000, 60'000, 100'000, 50}) {
+    for (const std::size_t bytes : {100'000U, 90'000U, 60'000U, 100'000U, 50U}) {
         auto* const block = static_cast<std::uint8_t*>(memory.allocate(bytes));
         BOOST_TEST_REQUIRE(block != nullptr);
         BOOST_TEST((std::all_of(block, block + bytes, [](std::uint8_t byte) { return byte == 0; })));
