@@ -5,6 +5,7 @@
 #include <bantam/base/float16.hpp>
 #include <bantam/base/printable.hpp>
 #include <bantam/base/random.hpp>
+#include <bantam/data/assemble_batch.hpp>
 #include <bantam/data/color.hpp>
 #include <bantam/data/expected_pictures.hpp>
 #include <bantam/data/picture_store.hpp>
@@ -26,6 +27,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstddef>
+#include <functional>
 #include <iterator>
 #include <optional>
 #include <set>
@@ -147,18 +149,6 @@ TeacherLogits draw_views(const Options& options, const HomeworkFolders& folders,
     return file;
 }
 
-SamplePlan plan_of(const TeacherLogits& file, Index row) {
-    const Normalization& normalization = file.preprocessing.normalization;
-    const StoredView shown = file.stored_view(row);
-    SamplePlan plan{
-        .sample = row / file.view_count, .view = shown.view, .colors = network_colors(shown.color, normalization)};
-    if (file.is_mixed(row)) {
-        const StoredMix mixed = file.stored_mix(row);
-        plan.second = {mixed.image, mixed.second.view, network_colors(mixed.second.color, normalization), mixed.mix};
-    }
-    return plan;
-}
-
 SamplePlan mirrored(SamplePlan plan) {
     plan.view.flipped = !plan.view.flipped;
     plan.second.view.flipped = !plan.second.view.flipped;
@@ -178,7 +168,8 @@ public:
     /// [row][class], valid until the next call.
     std::span<const float> operator()(std::span<const Index> rows) {
         plans_.clear();
-        for (const Index row : rows) plans_.push_back(plan_of(file_, row));
+        for (const Index row : rows)
+            plans_.push_back(stored_plan(file_, row, file_.preprocessing.normalization, std::identity{}));
         const std::size_t size = rows.size() * file_.classes.size();
         sums_.resize(size);
         teacher_.infer(plans_, sums_.data());
@@ -310,28 +301,25 @@ std::string difference(const Part& part, const Part& expected) {
     return {};
 }
 
-/// The whole file of its parts, in any order. Throws Error naming a part that is missing, twice there, of another file
-/// or unfinished.
-TeacherLogits merged(const std::vector<std::filesystem::path>& paths) {
-    std::vector<Part> parts;
-    for (const std::filesystem::path& path : paths) {
-        Part part = read_part(path);
-        if (!parts.empty()) {
-            std::string problem = difference(part, parts.front());
-            if (problem.empty() && part.shard.count != parts.front().shard.count)
-                problem = fmt::format("is part {}, not one of {}", part.shard.text(), parts.front().shard.count);
-            if (!problem.empty())
-                throw Error{fmt::format("{}: {} as in {}; merge the parts of one file", path.string(), problem,
-                                        paths.front().string())};
-        }
+/// The whole file of its parts, in any order, which were read from `paths`. Throws Error naming a part that is missing,
+/// twice there, of another file or unfinished.
+TeacherLogits merged(const std::vector<std::filesystem::path>& paths, std::vector<Part> parts) {
+    for (std::size_t index = 0; index < parts.size(); ++index) {
+        const Part& part = parts[index];
+        const std::string path = paths[index].string();
+        std::string problem = difference(part, parts.front());
+        if (problem.empty() && part.shard.count != parts.front().shard.count)
+            problem = fmt::format("is part {}, not one of {}", part.shard.text(), parts.front().shard.count);
+        if (!problem.empty())
+            throw Error{
+                fmt::format("{}: {} as in {}; merge the parts of one file", path, problem, paths.front().string())};
         if (part.done() < part.rows())
-            throw Error{fmt::format("{}: is unfinished ({} of {} views); finish it with --shard {} --resume",
-                                    path.string(), part.done(), part.rows(), part.shard.text())};
-        for (std::size_t other = 0; other < parts.size(); ++other)
+            throw Error{fmt::format("{}: is unfinished ({} of {} views); finish it with --shard {} --resume", path,
+                                    part.done(), part.rows(), part.shard.text())};
+        for (std::size_t other = 0; other < index; ++other)
             if (parts[other].shard.index == part.shard.index)
-                throw Error{fmt::format("{}: is part {}, as {} is; name every part once", path.string(),
-                                        part.shard.text(), paths[other].string())};
-        parts.push_back(std::move(part));
+                throw Error{fmt::format("{}: is part {}, as {} is; name every part once", path, part.shard.text(),
+                                        paths[other].string())};
     }
     std::ranges::sort(parts, {}, [](const Part& part) { return part.shard.index; });
     for (Index index = 1; index <= parts.front().shard.count; ++index)
@@ -358,7 +346,7 @@ TeacherLogits merged(const std::vector<std::filesystem::path>& paths) {
     return file;
 }
 
-/// Computes the logits that `part` lacks, and saves it at `path` twice a minute and when stopped.
+/// Computes the logits that `part` lacks, and saves it at `path` every 30 s and when stopped.
 void finish_part(Part& part, const std::filesystem::path& path, Index first_row, Answers& answers) {
     const StopSignal signal;
     using Clock = std::chrono::steady_clock;
@@ -472,13 +460,14 @@ void verify_logits(const Options& options, const HomeworkFolders& folders, const
 /// Merges the parts of `options.output` where all lie beside it, finished.
 std::optional<TeacherLogits> merge_neighbors(const Options& options, Index count) {
     std::vector<std::filesystem::path> paths;
+    std::vector<Part> parts;
     for (Index index = 1; index <= count; ++index) {
         paths.push_back(part_path(options.output, {index, count}));
         if (!std::filesystem::exists(paths.back())) return {};
-        const Part part = read_part(paths.back());
-        if (part.done() < part.rows()) return {};
+        parts.push_back(read_part(paths.back()));
+        if (parts.back().done() < parts.back().rows()) return {};
     }
-    TeacherLogits file = merged(paths);
+    TeacherLogits file = merged(paths, std::move(parts));
     write_teacher_logits(options.output, file);
     return file;
 }
@@ -516,7 +505,9 @@ void merge_logits(const Options& options) {
         if (std::filesystem::equivalent(part, options.output, ignored))
             throw Error{options.output.string() + ": is also a part to merge; choose another output"};
     }
-    const TeacherLogits file = merged(options.merge);
+    std::vector<Part> parts;
+    for (const std::filesystem::path& path : options.merge) parts.push_back(read_part(path));
+    const TeacherLogits file = merged(options.merge, std::move(parts));
     write_teacher_logits(options.output, file);
     fmt::print("parts: {}\npictures: {}\nviews: {}\nlogits: {}\n", options.merge.size(), file.image_count(),
                file.view_count, options.output.string());

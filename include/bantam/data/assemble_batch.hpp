@@ -7,13 +7,33 @@
 #include <bantam/core/shape.hpp>
 #include <bantam/core/shape_text.hpp>
 #include <bantam/data/batch.hpp>
+#include <bantam/data/color.hpp>
 #include <bantam/data/sample_plan.hpp>
+#include <bantam/data/stored_view.hpp>
 #include <bantam/data/teacher_logits.hpp>
 
 #include <cstddef>
 #include <string>
 
 namespace bantam {
+
+/// How the teacher was shown a row of its logits, without a label. `sample_of(image)` is a loader's sample of an image
+/// of the file; `further` changes the colors that it was shown.
+template <class SampleOf>
+SamplePlan stored_plan(const TeacherLogits& teacher, Index row, const Normalization& normalization,
+                       const SampleOf& sample_of, const ColorTransform& further = {}) {
+    const StoredView shown = teacher.stored_view(row);
+    SamplePlan plan{.sample = sample_of(row / teacher.view_count),
+                    .teacher_view = row,
+                    .view = shown.view,
+                    .colors = network_colors(shown.color, normalization, further)};
+    if (teacher.is_mixed(row)) {
+        const StoredMix mixed = teacher.stored_mix(row);
+        plan.second = {sample_of(mixed.image), mixed.second.view,
+                       network_colors(mixed.second.color, normalization, further), mixed.mix};
+    }
+    return plan;
+}
 
 namespace detail {
 

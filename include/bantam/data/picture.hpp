@@ -86,8 +86,7 @@ inline void orient_picture(const std::uint8_t* stored, int height, int width, in
 /// Decodes a JPEG, PNG or BMP file's bytes to RGB. Gray pictures become RGB, alpha is dropped, an EXIF orientation is
 /// applied. A file is checked before it is decoded: every byte of the result comes from the file, except that a color
 /// missing from a palette is black. Returns what is wrong with bad input, and the picture is then empty. The memory of
-/// `picture` is used again. Throws
-/// std::bad_alloc where memory does not suffice.
+/// `picture` is used again. Throws std::bad_alloc where memory does not suffice.
 inline PictureProblem decode_picture(std::span<const std::uint8_t> bytes, const PictureLimits& limits,
                                      Picture& picture) {
     const auto refused = [&](PictureProblem problem) {

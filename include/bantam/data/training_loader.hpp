@@ -99,29 +99,21 @@ public:
     SamplePlan plan(Index epoch, Index sample) const {
         const Sample& found = samples_[static_cast<std::size_t>(sample)];
         Random random{options_.seed, stream(sample_purpose, epoch, sample)};
-        SamplePlan plan{.sample = sample, .label = found.label, .view = {}, .colors = {}};
-        bool recolor = options_.color.enabled();
-        StoredView shown;
+        const auto jitter = [&](bool recolor) {
+            return recolor && options_.color.enabled() ? random_color(random, options_.color) : ColorTransform{};
+        };
         if (found.teacher_row >= 0) {
             const auto choice = static_cast<Index>(random.below(static_cast<std::uint64_t>(teacher_->view_count)));
-            plan.teacher_view = found.teacher_row * teacher_->view_count + choice;
-            shown = teacher_->stored_view(plan.teacher_view);
-            recolor = recolor && options_.color_on_teacher_views;
-        } else {
-            shown.view = random_view(random, options_.views);
-            if (options_.alternating_flip) shown.view.flipped = flipped_in_turn(epoch, sample);
+            const auto sample_of = [&](Index image) { return sample_of_row(image); };
+            SamplePlan plan = stored_plan(*teacher_, found.teacher_row * teacher_->view_count + choice,
+                                          options_.normalization, sample_of, jitter(options_.color_on_teacher_views));
+            plan.label = plan.mixed() ? -1 : found.label;
+            return plan;
         }
-        const ColorTransform jitter = recolor ? random_color(random, options_.color) : ColorTransform{};
-        const auto colors_of = [&](const ColorFactors& stored) {
-            return network_colors(stored, options_.normalization, jitter);
-        };
-        plan.view = shown.view;
-        plan.colors = colors_of(shown.color);
-        if (plan.teacher_view >= 0 && teacher_->is_mixed(plan.teacher_view)) {
-            const StoredMix mixed = teacher_->stored_mix(plan.teacher_view);
-            plan.label = -1;
-            plan.second = {sample_of_row(mixed.image), mixed.second.view, colors_of(mixed.second.color), mixed.mix};
-        }
+        SamplePlan plan{
+            .sample = sample, .label = found.label, .view = random_view(random, options_.views), .colors = {}};
+        if (options_.alternating_flip) plan.view.flipped = flipped_in_turn(epoch, sample);
+        plan.colors = network_colors({}, options_.normalization, jitter(true));
         return plan;
     }
 
