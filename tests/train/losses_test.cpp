@@ -15,6 +15,7 @@
 #include <limits>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace reference = training_reference;
@@ -41,6 +42,23 @@ std::vector<double> random_logits(std::size_t count, double scale, std::uint64_t
     std::vector<double> values(count);
     for (double& value : values) value = scale * random.normal();
     return values;
+}
+
+/// The numeric gradient of the loss divided by `weight`.
+std::vector<double> slopes(const LossOptions& options, bantam::Index classes, std::vector<double> logits,
+                           const Targets<double>& targets, double weight) {
+    constexpr double step = 1e-5;
+    const auto loss_at = [&](std::size_t index, double value) {
+        const double before = std::exchange(logits[index], value);
+        const double loss = bantam::loss_and_gradient(options, classes, logits, targets, {}).loss;
+        logits[index] = before;
+        return loss;
+    };
+    std::vector<double> result(logits.size());
+    for (std::size_t index = 0; index < logits.size(); ++index)
+        result[index] =
+            (loss_at(index, logits[index] + step) - loss_at(index, logits[index] - step)) / (2 * step) / weight;
+    return result;
 }
 
 template <class Left, class Right>
@@ -116,17 +134,7 @@ BOOST_AUTO_TEST_CASE(the_gradient_is_the_slope_of_the_mean_loss) {
             auto logits = random_logits(4 * classes, 2.0, 2);
             std::vector<double> gradient(logits.size());
             bantam::loss_and_gradient(options, classes, logits, targets, gradient);
-            std::vector<double> slope(logits.size());
-            for (std::size_t index = 0; index < logits.size(); ++index) {
-                constexpr double step = 1e-5;
-                const double kept = logits[index];
-                logits[index] = kept + step;
-                const double above = bantam::loss_and_gradient(options, classes, logits, targets, {}).loss;
-                logits[index] = kept - step;
-                const double below = bantam::loss_and_gradient(options, classes, logits, targets, {}).loss;
-                logits[index] = kept;
-                slope[index] = (above - below) / (2 * step) / 4;
-            }
+            const std::vector<double> slope = slopes(options, classes, logits, targets, 4.0);
             check_close(gradient, slope, 1e-8);
         }
     }
@@ -198,18 +206,9 @@ BOOST_AUTO_TEST_CASE(the_gradient_of_every_distillation_loss_is_its_slope) {
             options.weights = {.labeled = 2.0, .unlabeled = 0.5};
             const Targets<double> targets{labels, teacher, taught};
             auto logits = random_logits(4 * classes, 2.0, 2);
-            std::vector<double> gradient(logits.size()), slope(logits.size());
+            std::vector<double> gradient(logits.size());
             const double weight = bantam::loss_and_gradient(options, classes, logits, targets, gradient).weight;
-            for (std::size_t index = 0; index < logits.size(); ++index) {
-                constexpr double step = 1e-5;
-                const double kept = logits[index];
-                logits[index] = kept + step;
-                const double above = bantam::loss_and_gradient(options, classes, logits, targets, {}).loss;
-                logits[index] = kept - step;
-                const double below = bantam::loss_and_gradient(options, classes, logits, targets, {}).loss;
-                logits[index] = kept;
-                slope[index] = (above - below) / (2 * step) / weight;
-            }
+            const std::vector<double> slope = slopes(options, classes, logits, targets, weight);
             BOOST_TEST_CONTEXT(name(loss.kind) << " standardized " << standardized) {
                 check_close(gradient, slope, 1e-7);
             }

@@ -90,6 +90,14 @@ struct NormalizeMatrix {
     }
 };
 
+/// Element (row, column) of AᵀA for a matrix A [rows][columns].
+template <class S>
+BANTAM_HOST_DEVICE S gram_element(const S* a, Index rows, Index columns, Index row, Index column) {
+    S sum = 0;
+    for (Index k = 0; k < rows; ++k) sum += a[k * columns + row] * a[k * columns + column];
+    return sum;
+}
+
 /// One element of G = XᵀX.
 template <class S>
 struct MatrixGram {
@@ -101,15 +109,11 @@ struct MatrixGram {
     BANTAM_HOST_DEVICE void operator()(Index i) const {
         const MuonMatrix& matrix = matrices[matrix_of_gram[i]];
         const Index element = i - matrix.gram_begin, row = element / matrix.columns, column = element % matrix.columns;
-        const S* const values = x + matrix.x_begin;
-        S sum = 0;
-        for (Index k = 0; k < matrix.rows; ++k)
-            sum += values[k * matrix.columns + row] * values[k * matrix.columns + column];
-        gram[i] = sum;
+        gram[i] = gram_element(x + matrix.x_begin, matrix.rows, matrix.columns, row, column);
     }
 };
 
-/// One element of b·G + c·G².
+/// One element of b·G + c·G², which is b·G + c·GᵀG.
 template <class S>
 struct MatrixPolynomial {
     const MuonMatrix* matrices;
@@ -120,11 +124,8 @@ struct MatrixPolynomial {
     BANTAM_HOST_DEVICE void operator()(Index i) const {
         const MuonMatrix& matrix = matrices[matrix_of_gram[i]];
         const Index element = i - matrix.gram_begin, row = element / matrix.columns, column = element % matrix.columns;
-        const S* const values = gram + matrix.gram_begin;
-        S sum = 0;
-        for (Index k = 0; k < matrix.columns; ++k)
-            sum += values[row * matrix.columns + k] * values[k * matrix.columns + column];
-        polynomial[i] = static_cast<S>(NewtonSchulz::b) * gram[i] + static_cast<S>(NewtonSchulz::c) * sum;
+        const S square = gram_element(gram + matrix.gram_begin, matrix.columns, matrix.columns, row, column);
+        polynomial[i] = static_cast<S>(NewtonSchulz::b) * gram[i] + static_cast<S>(NewtonSchulz::c) * square;
     }
 };
 
