@@ -14,12 +14,15 @@ FOUND = [
     ("using Sink = int;\n", (1, "Sink")),
     ("compared and held against the CPU\n", (1, "held against")),
     ("doubles a chunk\n", (1, "doubles a chunk")),
+    ("5 ms a step\n", (1, "ms a step")),
+    ("one layer a line\n", (1, "layer a line")),
+    ("saved twice a minute\n", (1, "twice a minute")),
     ("a pass that takes the activation behind it along\n", (1, "takes the activation behind it along")),
     ("void normaliseAll();\n", (1, "normaliseAll")),
     ("int neighbour_count;\n", (1, "neighbour_count")),
     ("\n\nlabelled\n", (3, "labelled")),
 ]
-RIGHT = ["NullSink", "doubles per chunk", "backward", "normalized", "take a channel", "compared with", "a housefly"]
+RIGHT = ["NullSink", "every layer a stage of its own", "doubles per chunk", "backward", "normalized", "take a channel", "compared with", "a housefly"]
 
 
 class Words(unittest.TestCase):

@@ -49,8 +49,9 @@ WORDS = {
     r"nobody": "say it in the passive",
     # "a channel" in the meaning of "per channel".
     r"(?:scalars?|elements?|doubles|floats|bytes|numbers?|rows?|sums?|values?|positions|pixels|registers|views|pictures"
-    r"|once|one|kept|columns?) an? (?:channel|thread|sample|chunk|batch|step|epoch|row|pixel|position|line|block|warp"
-    r"|worker|convolution|element|column|map|stage|layer)": "per",
+    r"|once|one|kept|columns?|layer(?= a line)|ms) an? (?:channel|thread|sample|chunk|batch|step|epoch|row|pixel|position|line"
+    r"|block|warp|worker|convolution|element|column|map|stage|layer)": "per",
+    r"(?:once|twice) a (?:second|minute|hour|batch)": "every 30 s",
     # The layout of the source.
     r"the house|(?:rooms?|house) of (?:the|a)|own rooms?": "layout, folder",
     # American spelling, as in the ecosystem.

@@ -11,7 +11,7 @@
 
 namespace bantam::deploy {
 
-/// The type as C++ source, as the compiler prints it: "bantam::Network<bantam::Image<8, 8, 3>, …>", one layer a line.
+/// The type as C++ source, as the compiler prints it: "bantam::Network<bantam::Image<8, 8, 3>, …>", one layer per line.
 /// It names everything in full, except that clang leaves out where a class of template arguments lies; those are
 /// taken for Bantam's.
 template <class T>

@@ -100,12 +100,13 @@ template <class S, RegisterEpilogue<S> Epilogue>
 void transform_products(const S* products, Index channels, Index stride, S* to, Index line_stride, Index lines,
                         Index columns, const Epilogue& epilogue) {
     for_each_vector<S>(channels, [&](Index c, auto fetch, auto put) {
-        const auto finish = epilogue.columns(c, fetch);
+        const auto epilogue_columns = epilogue.columns(c, fetch);
         transform<patch, tile, S>([](const auto& y) { return output_along_axis(y); },
                                   [&](Index i) { return fetch(products + i * stride + c); },
                                   [&](Index i, const Vector<S>& value) {
                                       if (i / tile < lines && i % tile < columns)
-                                          put(to + i / tile * line_stride + i % tile * channels + c, finish(value));
+                                          put(to + i / tile * line_stride + i % tile * channels + c,
+                                              epilogue_columns(value));
                                   });
     });
 }
