@@ -39,16 +39,21 @@ from homework_pictures import WHOLE_VIEW, Random, drawn_view  # noqa: E402
 # The options of distill_food11 that the twin has, with their defaults; and those that change no weight.
 DEFAULTS = {"student": "mobile-98k", "epochs": 100, "batch-size": 64, "optimizer": "sgd", "learning-rate": 0.1,
             "momentum": 0.9, "weight-decay": 1e-4, "warmup-epochs": 2.0, "final-learning-rate": 0.01, "label-smoothing": 0.0,
-            "clip-norm": 5.0, "averaging-decay": 0.999, "temperature": 4.0, "alpha": 0.7, "stored-size": 144,
-            "keep": "loss"}
+            "lookahead-steps": 0, "lookahead-alpha": 0.5, "clip-norm": 5.0, "averaging-decay": 0.999, "flip": "random",
+            "near-identity-depthwise": False, "distillation": "kl", "temperature": 4.0, "standardize-logits": False,
+            "dkd-alpha": 1.0, "dkd-beta": 8.0, "alpha": 0.7, "alpha-where-wrong": None, "labeled-weight": 1.0,
+            "unlabeled-weight": 1.0, "mixed-weight": 1.0, "stored-size": 144, "keep": "loss"}
 # The loss of every evaluation, whatever is minimized (evaluation_loss_options in train/losses.hpp).
-EVALUATION = {"temperature": 4.0, "alpha": 0.7}
+EVALUATION = DEFAULTS | {"alpha-where-wrong": DEFAULTS["alpha"]}
+CHOICES = {"student": ("mobile-98k", "tiniest-97k"), "optimizer": ("sgd", "adamw", "muon"),
+           "flip": ("random", "alternating"), "distillation": ("kl", "reverse-kl", "symmetric-kl", "dkd", "mse"),
+           "keep": ("loss", "accuracy", "last")}
 WITHOUT_EFFECT = {"no-report", "save-seconds", "id-digits"}
 COLOR_RANGE = 0.2
 LUMA = np.array([0.299, 0.587, 0.114])
 LOGITS_FORMATS = ("bantam-teacher-logits/1", "bantam-teacher-logits/2")
 # The purposes of Bantam's random streams (data/epoch.hpp and data/training_loader.hpp).
-ORDER, SAMPLE = 1, 2
+ORDER, SAMPLE, FLIP = 1, 2, 3
 
 HEADER = ["epoch", "learning_rate", *(f"{split}_{figure}" for split in ("training", "validation") for figure in (
     "loss", "accuracy", "cross_entropy", "teacher_agreement", "distillation_loss")), "images_per_second", "seconds"]
@@ -81,11 +86,13 @@ def settings_of(recipe, epochs):
             raise accuracy.Refusal(f"{recipe.path}: [distill_food11] {option}: the twin has no such option; it has "
                                    + ", ".join(settings))
         try:
-            settings[option] = type(settings[option])(value)
+            default = settings[option]
+            settings[option] = True if default is False else (float if default is None else type(default))(value)
         except (TypeError, ValueError):
             raise accuracy.Refusal(f"{recipe.path}: [distill_food11] {option} is {value}; it must be a number") from None
-    for option, choices in (("student", ("mobile-98k", "tiniest-97k")), ("optimizer", ("sgd", "adamw")),
-                            ("keep", ("loss", "accuracy", "last"))):
+    if settings["alpha-where-wrong"] is None:
+        settings["alpha-where-wrong"] = settings["alpha"]
+    for option, choices in CHOICES.items():
         if settings[option] not in choices:
             raise accuracy.Refusal(f"{recipe.path}: [distill_food11] {option} is {settings[option]}; the twin has "
                                    + ", ".join(choices))
@@ -120,20 +127,25 @@ class Pictures:
 
 
 class Teacher:
-    """The stored logits [image, view, class] and views [image, view, 8]; format 1 has no colors."""
+    """The stored logits [image, view, class], views [image, view, 8], and what is mixed into the last views: images
+    [image, mixed view] and parameters [image, mixed view, 13]. Format 1 has no colors and no mixes."""
 
     def __init__(self, path):
         tensors, metadata = safetensors_io.load(path)
         if metadata.get("format") not in LOGITS_FORMATS:
             raise accuracy.Refusal(f"{path}: has the format '{metadata.get('format')}', the twin reads "
                                    f"{' and '.join(LOGITS_FORMATS)}")
-        if "mixes" in tensors:
-            raise accuracy.Refusal(f"{path}: has mixed views, which the twin does not show; store logits without --mixed")
         self.path, self.paths = path, json.loads(metadata["paths"])
         self.stored_size = json.loads(metadata["preprocessing"])["stored_size"]
         self.logits = torch.from_numpy(np.array(tensors["logits"], np.float32))
         self.views = np.ones((*self.logits.shape[:2], 8), np.float32)
         self.views[..., :tensors["views"].shape[2]] = tensors["views"]
+        self.partners, self.mixes = tensors.get("partners"), tensors.get("mixes")
+
+    def mix(self, image, view):
+        """The second image of a view and its 13 parameters, or None."""
+        mixed = -1 if self.mixes is None else view - (self.views.shape[1] - self.mixes.shape[1])
+        return (int(self.partners[image, mixed]), np.array(self.mixes[image, mixed], np.float32)) if mixed >= 0 else None
 
     def require(self, paths):
         if self.paths != paths:
@@ -158,16 +170,16 @@ NORMALIZE = (np.diag(1 / np.array(homework_pictures.DEVIATION)),
 
 def epoch_order(seed, epoch, count):
     order = list(range(count))
-    random = Random(seed, stream(ORDER, epoch, 0))
+    random = Random(seed, random_bits(ORDER, epoch, 0))
     for index in range(count, 1, -1):
         other = random.bits() % index
         order[index - 1], order[other] = order[other], order[index - 1]
     return order
 
 
-def stream(purpose, epoch, sample):
-    random = Random(purpose, epoch)
-    random.counter = sample
+def random_bits(seed, stream, counter):
+    random = Random(seed, stream)
+    random.counter = counter
     return random.bits()
 
 
@@ -202,27 +214,57 @@ def compose(first, second):
     return second[0] @ first[0], second[0] @ first[1] + second[1]
 
 
+def stored_colors(view):
+    """What the network sees of a stored view's colors."""
+    return compose(change_colors(*(float(factor) for factor in view[5:8])), NORMALIZE)
+
+
+def mix_in(pixels, others, mixes):
+    """Mixes each picture of `others` into that of `pixels`, as SamplePlan does: weight and box (top, left, height, width)
+    of `mixes` [picture, 5]."""
+    size = pixels.shape[2]
+    weight, top, left, height, width = (torch.from_numpy(column)[:, None].to(pixels.device)
+                                        for column in np.ascontiguousarray(mixes.T))
+    center = torch.arange(size, dtype=torch.float32, device=pixels.device)[None, :] + 0.5
+    rows = (center >= top * size) & (center < (top + height) * size)
+    columns = (center >= left * size) & (center < (left + width) * size)
+    weight = (weight[:, :, None] * (rows[:, :, None] & columns[:, None, :]))[:, None]
+    return pixels * (1 - weight) + others * weight
+
+
 def training_batches(pictures, teacher, settings, seed, epoch, size):
-    """(pixels, labels, teacher logits or None) of each batch of an epoch, as data/training_loader.hpp makes them."""
+    """(pixels, labels, teacher logits or None, what is mixed) of each batch of an epoch, as data/training_loader.hpp makes
+    them."""
     order = epoch_order(seed, epoch, len(pictures))
     count = batch_count(len(pictures), settings["batch-size"])
     for index in range(count):
         chosen = order[index * len(order) // count:(index + 1) * len(order) // count]
-        views, colors, rows = [], [], []
-        for sample in chosen:
-            random = Random(seed, stream(SAMPLE, epoch, sample))
+        views, colors, rows, mixes = [], [], [], {}
+        for place, sample in enumerate(chosen):
+            random = Random(seed, random_bits(SAMPLE, epoch, sample))
             if teacher:
-                view = random.bits() % teacher.views.shape[1]
-                rows.append((sample, view))
-                views.append(teacher.views[sample, view])
-                colors.append(compose(change_colors(*(float(factor) for factor in teacher.views[sample, view, 5:])),
-                                      NORMALIZE))
+                row = (sample, random.bits() % teacher.views.shape[1])
+                rows.append(row)
+                views.append(teacher.views[row])
+                colors.append(stored_colors(teacher.views[row]))
+                if mixed := teacher.mix(*row):
+                    mixes[place] = mixed
             else:
-                views.append(drawn_view(random))
+                view = drawn_view(random)
+                if settings["flip"] == "alternating":
+                    view[4] = (random_bits(seed, FLIP, sample) + epoch) % 2
+                views.append(view)
                 colors.append(compose(random_color(random), NORMALIZE))
         pixels = cut(pictures.pixels[chosen], np.stack(views), colors, size)
+        is_mixed = torch.tensor([place in mixes for place in range(len(chosen))], device=pixels.device)
+        if mixes:
+            images, parameters = zip(*mixes.values())
+            others = cut(pictures.pixels[list(images)], np.stack(parameters), [stored_colors(each) for each in parameters],
+                         size)
+            pixels[is_mixed] = mix_in(pixels[is_mixed], others, np.stack(parameters)[:, 8:])
         logits = torch.stack([teacher.logits[row] for row in rows]).to(pixels.device) if teacher else None
-        yield pixels, torch.tensor([pictures.labels[sample] for sample in chosen], device=pixels.device), logits
+        labels = torch.tensor([pictures.labels[sample] for sample in chosen], device=pixels.device)
+        yield pixels, labels.masked_fill(is_mixed, -1), logits, is_mixed
 
 
 def validation_batches(pictures, teacher, first_row, size):
@@ -230,7 +272,8 @@ def validation_batches(pictures, teacher, first_row, size):
         end = min(begin + 64, len(pictures))
         pixels = cut(pictures.pixels[begin:end], np.stack([WHOLE_VIEW] * (end - begin)), [NORMALIZE] * (end - begin), size)
         logits = teacher.logits[first_row + begin:first_row + end, 0].to(pixels.device) if teacher else None
-        yield pixels, torch.tensor(pictures.labels[begin:end], device=pixels.device), logits
+        labels = torch.tensor(pictures.labels[begin:end], device=pixels.device)
+        yield pixels, labels, logits, torch.zeros_like(labels, dtype=torch.bool)
 
 
 def batch_count(samples, batch_size):
@@ -276,7 +319,7 @@ def initialize_as_bantam(net, seed):
         values.copy_(torch.from_numpy(drawn.reshape(values.shape)).float())
 
 
-def initialize(net, kind, seed):
+def initialize(net, kind, seed, near_identity_depthwise=False):
     if kind == "bantam":
         initialize_as_bantam(net, seed)
     if kind == "torchvision":  # torchvision.models.mobilenetv2
@@ -288,17 +331,73 @@ def initialize(net, kind, seed):
             elif isinstance(module, nn.Linear):
                 nn.init.normal_(module.weight, 0, 0.01)
                 nn.init.zeros_(module.bias)
+    if near_identity_depthwise:
+        for module in net.modules():
+            if isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1:
+                height, width = module.kernel_size
+                with torch.no_grad():
+                    module.weight[:, :, height // 2, width // 2] += 1
 
 
-def make_optimizer(net, settings):
-    # Biases, norms and learned scales have one dimension and no decay.
-    parameters = list(net.parameters())
-    groups = [{"params": [p for p in parameters if p.dim() > 1], "weight_decay": settings["weight-decay"]},
-              {"params": [p for p in parameters if p.dim() == 1], "weight_decay": 0.0}]
-    if settings["optimizer"] == "sgd":
-        return torch.optim.SGD(groups, settings["learning-rate"], settings["momentum"],
-                               nesterov=settings["momentum"] > 0)
-    return torch.optim.AdamW(groups, settings["learning-rate"])
+class Muon(torch.optim.Optimizer):
+    """Muon's step of matrices (train/optimizers/muon.hpp), for weights [rows, columns] or [rows, columns, 1, 1]."""
+
+    def step(self):
+        for group in self.param_groups:
+            rate, momentum = group["lr"], group["momentum"]
+            for parameter in group["params"]:
+                moment = self.state[parameter].setdefault("moment", torch.zeros_like(parameter))
+                moment.lerp_(parameter.grad, 1 - momentum)
+                direction = orthogonalized((parameter.grad * (1 - momentum) + moment * momentum).flatten(1))
+                parameter.mul_(1 - rate * group["weight_decay"])
+                parameter.sub_(0.2 * rate * math.sqrt(max(direction.shape)) * direction.view_as(parameter))
+
+
+def orthogonalized(matrix):
+    """Five steps of the quintic Newton-Schulz iteration (train/optimizers/orthogonalize.hpp)."""
+    x = matrix / (matrix.norm() + 1e-7)
+    if x.shape[0] < x.shape[1]:
+        return orthogonalized(matrix.T).T
+    for _ in range(5):
+        gram = x.T @ x
+        x = 3.4445 * x + x @ (-4.7750 * gram + 2.0315 * gram @ gram)
+    return x
+
+
+class Optimizer:
+    """What a recipe chooses: SGD, AdamW, or Muon with AdamW for what is no matrix; with Lookahead where it has steps."""
+
+    def __init__(self, net, settings):
+        # Biases, norms and learned scales have one dimension and no decay.
+        parameters = list(net.parameters())
+        rate, decay, momentum = settings["learning-rate"], settings["weight-decay"], settings["momentum"]
+        matrices = [p for p in parameters if p.dim() > 1 and p[0, 0].numel() == 1 and min(p.shape[:2]) > 1]
+        if settings["optimizer"] != "muon":
+            matrices = []
+        groups = [{"params": [p for p in parameters if p.dim() > 1 and all(p is not m for m in matrices)],
+                   "weight_decay": decay},
+                  {"params": [p for p in parameters if p.dim() == 1], "weight_decay": 0.0}]
+        if settings["optimizer"] == "sgd":
+            self.parts = [torch.optim.SGD(groups, rate, momentum, nesterov=momentum > 0)]
+        else:
+            self.parts = [torch.optim.AdamW(groups, rate)]
+        if matrices:
+            self.parts.append(Muon(matrices, {"lr": rate, "momentum": momentum, "weight_decay": decay}))
+        self.parameters, self.settings, self.steps = parameters, settings, 0
+        self.slow = [p.detach().clone() for p in parameters] if settings["lookahead-steps"] else []
+
+    @torch.no_grad()
+    def step(self, rate):
+        """One step with the parameters' gradients, which are cleared."""
+        for part in self.parts:
+            for group in part.param_groups:
+                group["lr"] = rate
+            part.step()
+            part.zero_grad(set_to_none=True)
+        self.steps += 1
+        if self.slow and self.steps % self.settings["lookahead-steps"] == 0:
+            for slow, fast in zip(self.slow, self.parameters):
+                fast.copy_(slow.lerp_(fast, self.settings["lookahead-alpha"]))
 
 
 def learning_rate(settings, step, steps_per_epoch):
@@ -312,42 +411,77 @@ def learning_rate(settings, step, steps_per_epoch):
 
 # ------------------------------------------------------------------------------------ loss and epoch
 
+def divergence(first, second):
+    """KL(first ‖ second) of each row of log probabilities."""
+    return functional.kl_div(second, first, reduction="none", log_target=True).sum(1)
+
+
+def distillation_loss(logits, teacher, labels, settings):
+    """The distillation loss of each sample, by the formulas of train/distillation.hpp."""
+    kind, temperature = settings["distillation"], settings["temperature"]
+    target = torch.where(labels >= 0, labels, teacher.argmax(1))
+    if settings["standardize-logits"]:
+        logits, teacher = (functional.layer_norm(each, each.shape[1:]) for each in (logits, teacher))
+    if kind == "mse":
+        return functional.mse_loss(logits, teacher, reduction="none").mean(1)
+    if kind == "dkd":
+        is_target = functional.one_hot(target, logits.shape[1]).bool()
+
+        def parts(values):
+            """log probabilities of target and others [sample, 2], and those among the others [sample, classes - 1]."""
+            values = functional.log_softmax(values / temperature, 1)
+            others = values[~is_target].view(len(values), -1)
+            total = others.logsumexp(1, keepdim=True)
+            return torch.cat([values[is_target][:, None], total], 1), others - total
+        (binary, among), (teacher_binary, teacher_among) = parts(logits), parts(teacher)
+        result = settings["dkd-alpha"] * divergence(teacher_binary, binary) + settings["dkd-beta"] * divergence(
+            teacher_among, among)
+    else:
+        student, soft = (functional.log_softmax(each / temperature, 1) for each in (logits, teacher))
+        forward = {"kl": 1.0, "reverse-kl": 0.0, "symmetric-kl": 0.5}[kind]
+        result = forward * divergence(soft, student) + (1 - forward) * divergence(student, soft)
+    return temperature ** 2 * result
+
+
 class Sums:
     """Sums over the samples of an epoch, as LossSums of train/losses.hpp."""
 
     def __init__(self):
         self.count = self.labeled = self.taught = 0
-        self.loss = self.cross_entropy = self.distillation = self.correct = self.agree = 0.0
+        self.weight = self.loss = self.cross_entropy = self.distillation = self.correct = self.agree = 0.0
 
-    def loss_of(self, logits, labels, teacher, settings, smoothing):
+    def loss_of(self, logits, labels, teacher, mixed, settings, smoothing):
         """Adds a batch; returns its mean loss."""
-        temperature, classes = settings["temperature"], logits.shape[1]
         labeled = labels >= 0
         entropy = functional.cross_entropy(logits, labels, ignore_index=-1, reduction="none", label_smoothing=smoothing)
-        weight = labeled.float()
-        loss = weight * entropy
+        label_weight = labeled.float()
+        loss = label_weight * entropy
         guess = logits.argmax(1)
         if teacher is not None:
-            soft = functional.log_softmax(teacher / temperature, 1)
-            divergence = temperature ** 2 * functional.kl_div(functional.log_softmax(logits / temperature, 1), soft,
-                                                              reduction="none", log_target=True).sum(1)
-            alpha = settings["alpha"]
-            loss = weight * (1 - alpha) * entropy + torch.where(labeled, alpha, 1.0) * divergence
+            distillation = distillation_loss(logits, teacher, labels, settings)
+            answer = teacher.argmax(1)
+            alpha = torch.where(answer == labels, settings["alpha"], settings["alpha-where-wrong"])
+            alpha = torch.where(labeled, alpha, 1.0)
+            loss = label_weight * (1 - alpha) * entropy + alpha * distillation
             self.taught += len(logits)
-            self.distillation += divergence.sum().item()
-            self.agree += (guess == teacher.argmax(1)).sum().item()
+            self.distillation += distillation.sum().item()
+            self.agree += (guess == answer).sum().item()
+        weights = torch.where(labeled, settings["labeled-weight"], settings["unlabeled-weight"])
+        weights = torch.where(mixed, settings["mixed-weight"], weights)
+        loss = weights * loss
         self.count += len(logits)
+        self.weight += weights.sum().item()
         self.labeled += labeled.sum().item()
         self.correct += (labeled & (guess == labels)).sum().item()
-        self.cross_entropy += (weight * entropy).sum().item()
+        self.cross_entropy += (label_weight * entropy).sum().item()
         self.loss += loss.sum().item()
-        return loss.mean()
+        return loss.sum() / weights.sum()
 
     def figures(self):
         """In the order of metrics.csv; None where no sample has the figure."""
         def mean(total, count):
             return total / count if count else None
-        return [mean(self.loss, self.count), mean(self.correct, self.labeled), mean(self.cross_entropy, self.labeled),
+        return [mean(self.loss, self.weight), mean(self.correct, self.labeled), mean(self.cross_entropy, self.labeled),
                 mean(self.agree, self.taught), mean(self.distillation, self.taught)]
 
 
@@ -372,23 +506,19 @@ def train(settings, pictures, validation, teacher, classes, seed, options, on_ep
     # Not in channels_last, in which batch norm of PyTorch 1.13 on the CPU is so inexact in float32 that gradients are off
     # by 5 to 10 %; in the default format they are off by 0.4 %, Bantam's by 0.2 %.
     net, averaged = (make(classes).to(options.device) for _ in range(2))
-    initialize(net, options.initialization, seed)
-    optimizer = make_optimizer(net, settings)
+    initialize(net, options.initialization, seed, settings["near-identity-depthwise"])
+    optimizer = Optimizer(net, settings)
     average = WeightAverage(net, settings["averaging-decay"]) if settings["averaging-decay"] else None
     steps_per_epoch, step = batch_count(len(pictures), settings["batch-size"]), 0
     for epoch in range(settings["epochs"]):
         began, training, checked = time.monotonic(), Sums(), Sums()
         rate = learning_rate(settings, step, steps_per_epoch)
         net.train()
-        for pixels, labels, logits in training_batches(pictures, teacher, settings, seed, epoch, options.image_size):
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(settings, step, steps_per_epoch)
-            optimizer.zero_grad(set_to_none=True)
-            outputs = net(pixels)
-            training.loss_of(outputs, labels, logits, settings, settings["label-smoothing"]).backward()
+        for pixels, *answers in training_batches(pictures, teacher, settings, seed, epoch, options.image_size):
+            training.loss_of(net(pixels), *answers, settings, settings["label-smoothing"]).backward()
             if settings["clip-norm"]:
                 nn.utils.clip_grad_norm_(net.parameters(), settings["clip-norm"])
-            optimizer.step()
+            optimizer.step(learning_rate(settings, step, steps_per_epoch))
             if average:
                 average.add(net)
             step += 1
@@ -397,8 +527,8 @@ def train(settings, pictures, validation, teacher, classes, seed, options, on_ep
         averaged.load_state_dict(kept, strict=False)
         averaged.eval()
         with torch.no_grad():
-            for pixels, labels, logits in validation_batches(validation, teacher, len(pictures), options.image_size):
-                checked.loss_of(averaged(pixels), labels, logits, EVALUATION, 0.0)
+            for pixels, *answers in validation_batches(validation, teacher, len(pictures), options.image_size):
+                checked.loss_of(averaged(pixels), *answers, EVALUATION, 0.0)
         now = time.monotonic()
         on_epoch(dict(zip(HEADER, [epoch + 1, rate, *training.figures(), *checked.figures(),
                                    training.count / (trained - began), now - began])), kept)

@@ -65,8 +65,9 @@ def lines(*parts):
     return read(*parts).decode().splitlines()
 
 
-def logits_of(data, target, stored_size, views=2, seed=5):
-    """Writes a logits file for the pictures of `data` as a teacher that knows the labels might."""
+def logits_of(data, target, stored_size, views=2, seed=5, mixed=0):
+    """Writes a logits file for the pictures of `data` as a teacher that knows the labels might. The last `mixed` views
+    have a second picture, the first labeled one or for that the second, mixed into a quarter or blended."""
     classes, splits = homework_folders.list_pictures(data)
     paths, hashes, boxes, logits = [], [], [], []
     random = np.random.default_rng(seed)
@@ -84,7 +85,13 @@ def logits_of(data, target, stored_size, views=2, seed=5):
                 hashes.append(xxhash.xxh64(content, seed=0).hexdigest())
     preprocessing = {"stored_size": stored_size, "input": [128, 128], "mean": homework_pictures.MEAN,
                      "std": homework_pictures.DEVIATION, "resize": "bilinear"}
-    safetensors_io.save(target, {"logits": np.array(logits, np.float16), "views": np.array(boxes, np.float16)}, {
+    tensors = {"logits": np.array(logits, np.float16), "views": np.array(boxes, np.float16)}
+    if mixed:
+        second = homework_pictures.random_view(seed, len(paths), 1)
+        kinds = [[*second, 1, 0.25, 0.5, 0.5, 0.5], [*second, 0.375, 0, 0, 1, 1]]
+        tensors["partners"] = np.array([[int(image == 0)] * mixed for image in range(len(paths))], np.int32)
+        tensors["mixes"] = np.array([[kinds[number % 2] for number in range(mixed)]] * len(paths), np.float16)
+    safetensors_io.save(target, tensors, {
         "format": "bantam-teacher-logits/2", "paths": json.dumps(paths), "hashes": json.dumps(hashes),
         "classes": json.dumps(classes), "preprocessing": json.dumps(preprocessing), "teacher": "0" * 16,
         "teacher_name": "drawn", "view_seed": str(seed)})

@@ -47,10 +47,10 @@ class Twin(ProgramTest):
         return self.run_program(TWIN, recipe, "--data", self.data, "--output", self.path("out"), "--seeds", 3, "--threads",
                                 1, *more, env=environment)
 
-    def assert_same_run(self, options, logits=()):
+    def assert_same_run(self, options, logits=(), tolerance=0.05):
         """Trains both and compares their metrics, their statistics, and how far each tensor moved from its start."""
         net = torch_nets.mobile_98k(11)
-        recipe_twin.initialize_as_bantam(net, 3)
+        recipe_twin.initialize(net, "bantam", 3, "near-identity-depthwise" in options)
         start = [values.double().numpy() for values in recipe_twin.tensors_of(net).values()]
         moved = 0
         for (name, ours), theirs, first in zip(*self.train_both("recipe", options, logits), start, strict=True):
@@ -59,7 +59,7 @@ class Twin(ProgramTest):
                 continue
             ours, theirs = ours - first, theirs - first
             if np.abs(ours).max() > 1e-6 * np.abs(first).max():
-                self.assertLess(np.linalg.norm(ours - theirs), 0.05 * np.linalg.norm(ours), name)
+                self.assertLess(np.linalg.norm(ours - theirs), tolerance * np.linalg.norm(ours), name)
                 moved += 1
             else:
                 self.assertLess(np.abs(theirs).max(), 1e-6 * np.abs(first).max(), name)
@@ -70,9 +70,9 @@ class Twin(ProgramTest):
         text = ("[precompute_logits]\n" if logits else "") + "[distill_food11]\nkeep = last\nbatch-size = 8\n"
         if not logits:
             text += f"stored-size = {SIZE}\n"
-        recipe = write(text + "".join(f"{option} = {value}\n" for option, value in options.items()),
+        recipe = write(text + "".join(option + ("" if value is None else f" = {value}") + "\n" for option, value in options.items()),
                        self.path(f"{name}.ini"))
-        words = [word for option, value in options.items() for word in (f"--{option}", value)]
+        words = [word for option, value in options.items() for word in (f"--{option}", value) if word is not None]
         if not logits:
             words += ["--stored-size", SIZE]
         ours = self.path("out", "runs", name, "seed-3")
@@ -107,6 +107,22 @@ class Twin(ProgramTest):
                                      ("--teacher-logits", logits))
         self.assertEqual(moved, 31)
 
+    def test_other_losses_and_mixed_pictures_are_the_same(self):
+        logits = logits_of(self.data, self.path("logits.safetensors"), SIZE, views=5, mixed=3)
+        for number, options in enumerate((
+                {"distillation": "dkd", "dkd-alpha": 0.5, "dkd-beta": 3, "alpha-where-wrong": 0.1, "mixed-weight": 0.5},
+                {"distillation": "symmetric-kl", "standardize-logits": None, "temperature": 2, "labeled-weight": 3},
+                {"distillation": "reverse-kl", "unlabeled-weight": 0.25}, {"distillation": "mse"})):
+            with self.subTest(options):
+                self.train_both(f"loss-{number}", {"epochs": 1, "learning-rate": "1e-12", **options},
+                                ("--teacher-logits", logits))
+
+    def test_the_first_steps_of_muon_are_the_same(self):
+        moved = self.assert_same_run({"epochs": 1, "optimizer": "muon", "momentum": 0.95, "learning-rate": "1e-5",
+                                      "weight-decay": 0.1, "flip": "alternating", "near-identity-depthwise": None,
+                                      "lookahead-steps": 2, "averaging-decay": 0}, tolerance=0.1)
+        self.assertEqual(moved, 47)
+
     def test_what_the_twin_cannot_do_is_refused(self):
         def refused(text, *more):
             recipe = write(text, self.path("bad.ini"))
@@ -122,7 +138,7 @@ class Twin(ProgramTest):
     def test_its_defaults_are_those_of_the_program(self):
         help_text = subprocess.run([DISTILL_FOOD11, "--help"], capture_output=True, text=True, check=True).stdout
         for option, value in recipe_twin.DEFAULTS.items():
-            if option != "student":
+            if option not in ("student", "alpha-where-wrong") and value is not False:
                 self.assertRegex(help_text, rf"\n  --{option} [^ =]*(:[^=\n]*)?={value:g}\b" if isinstance(value, float)
                                  else rf"\n  --{option} [^=\n]*={value}\b")
 
