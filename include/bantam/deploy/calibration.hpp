@@ -16,6 +16,25 @@
 #include <vector>
 
 namespace bantam::deploy {
+namespace detail {
+
+/// Maps that an observer of a stage is told of.
+template <class Stage>
+inline constexpr std::size_t observed_maps = 1;
+template <class... Stages>
+inline constexpr std::size_t observed_maps<StageList<Stages...>> = (std::size_t{0} + ... + observed_maps<Stages>);
+template <JoinSpec S, class P, class In, class Out, class... Paths>
+inline constexpr std::size_t observed_maps<JoinPaths<S, P, In, Out, Paths...>> =
+    1 + (observed_maps<typename Paths::Stages> + ...);
+template <Shape Input, class P, class In, class Out, class GateElement, class Body>
+inline constexpr std::size_t observed_maps<GateChannels<Input, P, In, Out, GateElement, Body>> =
+    1 + observed_maps<Body>;
+
+}  // namespace detail
+
+/// The number of maps of `Net` whose largest magnitudes int8 is scaled by.
+template <class Net>
+inline constexpr std::size_t map_count = detail::observed_maps<StagesOf<Net, Float32>>;
 
 /// Counts the magnitudes of every map's elements over the pictures that it is shown.
 template <class Net>

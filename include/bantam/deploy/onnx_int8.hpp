@@ -238,7 +238,8 @@ struct EmitOnnxStage<GateChannels<Input, P, In, Out, GateElement, Body>> {
     static OnnxMap run(OnnxInt8Export& output, const OnnxMap& in) {
         const OnnxMap gate = EmitOnnxChain<Body>::run(output, in);
         const OnnxGraph::Path path = output.next_path();
-        const double scale = map_scale<Out>(output.scales.take_largest());
+        using Stage = GateChannels<Input, P, In, Out, GateElement, Body>;
+        const double scale = PrepareStage<Stage>::out_scale(in.scale, output.scales);
         return output.quantized<Out>(path, gated(output.layers, path, in.value, gate.value), scale);
     }
 };
@@ -266,7 +267,7 @@ struct EmitOnnxStage<JoinPaths<S, P, In, Out, Paths...>> {
             for (const EmittedValue& value : values) node.add_input(value.name);
             if (S.join == Join::concatenate) OnnxGraph::set_integer(node, "axis", 1);
         });
-        return output.quantized<Out>(path, joined, map_scale<Out>(output.scales.take_largest(), S.bound));
+        return output.quantized<Out>(path, joined, PrepareStage<Stage>::out_scale(in.scale, output.scales));
     }
 };
 
@@ -278,11 +279,11 @@ struct EmitOnnxStage<JoinPaths<S, P, In, Out, Paths...>> {
 /// `prepare_int8` does.
 template <class Net>
 std::string onnx_int8_model(std::span<const float> parameters, std::span<const float> statistics,
-                            const Calibration<Net>& calibration, const OnnxText& about = {},
-                            const PixelScaling& scaling = {}, double kept = 1) {
+                            std::span<const float> largest, const OnnxText& about = {},
+                            const PixelScaling& scaling = {}) {
     using Stages = StagesOf<Net, Int8>;
     detail::check_tensors<Net>(parameters, statistics);
-    const std::vector<float> largest = calibration.largest(kept);
+    detail::check_ranges<Net>(largest.size());
     return detail::onnx_bytes<Net>(about, [&](OnnxGraph& graph, const EmittedValue& pixels) {
         detail::OnnxInt8Export output{{graph, {parameters.data(), statistics.data()}}, {largest}};
         std::vector<std::int32_t> constants(static_cast<std::size_t>(2 * input_shape<Net>.channels));
@@ -294,6 +295,14 @@ std::string onnx_int8_model(std::span<const float> parameters, std::span<const f
             detail::EmitOnnxChain<typename detail::AfterPixels<Stages>::type>::run(output, input);
         return graph.as_flat({}, logits.value);
     });
+}
+
+/// The same with the ranges of a calibration, see `prepare_int8`.
+template <class Net>
+std::string onnx_int8_model(std::span<const float> parameters, std::span<const float> statistics,
+                            const Calibration<Net>& calibration, const OnnxText& about = {},
+                            const PixelScaling& scaling = {}, double kept = 1) {
+    return onnx_int8_model<Net>(parameters, statistics, calibration.largest(kept), about, scaling);
 }
 
 }  // namespace bantam::deploy

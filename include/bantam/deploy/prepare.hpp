@@ -75,6 +75,20 @@ inline std::int32_t factor_of(double value) {
     return pack_factor(mantissa, shift);
 }
 
+/// The factor of a batch norm's channel in inference.
+inline double norm_scale(double weight, double running_variance) {
+    return weight / std::sqrt(running_variance + BatchNorm2d::epsilon);
+}
+
+/// The scale of the 8-bit weights of one output channel, whose bias counts in_scale · scale. The bias takes at most
+/// half of the sum's range, also where the weights are as good as zero.
+inline double weight_scale(std::span<const double> weights, double bias, double in_scale) {
+    double largest = 0;
+    for (const double weight : weights) largest = std::max(largest, std::abs(weight));
+    const double scale = std::max(largest / 127, std::abs(bias) / (in_scale * 1073741824.0));
+    return scale > 0 ? scale : 1;
+}
+
 /// A convolution's weights as [output][tap][input of the group] and its biases, with the batch norm folded in.
 struct FoldedConv {
     std::vector<double> weights;
@@ -102,8 +116,7 @@ FoldedConv fold(TensorReader& tensors) {
         const float* norm = tensors.take_parameters(2 * Conv::out_channels);
         const float* running = tensors.take_statistics(2 * Conv::out_channels);
         for (std::size_t m = 0; m < outputs; ++m) {
-            const double variance = static_cast<double>(running[outputs + m]) + BatchNorm2d::epsilon;
-            const double scale = static_cast<double>(norm[m]) / std::sqrt(variance);
+            const double scale = norm_scale(static_cast<double>(norm[m]), static_cast<double>(running[outputs + m]));
             for (std::size_t k = 0; k < length; ++k) folded.weights[m * length + k] *= scale;
             folded.biases[m] =
                 static_cast<double>(norm[outputs + m]) + (folded.biases[m] - static_cast<double>(running[m])) * scale;
@@ -113,7 +126,8 @@ FoldedConv fold(TensorReader& tensors) {
 }
 
 /// Writes a stage's weights: `run(tensors, target)` in float; in int8 `run(tensors, target, scale of the input,
-/// scales)`, which returns the scale of the output.
+/// scales)`, which returns the scale of the output. `out_scale(scale of the input, scales)` finds that scale alone, for
+/// a composite stage behind its paths.
 template <class Stage>
 struct PrepareStage;
 
@@ -166,25 +180,23 @@ struct PrepareConv {
 
     static double run(TensorReader& tensors, WeightTarget<Int8> target, double in_scale, ScaleReader& scales) {
         const FoldedConv folded = fold<Conv>(tensors);
-        const double out_scale = map_scale<typename Conv::Out>(scales.take_largest(), Conv::spec.bound);
+        const double scale = out_scale(in_scale, scales);
         std::vector<double> weight_scales(folded.biases.size());
         for (std::size_t m = 0; m < folded.biases.size(); ++m) {
-            double largest = 0;
-            for (std::size_t k = 0; k < length; ++k)
-                largest = std::max(largest, std::abs(folded.weights[m * length + k]));
-            // A bias takes at most half of the sum's range, also where a channel's weights are as good as zero.
-            const double least = std::abs(folded.biases[m]) / (in_scale * 1073741824.0);
-            const double scale = std::max(largest / 127, least);
-            weight_scales[m] = scale > 0 ? scale : 1;
+            weight_scales[m] =
+                weight_scale(std::span{folded.weights}.subspan(m * length, length), folded.biases[m], in_scale);
             target.constants[2 * m] =
                 static_cast<std::int32_t>(std::lround(folded.biases[m] / (in_scale * weight_scales[m])));
-            target.constants[2 * m + 1] = factor_of(in_scale * weight_scales[m] / out_scale);
+            target.constants[2 * m + 1] = factor_of(in_scale * weight_scales[m] / scale);
         }
         for_each_weight([&](std::size_t m, std::size_t k, Index at) {
             target.weights[at] =
                 static_cast<std::int8_t>(std::lround(folded.weights[m * length + k] / weight_scales[m]));
         });
-        return out_scale;
+        return scale;
+    }
+    static double out_scale(double, ScaleReader& scales) {
+        return map_scale<typename Conv::Out>(scales.take_largest(), Conv::spec.bound);
     }
 };
 
@@ -196,9 +208,12 @@ struct PrepareStage<Depthwise<S, P, In, Out>> : PrepareConv<Depthwise<S, P, In, 
 /// Stages without weights whose output has the input's scale.
 struct PrepareNothing {
     static void run(TensorReader&, WeightTarget<Float32>) {}
-    static double run(TensorReader&, WeightTarget<Int8>, double scale, ScaleReader& scales) {
+    static double run(TensorReader&, WeightTarget<Int8>, double in_scale, ScaleReader& scales) {
+        return out_scale(in_scale, scales);
+    }
+    static double out_scale(double in_scale, ScaleReader& scales) {
         scales.take_largest();
-        return scale;
+        return in_scale;
     }
 };
 template <PoolSpec S, class P, class T>
@@ -219,10 +234,13 @@ template <Shape Input, class P, class T>
 struct PrepareStage<GlobalPool<Input, P, T>> : PrepareNothing {
     using PrepareNothing::run;
     static double run(TensorReader&, WeightTarget<Int8> target, double in_scale, ScaleReader& scales) {
-        // No mean is larger than the map's largest element.
-        const double scale = std::min(in_scale, map_scale<T>(scales.take_largest()));
+        const double scale = out_scale(in_scale, scales);
         target.constants[0] = factor_of(GlobalPool<Input, P, T>::share * in_scale / scale);
         return scale;
+    }
+    /// No mean is larger than the map's largest element.
+    static double out_scale(double in_scale, ScaleReader& scales) {
+        return std::min(in_scale, map_scale<T>(scales.take_largest()));
     }
 };
 
@@ -230,9 +248,7 @@ template <class Act, Shape Input, class P, class In, class Out>
 struct PrepareStage<Activate<Act, Input, P, In, Out>> {
     static void run(TensorReader&, WeightTarget<Float32>) {}
     static double run(TensorReader&, WeightTarget<Int8> target, double in_scale, ScaleReader& scales) {
-        constexpr bool below_one = std::is_same_v<Act, Sigmoid> || std::is_same_v<Act, HardSigmoid>;
-        const double largest = scales.take_largest();
-        const double scale = below_one ? 1.0 / 255 : map_scale<Out>(largest, bound_of<Act>);
+        const double scale = out_scale(in_scale, scales);
         for (int byte = 0; byte < 256; ++byte) {
             const double value = static_cast<double>(exec::ActivationFunction<Act>::value(
                 static_cast<float>(in_scale * static_cast<double>(static_cast<In>(byte)))));
@@ -240,13 +256,18 @@ struct PrepareStage<Activate<Act, Input, P, In, Out>> {
         }
         return scale;
     }
+    static double out_scale(double, ScaleReader& scales) {
+        constexpr bool below_one = std::is_same_v<Act, Sigmoid> || std::is_same_v<Act, HardSigmoid>;
+        const double largest = scales.take_largest();
+        return below_one ? 1.0 / 255 : map_scale<Out>(largest, bound_of<Act>);
+    }
 };
 
 template <class Act, Shape Input, class P, class In, class Out>
 struct PrepareStage<GateHalves<Act, Input, P, In, Out>> {
     static void run(TensorReader&, WeightTarget<Float32>) {}
     static double run(TensorReader&, WeightTarget<Int8> target, double in_scale, ScaleReader& scales) {
-        const double scale = map_scale<Out>(scales.take_largest());
+        const double scale = out_scale(in_scale, scales);
         double values[256];
         double largest = 0;
         for (int byte = 0; byte < 256; ++byte) {
@@ -260,6 +281,7 @@ struct PrepareStage<GateHalves<Act, Input, P, In, Out>> {
         target.constants[0] = factor_of(step * in_scale / scale);
         return scale;
     }
+    static double out_scale(double, ScaleReader& scales) { return map_scale<Out>(scales.take_largest()); }
 };
 
 template <Shape Input, class P, class In, class Out>
@@ -272,10 +294,11 @@ struct PrepareStage<NormalizePixels<Input, P, In, Out>> {
 
 template <Shape Input, class P, class In>
 struct PrepareStage<ToLogits<Input, P, In>> {
-    static double run(TensorReader&, WeightTarget<Int8> target, double in_scale, ScaleReader&) {
+    static double run(TensorReader&, WeightTarget<Int8> target, double in_scale, ScaleReader& scales) {
         target.constants[0] = factor_of(in_scale * Int8::logit_unit);
-        return 1.0 / Int8::logit_unit;
+        return out_scale(in_scale, scales);
     }
+    static double out_scale(double, ScaleReader&) { return 1.0 / Int8::logit_unit; }
 };
 
 template <JoinSpec S, class P, class In, class Out, class... Paths>
@@ -297,7 +320,7 @@ struct PrepareStage<JoinPaths<S, P, In, Out, Paths...>> {
                      }),
          ...);
         const float* learned = tensors.take_parameters(Stage::scale_count);
-        const double scale = map_scale<Out>(scales.take_largest(), S.bound);
+        const double scale = out_scale(in_scale, scales);
         std::int32_t* constants = target.constants;
         if constexpr (S.join == Join::concatenate) {
             for (const double path_scale : path_scales) *constants++ = factor_of(path_scale / scale);
@@ -320,6 +343,7 @@ struct PrepareStage<JoinPaths<S, P, In, Out, Paths...>> {
         }
         return scale;
     }
+    static double out_scale(double, ScaleReader& scales) { return map_scale<Out>(scales.take_largest(), S.bound); }
 
 private:
     template <class Path, class Target, class Body>
@@ -335,10 +359,11 @@ struct PrepareStage<GateChannels<Input, P, In, Out, GateElement, Body>> {
     static void run(TensorReader& tensors, WeightTarget<Float32> target) { PrepareChain<Body>::run(tensors, target); }
     static double run(TensorReader& tensors, WeightTarget<Int8> target, double in_scale, ScaleReader& scales) {
         const double gate_scale = PrepareChain<Body>::run(tensors, target, in_scale, scales);
-        const double scale = map_scale<Out>(scales.take_largest());
+        const double scale = out_scale(in_scale, scales);
         target.constants[StageSizes<Body>::constant_count] = factor_of(in_scale * gate_scale / scale);
         return scale;
     }
+    static double out_scale(double, ScaleReader& scales) { return map_scale<Out>(scales.take_largest()); }
 };
 
 /// Color c of a byte p is p · factor + summand in float. Further channels repeat the three colors' coefficients.
@@ -354,20 +379,22 @@ struct PixelCoefficients {
             summand[c] = -static_cast<double>(scaling.mean[color]) / static_cast<double>(scaling.deviation[color]);
         }
     }
+
+    /// The scale of the picture in int8, which holds every byte's value.
+    double out_scale(ScaleReader& scales) const {
+        scales.take_largest();
+        double largest = 0;
+        for (std::size_t c = 0; c < static_cast<std::size_t>(Input.channels); ++c)
+            largest = std::max({largest, std::abs(summand[c]), std::abs(255 * factor[c] + summand[c])});
+        return largest / 127;
+    }
 };
 
 template <Shape Input, class P>
 void prepare_pixels(const PixelScaling& scaling, WeightTarget<P>& target, double& scale, ScaleReader& scales) {
     const PixelCoefficients<Input> pixels{scaling};
     scale = 1;
-    if constexpr (std::is_same_v<P, Int8>) {
-        scales.take_largest();
-        double largest = 0;
-        for (std::size_t c = 0; c < static_cast<std::size_t>(Input.channels); ++c)
-            largest =
-                std::max({largest, std::abs(pixels.summand[c]), std::abs(255 * pixels.factor[c] + pixels.summand[c])});
-        scale = largest / 127;
-    }
+    if constexpr (std::is_same_v<P, Int8>) scale = pixels.out_scale(scales);
     for (std::size_t c = 0; c < static_cast<std::size_t>(Input.channels); ++c)
         for (const double value : {pixels.factor[c], pixels.summand[c]}) {
             if constexpr (std::is_same_v<P, Int8>)
@@ -394,6 +421,13 @@ void check_tensors(std::span<const float> parameters, std::span<const float> sta
                     "; are they another network's?"};
 }
 
+template <class Net>
+void check_ranges(std::size_t count) {
+    if (count != map_count<Net>)
+        throw Error{"the network has " + std::to_string(map_count<Net>) + " maps, given are the ranges of " +
+                    std::to_string(count) + "; are they another network's?"};
+}
+
 }  // namespace detail
 
 /// The weights of `Net` in float from its flat buffers (those of `cpu::Model`, or what `read_network` fills).
@@ -412,14 +446,13 @@ std::unique_ptr<Weights<Net, Float32>> prepare_float32(std::span<const float> pa
     return weights;
 }
 
-/// The weights of `Net` in int8. `calibration` has seen training pictures with the same weights. Of every map the
-/// share `kept` of its elements lies within its scale; the rest, the largest ones, saturate.
+/// The weights of `Net` in int8. `largest` is the largest magnitude that each map's scale holds, as a calibration or a
+/// training for int8 gives it; larger elements saturate. Throws Error where it belongs to another network.
 template <class Net>
 std::unique_ptr<Weights<Net, Int8>> prepare_int8(std::span<const float> parameters, std::span<const float> statistics,
-                                                 const Calibration<Net>& calibration, const PixelScaling& scaling = {},
-                                                 double kept = 1) {
+                                                 std::span<const float> largest, const PixelScaling& scaling = {}) {
     detail::check_tensors<Net>(parameters, statistics);
-    const std::vector<float> largest = calibration.largest(kept);
+    detail::check_ranges<Net>(largest.size());
     auto weights = std::make_unique<Weights<Net, Int8>>();
     detail::TensorReader tensors{parameters.data(), statistics.data()};
     detail::WeightTarget<Int8> target{weights->weights, weights->constants};
@@ -428,6 +461,15 @@ std::unique_ptr<Weights<Net, Int8>> prepare_int8(std::span<const float> paramete
     detail::prepare_pixels<input_shape<Net>>(scaling, target, scale, scales);
     detail::PrepareChain<typename detail::AfterPixels<StagesOf<Net, Int8>>::type>::run(tensors, target, scale, scales);
     return weights;
+}
+
+/// The same. `calibration` has seen training pictures with the same weights; of every map the share `kept` of its
+/// elements lies within its scale.
+template <class Net>
+std::unique_ptr<Weights<Net, Int8>> prepare_int8(std::span<const float> parameters, std::span<const float> statistics,
+                                                 const Calibration<Net>& calibration, const PixelScaling& scaling = {},
+                                                 double kept = 1) {
+    return prepare_int8<Net>(parameters, statistics, calibration.largest(kept), scaling);
 }
 
 }  // namespace bantam::deploy
