@@ -254,10 +254,10 @@ private:
     static void add_weight_gradient(const typename ForwardWindow::Segments* windows, const S* const* dz, Index lines,
                                     S* partial) {
         for (Index group = 0; group < groups; ++group) {
-            std::array<const S*, static_cast<std::size_t>(band_lines)> group_dz;
+            std::array<const S*, static_cast<std::size_t>(band_lines)> group_dz{};
             for (std::size_t i = 0; i < static_cast<std::size_t>(lines); ++i) group_dz[i] = dz[i] + group * out;
             for (Index segment = 0; segment < ForwardWindow::count; ++segment) {
-                std::array<const S*, static_cast<std::size_t>(band_lines)> x;
+                std::array<const S*, static_cast<std::size_t>(band_lines)> x{};
                 for (std::size_t i = 0; i < static_cast<std::size_t>(lines); ++i)
                     x[i] = windows[i][static_cast<std::size_t>(segment)] + group * in;
                 multiply_transposed_padded<ForwardWindow::length, S>(
