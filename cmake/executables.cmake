@@ -3,29 +3,16 @@
 # applies to projects that use the library. Third-party headers are SYSTEM, so that warnings concern Bantam alone.
 
 find_package(OpenMP COMPONENTS CXX)
-find_package(fmt REQUIRED)
-find_package(CLI11 REQUIRED)
-find_package(nlohmann_json 3.10 REQUIRED)
-find_path(BANTAM_STB_INCLUDE_DIR stb/stb_image.h)
-find_path(BANTAM_XXHASH_INCLUDE_DIR xxhash.h)
-find_library(BANTAM_XXHASH_LIBRARY xxhash)
-foreach(needed BANTAM_STB_INCLUDE_DIR BANTAM_XXHASH_INCLUDE_DIR BANTAM_XXHASH_LIBRARY)
-    if(NOT ${needed})
-        message(FATAL_ERROR "bantam: ${needed} not found; run tools/install_dependencies.sh")
-    endif()
-endforeach()
-mark_as_advanced(BANTAM_STB_INCLUDE_DIR BANTAM_XXHASH_INCLUDE_DIR BANTAM_XXHASH_LIBRARY)
+bantam_require_file_libraries()
+bantam_require_program_libraries()
 if(NOT OpenMP_CXX_FOUND)
     message(STATUS "bantam: no OpenMP for ${CMAKE_CXX_COMPILER}; tests of the CUDA backend will use one thread")
 endif()
 
 add_library(bantam_executable_dependencies INTERFACE)
 target_link_libraries(bantam_executable_dependencies INTERFACE
-    bantam::bantam ${BANTAM_XXHASH_LIBRARY}
-    nlohmann_json::nlohmann_json
+    bantam::bantam ${BANTAM_FILE_LIBRARIES}
     $<$<BOOL:${OpenMP_CXX_FOUND}>:OpenMP::OpenMP_CXX>)
-target_include_directories(bantam_executable_dependencies SYSTEM INTERFACE
-    ${BANTAM_STB_INCLUDE_DIR} ${BANTAM_XXHASH_INCLUDE_DIR})
 
 # ONNX models are written where the format's library is found.
 find_package(Protobuf QUIET)
@@ -37,13 +24,14 @@ if(NOT TARGET onnx_proto)
 endif()
 
 # The same include folders as options, for tests that call a compiler directly.
-get_target_property(eigen_include_dirs Eigen3::Eigen INTERFACE_INCLUDE_DIRECTORIES)
 set(BANTAM_SYSTEM_INCLUDES)
-foreach(folder IN ITEMS ${eigen_include_dirs} ${BANTAM_STB_INCLUDE_DIR} ${BANTAM_XXHASH_INCLUDE_DIR})
+foreach(library IN ITEMS Eigen3::Eigen ${BANTAM_FILE_LIBRARIES})
+    get_target_property(folders ${library} INTERFACE_INCLUDE_DIRECTORIES)
     # /usr/include is searched by default; as -isystem it would come before the compiler's own headers.
-    if(NOT folder STREQUAL "/usr/include")
+    list(REMOVE_ITEM folders /usr/include)
+    foreach(folder IN LISTS folders)
         list(APPEND BANTAM_SYSTEM_INCLUDES -isystem ${folder})
-    endif()
+    endforeach()
 endforeach()
 
 # g++ 12 reports overlapping copies in std::string additions (GCC bug 105651) and uninitialized values in its own
