@@ -5,6 +5,8 @@
 
 #include "deployed_nets.hpp"
 
+#include <bantam/deploy/host/lanes.hpp>
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -65,6 +67,44 @@ BOOST_AUTO_TEST_CASE(a_factor_rounds_halves_up) {
     BOOST_TEST(scale_by(100, deploy::detail::factor_of(-2.5)) == -250);
     BOOST_TEST(scale_by(100, deploy::detail::factor_of(1e-30)) == 0);
     BOOST_CHECK_THROW(deploy::detail::factor_of(1e12), Error);
+}
+
+template <class Out, deploy::host::Words words>
+void check_store_quad(bool below_quarter) {
+    namespace host = deploy::host;
+    Random random{11, below_quarter ? 1U : 2U};
+    for (int round = 0; round < 500; ++round) {
+        std::int32_t factors[host::lanes];
+        host::Lanes sums[4];
+        for (int lane = 0; lane < host::lanes; ++lane) {
+            const int shift = static_cast<int>(random.uniform(below_quarter ? 25.0 : 1.0, 54.9));
+            factors[lane] =
+                deploy::pack_factor(static_cast<std::int32_t>(random.uniform(-8388608.0, 8388607.9)), shift);
+            // Some sums whose result is near the map's range, some of all magnitudes.
+            for (host::Lanes& sum : sums) {
+                const double limit = std::min(2147483647.0, std::ldexp(random.uniform(1.0, 100.0), shift % 28));
+                sum[lane] = static_cast<std::uint32_t>(static_cast<std::int32_t>(random.uniform(-limit, limit)));
+            }
+        }
+        std::uint8_t bytes[16 * host::lanes];
+        host::store_quad<Out, words>(sums, {factors, below_quarter}, bytes);
+        for (int lane = 0; lane < host::lanes; ++lane)
+            for (int pixel = 0; pixel < 4; ++pixel) {
+                const auto sum = static_cast<std::int32_t>(sums[pixel][lane]);
+                const int stored = bytes[host::byte_in_quad(words, lane, pixel)] ^ host::stored_flip<Out>;
+                BOOST_TEST(static_cast<Out>(stored) == deploy::saturate<Out>(deploy::scale_by(sum, factors[lane])));
+            }
+    }
+}
+
+BOOST_AUTO_TEST_CASE(vectors_of_sums_are_scaled_to_the_bit) {
+    using deploy::host::Words;
+    for (const bool below_quarter : {true, false}) {
+        check_store_quad<std::uint8_t, Words::channels>(below_quarter);
+        check_store_quad<std::uint8_t, Words::pixels>(below_quarter);
+        check_store_quad<std::int8_t, Words::channels>(below_quarter);
+        check_store_quad<std::int8_t, Words::pixels>(below_quarter);
+    }
 }
 
 BOOST_AUTO_TEST_CASE(a_network_takes_a_byte_per_weight_and_eight_per_channel) {

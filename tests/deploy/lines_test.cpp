@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
-// A picture taken line by line gives the bits of whole maps, in a fraction of their memory.
+// A picture taken line by line gives the bits of whole maps, in a fraction of their memory, and so does a batch on
+// several threads.
 #define BOOST_TEST_MODULE deploy_lines
 #include <boost/test/unit_test.hpp>
 
 #include "deployed_nets.hpp"
 
+#include <bantam/deploy/batch_classifier.hpp>
 #include <bantam/deploy/line_classifier.hpp>
 
 #include <cstring>
@@ -44,9 +46,33 @@ void check_float32() {
 }
 
 template <class Net>
+void check_batches(const deploy::Weights<Net, deploy::Int8>& weights) {
+    const auto whole = std::make_unique<deploy::Classifier<Net, deploy::Int8>>(weights);
+    std::vector<std::uint8_t> pictures;
+    std::vector<std::int32_t> expected;
+    for (std::uint64_t seed = 0; seed < 5; ++seed) {
+        const std::vector<std::uint8_t> picture = random_picture<Net>(seed);
+        pictures.insert(pictures.end(), picture.begin(), picture.end());
+        whole->classify(picture.data());
+        expected.insert(expected.end(), whole->logits(), whole->logits() + class_count<Net>);
+    }
+    for (int threads = 1; threads <= 4; ++threads) {
+        deploy::BatchClassifier<Net> batches{weights, threads};
+        // Twice, since its memory must be as at the start after a call.
+        for (int call = 0; call < 2; ++call) {
+            std::vector<std::int32_t> logits(expected.size());
+            batches.infer(pictures.data(), 5, logits.data());
+            BOOST_TEST(logits == expected, boost::test_tools::per_element());
+        }
+    }
+}
+
+template <class Net>
 void check_int8() {
     cpu::Model<Net> model = random_model<Net>(7);
-    check_equal_bits(*int8_weights<Net>(model, 2));
+    const auto weights = int8_weights<Net>(model, 2);
+    check_equal_bits(*weights);
+    check_batches(*weights);
 }
 
 /// Paths of which none is always the slowest, with lines that come several at a time.
@@ -56,6 +82,12 @@ using RacingPaths =
                         Sequence<Conv2d<4, 5>, DepthwiseConv2d<7>>, Conv2d<2, 1>>,
             Add<Sequence<MaxPool2d<3, 1>, Conv2d<10, 3, 1, ConvOptions{.padding = 2}>>, DepthwiseConv2d<3>, Identity>,
             Flatten, BatchNorm2d, ReLU, Linear<4>>;
+
+/// Windows of all kinds on odd shapes: strides, dilation, no padding, more channels than a block has, and a narrow map.
+using WindowNet = Network<Image<27, 31, 4>, Conv2d<20, 5, 3>, ReLU,
+                          Conv2d<37, 3, 1, ConvOptions{.padding = 2, .dilation = 2}>, DepthwiseConv2d<3, 2>, ReLU6,
+                          PointwiseConv2d<70>, DepthwiseConv2d<3>, Conv2d<3, 2, 2, ConvOptions{.padding = 0}>,
+                          Conv2d<18, 3>, ReLU, DepthwiseConv2d<3, 2>, Flatten, Conv2d<5, 1>, Linear<6>>;
 
 }  // namespace
 
@@ -72,6 +104,12 @@ BOOST_AUTO_TEST_CASE(paths_that_overtake_each_other_give_the_same_bits) {
 BOOST_AUTO_TEST_CASE(layer_norms_give_the_same_bits) { check_float32<NormedNet>(); }
 BOOST_AUTO_TEST_CASE(ensembles_give_the_same_bits) { check_int8<SmallEnsemble>(); }
 BOOST_AUTO_TEST_CASE(networks_without_a_linear_layer_give_the_same_bits) { check_int8<PooledNet>(); }
+
+BOOST_AUTO_TEST_CASE(windows_of_all_kinds_give_the_same_bits) { check_int8<WindowNet>(); }
+BOOST_AUTO_TEST_CASE(channel_gates_give_the_same_bits_in_batches) {
+    cpu::Model<GatedNet> model = random_model<GatedNet>(7);
+    check_batches(*int8_weights<GatedNet>(model, 2));
+}
 
 BOOST_AUTO_TEST_CASE(mobile_98k_takes_a_sixth_of_the_memory) {
     using Lines = deploy::LineClassifier<Mobile98k<11>, deploy::Int8>;

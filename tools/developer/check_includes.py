@@ -44,7 +44,8 @@ DEPLOY_LEVELS = [
     {"stages"},
     {"lower"},
     {"whole_maps", "lines"},
-    {"classifier", "line_classifier", "self_test", "budget"},
+    {"host"},
+    {"classifier", "line_classifier", "batch_classifier", "self_test", "budget"},
     {"calibration", "emit_layers", "export", "onnx", "onnx_int8", "prepare", "pytorch", "type_text"},
 ]
 # Runtime and kernels do not know which layer they run for. The geometry of a window is no layer.
