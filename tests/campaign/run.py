@@ -6,10 +6,14 @@
 
 It builds a small distill_food11 (pictures of 32x32), kills runs at every call that changes a file and at random moments,
 takes their power away, lets calls and allocations fail, and fuzzes the readers. It prints one line per part and exits
-with 1 where anything was lost."""
+with 1 where anything was lost. The inputs that fuzzing found stay in the build folder, and a later campaign begins with
+them; with --resume it also goes on counting:
+
+    tests/campaign/run.py --kills 0 --fuzz-seconds 600 --fuzz-inputs 10000000 --resume"""
 
 import argparse
 import glob
+import json
 import os
 import shutil
 import subprocess
@@ -32,18 +36,32 @@ def build(folder):
                     "draw_sample_food11"], check=True, stdout=subprocess.DEVNULL)
 
 
-def fuzz(folder, seconds):
-    """Fuzzes each target; returns how many failed."""
+def fuzz(folder, seconds, goal, only, resume):
+    """Fuzzes each target, or those named in `only`, for `seconds`, unless it has had `goal` inputs; returns how many
+    failed. totals.json in `folder` counts the inputs, with `resume` those of earlier campaigns, too."""
+    os.makedirs(folder, exist_ok=True)
+    totals_file = os.path.join(folder, "totals.json")
+    totals = {}
+    if resume and os.path.exists(totals_file):
+        with open(totals_file) as file:
+            totals = json.load(file)
     failed = 0
     for source in sorted(glob.glob(os.path.join(HERE, "fuzz", "fuzz_*.cpp"))):
         name = os.path.basename(source)[:-4]
+        total = totals.get(name, 0)
+        if (only and name.removeprefix("fuzz_") not in only) or total >= goal:
+            continue
         log = os.path.join(folder, name + ".log")
         with open(log, "w") as output:
             status = subprocess.run([os.path.join(HERE, "fuzz", "run.sh"), source, folder, str(seconds)],
                                     stdout=output, stderr=output).returncode
         with open(log) as output:
-            units = [line.split()[-1] for line in output if "number_of_executed_units" in line]
-        print(f"{name}: {units[0] if units else '?'} inputs, exit {status}", flush=True)
+            inputs = sum(int(line.split()[-1]) for line in output if "number_of_executed_units" in line)
+        totals[name] = total + inputs
+        with open(totals_file + ".partial", "w") as file:
+            json.dump(totals, file, indent=1)
+        os.replace(totals_file + ".partial", totals_file)
+        print(f"{name}: {inputs:,} inputs, {totals[name]:,} in all, exit {status}", flush=True)
         failed += status != 0
     return failed
 
@@ -55,9 +73,12 @@ def main():
     parser.add_argument("--kills", type=int, default=1000, help="random kills, and runs per other random part")
     parser.add_argument("--every-call", action="store_true", help="kill, fail and cut the power at every call")
     parser.add_argument("--fuzz-seconds", type=int, default=600, help="for each target; 0 for none")
+    parser.add_argument("--fuzz-inputs", type=int, default=sys.maxsize, help="a target that has had as many is left out")
+    parser.add_argument("--fuzz-targets", type=lambda text: text.split(","), help="such as state,names; otherwise all")
+    parser.add_argument("--resume", action="store_true", help="go on counting the inputs of earlier campaigns")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    if not options.programs_built:
+    if options.kills > 0 and not options.programs_built:
         build(options.build)
     failures = 0
     folder = tempfile.mkdtemp(prefix="bantam-campaign-")
@@ -90,8 +111,8 @@ def main():
                   f"failure and a failing allocation; {len(conversion.problems)} problems {conversion.problems[:3]} "
                   f"({time.monotonic() - started:.0f} s)", flush=True)
         if options.fuzz_seconds > 0:
-            os.makedirs(os.path.join(options.build, "fuzz"), exist_ok=True)
-            failures += fuzz(os.path.join(options.build, "fuzz"), options.fuzz_seconds)
+            failures += fuzz(os.path.join(options.build, "fuzz"), options.fuzz_seconds, options.fuzz_inputs,
+                             options.fuzz_targets, options.resume)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return 1 if failures else 0

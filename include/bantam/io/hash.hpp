@@ -37,9 +37,11 @@ public:
 
     /// The bytes of `file` from `position` to its end, read in chunks. Throws Error naming the file.
     void update(InputFile& file, std::uint64_t position) {
-        std::vector<char> chunk(std::size_t{1} << 20);
+        constexpr std::uint64_t longest_chunk = std::uint64_t{1} << 20;
+        std::vector<char> chunk;
         while (position < file.size()) {
-            const auto count = static_cast<std::size_t>(std::min<std::uint64_t>(chunk.size(), file.size() - position));
+            const auto count = static_cast<std::size_t>(std::min(longest_chunk, file.size() - position));
+            chunk.resize(count);
             file.read(position, chunk.data(), count);
             update(chunk.data(), count);
             position += count;

@@ -11,20 +11,28 @@
 #include <string>
 #include <string_view>
 
+#include <fcntl.h>
+
 namespace fs = std::filesystem;
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     static const fs::path root = fs::temp_directory_path() / ("fuzz_names_" + std::to_string(getpid()));
+    constexpr int most_files = 20;
     std::error_code ignored;
     fs::remove_all(root, ignored);
     std::string_view rest{reinterpret_cast<const char*>(data), size};
-    for (int files = 0; files < 40 && !rest.empty(); ++files) {
-        const std::size_t end = std::min(rest.find('\0'), rest.size());
-        const fs::path path = root / fs::path{rest.substr(0, end)}.relative_path();
-        rest.remove_prefix(std::min(end + 1, rest.size()));
-        if (path.string().find("..") != std::string::npos || !path.has_filename()) continue;
-        fs::create_directories(path.parent_path(), ignored);
-        std::ofstream{path} << 'x';
+    for (int files = 0; files < most_files && !rest.empty(); ++files) {
+        const std::string_view name = rest.substr(0, rest.find('\0'));
+        rest.remove_prefix(std::min(name.size() + 1, rest.size()));
+        if (name.find("..") != name.npos || name.empty() || name.ends_with('/')) continue;
+        const std::string path = root.string() + '/' + std::string{name};
+        const auto create = [&] { return ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600); };
+        int file = create();
+        if (file < 0) {
+            fs::create_directories(fs::path{path}.parent_path(), ignored);
+            file = create();
+        }
+        if (file >= 0) ::close(file);
     }
     try {
         const auto folders = bantam::scan_homework(root, 0);

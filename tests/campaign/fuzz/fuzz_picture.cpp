@@ -20,7 +20,8 @@
 #endif
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-    const bantam::PictureLimits limits{.pixels = 1'000'000, .bytes = 1'000'000};
+    // Small, so that a few bytes of a header do not take the time of a thousand other inputs.
+    const bantam::PictureLimits limits{.pixels = 16'384, .bytes = 100'000};
     const std::span<const std::uint8_t> bytes{data, size};
     const bantam::DecodedPicture decoded = bantam::decode_picture(bytes, limits);
     const bantam::Picture& picture = decoded.picture;
@@ -37,7 +38,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         bantam::resize_rgb(picture.rgb.data(), picture.height, picture.width, squashed.data(), side, side);
         BANTAM_CHECK_WRITTEN(squashed);
     }
-    constexpr std::uint64_t quick = 10'000;
-    if (pixels < quick && bantam::decode_picture(bytes, limits).picture.rgb != picture.rgb) std::abort();
+    if (bantam::decode_picture(bytes, limits).picture.rgb != picture.rgb) std::abort();
     return 0;
 }

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""Writes the first inputs of the fuzz targets that read files: make_seeds.py FOLDER, one folder per target below it.
+"""Writes the first inputs of the fuzz targets: make_seeds.py FOLDER, one folder per target below it.
 
-They carry no checksum, which would refuse nearly all mutants; one file of each kind has one.
+Files carry no checksum, which would refuse nearly all mutants; one file of each kind has one.
 """
 
 import json
@@ -62,6 +62,43 @@ def make_logits(folder):
     save(os.path.join(folder, "mixed"), {"partners": np.array([[1], [0]], np.int32), **plain, "mixes": mixes}, metadata)
 
 
+STATE = """epoch=1
+batch=2
+steps=6
+loss_sums=1.5 2 3 1 0.25 4 0.125 2 3 1.5 2
+lowest_loss_epoch=1
+lowest_loss_loss=0.5
+lowest_loss_accuracy=0.5
+highest_accuracy_epoch=1
+highest_accuracy_accuracy=1
+latest_epoch=1
+metrics=1,0.001,0.5,0.5,0.5,,,0.5,0.5,0.5,,,,
+build=another
+format=bantam-training-state/2
+student=0123456789abcdef
+keep=accuracy
+seed=2"""
+
+
+def make_state(folder):
+    rows = b"\0epoch,learning_rate\n1,0.001,0.5,0.5,0.5,,,0.5,0.5,0.5,,,,,100.0,1.00\n"
+    for number, line in enumerate([*STATE.split("\n"), STATE]):
+        with open(os.path.join(folder, f"entry_{number}"), "wb") as file:
+            file.write(line.encode() + rows[:number * 5])
+
+
+def make_names(folder):
+    layouts = (("training/labeled/0/a.jpg", "training/labeled/1/b.png", "training/unlabeled/c.jpg", "validation/0/d.jpg",
+                "testing/e.jpg"),
+               ("train/2/a.jpg", "train/10/b.bmp", "val/2/d.jpg", "val/10/Thumbs.db", "test/0/e.jpg", "test/@eaDir/f.jpg"),
+               ("training/0_1.jpg", "training/1_2.jpg", "training/unlabeled/u.jpg", "valid/0_1.jpg", "valid/x.csv",
+                "evaluation/0.tmp"),
+               ("food/training/0_1.jpg",), ("training/a/b/c/d/e/f/g/h/i/j.jpg", "training/b/k.jpg~", "validation/a/l.gif"))
+    for number, names in enumerate(layouts):
+        with open(os.path.join(folder, f"layout_{number}"), "w") as file:
+            file.write("\0".join(names))
+
+
 def make_pictures(folder):
     sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tools"))
     from picture_files import sound_files
@@ -72,7 +109,8 @@ def make_pictures(folder):
 
 def main():
     for target, make in (("fuzz_safetensors", make_safetensors), ("fuzz_checkpoint", make_checkpoint),
-                         ("fuzz_logits", make_logits), ("fuzz_picture", make_pictures)):
+                         ("fuzz_logits", make_logits), ("fuzz_state", make_state), ("fuzz_names", make_names),
+                         ("fuzz_picture", make_pictures)):
         folder = os.path.join(sys.argv[1], target)
         os.makedirs(folder, exist_ok=True)
         make(folder)
