@@ -3,7 +3,6 @@
 
 #include <bantam/base/error.hpp>
 #include <bantam/base/index.hpp>
-#include <bantam/base/number_text.hpp>
 #include <bantam/base/picture_count.hpp>
 #include <bantam/core/network.hpp>
 #include <bantam/core/shape.hpp>
@@ -55,8 +54,8 @@ public:
     /// Optimizer steps taken.
     Index steps() const { return optimizer_.steps(); }
 
-    /// One optimizer step on one batch of an epoch of `steps_per_epoch`. Throws Error where the loss or the
-    /// gradient is not finite, or the batch is wrong; nothing has then changed.
+    /// One optimizer step on one batch of an epoch of `steps_per_epoch`. Throws Error where the loss, the
+    /// gradient or a running mean or variance is not finite, or the batch is wrong; nothing has then changed.
     template <class Batch>
     LossSums step(const Batch& batch, Index steps_per_epoch) {
         detail::require_batch<SampleLoss>(batch, image, classes);
@@ -69,7 +68,8 @@ public:
         try {
             model_.forward(batch.pixels.data(), batch.count, options_.dropout_seed(optimizer_.steps()), logits_.data());
             sums = loss_and_gradient<float>(loss_, classes, logits_, detail::targets_of(batch), logits_gradient_);
-            require_finite_statistics(batch.pixels);
+            for (const float value : std::as_const(model_).statistics())
+                if (!std::isfinite(value)) detail::refuse_statistics(batch.pixels);
             model_.backward(logits_gradient_.data(), gradient_.data());
             scale = clip_scale(gradient_norm<float>(std::span<const float>{gradient_}, options_.threads),
                                options_.clip_norm);
@@ -165,17 +165,6 @@ private:
         model_.initialize(options_.seed, {.near_identity_depthwise = options_.near_identity_depthwise,
                                           .zero_residual_norms = options_.zero_residual_norms});
         return {options_.averaging_decay, std::as_const(model_).parameters(), std::as_const(model_).statistics()};
-    }
-
-    /// A normalization hides pixels that are too large from the loss, but not from the running variance.
-    void require_finite_statistics(std::span<const float> pixels) const {
-        for (const float value : model_.statistics())
-            if (!std::isfinite(value)) {
-                const auto [least, most] = std::ranges::minmax(pixels);
-                throw Error("a running mean or variance is not finite after this batch, whose pixels are in " +
-                            general_text(static_cast<double>(least)) + ".." + general_text(static_cast<double>(most)) +
-                            "; scale them to about -2..2, or lower the learning rate where they are");
-            }
     }
 
     /// The model with the weights to keep, brought up to date.

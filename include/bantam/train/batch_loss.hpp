@@ -3,12 +3,14 @@
 
 #include <bantam/base/error.hpp>
 #include <bantam/base/index.hpp>
+#include <bantam/base/number_text.hpp>
 #include <bantam/base/picture_count.hpp>
 #include <bantam/core/shape.hpp>
 #include <bantam/core/shape_text.hpp>
 #include <bantam/train/losses.hpp>
 #include <bantam/train/options.hpp>
 
+#include <algorithm>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -57,6 +59,15 @@ void require_batch(const Batch& batch, Shape input, Index classes) {
         throw Error("the batch has the pixels of " + std::to_string(found) + " pictures of " +
                     std::string{shape_text(input).view()} + ", its count is " + std::to_string(batch.count));
     require_targets<L>(classes, static_cast<std::size_t>(batch.count), targets_of(batch));
+}
+
+/// Throws the Error of a step after which a running mean or variance is not finite. A normalization hides pixels that
+/// are too large from the loss, but not from the running variance.
+[[noreturn]] inline void refuse_statistics(std::span<const float> pixels) {
+    const auto [least, most] = std::ranges::minmax(pixels);
+    throw Error("a running mean or variance is not finite after this batch, whose pixels are in " +
+                general_text(static_cast<double>(least)) + ".." + general_text(static_cast<double>(most)) +
+                "; scale them to about -2..2, or lower the learning rate where they are");
 }
 
 /// The loss of an evaluation.

@@ -43,10 +43,10 @@ struct TrainerState {
 ///   backend()                      what computes, as text for build_text (base/build.hpp)
 ///   image, classes                 the network's input, and the number of its outputs
 ///
-/// The constructor throws Error naming an option that is out of range. `step` throws Error where the loss or the
-/// gradient is not finite, a label or a buffer's size is wrong, or a sample has no target that the loss reads;
-/// nothing has then changed. `evaluate`, `infer` and `set_weights` throw Error for the same faults of their
-/// arguments. On a GPU every member throws Error where the device fails or its memory does not suffice.
+/// The constructor throws Error naming an option that is out of range. `step` throws Error where the loss, the
+/// gradient or a running mean or variance is not finite, a label or a buffer's size is wrong, or a sample has no target
+/// that the loss reads; nothing has then changed. `evaluate`, `infer` and `set_weights` throw Error for the same faults
+/// of their arguments. On a GPU every member throws Error where the device fails or its memory does not suffice.
 template <class Net, class Device = Cpu, class Loss = CrossEntropy>
 class Trainer;
 

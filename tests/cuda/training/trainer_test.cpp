@@ -199,7 +199,11 @@ BOOST_AUTO_TEST_CASE(a_batch_that_is_not_finite_is_refused_as_on_the_cpu_and_cha
     SyntheticBatch foreign_teacher = good;
     foreign_teacher.teacher_logits.resize(foreign_teacher.teacher_logits.size() + 9);
 
-    for (const SyntheticBatch& bad : {nan, unknown_label, infinite_teacher, foreign_teacher}) {
+    // Normalizations hide their size from the loss.
+    SyntheticBatch too_large = good;
+    for (float& pixel : too_large.pixels) pixel *= 1e30F;
+
+    for (const SyntheticBatch& bad : {nan, unknown_label, infinite_teacher, foreign_teacher, too_large}) {
         bantam::Trainer<TinyNet> cpu{tiny_options()};
         OnDevice device{tiny_options()};
         device.step(good, 4);

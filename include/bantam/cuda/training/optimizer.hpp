@@ -36,8 +36,17 @@ struct Square {
     }
 };
 
-/// Finds the factor that clips the gradient: 0 where loss or gradient is not finite, and in all later steps.
-/// Adds the figures of a step that is taken to the totals.
+/// 0 for a finite value, else NaN.
+template <class S>
+struct DifferenceToItself {
+    const S* values;
+    BANTAM_HOST_DEVICE double operator()(Index row, Index) const {
+        return static_cast<double>(values[row]) - static_cast<double>(values[row]);
+    }
+};
+
+/// Finds the factor that clips the gradient: 0 where loss, gradient or statistics are not finite, and in all later
+/// steps. Adds the figures of a step that is taken to the totals.
 template <class S>
 struct FindScale {
     StepState<S>* state;
@@ -46,8 +55,12 @@ struct FindScale {
     BANTAM_HOST_DEVICE void operator()(Index) const {
         StepFigures& figures = state->figures;
         const double norm = std::sqrt(figures.squared_norm);
-        const bool finite = load_loss_sums(figures.loss).count == count && norm - norm == 0;
-        if (!finite && state->refused == 0) state->refused = state->begun;
+        const bool has_loss = load_loss_sums(figures.loss).count == count;
+        const bool sound_statistics = figures.statistics == 0;
+        if (!(has_loss && sound_statistics && norm - norm == 0) && state->refused == 0) {
+            state->refused = state->begun;
+            state->refused_for_statistics = has_loss && !sound_statistics;
+        }
         figures.scale = state->refused == 0 ? clip_factor(norm, clip_norm) : 0;
         if (state->refused == 0) AddFigures<S>{state}(0);
     }
@@ -164,10 +177,13 @@ public:
         if (const auto lookahead = lookahead_options(options_)) settings.lookahead = {*lookahead, step};
     }
 
-    /// One step on a batch of `count` samples by the rules of `state->settings`, unless the figures of `state` are
-    /// not finite; the gradient is clipped here. `average` may be null.
-    void step(const Execution& execution, StepState<S>* state, Index count, const S* gradient, S* parameters,
-              S* average) {
+    /// One step on a batch of `count` samples by the rules of `state->settings`, unless the figures of `state` or the
+    /// network's `statistics` are not finite; the gradient is clipped here. `average` may be null.
+    void step(const Execution& execution, StepState<S>* state, Index count, const S* gradient, const S* statistics,
+              S* parameters, S* average) {
+        if constexpr (non_trainable_parameters<Net> > 0)
+            sum_over_rows(execution, non_trainable_parameters<Net>, 1, detail::DifferenceToItself<S>{statistics},
+                          partials_.data(), &state->figures.statistics);
         sum_over_rows(execution, size, 1, detail::Square<S>{gradient}, partials_.data(), &state->figures.squared_norm);
         for_each_index(execution, 1, detail::FindScale<S>{state, count, options_.clip_norm});
         const bool lookahead = slow_.size() > 0;

@@ -43,6 +43,7 @@ BANTAM_HOST_DEVICE inline LossSums load_loss_sums(const double* figures) {
 struct StepFigures {
     double loss[loss_figures];  ///< sums over the samples; a sample that cannot be used is not counted
     double squared_norm;        ///< of the gradient
+    double statistics;          ///< 0 where all running means and variances are finite, else NaN
     double scale;               ///< clips the gradient; 0 where the step must not be taken
 };
 
@@ -82,6 +83,7 @@ struct StepState {
     double totals[loss_figures]{};  ///< of the steps taken
     Index begun = 0;                ///< steps begun
     Index refused = 0;              ///< the first step that was refused, from 1; no later step is taken
+    bool refused_for_statistics = false;
 };
 
 namespace detail {

@@ -82,8 +82,8 @@ public:
     /// Optimizer steps taken.
     Index steps() const { return optimizer_.steps(); }
 
-    /// One optimizer step on one batch of an epoch of `steps_per_epoch`. Throws Error where the loss or the
-    /// gradient is not finite, or the batch is wrong; nothing has then changed.
+    /// One optimizer step on one batch of an epoch of `steps_per_epoch`. Throws Error where the loss, the
+    /// gradient or a running mean or variance is not finite, or the batch is wrong; nothing has then changed.
     template <class Batch>
     LossSums step(const Batch& batch, Index steps_per_epoch) {
         bantam::detail::require_batch<SampleLoss>(batch, image, classes);
@@ -100,8 +100,8 @@ public:
     /// One step on each batch of `epoch` from batch `first` on, of which `sums` are those before it. Calls
     /// `on_step(index, count)` when a step has been launched, which is before it has finished, and
     /// `on_group(finished batches, sums)` when the device has finished some: what it throws ends the training, and the
-    /// trainer's state belongs to these batches. Throws Error where the loss or the gradient of a step is not finite;
-    /// the state is then that before the step.
+    /// trainer's state belongs to these batches. Throws Error where the loss, the gradient or the statistics of a step
+    /// are not finite; the state is then that before the step.
     template <TrainsOnGpu Data, class OnStep, class OnGroup>
     LossSums train_epoch(const Data& data, Index epoch, Index first, LossSums sums, OnStep&& on_step,
                          OnGroup&& on_group) {
@@ -127,9 +127,13 @@ public:
             if (state.refused > 0) {
                 const Index refused = first + state.refused;
                 optimizer_.set_steps(steps_before + refused - 1);
-                throw Error("step " + std::to_string(refused) + " of epoch " + std::to_string(epoch + 1) +
-                            " gave a loss or gradient that is not finite: training has diverged, or the teacher's "
-                            "logits are broken; lower the learning rate or the clip norm, or warm up longer");
+                throw Error(
+                    "step " + std::to_string(refused) + " of epoch " + std::to_string(epoch + 1) +
+                    (state.refused_for_statistics
+                         ? " gave a running mean or variance that is not finite: the pixels are too large, or training "
+                           "has diverged; scale them to about -2..2, or lower the learning rate where they are"
+                         : " gave a loss or gradient that is not finite: training has diverged, or the teacher's "
+                           "logits are broken; lower the learning rate or the clip norm, or warm up longer"));
             }
             optimizer_.set_steps(steps_before + end);
             sums = load_loss_sums(state.totals);
@@ -332,7 +336,7 @@ private:
         model_.forward(batch_.pixels.data(), count, &state->settings.dropout_seed, batch_.logits.data());
         batch_.find_loss(execution(), loss_, count, classes, taught, &state->figures);
         model_.backward(batch_.logits_gradient.data(), gradient_.data());
-        optimizer_.step(execution(), state, count, gradient_.data(), model_.parameters(),
+        optimizer_.step(execution(), state, count, gradient_.data(), model_.statistics(), model_.parameters(),
                         averages() ? average_parameters_.data() : nullptr);
         if (statistic_size > 0)
             for_each_index(execution(), statistic_size,
@@ -375,6 +379,7 @@ private:
         std::vector<float> logits(static_cast<std::size_t>(batch.count * classes));
         copy_to_host(execution(), batch_.logits.data(), batch.count * classes, logits.data());
         bantam::loss_and_gradient<float>(loss_, classes, logits, bantam::detail::targets_of(batch), std::span<float>{});
+        if (figures.statistics != 0) bantam::detail::refuse_statistics(batch.pixels);
         static_cast<void>(clip_scale(std::sqrt(figures.squared_norm), options_.clip_norm));
         throw Error("the training step was not taken, though loss and gradient are finite");
     }
