@@ -65,7 +65,9 @@ constexpr Shape image_shape() {
 /// computed at compile time from the layers' tensor lists. Where its arguments are no image and layers that fit each
 /// other, the compiler prints what is wrong in one sentence; such a network has no layers.
 template <class Input, class... Ls>
-struct Network : detail::Refusal<detail::NetworkMistake<Input, Ls...>> {
+struct Network {
+    // Not a base: clang drops a class whose base is refused from the bases of Student.
+    static_assert(sizeof(detail::Refusal<detail::NetworkMistake<Input, Ls...>>) > 0);
     using Layers =
         std::conditional_t<bool(detail::NetworkMistake<Input, Ls...>::mistake), detail::RefusedLayers, Sequence<Ls...>>;
     static constexpr Shape input = detail::image_shape<Input>();
@@ -142,10 +144,10 @@ struct Counter {
     }
 };
 
-template <class Net>
+template <class Layers, Shape Input>
 inline constexpr Counter network_size = [] {
     Counter counter;
-    walk<typename Net::Layers, Net::input>(counter, Path{});
+    walk<Layers, Input>(counter, Path{});
     return counter;
 }();
 
@@ -176,10 +178,11 @@ struct Tables {
     }
 };
 
-template <class Net>
+/// Of the layers, not of the network, so that the compiler looks at the network first and reports its mistakes there.
+template <class Layers, Shape Input>
 inline constexpr auto tables = [] {
-    Tables<network_size<Net>.layers, network_size<Net>.tensors> result;
-    walk<typename Net::Layers, Net::input>(result, Path{});
+    Tables<network_size<Layers, Input>.layers, network_size<Layers, Input>.tensors> result;
+    walk<Layers, Input>(result, Path{});
     return result;
 }();
 
@@ -187,11 +190,11 @@ inline constexpr auto tables = [] {
 
 /// Every layer in storage order. Blocks are written out; a composite follows the layers inside it.
 template <class Net>
-inline constexpr const auto& layer_table = detail::tables<Net>.layers;
+inline constexpr const auto& layer_table = detail::tables<typename Net::Layers, Net::input>.layers;
 
 /// Every tensor in storage order, with its checkpoint name and offset.
 template <class Net>
-inline constexpr const auto& tensor_table = detail::tables<Net>.tensors;
+inline constexpr const auto& tensor_table = detail::tables<typename Net::Layers, Net::input>.tensors;
 
 template <class Net>
 inline constexpr Shape input_shape = Net::input;
@@ -205,30 +208,36 @@ template <class Net>
 inline constexpr Index class_count = element_count(output_shape<Net>);
 
 template <class Net>
-inline constexpr Index trainable_parameters = detail::tables<Net>.trainable;
+inline constexpr Index trainable_parameters = detail::tables<typename Net::Layers, Net::input>.trainable;
 
 /// Elements that are stored but not trained, such as batch-norm running statistics.
 template <class Net>
-inline constexpr Index non_trainable_parameters = detail::tables<Net>.non_trainable;
+inline constexpr Index non_trainable_parameters = detail::tables<typename Net::Layers, Net::input>.non_trainable;
 
 /// All parameters, trainable or not; a budget limits this number.
 template <class Net>
-inline constexpr Index parameter_count = trainable_parameters<Net> + non_trainable_parameters<Net>;
+inline constexpr Index parameter_count = detail::tables<typename Net::Layers, Net::input>.trainable +
+                                         detail::tables<typename Net::Layers, Net::input>.non_trainable;
+
+namespace detail {
+
+template <class Entries, class Number>
+constexpr Index total(const Entries& layers, Number number) {
+    Index sum = 0;
+    for (const LayerEntry& layer : layers) sum += number(layer);
+    return sum;
+}
+
+}  // namespace detail
 
 /// Multiply-accumulates of one sample's forward pass.
 template <class Net>
-inline constexpr Index multiply_adds = [] {
-    Index sum = 0;
-    for (const LayerEntry& layer : layer_table<Net>) sum += layer.multiply_adds;
-    return sum;
-}();
+inline constexpr Index multiply_adds =
+    detail::total(layer_table<Net>, [](const LayerEntry& layer) { return layer.multiply_adds; });
 
 /// Bytes of all layer outputs of one sample in float32.
 template <class Net>
-inline constexpr Index activation_bytes = [] {
-    Index sum = 0;
-    for (const LayerEntry& layer : layer_table<Net>) sum += element_count(layer.output);
-    return sum * 4;
-}();
+inline constexpr Index activation_bytes =
+    detail::total(layer_table<Net>, [](const LayerEntry& layer) { return element_count(layer.output) * 4; });
 
 }  // namespace bantam

@@ -71,6 +71,7 @@ struct NoTrainer {
 /// What every trainer requires of its network and loss.
 template <class Net, class Loss>
 struct Trainable {
+    static_assert(sizeof(Net) > 0);  // reports the mistakes of the network itself first
     // Variables: the compilers would list how a concept was checked.
     static constexpr bool usable_loss = TrainingLoss<Loss>;
     static constexpr bool one_output_per_class =
