@@ -11,7 +11,7 @@ build_packages=(
     libonnx-dev libprotobuf-dev
 )
 test_packages=(
-    libboost-test-dev pkg-config libthrust-dev
+    ninja-build libboost-test-dev pkg-config libthrust-dev
     clang-19 clang-format-19 libomp-19-dev libclang-rt-19-dev libc++-19-dev libc++abi-19-dev llvm-19
     chromium chromium-driver g++-aarch64-linux-gnu qemu-user
     lld-19 wasi-libc libc++-19-dev-wasm32 libc++abi-19-dev-wasm32 libclang-rt-19-dev-wasm32
