@@ -5,6 +5,7 @@
 
 set(BANTAM_STUDENTS "mobile-98k;my-student" CACHE STRING
     "Students that the examples can train and export, the default one first")
+set(BANTAM_GPU_STUDENTS "" CACHE STRING "Those of BANTAM_STUDENTS that can train on a GPU; empty for all of them")
 
 # All students, those of BANTAM_STUDENTS first.
 file(GLOB BANTAM_ALL_STUDENTS CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR}/examples/students
@@ -15,6 +16,11 @@ foreach(student IN LISTS BANTAM_STUDENTS)
     if(NOT student IN_LIST BANTAM_ALL_STUDENTS)
         list(JOIN BANTAM_ALL_STUDENTS ", " known)
         message(FATAL_ERROR "bantam: BANTAM_STUDENTS names '${student}'; there are ${known}")
+    endif()
+endforeach()
+foreach(student IN LISTS BANTAM_GPU_STUDENTS)
+    if(NOT student IN_LIST BANTAM_STUDENTS)
+        message(FATAL_ERROR "bantam: BANTAM_GPU_STUDENTS names '${student}', which is not one of BANTAM_STUDENTS")
     endif()
 endforeach()
 list(REMOVE_ITEM BANTAM_ALL_STUDENTS ${BANTAM_STUDENTS})
@@ -66,8 +72,12 @@ function(bantam_add_students)
 
     set(sources)
     if(BANTAM_HAS_CUDA)
-        bantam_write_trainers(sources ${folder} gpu cu ${BANTAM_STUDENTS})
-        bantam_write_student_list(sources ${folder} ${BANTAM_STUDENTS})
+        set(on_gpu ${BANTAM_GPU_STUDENTS})
+        if(NOT on_gpu)
+            set(on_gpu ${BANTAM_STUDENTS})
+        endif()
+        bantam_write_trainers(sources ${folder} gpu cu ${on_gpu})
+        bantam_write_student_list(sources ${folder} ${on_gpu})
         bantam_use_cuda(distill_food11)
     else()
         bantam_write_student_list(sources ${folder})
