@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Conversions that are killed, lose their power or have a call or an allocation fail: afterwards the output must be the
+"""Conversions that are killed, lose their power or have a call or an allocation fail: afterwards each output must be the
 older file or the whole new one, and the same command must give the new one."""
 
 import os
@@ -18,16 +18,16 @@ OLDER = b"older"
 
 
 class Conversion:
-    """One command that reads `source` and writes `target`, alone in its folder. `after`: the file whose first opening
-    begins the work; "" for a program that does nothing before."""
+    """One command that writes the files `targets`, alone in their folder. `after`: the file whose first opening begins the
+    work; "" for a program that does nothing before."""
 
-    def __init__(self, name, command, target, after, injector, seed=1):
-        self.name, self.command, self.target, self.after, self.injector = name, command, target, after, injector
-        self.folder = os.path.dirname(os.path.dirname(target))
+    def __init__(self, name, command, targets, after, injector, seed=1):
+        self.name, self.command, self.targets, self.after, self.injector = name, command, targets, after, injector
+        self.folder = os.path.dirname(os.path.dirname(targets[0]))
         self.random = random.Random(seed)
         self.problems = []
         self.expect_success(self.run())
-        self.result = read(target)
+        self.result = self.outputs()
         # All calls, which may fail, and those that change files, at which a run may end.
         self.calls, self.changes = self.listed_calls(reads=1), self.listed_calls()
 
@@ -36,6 +36,9 @@ class Conversion:
             faults["after"] = self.after
         return subprocess.run(self.command, capture_output=True, text=True, errors="replace",
                               env={**with_faults(self.injector, **faults), "PYTHONMALLOC": "malloc"})
+
+    def outputs(self):
+        return [read(target) if os.path.exists(target) else b"" for target in self.targets]
 
     def expect_success(self, process):
         if process.returncode != 0:
@@ -50,27 +53,31 @@ class Conversion:
 
     def attempt(self, what, allowed_exits, **faults):
         """One run in which something happens, then one in which nothing does; adds to `problems` what went wrong."""
-        folder = os.path.dirname(self.target)
-        with open(self.target, "wb") as file:
-            file.write(OLDER)
+        folder = os.path.dirname(self.targets[0])
+        for target in self.targets:
+            with open(target, "wb") as file:
+                file.write(OLDER)
         process = self.run(**faults)
-        found = read(self.target) if os.path.exists(self.target) else b""
+        found = self.outputs()
         problems = []
         if process.returncode not in allowed_exits:
             problems.append(f"exit {process.returncode}: {process.stderr.strip()[-300:]}")
-        if found not in (OLDER, self.result) or (process.returncode == 0 and found != self.result):
-            problems.append(f"exit {process.returncode} and {len(found)} other bytes")
+        if any(one not in (OLDER, new) for one, new in zip(found, self.result)):
+            problems.append(f"exit {process.returncode} and files of {[len(one) for one in found]} other bytes")
+        if process.returncode == 0 and found != self.result:
+            problems.append("exit 0 and not all files are new")
         if process.returncode == 1 and (process.stderr.count("error: ") != 1 or "Traceback" in process.stderr):
             problems.append(f"not one line: {process.stderr.strip()[-300:]}")
         try:
             self.expect_success(self.run())
         except RuntimeError as problem:
             problems.append(str(problem))
-        if read(self.target) != self.result:
+        if self.outputs() != self.result:
             problems.append("other bytes afterwards")
-        if os.listdir(folder) != [os.path.basename(self.target)]:
-            problems.append(f"left behind: {sorted(os.listdir(folder))}")
-            for name in os.listdir(folder):
+        left = set(os.listdir(folder)) - {os.path.basename(target) for target in self.targets}
+        if left:
+            problems.append(f"left behind: {sorted(left)}")
+            for name in left:
                 os.remove(os.path.join(folder, name))
         self.problems += [f"{self.name}, {what}: {problem}" for problem in problems]
         return process.returncode
@@ -96,7 +103,7 @@ class Conversion:
         low, high = 1, 1 << 24
         while low < high:  # the number of allocations of a run
             middle = (low + high) // 2
-            if self.run(action="memory", at=middle).returncode == 0 and read(self.target) == self.result:
+            if self.run(action="memory", at=middle).returncode == 0 and self.outputs() == self.result:
                 high = middle
             else:
                 low = middle + 1
@@ -106,7 +113,7 @@ class Conversion:
 
 
 def conversions(folder, seed=1):
-    """Of each kind of checkpoint."""
+    """convert_teacher.py of each kind of checkpoint."""
     injector = built_injector(folder)
     content = {"zip": checkpoints.archive(checkpoints.pickled(checkpoints.CONTENT), checkpoints.STORAGES),
                "before 1.6": checkpoints.legacy(checkpoints.CONTENT),
@@ -119,4 +126,23 @@ def conversions(folder, seed=1):
         os.mkdir(output)
         target = os.path.join(output, "teacher.safetensors")
         yield Conversion(f"convert_teacher.py of {name}", [sys.executable, "-B", CONVERT, source, "--output", target],
-                         target, os.path.basename(source), injector, seed)
+                         [target], os.path.basename(source), injector, seed)
+
+
+def programs(build, crashes):
+    """precompute_logits and export_student with the pictures and the student of `crashes`."""
+    folder = os.path.join(crashes.folder, "programs")
+    small = ["--data", crashes.data, "--stored-size", "54", "--threads", "1"]
+    teacher = os.path.join(folder, "teacher.safetensors")
+    logits = os.path.join(folder, "logits", "logits.safetensors")
+    exported = [os.path.join(folder, "exported", name) for name in ("student.hpp", "student.onnx", "student.py")]
+    for target in (logits, exported[0]):
+        os.makedirs(os.path.dirname(target))
+    subprocess.run([os.path.join(build, "tools", "sample_data", "train_sample_teacher"), *small, "--epochs", "1", "--output",
+                    teacher], check=True, capture_output=True)
+    yield Conversion("precompute_logits", [os.path.join(build, "tools", "precompute_logits"), *small, "--teacher", teacher,
+                                           "--views", "2", "--output", logits], [logits], "", crashes.injector)
+    weights = os.path.join(crashes.reference, "student.safetensors")
+    yield Conversion("export_student", [os.path.join(build, "examples", "export_student"), "--data", crashes.data,
+                                        "--stored-size", "32", "--weights", weights, "--output", exported[0], "--onnx",
+                                        exported[1], "--pytorch", exported[2]], exported, "", crashes.injector)

@@ -2,6 +2,7 @@
 """Training runs that are killed, lose their power or have a call fail, and are continued: each must end with the bytes of
 a run that nothing happened to."""
 
+import copy
 import os
 import random
 import shutil
@@ -53,9 +54,26 @@ class Crashes:
         started = time.monotonic()
         self.expect_success(self.run(self.reference))
         self.seconds = time.monotonic() - started
-        # Which calls a run makes, and which a resumed one.
-        self.calls = self.listed_calls()
+        self.begun = None
+        self.calls, self.calls_with_reads = self.listed_calls(), self.listed_calls(reads=1)
         self.problems = []
+
+    def resuming(self):
+        """The same crashes of runs that continue one that was killed halfway."""
+        resumed = copy.copy(self)
+        resumed.begun = os.path.join(self.folder, "begun")
+        self.run(resumed.begun, action="kill_before", at=len(self.calls) // 2)
+        resumed.calls, resumed.calls_with_reads = resumed.listed_calls(), resumed.listed_calls(reads=1)
+        resumed.problems = []
+        return resumed
+
+    def start(self, output, **how):
+        """A run in an empty folder, or the continuation of the one that was begun."""
+        shutil.rmtree(output, ignore_errors=True)
+        if self.begun is None:
+            return self.run(output, **how)
+        shutil.copytree(self.begun, output)
+        return self.run(output, "--resume", **how)
 
     def command(self, output, *more, threads=1):
         return [self.distill, "--data", self.data, "--output", output, "--stored-size", "32", "--epochs",
@@ -79,12 +97,14 @@ class Crashes:
         if process.returncode != 0:
             raise RuntimeError(f"exit {process.returncode}: {process.errors.strip()[-300:]}")
 
-    def listed_calls(self):
+    def listed_calls(self, **reads):
         log = os.path.join(self.folder, "calls.log")
         output = os.path.join(self.folder, "listed")
-        self.expect_success(self.run(output, log=log))
+        self.expect_success(self.start(output, log=log, **reads))
         shutil.rmtree(output)
-        return read(log).decode().splitlines()
+        calls = read(log).decode(errors="replace").splitlines()
+        os.remove(log)
+        return calls
 
     def continued(self, output):
         """Continues a run, or begins it where nothing was saved; what differs from the reference, or None."""
@@ -111,8 +131,7 @@ class Crashes:
     def attempt(self, what, allowed_exits, **run):
         """One run in which something happens, then its continuation. Adds to `problems` what went wrong."""
         output = os.path.join(self.folder, "run")
-        shutil.rmtree(output, ignore_errors=True)
-        process = self.run(output, **run)
+        process = self.start(output, **run)
         if process.returncode not in allowed_exits:
             self.problems.append(f"{what}: exit {process.returncode}: {process.errors.strip()[-200:]}")
         problem = self.continued(output)
@@ -126,8 +145,12 @@ class Crashes:
                                 kill_after=self.random.uniform(0.02, self.seconds)) != 0 for number in range(count))
 
     def at_calls(self, action, count=None, **more):
-        """`action` at every call, or at `count` of them chosen at random; returns how many runs it ended."""
-        numbers = range(1, len(self.calls) + 1)
+        """`action` at every call that changes files, or at `count` of them chosen at random; `fail_reads` is `fail`
+        among the calls that read, too. Returns how many runs it ended."""
+        calls = self.calls
+        if action == "fail_reads":
+            action, calls, more = "fail", self.calls_with_reads, {**more, "reads": 1}
+        numbers = range(1, len(calls) + 1)
         if count is not None:
             numbers = self.random.choices(numbers, k=count)
         ended = 0
@@ -136,7 +159,7 @@ class Crashes:
             shutil.rmtree(backups, ignore_errors=True)
             os.mkdir(backups)
             exits = (0, 1) if action == "fail" else (-signal.SIGKILL,)
-            ended += self.attempt(f"{action} at {self.calls[number - 1]}", exits, action=action, at=number,
+            ended += self.attempt(f"{action} at {calls[number - 1]}", exits, action=action, at=number,
                                   seed=self.random.randrange(10**6), backups=backups, **more) != 0
         return ended
 
@@ -147,8 +170,7 @@ class Crashes:
         output = os.path.join(self.folder, "probe")
         while low < high:  # the number of allocations of a run
             middle = (low + high) // 2
-            shutil.rmtree(output, ignore_errors=True)
-            if self.run(output, action="memory", at=middle).returncode == 0:
+            if self.start(output, action="memory", at=middle).returncode == 0:
                 high = middle
             else:
                 low = middle + 1

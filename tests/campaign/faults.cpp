@@ -8,13 +8,15 @@
 //                        flushed to the disk is lost) or fail (the call fails)
 //   FAULTS_ACTION=memory the N-th allocation fails
 //   FAULTS_AFTER=NAME    calls and allocations count from the first opening of a file of this name on; for
-//   interpreters,
-//                        which load their own files first
-//   FAULTS_READS=1       calls that read count, too: opening for reading, read, pread, lseek and mmap of a file
+//                        interpreters, which load their own files first
+//   FAULTS_READS=1       calls that read count, too: opening for reading, read, pread, fread, lseek and mmap of a file,
+//   stat,
+//                        and opening and reading a folder
 //   FAULTS_SEED=N        chooses how a call fails and how much of the unflushed data is lost
 //   FAULTS_BACKUPS=DIR   for power: an empty folder on the same file system; what lies beside it, and nothing else, can
 //                        be lost
 //   FAULTS_NO_SYNC=1     fsync does nothing, to see that a power failure then does harm
+#include <dirent.h>
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <sys/file.h>
@@ -33,6 +35,7 @@
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 extern "C" void* __libc_malloc(std::size_t size);
@@ -133,7 +136,7 @@ struct Faults {
         if (!counting) return false;
         ++count;
         if (log != nullptr) {
-            if (std::FILE* file = std::fopen(log, "a")) {
+            if (std::FILE* file = next<std::FILE*(const char*, const char*)>("fopen")(log, "a")) {
                 std::fprintf(file, "%ld %s %s\n", count, name, detail);
                 std::fclose(file);
             }
@@ -161,22 +164,32 @@ Faults& faults() {
 /// Created while the library is loaded, before the program's threads.
 [[maybe_unused]] const bool ready = (faults(), true);
 
-/// A call that changes no file.
+/// A call that changes no file; it returns `failure` where it fails.
 template <class Call>
-auto reading(const char* name, const Call& call) -> decltype(call()) {
+auto reading(const char* name, const char* detail, decltype(std::declval<Call>()()) failure, const Call& call)
+    -> decltype(call()) {
     if (faults().reads) {
         const std::scoped_lock lock{faults().mutex};
-        if (faults().enter(name)) return decltype(call())(-1);
+        if (faults().enter(name, detail)) return failure;
     }
     return call();
 }
+template <class Call>
+auto reading(const char* name, const Call& call) -> decltype(call()) {
+    return reading(name, "", decltype(call())(-1), call);
+}
+
+std::FILE* open_stream(const char* function, const char* path, const char* mode) {
+    return reading("fopen", path, nullptr,
+                   [&] { return next<std::FILE*(const char*, const char*)>(function)(path, mode); });
+}
 
 template <class Open>
-int open_file(Open* real, const char* path, int flags, mode_t mode) {
+int open_file(const Open& real, const char* path, int flags, mode_t mode) {
     const std::string_view name = path;
     if (!counting && name.substr(name.rfind('/') + 1) == faults().after) counting = true;
     if ((flags & (O_WRONLY | O_RDWR | O_CREAT)) == 0)
-        return reading("open to read", [&] { return real(path, flags, mode); });
+        return reading("open to read", path, -1, [&] { return real(path, flags, mode); });
     const std::scoped_lock lock{faults().mutex};
     if (faults().enter("open", path)) return -1;
     const int file = real(path, flags, mode);
@@ -224,6 +237,28 @@ void* mmap(void* address, std::size_t size, int protection, int flags, int file,
     return mmap64(address, size, protection, flags, file, offset);
 }
 
+std::FILE* fopen(const char* path, const char* mode) { return open_stream("fopen", path, mode); }
+std::FILE* fopen64(const char* path, const char* mode) { return open_stream("fopen64", path, mode); }
+
+std::size_t fread(void* bytes, std::size_t size, std::size_t count, std::FILE* file) {
+    const auto real = next<std::size_t(void*, std::size_t, std::size_t, std::FILE*)>("fread");
+    return reading("fread", "", 0, [&] { return real(bytes, size, count, file); });
+}
+
+int stat(const char* path, struct stat* status) noexcept {
+    return reading("stat", path, -1, [&] { return next<int(const char*, struct stat*)>("stat")(path, status); });
+}
+int lstat(const char* path, struct stat* status) noexcept {
+    return reading("lstat", path, -1, [&] { return next<int(const char*, struct stat*)>("lstat")(path, status); });
+}
+
+DIR* fdopendir(int file) {
+    return reading("fdopendir", "", nullptr, [&] { return next<DIR*(int)>("fdopendir")(file); });
+}
+dirent* readdir(DIR* folder) {
+    return reading("readdir", "", nullptr, [&] { return next<dirent*(DIR*)>("readdir")(folder); });
+}
+
 ssize_t read(int file, void* bytes, std::size_t count) {
     return reading("read", [&] { return next<ssize_t(int, void*, std::size_t)>("read")(file, bytes, count); });
 }
@@ -243,6 +278,16 @@ int open(const char* path, int flags, ...) {
     const mode_t mode = mode_of(flags, arguments);
     va_end(arguments);
     return open_file(next<int(const char*, int, ...)>("open"), path, flags, mode);
+}
+
+int openat(int folder, const char* path, int flags, ...) {
+    va_list arguments;
+    va_start(arguments, flags);
+    const mode_t mode = mode_of(flags, arguments);
+    va_end(arguments);
+    const auto real = next<int(int, const char*, int, ...)>("openat");
+    return open_file([&](const char* name, int how, mode_t rights) { return real(folder, name, how, rights); }, path,
+                     flags, mode);
 }
 
 int open64(const char* path, int flags, ...) {
