@@ -69,13 +69,19 @@ std::vector<float> normalized(const std::vector<std::uint8_t>& picture) {
     return result;
 }
 
+/// The ranges of a model's maps on some pictures.
 template <class Net>
-std::unique_ptr<deploy::Weights<Net, deploy::Int8>> int8_weights(cpu::Model<Net>& model, int pictures = 8) {
+std::vector<float> calibrated_ranges(const cpu::Model<Net>& model, int pictures = 8) {
     const auto weights = deploy::prepare_float32<Net>(model.parameters(), model.statistics());
     deploy::Calibration<Net> calibration{*weights};
     for (int i = 0; i < pictures; ++i)
         calibration.add(random_picture<Net>(1000 + static_cast<std::uint64_t>(i)).data());
-    return deploy::prepare_int8<Net>(model.parameters(), model.statistics(), calibration);
+    return calibration.largest();
+}
+
+template <class Net>
+std::unique_ptr<deploy::Weights<Net, deploy::Int8>> int8_weights(const cpu::Model<Net>& model, int pictures = 8) {
+    return deploy::prepare_int8<Net>(model.parameters(), model.statistics(), calibrated_ranges(model, pictures));
 }
 
 }  // namespace deployed
