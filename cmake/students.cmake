@@ -7,6 +7,10 @@ set(BANTAM_STUDENTS "mobile-98k;my-student" CACHE STRING
     "Students that the examples can train and export, the default one first")
 set(BANTAM_GPU_STUDENTS "" CACHE STRING "Those of BANTAM_STUDENTS that can train on a GPU; empty for all of them")
 
+# A trainer for int8 takes as long to compile as another student, so that by default the first student alone has one.
+set(BANTAM_INT8_STUDENTS "" CACHE STRING
+    "Students of BANTAM_STUDENTS that can be trained for int8 (--quantize); by default the first of them")
+
 # All students, those of BANTAM_STUDENTS first.
 file(GLOB BANTAM_ALL_STUDENTS CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR}/examples/students
      ${PROJECT_SOURCE_DIR}/examples/students/*.hpp)
@@ -18,15 +22,20 @@ foreach(student IN LISTS BANTAM_STUDENTS)
         message(FATAL_ERROR "bantam: BANTAM_STUDENTS names '${student}'; there are ${known}")
     endif()
 endforeach()
-foreach(student IN LISTS BANTAM_GPU_STUDENTS)
+foreach(student IN LISTS BANTAM_GPU_STUDENTS BANTAM_INT8_STUDENTS)
     if(NOT student IN_LIST BANTAM_STUDENTS)
-        message(FATAL_ERROR "bantam: BANTAM_GPU_STUDENTS names '${student}', which is not one of BANTAM_STUDENTS")
+        message(FATAL_ERROR "bantam: BANTAM_GPU_STUDENTS or BANTAM_INT8_STUDENTS names '${student}', which is not one of "
+                            "BANTAM_STUDENTS")
     endif()
 endforeach()
+set(int8_students ${BANTAM_INT8_STUDENTS})
+if(NOT int8_students)
+    list(GET BANTAM_STUDENTS 0 int8_students)
+endif()
 list(REMOVE_ITEM BANTAM_ALL_STUDENTS ${BANTAM_STUDENTS})
 list(PREPEND BANTAM_ALL_STUDENTS ${BANTAM_STUDENTS})
 
-# Appends a source file that trains each of the students given last on `device` (cpu or gpu) to the list named `into`.
+# Appends a source file that trains each of the students given last on `device` (cpu, cpu_int8 or gpu) to the list named `into`.
 function(bantam_write_trainers into folder device extension)
     foreach(student IN LISTS ARGN)
         string(REPLACE "-" "_" file ${student})
@@ -45,16 +54,20 @@ function(bantam_write_student_list into folder)
         string(REPLACE "-" "_" file ${student})
         set(net "students::${file}::Network<BANTAM_CLASSES, BANTAM_IMAGE_SIZE>")
         set(on_cpu nullptr)
+        set(on_cpu_int8 nullptr)
         set(on_gpu nullptr)
         if(student IN_LIST BANTAM_STUDENTS)
             set(on_cpu "train_on_cpu<${net}>")
+        endif()
+        if(student IN_LIST int8_students)
+            set(on_cpu_int8 "train_on_cpu_int8<${net}>")
         endif()
         if(student IN_LIST ARGN)
             set(on_gpu "train_on_gpu<${net}>")
         endif()
         string(APPEND includes "#include \"${PROJECT_SOURCE_DIR}/examples/students/${file}.hpp\"\n")
         string(APPEND entries "        {describe<${net}>(\"${student}\", students::${file}::accuracy),\n"
-               "         ${on_cpu},\n         ${on_gpu}},\n")
+               "         ${on_cpu},\n         ${on_cpu_int8},\n         ${on_gpu}},\n")
     endforeach()
     configure_file(${PROJECT_SOURCE_DIR}/cmake/students.cpp.in ${folder}/students.cpp @ONLY)
     set(${into} ${${into}} ${folder}/students.cpp PARENT_SCOPE)
@@ -67,6 +80,7 @@ function(bantam_add_students)
     file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/examples/distill_food11/*.cpp)
     list(APPEND sources ${PROJECT_SOURCE_DIR}/examples/distill_food11.cpp)
     bantam_write_trainers(sources ${folder} cpu cpp ${BANTAM_STUDENTS})
+    bantam_write_trainers(sources ${folder} cpu_int8 cpp ${int8_students})
     add_library(distill_food11_on_cpu OBJECT ${sources})
     bantam_set_program_options(distill_food11_on_cpu)
 

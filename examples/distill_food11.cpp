@@ -51,6 +51,10 @@ int main(int argc, char** argv) {
         .one_of({"loss", "accuracy", "last"});
     line.option("--start-from", options.start_from,
                 "Stored student of the same network to start from; by default the weights are random");
+    line.option("--quantize", options.quantize,
+                "int8: fine-tune the student of --start-from as it will run in 8 bits on a device; a few epochs at a "
+                "low learning rate are usual")
+        .one_of({"no", "int8"});
     line.option("--save-seconds", options.save_seconds,
                 "Seconds between two states to resume from within an epoch; a kill loses no more");
     line.flag("--resume", options.resume, "Resume the interrupted run in --output");

@@ -19,6 +19,7 @@
 #include <bantam/train/run_folder.hpp>
 
 #include "../../tools/shared/homework.hpp"
+#include "../../tools/shared/picture_bytes.hpp"
 #include "../../tools/shared/pictures.hpp"
 #include "../../tools/shared/report.hpp"
 #include "../../tools/shared/stop_signal.hpp"
@@ -45,15 +46,24 @@ namespace {
 
 /// The metadata key that names the stored student from which training started.
 constexpr const char* started_from = "started_from";
+/// The one that says for which numbers the student was trained, where these are not float32.
+constexpr const char* quantized_for = "quantize";
+/// Training pictures on which the ranges of the maps are found, as export_student does.
+constexpr Index calibration_pictures = 512;
 
+/// `ranges` are those of a student that is trained for int8.
 Metadata student_metadata(const Options& options, const StudentNetwork& network,
-                          const std::vector<std::string>& classes) {
+                          const std::vector<std::string>& classes, std::span<const float> ranges) {
     Metadata metadata = picture_metadata(classes, options.stored_size);
     metadata["network"] = network.text();
     // Only where it is not the random start that the homework demands.
     if (!options.start_from.empty())
         metadata[started_from] =
             fmt::format("{}, xxh64 {}", options.start_from.filename().string(), hash_file(options.start_from));
+    if (options.for_int8()) {
+        metadata[quantized_for] = options.quantize;
+        if (!ranges.empty()) metadata[int8_ranges_key] = int8_ranges_text(ranges);
+    }
     return metadata;
 }
 
@@ -175,7 +185,7 @@ std::string student_table() {
     std::string text = fmt::format("{:<14}{:>11}{:>15}{:>14}  {}\n", "student", "parameters", "multiply-adds",
                                    "activations", "expected accuracy");
     bool absent = false;
-    for (const auto& [network, on_cpu, on_gpu] : students()) {
+    for (const auto& [network, on_cpu, on_cpu_int8, on_gpu] : students()) {
         absent = absent || !on_cpu;
         text +=
             fmt::format("{:<14}{:>11}{:>15}{:>14}  {}\n", fmt::format("{}{}", network.name, on_cpu ? "" : " *"),
@@ -211,6 +221,14 @@ void check_combination(const Options& options) {
         throw Error{
             "--teacher works on the CPU alone; leave out --device cuda, or store the teacher's logits by "
             "precompute_logits --device cuda and train with --teacher-logits"};
+    if (options.for_int8() && options.device.on_gpu())
+        throw Error{"--quantize int8 trains on the CPU alone; leave out --device cuda"};
+    if (options.for_int8() && options.predict_only)
+        throw Error{"--quantize int8 trains and --predict-only does not; leave out one of them"};
+    if (options.for_int8() && options.start_from.empty())
+        throw Error{
+            "--quantize int8 fine-tunes a trained student, whose batch norms keep their statistics; name it with "
+            "--start-from"};
     if (!options.start_from.empty() && !std::filesystem::exists(options.start_from))
         throw Error{options.start_from.string() + ": no such file; name a stored student with --start-from"};
     if (options.data.empty()) throw Error{"--data is required; see --help"};
@@ -254,9 +272,13 @@ bool same_schedule(const StudentTrainer& trainer, Index steps_per_epoch, Index e
 void continue_run(const Options& options, RunFolder& folder, StudentTrainer& trainer, Index steps_per_epoch) {
     if (!options.resume && !options.extend) return;
     const Index before = options.extend ? epochs_before(folder, options.training.epochs) : 0;
-    if (options.start_from.empty() && std::filesystem::exists(folder.last())) {
+    if (std::filesystem::exists(folder.last())) {
         const SafetensorsFile file = SafetensorsFile::open(folder.last());
-        if (const auto start = file.metadata().find(started_from); start != file.metadata().end())
+        if (const bool int8 = file.metadata().contains(quantized_for); int8 != options.for_int8())
+            throw Error{fmt::format("{}: the run {} --quantize int8; {}", folder.last().string(),
+                                    int8 ? "began with" : "began without", int8 ? "add it" : "leave it out")};
+        const auto start = file.metadata().find(started_from);
+        if (options.start_from.empty() && start != file.metadata().end())
             throw Error{fmt::format("{}: the run started from {}; name that file with --start-from",
                                     folder.last().string(), start->second)};
     }
@@ -314,6 +336,7 @@ ReportFacts report_facts(const Options& options, const StudentNetwork& network, 
     machine.rows.emplace_back("build", build_text(trainer.backend()));
     machine.rows.emplace_back("device", options.device.device);
     machine.rows.emplace_back("precision", options.device.precision);
+    if (options.for_int8()) machine.rows.emplace_back("trained for", options.quantize);
     machine.rows.emplace_back("threads", std::to_string(options.training.threads));
     return {.name = std::filesystem::weakly_canonical(options.output / "report.html").parent_path().filename().string(),
             .network = network.text(),
@@ -352,7 +375,14 @@ void distill(Options& options) {
     const StudentEntry& student = chosen_student(options, options.predict_only ? weights : options.start_from);
     const StudentNetwork& network = student.network;
     // Fails now, not after the pictures are read, where the device is missing.
-    const auto make_trainer = options.device.on_gpu() ? student.on_gpu : student.on_cpu;
+    const auto make_trainer = options.device.on_gpu() ? student.on_gpu
+                              : options.for_int8()    ? student.on_cpu_int8
+                                                      : student.on_cpu;
+    if (!make_trainer && options.for_int8())
+        throw Error{
+            fmt::format("--student {0}: this program was built without it for int8; build it with "
+                        "-DBANTAM_INT8_STUDENTS={0}",
+                        network.name)};
     if (!make_trainer)
         throw Error{
             fmt::format("--student {}: this program was built without it for a GPU; use --device cpu", network.name)};
@@ -380,7 +410,13 @@ void distill(Options& options) {
     // Fails now, not after the training, where predictions are not possible.
     if (!options.predict_only) check_with_report(options.data, folders.testing, reading, "testing");
     const LabeledPictures validation = load_with_report(options.data, folders.validation, reading, "validation");
-    const Metadata metadata = student_metadata(options, network, folders.classes);
+    const std::optional<LabeledPictures> labeled_pictures =
+        options.predict_only ? std::nullopt
+                             : std::optional{load_with_report(options.data, folders.training, reading, "labeled")};
+    const std::vector<float> ranges =
+        labeled_pictures ? trainer->calibrate(PictureBytes{*labeled_pictures, network.input, calibration_pictures})
+                         : std::vector<float>{};
+    const Metadata metadata = student_metadata(options, network, folders.classes, ranges);
     std::string summary_text =
         fmt::format("{}\nparameters: {}\nlimit: {}\n", network.summary, network.parameters(), default_parameter_limit);
 
@@ -388,7 +424,7 @@ void distill(Options& options) {
     if (options.predict_only) print_warnings(folder.changed_files());
     std::optional<Report> run_report;
     if (!options.predict_only) {
-        const LabeledPictures labeled = load_with_report(options.data, folders.training, reading, "labeled");
+        const LabeledPictures& labeled = *labeled_pictures;
         // Pictures without labels can be trained on only with a teacher.
         const UnlabeledPictures unlabeled =
             load_with_report(options.data, taught ? folders.unlabeled : UnlabeledSplit{}, reading, "unlabeled");
@@ -461,6 +497,9 @@ void distill(Options& options) {
                                     folder.finished_epochs(), labeled.store.size(), unlabeled.store.size(),
                                     taught ? teacher.teacher_name : "none",
                                     options.start_from.empty() ? "random weights" : metadata.at(started_from));
+        if (options.for_int8())
+            summary_text +=
+                "trained for: int8; the figures are those of the student in int8, as simulated in training\n";
         summary_text += kept_text(folder, keep_rule(options.keep), std::ssize(validation.labels));
     }
 

@@ -24,7 +24,8 @@ struct Options {
     int stored_size = 144;
     int id_digits = 1;
     std::string keep = "loss";
-    double save_seconds = 60;  ///< between two states saved within an epoch
+    std::string quantize = "no";  ///< or int8
+    double save_seconds = 60;     ///< between two states saved within an epoch
     bool resume = false;
     bool extend = false;
     bool overwrite = false;
@@ -35,6 +36,8 @@ struct Options {
     bool summary = false;
     TrainingOptions training;
     DeviceOptions device;
+
+    bool for_int8() const { return quantize == "int8"; }
 };
 
 /// Does what `options` ask for: trains and predicts, predicts alone, or prints a table.

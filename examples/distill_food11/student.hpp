@@ -21,6 +21,7 @@ namespace bantam {
 
 class EvaluationLoader;
 class InferenceLoader;
+class PictureBytes;
 class Progress;
 class TrainingLoader;
 struct DeviceOptions;
@@ -77,6 +78,10 @@ public:
     virtual void set_weights(std::span<const float> parameters, std::span<const float> statistics) = 0;
     virtual std::vector<TrainerState> state() = 0;
     virtual void restored(Index steps) = 0;
+
+    /// What a student that is trained for int8 does before its first step: finds the ranges of its maps on training
+    /// pictures, with the weights that were set. Others have no ranges.
+    virtual std::vector<float> calibrate(const PictureBytes&) { return {}; }
 };
 
 /// A trainer that is given its batches one by one, as on the CPU.
@@ -95,18 +100,21 @@ public:
 /// Creates a trainer with random weights from the options' seed.
 using MakeTrainer = std::unique_ptr<StudentTrainer> (*)(const TrainingOptions&, const DeviceOptions&);
 
-/// Such functions for a network. train_on_cpu.hpp and train_on_gpu.hpp define them; each is instantiated in a file of
-/// its own.
+/// Such functions for a network. train_on_cpu.hpp, train_on_cpu_int8.hpp and train_on_gpu.hpp define them; each is
+/// instantiated in a file of its own.
 template <class Net>
 std::unique_ptr<StudentTrainer> train_on_cpu(const TrainingOptions&, const DeviceOptions&);
+template <class Net>
+std::unique_ptr<StudentTrainer> train_on_cpu_int8(const TrainingOptions&, const DeviceOptions&);
 template <class Net>
 std::unique_ptr<StudentTrainer> train_on_gpu(const TrainingOptions&, const DeviceOptions&);
 
 /// A student that the program knows.
 struct StudentEntry {
     StudentNetwork network;
-    MakeTrainer on_cpu;  ///< null where the program was built without this student (BANTAM_STUDENTS)
-    MakeTrainer on_gpu;  ///< null where it was built without CUDA
+    MakeTrainer on_cpu;       ///< null where the program was built without this student (BANTAM_STUDENTS)
+    MakeTrainer on_cpu_int8;  ///< null where it was built without this student for int8 (BANTAM_INT8_STUDENTS)
+    MakeTrainer on_gpu;       ///< null where it was built without CUDA
 };
 
 /// All students, one per file in examples/students/, the default first. cmake/students.cmake writes its definition.

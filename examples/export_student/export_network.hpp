@@ -6,7 +6,9 @@
 
 #include "../../tools/shared/command_line.hpp"
 #include "../../tools/shared/homework.hpp"
+#include "../../tools/shared/picture_bytes.hpp"
 #include "../../tools/shared/pictures.hpp"
+#include "../../tools/shared/student_file.hpp"
 
 #include <bantam/base/error.hpp>
 #include <bantam/core/network.hpp>
@@ -40,38 +42,8 @@
 
 namespace export_student {
 
-/// `count` pictures, evenly spread over the split, as bytes of the network's size.
-template <class Net>
-class PictureBytes {
-public:
-    PictureBytes(const LabeledPictures& pictures, Index count)
-        : loader_{pictures, input_shape<Net>, 1, Normalization{{0, 0, 0}, {1, 1, 1}}},
-          count_{std::min(count, loader_.sample_count())} {}
-
-    Index count() const { return count_; }
-
-    /// Calls `body(bytes, label)` for every picture.
-    template <class Body>
-    void for_each(Body&& body) const {
-        Batch batch;
-        std::vector<std::uint8_t> bytes(static_cast<std::size_t>(element_count(input_shape<Net>)));
-        for (Index i = 0; i < count_; ++i) {
-            loader_.assemble(i * loader_.sample_count() / count_, batch);
-            std::transform(batch.pixels.begin(), batch.pixels.begin() + static_cast<std::ptrdiff_t>(bytes.size()),
-                           bytes.begin(), [](float color) {
-                               return static_cast<std::uint8_t>(std::lround(std::clamp(color, 0.0F, 1.0F) * 255));
-                           });
-            body(bytes.data(), batch.labels[0]);
-        }
-    }
-
-private:
-    EvaluationLoader loader_;
-    Index count_;
-};
-
 template <class Net, class P>
-double accuracy(const deploy::Weights<Net, P>& weights, const PictureBytes<Net>& pictures) {
+double accuracy(const deploy::Weights<Net, P>& weights, const PictureBytes& pictures) {
     const auto classifier = std::make_unique<deploy::Classifier<Net, P>>(weights);
     Index right = 0;
     pictures.for_each([&](const std::uint8_t* bytes, int label) { right += classifier->classify(bytes) == label; });
@@ -157,23 +129,26 @@ void export_student(const Options& options, SafetensorsFile& file) {
     if (!options.pytorch.empty()) write_pytorch<Net>(options, folders.classes);
     const PictureOptions reading{.stored_size = options.stored_size, .threads = processor_count()};
     const LabeledPictures validation = load_with_report(options.data, folders.validation, reading, "validation");
-    const PictureBytes<Net> judged{validation, static_cast<Index>(validation.store.size())};
+    const PictureBytes judged{validation, input_shape<Net>, static_cast<Index>(validation.store.size())};
     fmt::print("float32: validation accuracy {:.4f} of {} pictures\n", accuracy(*float32, judged), judged.count());
     if (options.precision == "float32") return write_header<Net>(options, *float32, folders.classes);
 
     if constexpr (deploy::form_problem<Net, deploy::Int8>.empty()) {
-        const LabeledPictures training = load_with_report(options.data, folders.training, reading, "labeled");
-        const PictureBytes<Net> seen{training, options.calibration_pictures};
-        deploy::Calibration<Net> calibration{*float32};
-        seen.for_each([&](const std::uint8_t* bytes, int) { calibration.add(bytes); });
-        const auto int8 = deploy::prepare_int8<Net>(parameters, statistics, calibration, {}, options.kept);
-        fmt::print("int8: validation accuracy {:.4f}, calibrated on {} training pictures\n", accuracy(*int8, judged),
-                   calibration.picture_count());
+        std::vector<float> ranges = int8_ranges(file);
+        std::string origin = "with the ranges that it was trained for";
+        if (ranges.empty()) {
+            const LabeledPictures training = load_with_report(options.data, folders.training, reading, "labeled");
+            const PictureBytes seen{training, input_shape<Net>, options.calibration_pictures};
+            deploy::Calibration<Net> calibration{*float32};
+            seen.for_each([&](const std::uint8_t* bytes, int) { calibration.add(bytes); });
+            ranges = calibration.largest(options.kept);
+            origin = fmt::format("calibrated on {} training pictures", calibration.picture_count());
+        }
+        const auto int8 = deploy::prepare_int8<Net>(parameters, statistics, ranges);
+        fmt::print("int8: validation accuracy {:.4f}, {}\n", accuracy(*int8, judged), origin);
 #ifdef BANTAM_HAS_ONNX
         if (!options.onnx_int8.empty())
-            write_onnx(options.onnx_int8,
-                       deploy::onnx_int8_model<Net>(parameters, statistics, calibration, about, {}, options.kept),
-                       "int8");
+            write_onnx(options.onnx_int8, deploy::onnx_int8_model<Net>(parameters, statistics, ranges, about), "int8");
 #endif
         write_header<Net>(options, *int8, folders.classes);
     }

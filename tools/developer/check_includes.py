@@ -24,6 +24,7 @@ MAY_INCLUDE = {
     "cpu": "base core layers exec io train",
     "cuda": "base core layers exec io train data",
     "deploy": "base core layers exec",
+    "quantize": "base core layers exec io train cpu deploy",
 }
 
 # Inside a backend a header includes its own level and those before it. A level is a folder or a header's stem.
