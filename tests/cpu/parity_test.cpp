@@ -7,6 +7,7 @@
 
 #include <bantam/bantam.hpp>
 #include <bantam/io/safetensors.hpp>
+#include <bantam/quantize/quantized.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -154,8 +155,27 @@ BOOST_AUTO_TEST_CASE(double_equals_pytorch) { all_agree<double>(1, 1e-9); }
 
 BOOST_AUTO_TEST_CASE(float_is_close_to_pytorch) { all_agree<float>(2, 1e-4); }
 
+BOOST_AUTO_TEST_CASE(training_for_int8_equals_pytorchs_fake_quantization) {
+    using Net = Network<Image<9, 8, 3>, Conv2d<8, 3, 2, layer_cases::no_bias>, BatchNorm2d, ReLU6,
+                        DepthwiseConv2d<3, 1, layer_cases::no_bias>, BatchNorm2d,
+                        Conv2d<12, 1, 1, layer_cases::no_bias>, BatchNorm2d, ReLU, GlobalAveragePool, Linear<5>>;
+    const std::vector<double> input = stored("quantized.input");
+    std::vector<double> statistics = stored_flat("quantized.statistic.");
+    for (const double range : stored("quantized.ranges")) statistics.push_back(range);
+    cpu::Model<Quantized<Net>, double> model;
+    model.set_weights(stored_flat("quantized.parameter."), statistics);
+    std::vector<double> output(15), input_gradient(input.size()), gradient(model.parameters().size());
+    model.forward(input.data(), 3, 0, output.data());
+    check_close("quantized.output", output, stored("quantized.output"), 1e-6);
+    model.backward(stored("quantized.grad_output").data(), gradient.data(), input_gradient.data());
+    check_close("quantized.grad_input", input_gradient, stored("quantized.grad_input"), 1e-6);
+    check_gradients("quantized", gradient, 1e-6);
+    // A part of the gradients is that of elements outside their range.
+    BOOST_TEST(std::ranges::count(input_gradient, 0.0) > 0);
+}
+
 BOOST_AUTO_TEST_CASE(every_case_of_the_reference_is_tested) {
-    std::set<std::string> stored_cases, tested;
+    std::set<std::string> stored_cases, tested{"quantized"};
     for (const auto& [key, text] : reference().metadata())
         if (key != "format") stored_cases.insert(key);
     for_each_case([&](const auto& test) { tested.emplace(test.name); });

@@ -6,11 +6,15 @@
 #include "deployed_nets.hpp"
 
 #include <bantam/deploy/host/lanes.hpp>
+#include <bantam/quantize/quantized.hpp>
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <memory>
+#include <span>
+#include <string>
 #include <vector>
 
 using namespace deployed;
@@ -41,7 +45,105 @@ double relative_error() {
     return std::sqrt(error / spread);
 }
 
+/// The logits that training for int8 sees are those of the device.
+template <class Net>
+void check_simulation() {
+    const cpu::Model<Net> trained = random_model<Net>(7);
+    const std::vector<float> ranges = calibrated_ranges(trained);
+    const auto weights = deploy::prepare_int8<Net>(trained.parameters(), trained.statistics(), ranges);
+    const auto classifier = std::make_unique<deploy::Classifier<Net, deploy::Int8>>(*weights);
+    cpu::Model<Quantized<Net>> model;
+    model.set_weights(trained.parameters(), quantized_statistics<Net>(trained.statistics(), ranges));
+    for (std::uint64_t seed = 0; seed < 8; ++seed) {
+        const std::vector<std::uint8_t> picture = random_picture<Net>(seed);
+        std::vector<float> logits(static_cast<std::size_t>(class_count<Net>));
+        model.infer(normalized<Net>(picture).data(), 1, logits.data());
+        const auto largest = std::ranges::max_element(logits);
+        BOOST_TEST(classifier->classify(picture.data()) == largest - logits.begin());
+        // Where a sum is next to a half, float may round it to the neighboring element.
+        const double bound = 0.02 * static_cast<double>(*largest - *std::ranges::min_element(logits));
+        for (std::size_t i = 0; i < logits.size(); ++i)
+            BOOST_TEST(std::abs(classifier->logits()[i] / 65536.0 - static_cast<double>(logits[i])) < bound);
+    }
+}
+
 }  // namespace
+
+BOOST_AUTO_TEST_CASE(training_for_int8_sees_the_devices_logits_of_branches) { check_simulation<BranchingNet>(); }
+BOOST_AUTO_TEST_CASE(training_for_int8_sees_the_devices_logits_of_layer_norms) { check_simulation<NormedNet>(); }
+BOOST_AUTO_TEST_CASE(training_for_int8_sees_the_devices_logits_of_separable_blocks) { check_simulation<GoldenNet>(); }
+
+BOOST_AUTO_TEST_CASE(the_gradient_of_folded_weights_is_that_of_finite_differences) {
+    const cpu::Model<BranchingNet> trained = random_model<BranchingNet>(7);
+    const std::vector<double> statistics{trained.statistics().begin(), trained.statistics().end()};
+    std::vector<double> parameters{trained.parameters().begin(), trained.parameters().end()};
+    const quantize::SimulationPlan plan = quantize::simulation_plan<BranchingNet>(calibrated_ranges(trained));
+    constexpr auto folded_count =
+        static_cast<std::size_t>(trainable_parameters<quantize::SimulatedNetwork<BranchingNet>>);
+    std::vector<double> slopes(folded_count), folded(folded_count);
+    Random random{11, 1};
+    for (double& slope : slopes) slope = random.uniform(-1.0, 1.0);
+    const auto loss = [&] {
+        quantize::fold_tensors(plan, parameters.data(), statistics.data(), folded.data());
+        double sum = 0;
+        for (std::size_t i = 0; i < folded_count; ++i) sum += slopes[i] * folded[i];
+        return sum;
+    };
+    std::vector<double> gradient(parameters.size(), std::nan(""));
+    quantize::fold_gradient(plan, parameters.data(), statistics.data(), slopes.data(), gradient.data());
+    for (std::size_t i = 0; i < parameters.size(); ++i) {
+        const double before = parameters[i];
+        parameters[i] = before + 1e-5;
+        const double above = loss();
+        parameters[i] = before - 1e-5;
+        const double slope = (above - loss()) / 2e-5;
+        parameters[i] = before;
+        BOOST_TEST(std::abs(slope - gradient[i]) < 1e-7 * (1 + std::abs(slope)));
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_map_rounded_to_8_bits_has_the_slope_of_its_steps) {
+    using Signed = cpu::Model<Network<Image<1, 7, 1>, FakeQuantize<std::int8_t>>, double>;
+    using Unsigned = cpu::Model<Network<Image<1, 7, 1>, FakeQuantize<std::uint8_t>>, double>;
+    const double step = 0.125;
+    const std::vector<double> ones(7, 1.0);
+    const auto check = [&](auto model, const std::vector<double>& x, const std::vector<double>& expected,
+                           const std::vector<double>& slopes) {
+        model.update([&](std::span<double>, std::span<double> scale) { scale[0] = step; });
+        std::vector<double> y(7), gradient(7);
+        model.forward(x.data(), 1, 0, y.data());
+        BOOST_TEST(y == expected, boost::test_tools::per_element());
+        model.backward(ones.data(), nullptr, gradient.data());
+        BOOST_TEST(gradient == slopes, boost::test_tools::per_element());
+        // One step more of the input is one step more of the output, or none where both saturate.
+        std::vector<double> moved = x, other(7);
+        for (std::size_t i = 0; i < 7; ++i) moved[i] += x[i] < 0 ? -step : step;
+        model.forward(moved.data(), 1, 0, other.data());
+        for (std::size_t i : {0U, 2U, 3U, 4U, 6U}) BOOST_TEST(std::abs(other[i] - y[i]) == slopes[i] * step);
+    };
+    check(Signed{}, {-20, -16.05, -0.07, 0.05, 3.19, 15.93, 17}, {-16, -16, -0.125, 0, 3.25, 15.875, 15.875},
+          {0, 1, 1, 1, 1, 1, 0});
+    check(Unsigned{}, {-3, -0.05, -0.5, 0.07, 3.19, 31.9, 32}, {0, 0, 0, 0.125, 3.25, 31.875, 31.875},
+          {0, 0, 0, 1, 1, 1, 0});
+}
+
+BOOST_AUTO_TEST_CASE(ranges_of_another_network_are_refused) {
+    const cpu::Model<PooledNet> trained = random_model<PooledNet>(7);
+    const std::vector<float> ranges(deploy::map_count<PooledNet> + 1);
+    BOOST_CHECK_EXCEPTION(quantized_statistics<PooledNet>(trained.statistics(), ranges), Error, [](const Error& error) {
+        return std::string{error.what()} ==
+               "the network has 4 maps, given are the ranges of 5; are they another network's?";
+    });
+}
+
+BOOST_AUTO_TEST_CASE(layer_norms_and_shuffles_stay_near_float) { BOOST_TEST(relative_error<NormedNet>() < 0.1); }
+
+BOOST_AUTO_TEST_CASE(an_integer_root_is_exact) {
+    for (const std::uint64_t root : {0U, 1U, 2U, 46341U, 1073741824U, 4294967295U}) {
+        BOOST_TEST(deploy::integer_root(root * root) == root);
+        BOOST_TEST(deploy::integer_root(root * root + 2 * root) == root);
+    }
+}
 
 BOOST_AUTO_TEST_CASE(mobile_98k_stays_near_float) { BOOST_TEST((relative_error<Mobile98k<11, 64>>()) < 0.1); }
 BOOST_AUTO_TEST_CASE(sample_88k_stays_near_float) { BOOST_TEST((relative_error<Sample88k<11, 48>>()) < 0.1); }

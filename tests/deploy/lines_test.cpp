@@ -102,6 +102,7 @@ BOOST_AUTO_TEST_CASE(paths_that_overtake_each_other_give_the_same_bits) {
     check_float32<RacingPaths>();
 }
 BOOST_AUTO_TEST_CASE(layer_norms_give_the_same_bits) { check_float32<NormedNet>(); }
+BOOST_AUTO_TEST_CASE(layer_norms_give_the_same_bits_in_int8) { check_int8<NormedNet>(); }
 BOOST_AUTO_TEST_CASE(ensembles_give_the_same_bits) { check_int8<SmallEnsemble>(); }
 BOOST_AUTO_TEST_CASE(networks_without_a_linear_layer_give_the_same_bits) { check_int8<PooledNet>(); }
 

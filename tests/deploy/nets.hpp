@@ -6,6 +6,7 @@
 #include <bantam/layers/activations.hpp>
 #include <bantam/layers/batch_norm2d.hpp>
 #include <bantam/layers/branches.hpp>
+#include <bantam/layers/channel_shuffle.hpp>
 #include <bantam/layers/conv2d.hpp>
 #include <bantam/layers/depthwise_conv2d.hpp>
 #include <bantam/layers/depthwise_separable.hpp>
@@ -46,8 +47,10 @@ using BranchingNet =
 using GatedNet = Network<Image<11, 9, 3>, Conv2d<8, 3>, ReLU, SqueezeExcite<2>, Conv2d<6, 3>, SqueezeExcite<2, SiLU>,
                          GlobalAveragePool, Linear<3>>;
 
-/// The layers that int8 has no form of.
-using NormedNet = Network<Image<12, 12, 3>, Conv2d<8, 3>, LayerNorm, ReLU, TanhExpGate, Flatten, Linear<5>>;
+/// Norms over the channels, channels in another order, and a learned scale.
+using NormedNet = Network<Image<12, 12, 3>, Conv2d<8, 3>, LayerNorm, ReLU, ChannelShuffle<4>,
+                          ScaledResidual<Scale::body, DepthwiseConv2d<3>>, TanhExpGate, Conv2d<12, 3, 2>, ReLU6,
+                          LayerNorm, Flatten, Linear<5>>;
 
 using SmallEnsemble = Ensemble<Network<Image<16, 16, 3>, Conv2d<8, 3, 2>, ReLU, GlobalAveragePool, Linear<4>>,
                                Network<Image<16, 16, 3>, Conv2d<6, 5, 3>, ReLU6, Flatten, Linear<4>>>;

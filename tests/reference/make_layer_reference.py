@@ -29,6 +29,9 @@ Order of the parameters:
     squeeze_excite           reduce weight, bias; expand weight, bias
 
 Statistics follow the same order. The metadata entry of each case lists PyTorch's parameter names.
+
+The case `quantized` is a network that is trained for int8, QuantizedNet of tests/cpu/parity_test.cpp, by PyTorch's
+fake quantization; `quantized.ranges` are the largest magnitudes of its maps.
 """
 
 import os
@@ -144,6 +147,74 @@ def compute(name, module, shape, training, seed):
     return tensors, min(distances)
 
 
+def fake_quantized_conv(x, in_scale, weight, norm, stride, groups, padding):
+    """A convolution whose weights and biases, with a norm in inference mode folded in, are those of 8 bits."""
+    scale, bias, mean, variance = norm
+    factor = scale / (variance + 1e-5).sqrt()
+    folded = weight * factor[:, None, None, None]
+    shift = bias - mean * factor
+    # PyTorch has the scales of channels in float32 alone, so they are numbers of float32.
+    steps = (folded.detach().abs().amax((1, 2, 3)) / 127).float()
+    zeros = torch.zeros(len(steps), dtype=torch.int32)
+    rounded = torch.fake_quantize_per_channel_affine(folded, steps, zeros, 0, -127, 127)
+    unit = in_scale * steps.double()
+    shift = shift + (torch.round(shift / unit) * unit - shift).detach()
+    return functional.conv2d(x, rounded, shift, stride, padding, 1, groups)
+
+
+def compute_quantized(seed):
+    """The tensors of the case `quantized`."""
+    torch.manual_seed(seed)
+    # [outputs, inputs, kernel, stride, groups, range of the output, relu]; the last range is that of the pool.
+    rows = [(8, 3, 3, 2, 1, 6.0, True), (8, 1, 3, 1, 8, 2.5, False), (12, 8, 1, 1, 1, 3.0, True)]
+    x = torch.randn(3, 3, 9, 8).requires_grad_()
+    mean, deviation = np.float64(np.float32((0.485, 0.456, 0.406))), np.float64(np.float32((0.229, 0.224, 0.225)))
+    scale = float(max(np.abs(-mean / deviation).max(), np.abs((1 - mean) / deviation).max()) / 127)
+    tensors, parameters, statistics = {"input": nhwc(x)}, [], []
+    y = torch.fake_quantize_per_tensor_affine(x, scale, 0, -128, 127)
+    ranges = [0.0]
+    for outputs, inputs, kernel, stride, groups, largest, relu in rows:
+        weight = (torch.randn(outputs, inputs, kernel, kernel) / (inputs * kernel**2) ** 0.5).requires_grad_()
+        norm = [(1 + 0.5 * torch.randn(outputs)).requires_grad_(), (0.5 * torch.randn(outputs)).requires_grad_()]
+        running = [0.3 * torch.randn(outputs), 0.5 + torch.rand(outputs)]
+        # The scales of float32, which the case's weights must have, too.
+        with torch.no_grad():
+            factor = (norm[0] / (running[1] + 1e-5).sqrt())[:, None, None, None]
+            flat = (weight * factor).abs().flatten(1)
+            steps = (flat.amax(1) / 127).float().double()
+            rows_at, largest_at = torch.arange(outputs), flat.argmax(1)
+            weight.view(outputs, -1)[rows_at, largest_at] *= 127 * steps / flat.amax(1)
+        y = fake_quantized_conv(y, scale, weight, [*norm, *running], stride, groups, kernel // 2)
+        y = torch.relu(y) if relu else y
+        scale = largest / (255 if relu else 127)
+        y = torch.fake_quantize_per_tensor_affine(y, scale, 0, *((0, 255) if relu else (-128, 127)))
+        parameters += [weight, *norm]
+        statistics += running
+        ranges.append(largest)
+    scale = min(scale, 1.5 / 255)
+    ranges.append(1.5)
+    y = torch.fake_quantize_per_tensor_affine(y.mean((2, 3)), scale, 0, 0, 255)
+    weight, bias = (0.3 * torch.randn(5, 12)).requires_grad_(), torch.randn(5).requires_grad_()
+    with torch.no_grad():
+        steps = (weight.abs().amax(1) / 127).float().double()
+        weight[torch.arange(5), weight.abs().argmax(1)] *= 127 * steps / weight.abs().amax(1)
+    one, zero = torch.ones(5), torch.zeros(5)
+    y = fake_quantized_conv(y[:, :, None, None], scale, weight[:, :, None, None],
+                            [one, bias, zero, one - 1e-5], 1, 1, 0)
+    parameters += [weight, bias]
+    ranges.append(0.0)
+    grad_output = torch.randn(y.shape)
+    y.backward(grad_output)
+    tensors.update({"output": nhwc(y), "grad_output": nhwc(grad_output), "grad_input": nhwc(x.grad),
+                    "ranges": np.array(ranges)})
+    for index, parameter in enumerate(parameters):
+        tensors[f"parameter.{index}"] = parameter.detach().numpy().copy()
+        tensors[f"grad_parameter.{index}"] = parameter.grad.numpy().copy()
+    for index, statistic in enumerate(statistics):
+        tensors[f"statistic.{index}"] = statistic.numpy().copy()
+    return tensors
+
+
 def main():
     torch.set_num_threads(1)
     torch.set_default_dtype(torch.float64)
@@ -165,6 +236,12 @@ def main():
         assert all(np.isfinite(values).all() for values in tensors.values()), name
         everything.update({f"{name}.{key}": values for key, values in tensors.items()})
         metadata[name] = " ".join(key for key, _ in module.named_parameters())
+    if "quantized" in kept:
+        tensors = {key.split(".", 1)[1]: values for key, values in stored.items() if key.startswith("quantized.")}
+    else:
+        tensors = compute_quantized(1)
+    everything.update({f"quantized.{key}": values for key, values in tensors.items()})
+    metadata["quantized"] = "fake quantization"
     safetensors_io.save(target, everything, metadata)
     print(f"{target}: {len(metadata) - 1} cases, {len(everything)} tensors, {os.path.getsize(target)} bytes")
 

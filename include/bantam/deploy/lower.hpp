@@ -15,6 +15,7 @@
 #include <bantam/layers/activations.hpp>
 #include <bantam/layers/batch_norm2d.hpp>
 #include <bantam/layers/branches.hpp>
+#include <bantam/layers/channel_shuffle.hpp>
 #include <bantam/layers/conv2d.hpp>
 #include <bantam/layers/depthwise_conv2d.hpp>
 #include <bantam/layers/dropout.hpp>
@@ -264,12 +265,17 @@ struct LowerGate<Gate<A>> : std::true_type {
     using Act = A;
 };
 
+template <class L>
+struct IsShuffle : std::false_type {};
+template <int Groups>
+struct IsShuffle<ChannelShuffle<Groups>> : std::true_type {};
+
 /// Whether a layer has a form in precision `P`. CheckedStages reports one that has none.
 template <class L, class P>
 inline constexpr bool has_form =
     IsConv<L>::value || IsDepthwise<L>::value || IsLinear<L>::value || std::is_same_v<L, BatchNorm2d> ||
     std::is_same_v<L, Flatten> || ActivationLayer<L> || LowerGate<L>::value || LowerPool<L>::value ||
-    std::is_same_v<L, GlobalAveragePool> || (std::is_same_v<L, LayerNorm> && std::is_same_v<P, Float32>) ||
+    std::is_same_v<L, GlobalAveragePool> || std::is_same_v<L, LayerNorm> || IsShuffle<L>::value ||
     IsDropout<L>::value || std::is_same_v<L, Identity> || requires { sizeof(LowerComposite<L>); };
 
 /// The first stage of `Nodes`.
@@ -304,8 +310,10 @@ constexpr auto lower_first() {
         return Lowered<typename LowerPool<L>::template Stage<spec, P, In>, 1>{};
     } else if constexpr (std::is_same_v<L, GlobalAveragePool>) {
         return Lowered<GlobalPool<input, P, In>, 1>{};
-    } else if constexpr (std::is_same_v<L, LayerNorm> && has_form<L, P>) {
-        return Lowered<NormalizePixels<input, P, In, float>, 1>{};
+    } else if constexpr (std::is_same_v<L, LayerNorm>) {
+        return Lowered<NormalizePixels<input, P, In, typename P::Signed>, 1>{};
+    } else if constexpr (IsShuffle<L>::value) {
+        return Lowered<ShuffleChannels<L, input, P, In>, 1>{};
     } else if constexpr (has_form<L, P>) {
         constexpr bool last = Last && std::is_same_v<Next, NoNode>;
         return LowerComposite<L>::template lowered<P, In, input, bound_of<typename Next::LayerType>, last>();

@@ -225,6 +225,25 @@ struct EmitOnnxStage<GateHalves<Act, Input, P, In, Out>> {
     }
 };
 
+template <class Shuffle, Shape Input, class P, class T>
+struct EmitOnnxStage<ShuffleChannels<Shuffle, Input, P, T>> {
+    static OnnxMap run(OnnxInt8Export& output, const OnnxMap& in) {
+        return emit_onnx_stage<ShuffleChannels<Shuffle, Input, P, T>>(
+            output, in, [&](const OnnxGraph::Path& path, const EmittedValue& value) {
+                return OnnxForm<Shuffle>::template emit<Input>(output.layers, path, value);
+            });
+    }
+};
+template <Shape Input, class P, class In, class Out>
+struct EmitOnnxStage<NormalizePixels<Input, P, In, Out>> {
+    static OnnxMap run(OnnxInt8Export& output, const OnnxMap& in) {
+        const OnnxGraph::Path path = output.next_path();
+        const EmittedValue normalized = OnnxForm<LayerNorm>::template emit<Input>(output.layers, path, in.value);
+        const double scale = PrepareStage<NormalizePixels<Input, P, In, Out>>::out_scale(in.scale, output.scales);
+        return output.quantized<Out>(path, normalized, scale);
+    }
+};
+
 template <Shape Input, class P, class In>
 struct EmitOnnxStage<ToLogits<Input, P, In>> {
     static OnnxMap run(OnnxInt8Export& output, const OnnxMap& in) {

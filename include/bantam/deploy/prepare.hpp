@@ -290,7 +290,35 @@ struct PrepareStage<NormalizePixels<Input, P, In, Out>> {
         const float* norm = tensors.take_parameters(2 * Input.channels);
         std::copy(norm, norm + 2 * Input.channels, target.constants);
     }
+    static double run(TensorReader& tensors, WeightTarget<Int8> target, double in_scale, ScaleReader& scales) {
+        constexpr auto channels = static_cast<std::size_t>(Input.channels);
+        const std::span norm{tensors.take_parameters(2 * Input.channels), 2 * channels};
+        const double scale = out_scale(in_scale, scales);
+        // The variance of the elements is counted in in_scale² / channels².
+        const double epsilon = LayerNorm::epsilon * std::pow(static_cast<double>(Input.channels) / in_scale, 2);
+        const auto counted = static_cast<std::uint64_t>(std::llround(std::min(epsilon, std::ldexp(1.0, 60))));
+        target.constants[0] = static_cast<std::int32_t>(static_cast<std::uint32_t>(counted));
+        target.constants[1] = static_cast<std::int32_t>(counted >> 32);
+        double largest = 0;
+        for (const float weight : norm.first(channels))
+            largest = std::max(largest, std::abs(static_cast<double>(weight)) / (scale * 65536));
+        int exponent = 0;
+        std::frexp(largest, &exponent);
+        const int shift = std::clamp(24 - exponent, 16, 46);
+        target.constants[2] = shift;
+        for (std::size_t c = 0; c < channels; ++c) {
+            const double multiplier = static_cast<double>(norm[c]) / (scale * 65536);
+            target.constants[3 + c] = static_cast<std::int32_t>(std::llround(std::ldexp(multiplier, shift)));
+            const double bias = std::clamp(static_cast<double>(norm[channels + c]) / scale, -32767.0, 32767.0);
+            target.constants[3 + channels + c] = static_cast<std::int32_t>(std::llround(bias * 65536));
+        }
+        return scale;
+    }
+    static double out_scale(double, ScaleReader& scales) { return map_scale<Out>(scales.take_largest()); }
 };
+
+template <class Shuffle, Shape Input, class P, class T>
+struct PrepareStage<ShuffleChannels<Shuffle, Input, P, T>> : PrepareNothing {};
 
 template <Shape Input, class P, class In>
 struct PrepareStage<ToLogits<Input, P, In>> {

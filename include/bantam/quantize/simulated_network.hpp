@@ -128,6 +128,20 @@ template <class Act, Shape Input, class P, class In, class Out>
 struct Simulation<deploy::GateHalves<Act, Input, P, In, Out>>
     : SimulateRounded<deploy::GateHalves<Act, Input, P, In, Out>, Gate<Act>> {};
 
+template <class Shuffle, Shape Input, class P, class T>
+struct Simulation<deploy::ShuffleChannels<Shuffle, Input, P, T>>
+    : SimulateCopy<deploy::ShuffleChannels<Shuffle, Input, P, T>, Shuffle> {};
+template <Shape Input, class P, class In, class Out>
+struct Simulation<deploy::NormalizePixels<Input, P, In, Out>> {
+    using Stage = deploy::NormalizePixels<Input, P, In, Out>;
+    using Layers = Rounded<Out, LayerNorm>;
+
+    static double plan(SimulationPlan& plan, double in_scale, ScaleReader& scales) {
+        plan.steps.push_back({.copied = Stage::trainable});
+        return plan_rounding<Stage>(plan, in_scale, scales);
+    }
+};
+
 template <deploy::JoinSpec S, class... Paths>
 constexpr auto simulated_join() {
     if constexpr (S.scaled_path < 0)

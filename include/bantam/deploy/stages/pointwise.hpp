@@ -5,6 +5,7 @@
 #include <bantam/core/shape.hpp>
 #include <bantam/deploy/precision.hpp>
 #include <bantam/exec/activation_functions.hpp>
+#include <bantam/layers/channel_shuffle.hpp>
 #include <bantam/layers/layer_norm.hpp>
 
 #include <cstddef>
@@ -95,17 +96,61 @@ struct GateHalves : PixelStage<Input, Shape{Input.height, Input.width, Input.cha
     }
 };
 
-/// Layer norm over each pixel's channels, in float. Constants: weights, then biases.
+/// ⌊√value⌋
+constexpr std::uint32_t integer_root(std::uint64_t value) {
+    std::uint64_t root = 0;
+    for (std::uint64_t bit = std::uint64_t{1} << 31; bit > 0; bit >>= 1)
+        if ((root + bit) * (root + bit) <= value) root += bit;
+    return static_cast<std::uint32_t>(root);
+}
+
+/// Layer norm over each pixel's channels. float: constants are weights, then biases.
+///
+/// int8: with n channels, d = n · element − Σ element and D = n · Σ element² − (Σ element)² + e, a normalized element
+/// is d / √D. It is counted in 1 / 2¹⁶, rounded, halves up: d · m / 2^s, where m = ⌊2⁵⁴ / r⌋, r = ⌊√(D · 4^j)⌋ with 2³⁰
+/// ≤ r < 2³¹, and s = 38 − j. The output is ⌊normalized · multiplier / 2^shift + bias / 2¹⁶ + 1/2⌋. Constants: the two
+/// words of e, the shift, a multiplier per channel, a bias per channel.
 template <Shape Input, class P, class In, class Out>
 struct NormalizePixels : PixelStage<Input, Input, P, In, Out> {
     using Base = PixelStage<Input, Input, P, In, Out>;
-    static constexpr Index constant_count = 2 * Input.channels;
+    static constexpr Index constant_count = 2 * Input.channels + (std::is_same_v<P, Int8> ? 3 : 0);
     static constexpr Index trainable = 2 * Input.channels;
 
     static void line(const In* const* lines, Out* out, WeightView<P> view, std::byte*) {
-        constexpr int channels = Base::channels;
-        for (int x = 0; x < Base::width; ++x) {
-            const float* pixel = lines[0] + x * channels;
+        for (int x = 0; x < Base::width; ++x) normalize(lines[0] + x * channels, out + x * channels, view.constants);
+    }
+
+private:
+    using Base::channels;
+    static_assert(channels <= 32768, "the sums of a pixel have 32 bits");
+
+    static void normalize(const In* pixel, Out* out, const typename P::Constant* constants) {
+        if constexpr (std::is_same_v<P, Int8>) {
+            std::int32_t sum = 0;
+            std::int64_t squares = 0;
+            for (int c = 0; c < channels; ++c) {
+                sum += pixel[c];
+                squares += pixel[c] * pixel[c];
+            }
+            std::uint64_t variance = static_cast<std::uint64_t>(channels * squares - std::int64_t{sum} * sum) +
+                                     (static_cast<std::uint64_t>(static_cast<std::uint32_t>(constants[1])) << 32 |
+                                      static_cast<std::uint32_t>(constants[0]));
+            int shift = 38;
+            if (variance == 0) variance = 1;
+            for (; variance < std::uint64_t{1} << 60; variance <<= 2) --shift;
+            const auto inverse = static_cast<std::int64_t>((std::uint64_t{1} << 54) / integer_root(variance));
+            const int out_shift = constants[2];
+            const std::int32_t* multipliers = constants + 3;
+            const std::int32_t* biases = multipliers + channels;
+            for (int c = 0; c < channels; ++c) {
+                const std::int64_t normalized =
+                    (std::int64_t{channels * pixel[c] - sum} * inverse + (std::int64_t{1} << (shift - 1))) >> shift;
+                const std::int64_t value = normalized * multipliers[c] +
+                                           std::int64_t{biases[c]} * (std::int64_t{1} << (out_shift - 16)) +
+                                           (std::int64_t{1} << (out_shift - 1));
+                out[c] = saturate<Out>(value >> out_shift);
+            }
+        } else {
             float mean = 0;
             for (int c = 0; c < channels; ++c) mean += pixel[c];
             mean /= channels;
@@ -113,8 +158,21 @@ struct NormalizePixels : PixelStage<Input, Input, P, In, Out> {
             for (int c = 0; c < channels; ++c) variance += (pixel[c] - mean) * (pixel[c] - mean);
             const float inverse = 1 / __builtin_sqrtf(variance / channels + static_cast<float>(LayerNorm::epsilon));
             for (int c = 0; c < channels; ++c)
-                out[x * channels + c] = (pixel[c] - mean) * inverse * view.constants[c] + view.constants[channels + c];
+                out[c] = (pixel[c] - mean) * inverse * constants[c] + constants[channels + c];
         }
+    }
+};
+
+/// Channels in another order.
+template <class Shuffle, Shape Input, class P, class T>
+struct ShuffleChannels : PixelStage<Input, Input, P, T, T> {
+    using Base = PixelStage<Input, Input, P, T, T>;
+
+    static void line(const T* const* lines, T* out, WeightView<P>, std::byte*) {
+        for (int x = 0; x < Base::width; ++x)
+            for (int c = 0; c < Base::channels; ++c)
+                out[x * Base::channels + c] =
+                    lines[0][x * Base::channels + static_cast<int>(Shuffle::source_channel(c, Base::channels))];
     }
 };
 
