@@ -27,6 +27,7 @@ PLANTED = [
     ("cuda/model.hpp", "bantam/cuda/training/trainer.hpp", "inside a backend"),
     ("deploy/pixel_scaling.hpp", "bantam/deploy/classifier.hpp", "inside deploy"),
     ("deploy/export.hpp", "bantam/io/atomic_file.hpp", "deploy/ may include only"),
+    ("quantize/fake_quantize.hpp", "bantam/data/view.hpp", "quantize/ may include only"),
     ("core/shape.hpp", "bantam/bantam.hpp", "does not include bantam.hpp"),
     ("core/shape.hpp", "bantam/core/shapes.hpp", "no such header"),
     ("base/host_device.hpp", "bantam/base/random.hpp", "a cycle of includes"),
