@@ -35,7 +35,8 @@ endif()
 list(REMOVE_ITEM BANTAM_ALL_STUDENTS ${BANTAM_STUDENTS})
 list(PREPEND BANTAM_ALL_STUDENTS ${BANTAM_STUDENTS})
 
-# Appends a source file that trains each of the students given last on `device` (cpu, cpu_int8 or gpu) to the list named `into`.
+# Appends a source file that trains each of the students given last on `device` (cpu, cpu_int8 or gpu) to the list named
+# `into`.
 function(bantam_write_trainers into folder device extension)
     foreach(student IN LISTS ARGN)
         string(REPLACE "-" "_" file ${student})
