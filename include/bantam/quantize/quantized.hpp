@@ -28,13 +28,6 @@ namespace bantam {
 template <class Net>
 struct Quantized : Net {};
 
-namespace detail {
-
-template <class Net>
-inline constexpr const auto& tables<Quantized<Net>> = tables<Net>;
-
-}  // namespace detail
-
 /// Behind the statistics of `Net` lie the ranges of its maps.
 template <class Net>
 inline constexpr Index non_trainable_parameters<Quantized<Net>> =
