@@ -6,6 +6,7 @@
 #include "bantam/base/index.hpp"
 #include "bantam/base/random.hpp"
 #include "bantam/cpu/trainer.hpp"
+#include "bantam/quantize/quantized.hpp"
 
 #include "io/temporary_folder.hpp"
 #include "train/synthetic_pictures.hpp"
@@ -56,6 +57,36 @@ BOOST_AUTO_TEST_CASE(the_same_seed_gives_the_same_bits_with_any_number_of_thread
                 BOOST_CHECK_MESSAGE(bits_of(other) == bits_of(one), threads << " threads give other bits");
             }
         }
+    }
+}
+
+BOOST_AUTO_TEST_CASE(training_for_int8_learns_and_resumes_with_the_same_bits) {
+    using Int8Trainer = bantam::Trainer<bantam::Quantized<TinyNet>>;
+    const SyntheticPictures pictures{22, 7};
+    const TrainingOptions options = tiny_options();
+    TinyTrainer trained{options};
+    train(trained, pictures, 0, 5);
+    // Narrow ranges, so that coarse steps and saturated elements show.
+    const std::vector<float> ranges(bantam::deploy::map_count<TinyNet>, 2.0F);
+    const std::vector<float> statistics = bantam::quantized_statistics<TinyNet>(trained.statistics(), ranges);
+    const auto start = [&](int threads) {
+        TrainingOptions with = options;
+        with.threads = threads;
+        Int8Trainer trainer{with};
+        trainer.set_weights(trained.parameters(), statistics);
+        return trainer;
+    };
+    Int8Trainer one = start(1);
+    const LossSums first = train(one, pictures, 0, 1);
+    BOOST_TEST(train(one, pictures, 1, 5).loss < first.loss);
+    // Norms and ranges are those of the start.
+    BOOST_TEST(copied(one.statistics()) == statistics, boost::test_tools::per_element());
+    for (const int threads : {2, 3}) {
+        Int8Trainer other = start(threads), resumed = start(threads);
+        train(other, pictures, 0, 2);
+        carry_over(other, resumed);
+        train(resumed, pictures, 2, 5);
+        BOOST_CHECK_MESSAGE(bits_of(resumed) == bits_of(one), threads << " threads give other bits");
     }
 }
 

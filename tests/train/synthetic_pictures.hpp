@@ -152,14 +152,16 @@ bantam::LossSums train(Trainer& trainer, const SyntheticPictures& pictures, Inde
 inline std::vector<float> copied(std::span<const float> values) { return {values.begin(), values.end()}; }
 
 /// Every bit that the next step depends on.
-inline std::vector<std::vector<float>> bits_of(TinyTrainer& trainer) {
+template <class Trainer>
+std::vector<std::vector<float>> bits_of(Trainer& trainer) {
     std::vector<std::vector<float>> all;
     for (const auto& state : trainer.state()) all.emplace_back(state.values.begin(), state.values.end());
     return all;
 }
 
 /// Copies one trainer's state to another's, as saving and loading would.
-inline void carry_over(TinyTrainer& from, TinyTrainer& to) {
+template <class Trainer>
+void carry_over(Trainer& from, Trainer& to) {
     const auto source = from.state();
     const auto target = to.state();
     for (std::size_t i = 0; i < source.size(); ++i)
