@@ -7,9 +7,12 @@
 //
 //   "is sound HEIGHT WIDTH\n" and HEIGHT x WIDTH x 3 bytes of RGB, or "is truncated\n" and the like without pixels.
 //
+// Where the system fails to read a file, the line is "error: MESSAGE\n" and the last one.
+//
 // Pictures are squashed to SIZE x SIZE; 0 leaves them as they are. Needs no other source file and no library, so that
 // tools/shared/homework_pictures.py can compile it alone.
 
+#include <bantam/base/error.hpp>
 #include <bantam/data/picture.hpp>
 #include <bantam/data/resize.hpp>
 
@@ -65,6 +68,11 @@ int main(int argc, char** argv) {
                    stderr);
         return 2;
     }
-    for (std::string path; std::cout && std::getline(std::cin, path, '\0');) write_picture(path, size);
+    try {
+        for (std::string path; std::cout && std::getline(std::cin, path, '\0');) write_picture(path, size);
+    } catch (const Error& problem) {
+        std::cout << "error: " << problem.what() << std::endl;
+        return 1;
+    }
     return std::cout ? 0 : 1;
 }

@@ -51,6 +51,11 @@ class Crash(unittest.TestCase):
         self.crashes.at_calls("fail", 6)
         self.assert_no_problem()
 
+    def test_a_call_that_fails_in_a_resumed_run_loses_nothing(self):
+        resumed = self.crashes.resuming()
+        self.assertGreater(resumed.at_calls("fail_reads", 5), 0)
+        self.assertEqual(resumed.problems, [])
+
     def test_a_conversion_that_fails_leaves_the_older_file_or_the_whole_new_one(self):
         folder = os.path.join(self.folder, "conversions")
         os.mkdir(folder)

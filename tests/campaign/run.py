@@ -24,7 +24,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 SOURCE = os.path.normpath(os.path.join(HERE, "..", ".."))
 sys.path.insert(0, HERE)
-from conversions import conversions
+from conversions import conversions, programs
 from crashes import Crashes
 
 
@@ -33,7 +33,7 @@ def build(folder):
                     "-DBANTAM_BUILD_TESTS=OFF", "-DBANTAM_BUILD_BENCH=OFF", "-DBANTAM_IMAGE_SIZE=32",
                     "-DBANTAM_STUDENTS=mobile-98k"], check=True, stdout=subprocess.DEVNULL)
     subprocess.run(["cmake", "--build", folder, "-j", str(os.cpu_count()), "--target", "distill_food11",
-                    "draw_sample_food11"], check=True, stdout=subprocess.DEVNULL)
+                    "draw_sample_food11", "train_sample_teacher", "precompute_logits", "export_student"], check=True, stdout=subprocess.DEVNULL)
 
 
 def fuzz(folder, seconds, goal, only, resume):
@@ -85,26 +85,29 @@ def main():
     try:
         crashes = Crashes(options.build, folder, options.seed) if options.kills > 0 else None
         count = None if options.every_call else options.kills
-        parts = crashes and {
-            "kill -9 at random moments": lambda: crashes.kill_at_random(options.kills),
-            "kill -9 before a call": lambda: crashes.at_calls("kill_before", count),
-            "kill -9 after a call": lambda: crashes.at_calls("kill_after", count),
-            "power failure at a call": lambda: crashes.at_calls("power", count),
-            "a call fails": lambda: crashes.at_calls("fail", count),
-            "an allocation fails": lambda: crashes.failing_allocations(options.kills),
+        parts = {
+            "kill -9 at random moments": lambda runs: runs.kill_at_random(options.kills),
+            "kill -9 before a call": lambda runs: runs.at_calls("kill_before", count),
+            "kill -9 after a call": lambda runs: runs.at_calls("kill_after", count),
+            "power failure at a call": lambda runs: runs.at_calls("power", count),
+            "a call that changes files fails": lambda runs: runs.at_calls("fail", count),
+            "any call fails": lambda runs: runs.at_calls("fail_reads", count),
+            "an allocation fails": lambda runs: runs.failing_allocations(options.kills),
         }
-        if crashes:
-            print(f"a run takes {crashes.seconds:.2f} s and makes {len(crashes.calls)} calls that change files")
-        for name, part in (parts or {}).items():
-            crashes.problems.clear()
+        for kind, runs in ({"run": crashes, "resumed run": crashes.resuming()} if crashes else {}).items():
+            print(f"a {kind} makes {len(runs.calls)} calls that change files, {len(runs.calls_with_reads)} in all")
+            for name, part in parts.items():
+                runs.problems.clear()
+                started = time.monotonic()
+                ended = part(runs)
+                failures += len(runs.problems)
+                print(f"{kind}, {name}: {ended} ended early, {len(runs.problems)} problems "
+                      f"{runs.problems[:3] if runs.problems else ''} ({time.monotonic() - started:.0f} s)", flush=True)
+        commands = [*conversions(folder, options.seed), *programs(options.build, crashes)] if crashes else []
+        for conversion in commands:
             started = time.monotonic()
-            ended = part()
-            failures += len(crashes.problems)
-            print(f"{name}: {ended} runs ended early, {len(crashes.problems)} problems "
-                  f"{crashes.problems[:3] if crashes.problems else ''} ({time.monotonic() - started:.0f} s)", flush=True)
-        for conversion in conversions(folder, options.seed) if options.kills > 0 else ():
-            started = time.monotonic()
-            ended = [conversion.at_calls(action) for action in ("fail", "kill_before", "kill_after", "power")]
+            ended = [conversion.at_calls(action, None if action != "fail" else count)
+                     for action in ("fail", "kill_before", "kill_after", "power")]
             ended.append(conversion.failing_allocations(options.kills))
             failures += len(conversion.problems)
             print(f"{conversion.name}: {ended} runs ended early by a failing call, a kill before and after a call, a power "

@@ -27,6 +27,17 @@ BOOST_AUTO_TEST_CASE(a_missing_file_and_a_folder_are_named) {
                folder.path().string() + ": is not a regular file; name a file");
 }
 
+BOOST_AUTO_TEST_CASE(a_file_that_the_system_does_not_tell_of_is_not_missing) {
+    const TemporaryFolder folder;
+    const auto unknown = folder.path() / std::string(300, 'x');
+    BOOST_TEST(message_of<bantam::Error>([&] { bantam::read_file(unknown); }) ==
+               unknown.string() + ": cannot be read: File name too long; check its permissions");
+    const auto loop = folder.path() / "loop";
+    std::filesystem::create_symlink("loop", loop);
+    BOOST_TEST(message_of<bantam::Error>([&] { bantam::read_file(loop); }) ==
+               loop.string() + ": no such file; check the path");
+}
+
 BOOST_AUTO_TEST_CASE(reading_past_the_end_is_an_error_and_not_a_short_read) {
     const TemporaryFolder folder;
     bantam::InputFile file{folder.write("a", "12345")};

@@ -49,6 +49,8 @@ class PictureReader:
             answer = ""
         if not answer.endswith("\n"):
             raise DecoderError(f"{path}: {self.process.args[0]} ended while decoding it; is there enough memory?")
+        if answer.startswith("error: "):
+            raise DecoderError(answer.removeprefix("error: ").strip())
         if not answer.startswith("is sound "):
             raise PictureError(answer.strip())
         height, width = (int(number) for number in answer.split()[2:])

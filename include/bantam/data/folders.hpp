@@ -3,6 +3,7 @@
 
 #include <bantam/base/error.hpp>
 #include <bantam/base/printable.hpp>
+#include <bantam/io/read_file.hpp>
 
 #include <algorithm>
 #include <array>
@@ -88,8 +89,7 @@ inline bool is_picture_file(const fs::path& path) {
     static constexpr std::array<std::string_view, 8> copies{".bak",  ".tmp",        ".temp",     ".part",
                                                             ".orig", ".crdownload", ".download", ".old"};
     if (std::find(copies.begin(), copies.end(), extension) != copies.end() || extension.ends_with('~')) return false;
-    std::error_code ignored;
-    if (!fs::is_regular_file(path, ignored)) return false;
+    if (!fs::is_regular_file(file_status(path))) return false;
     std::array<char, 4> start{};
     std::ifstream{path, std::ios::binary}.read(start.data(), start.size());
     const std::string_view magic{start.data(), start.size()};
@@ -134,10 +134,7 @@ inline FolderContents list_folder(const fs::path& folder) {
     return contents;
 }
 
-inline bool is_folder(const fs::path& path) {
-    std::error_code ignored;
-    return fs::is_directory(path, ignored);
-}
+inline bool is_folder(const fs::path& path) { return fs::is_directory(file_status(path)); }
 
 inline void collect_files(HomeworkFolders& folders, const std::string& relative, std::vector<std::string>& paths,
                           int depth = 0) {

@@ -126,25 +126,22 @@ inline DecodedPicture decode_picture(std::span<const std::uint8_t> bytes, const 
     return decoded;
 }
 
-/// Reads the bytes of a picture file. Where it cannot be read, is empty or larger than the limit, returns the
-/// problem and leaves `bytes` empty.
+/// Reads the bytes of a picture file. Where it is missing, no regular file, empty or larger than the limit, returns the
+/// problem and leaves `bytes` empty. Throws Error where the system fails to read it, which says nothing about the
+/// picture.
 inline PictureProblem read_picture_file(const std::filesystem::path& path, std::vector<std::uint8_t>& bytes,
                                         const PictureLimits& limits = {}) {
     bytes.clear();
-    try {
-        InputFile file{path};
-        if (file.size() == 0) return PictureProblem::empty;
-        if (file.size() > limits.bytes) return PictureProblem::too_large;
-        bytes.resize(file.size());
-        file.read(0, bytes.data(), bytes.size());
-    } catch (const Error&) {
-        bytes.clear();
-        return PictureProblem::unreadable;
-    }
+    if (!std::filesystem::is_regular_file(file_status(path))) return PictureProblem::unreadable;
+    InputFile file{path};
+    if (file.size() == 0) return PictureProblem::empty;
+    if (file.size() > limits.bytes) return PictureProblem::too_large;
+    bytes.resize(file.size());
+    file.read(0, bytes.data(), bytes.size());
     return PictureProblem::none;
 }
 
-/// Reads and decodes a picture file; see the overload above.
+/// Reads and decodes a picture file; see read_picture_file and the overload above.
 inline DecodedPicture decode_picture(const std::filesystem::path& path, const PictureLimits& limits = {}) {
     std::vector<std::uint8_t> bytes;
     const PictureProblem problem = read_picture_file(path, bytes, limits);

@@ -15,16 +15,26 @@
 
 namespace bantam {
 
+/// What `path` is; a link that leads nowhere is not found. Throws Error where the system does not tell.
+inline std::filesystem::file_status file_status(const std::filesystem::path& path) {
+    std::error_code cause;
+    const std::filesystem::file_status status = std::filesystem::status(path, cause);
+    if (std::filesystem::status_known(status)) return status;
+    if (cause == std::errc::too_many_symbolic_link_levels)
+        return std::filesystem::file_status{std::filesystem::file_type::not_found};
+    throw Error{path.string() + ": cannot be read: " + cause.message() + "; check its permissions"};
+}
+
 /// A regular file opened for reading at any position. Every failure throws Error naming the file.
 class InputFile {
 public:
     explicit InputFile(std::filesystem::path path) : path_{std::move(path)} {
-        std::error_code cause;
-        const auto status = std::filesystem::status(path_, cause);
+        const auto status = file_status(path_);
         if (!std::filesystem::exists(status)) throw Error{path_.string() + ": no such file; check the path"};
         // Opening a pipe would block forever, and a folder opens but cannot be read.
         if (!std::filesystem::is_regular_file(status))
             throw Error{path_.string() + ": is not a regular file; name a file"};
+        std::error_code cause;
         size_ = std::filesystem::file_size(path_, cause);
         if (cause) fail(cause.value());
         file_ = std::fopen(path_.string().c_str(), "rb");
