@@ -23,6 +23,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "sha
 
 import checkpoint_reader  # noqa: E402
 import safetensors_io  # noqa: E402
+from printable import printable  # noqa: E402
 
 
 class Refusal(Exception):
@@ -277,6 +278,7 @@ def compact(value):
 def main():
     options = arguments()
     try:
+        check_checkpoint_path(options.checkpoint)
         write_logits(options) if options.logits else convert(options)
     except (Refusal, ValueError) as error:  # the readers' errors are ValueErrors
         return failed(error)
@@ -289,9 +291,18 @@ def main():
     return 0
 
 
+def check_checkpoint_path(path):
+    """Its name becomes metadata, and opening a pipe would wait for a writer."""
+    try:
+        os.fsencode(path).decode()
+    except UnicodeDecodeError:
+        raise Refusal(f"{path}: the name is not valid UTF-8; rename it") from None
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise Refusal(f"{path}: is not a regular file; name a file")
+
+
 def failed(what):
-    # A path need not be valid UTF-8.
-    print(f"error: {what}".encode(errors="backslashreplace").decode(), file=sys.stderr)
+    print(f"error: {printable(what, longest=sys.maxsize)}", file=sys.stderr)
     return 1
 
 

@@ -205,6 +205,17 @@ class Conversion(ConvertTeacher):
             self.assertIn(message, line)
             self.assertIn("garbage.pth", line)
 
+    def test_what_is_no_file_or_has_no_plain_name_is_refused(self):
+        os.mkfifo(self.path("pipe.pth"))
+        for path in (self.path("pipe.pth"), self.folder, "/dev/zero"):
+            self.assertEqual(self.refusal(path), f"error: {path}: is not a regular file; name a file\n")
+        with open(self.path("new\nline\x1b[1m.pth"), "w") as file:
+            file.write("no checkpoint")
+        self.assertIn("new\\nline\\x1b[1m.pth: neither", self.refusal(file.name))
+        unnamable = os.fsencode(self.folder) + b"/\xff.pth"
+        os.rename(self.save({"weight": torch.ones(2)}), unnamable)
+        self.assertIn("\\udcff.pth: the name is not valid UTF-8; rename it", self.refusal(os.fsdecode(unnamable)))
+
     def test_every_truncation_is_refused(self):
         with open(self.save({"weight": torch.randn(50, 50)}), "rb") as file:
             whole = file.read()
@@ -229,6 +240,7 @@ class Conversion(ConvertTeacher):
 
     def test_other_content_is_named(self):
         for content, message in (([1, 2], "holds a list, expected a state_dict"), ({}, "holds no tensors"),
+                                 (torch.ones(2), "holds a tensor, expected a state_dict"),
                                  ({"epoch": 3}, "entry 'epoch' is not a tensor"),
                                  ({"weight": torch.tensor([1, np.nan])}, "tensor weight holds NaN or infinity"),
                                  ({"weight": torch.tensor([1e300], dtype=torch.float64)}, "NaN or infinity")):

@@ -195,7 +195,7 @@ def unwrapped(path, content, is_tensor, notes):
             raise CheckpointError(f"{path}: holds the Python object {printable(content.name)}, not tensors alone; "
                                   + ADVICE)
         if not isinstance(content, dict):
-            raise CheckpointError(f"{path}: holds a {type(content).__name__}, expected a state_dict; "
+            raise CheckpointError(f"{path}: holds a {'tensor' if is_tensor(content) else type(content).__name__}, expected a state_dict; "
                                   "save model.state_dict()")
         named = [name for name in WRAPPERS if isinstance(content.get(name), dict)]
         if not named and not any(is_tensor(value) for value in content.values()):
