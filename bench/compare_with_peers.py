@@ -6,10 +6,12 @@
 
 Builds bench/network_speed and bench/feeding_speed, then takes every measurement in rounds, ours and the
 peers' in turn, so that a slower machine affects all; a figure is the median of its rounds. Peers are
-PyTorch (eager NCHW, channels_last, torch.compile) and for inference ONNX Runtime and ncnn; what is not
-installed for the Python that runs this is left out and named. Newest peers in an environment of their own:
+PyTorch (eager NCHW, channels_last, torch.compile; in training also with bf16 autocast) and for inference ONNX
+Runtime, OpenVINO and ncnn; what is not installed for the Python that runs this is left out and named. Newest
+peers in an environment of their own:
 
-    python3 -m venv build/peers && build/peers/bin/pip install torch torchvision onnx onnxscript onnxruntime ncnn pnnx
+    python3 -m venv build/peers
+    build/peers/bin/pip install torch torchvision onnx onnxscript onnxruntime openvino ncnn pnnx
     build/peers/bin/python bench/compare_with_peers.py --output docs/performance.md
 """
 
@@ -27,18 +29,23 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 EAGER = ["eager", "channels_last"]
-RUNTIMES = ["onnxruntime", "ncnn"]
+RUNTIMES = ["onnxruntime", "openvino", "ncnn"]
+INT8_RUNTIMES = ["onnxruntime-int8", "openvino-int8"]
 
 # name, what is measured, peers, the least and the hoped-for ratio
 GOALS = [
     ("training step, mobile-98k, batch 64", ("mobile-98k", "training", 64, None), EAGER, 3, 5),
     ("the same, torch.compile", ("mobile-98k", "training", 64, None), ["compile"], 2, 3.5),
+    ("the same, bf16 autocast", ("mobile-98k", "training", 64, None),
+     ["eager-bf16", "channels_last-bf16", "compile-bf16"], 2, 3.5),
     ("training step, sample-88k (dense 3×3), batch 64", ("sample-88k", "training", 64, None), [*EAGER, "compile"],
      1.3, 2),
     ("training step, tiniest-97k at 32×32, batch 256", ("tiniest-97k", "training", 256, None), [*EAGER, "compile"],
      2, 4),
     ("inference, mobile-98k, batch 1", ("mobile-98k", "inference", 1, 1), [*EAGER, *RUNTIMES], 1.5, 3),
     ("inference, mobile-98k, batch 64", ("mobile-98k", "inference", 64, None), [*EAGER, *RUNTIMES], 2, 4),
+    ("int8 inference, mobile-98k, batch 1", ("mobile-98k", "inference-int8", 1, 1), INT8_RUNTIMES, 1.2, 2),
+    ("int8 inference, mobile-98k, batch 64", ("mobile-98k", "inference-int8", 64, None), INT8_RUNTIMES, 1.2, 2),
     ("ResNet-18 forward, batch 64", ("resnet18", "inference", 64, None), ["channels_last"], 1, 1.3),
 ]
 
@@ -86,21 +93,22 @@ def run(program, flags, threads):
 
 
 def measure(options, who, measurement):
-    """One measurement of ours, of PyTorch by variant, or of a runtime."""
+    """One measurement of ours, of PyTorch by variant, or of a runtime; theirs with `-PRECISION` behind the name."""
     net, mode, batch, threads = measurement
     # A call of less than a millisecond is timed often enough for the processor's clock to settle.
-    repeats = options.repeats * (100 if (mode, batch) == ("inference", 1) else 1)
+    repeats = options.repeats * (100 if mode != "training" and batch == 1 else 1)
     flags = {"net": net, "mode": mode, "batch": batch, "threads": threads, "repeats": repeats,
              "seconds": options.seconds}
+    name, _, precision = who.partition("-")
     if who == "bantam":
         program = [options.build / "bench" / "network_speed"]
-    elif who in RUNTIMES:
+    elif name in RUNTIMES:
         program = [sys.executable, ROOT / "bench" / "peer_onnx.py"]
         del flags["mode"]
-        flags["runtime"] = who
+        flags.update(runtime=name, precision=precision or "float32")
     else:
         program = [sys.executable, ROOT / "bench" / "peer_torch.py"]
-        flags["variant"] = who
+        flags.update(variant=name, precision=precision or "float32")
     return json.loads(run(program, flags, threads).splitlines()[-1])
 
 
@@ -184,7 +192,7 @@ def described(entry):
 
 def versions():
     found = []
-    for package in ("torch", "onnxruntime", "ncnn"):
+    for package in ("torch", "onnxruntime", "openvino", "ncnn"):
         try:
             from importlib.metadata import version
             found.append(f"{package} {version(package)}")

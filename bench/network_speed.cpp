@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Times one reference net and prints one JSON line, as bench/peer_torch.py does for PyTorch. The training
 // step is forward, cross-entropy, backward and SGD with Nesterov momentum; inference is a forward pass;
-// gradients are forward and backward alone, with adjacent layers fused or layer by layer; `stages` prints the
-// time of each stage beside its bound on this machine.
+// gradients are forward and backward alone, with adjacent layers fused or layer by layer; inference-int8 is a forward
+// pass of deploy::BatchClassifier; `stages` prints the time of each stage beside its bound on this machine.
 
 #include "common/machine_bounds.hpp"
 #include "nets/nets.hpp"
@@ -100,11 +100,15 @@ int main(int argc, char** argv) {
     line.option("--net", options.net, "The net; resnet18 in inference only")
         .one_of({"mobile-98k", "sample-88k", "tiniest-97k", "small-32", "resnet18"});
     line.option("--mode", options.mode, "What is timed")
-        .one_of({"training", "inference", "stages", "gradients-fused", "gradients-layer-by-layer"});
+        .one_of({"training", "inference", "stages", "gradients-fused", "gradients-layer-by-layer", "inference-int8"});
     line.option("--batch", options.batch, "Pictures in a step").between(1, 65536);
     line.option("--threads", options.threads, "Threads").between(1, 1024);
     line.option("--warmup", options.warmup, "Steps before the clock starts").between(0, 1'000'000);
     line.option("--repeats", options.repeats, "Steps timed one by one, at most").between(1, 1'000'000);
     line.option("--seconds", options.seconds, "Stop timing after this long, three steps at least");
-    return line.run(argc, argv, [&] { run(options); });
+    return line.run(argc, argv, [&] {
+        if (options.mode == "inference-int8" && options.net != "mobile-98k")
+            throw bantam::Error{"--mode inference-int8 times mobile-98k alone; leave --net out"};
+        run(options);
+    });
 }

@@ -29,7 +29,7 @@ def arguments():
                         help="eager is NCHW; compile is torch.compile on channels_last")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--precision", choices=["float32", "tf32", "bf16"], default="float32",
-                        help="tf32 allows it in products, bf16 adds autocast; both are for cuda")
+                        help="tf32 allows it in products, on cuda; bf16 adds autocast")
     parser.add_argument("--steps", type=int, default=1, help="steps per timed round")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--threads", type=int, default=os.cpu_count())

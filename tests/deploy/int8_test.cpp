@@ -172,24 +172,30 @@ BOOST_AUTO_TEST_CASE(a_factor_rounds_halves_up) {
 }
 
 template <class Out, deploy::host::Words words>
-void check_store_quad(bool below_quarter) {
+void check_store_quad(bool small) {
     namespace host = deploy::host;
-    Random random{11, below_quarter ? 1U : 2U};
+    Random random{11, small ? 1U : 2U};
     for (int round = 0; round < 500; ++round) {
         std::int32_t factors[host::lanes];
-        host::Lanes sums[4];
+        std::int32_t scales[host::lanes];
+        bool fast = true;
+        host::Lanes sums[4] = {};
         for (int lane = 0; lane < host::lanes; ++lane) {
-            const int shift = static_cast<int>(random.uniform(below_quarter ? 25.0 : 1.0, 54.9));
+            const int shift = static_cast<int>(random.uniform(small ? 25.0 : 1.0, 54.9));
             factors[lane] =
                 deploy::pack_factor(static_cast<std::int32_t>(random.uniform(-8388608.0, 8388607.9)), shift);
+            const double range = small ? 16777216.0 : 2147483647.0;
+            scales[lane] = host::fast_scale(factors[lane]);
+            fast = fast && host::scales_fast(static_cast<std::int64_t>(range), factors[lane]);
             // Some sums whose result is near the map's range, some of all magnitudes.
             for (host::Lanes& sum : sums) {
-                const double limit = std::min(2147483647.0, std::ldexp(random.uniform(1.0, 100.0), shift % 28));
+                const double limit = std::min(range, std::ldexp(random.uniform(1.0, 100.0), shift % 28));
                 sum[lane] = static_cast<std::uint32_t>(static_cast<std::int32_t>(random.uniform(-limit, limit)));
             }
         }
         std::uint8_t bytes[16 * host::lanes];
-        host::store_quad<Out, words>(sums, {factors, below_quarter}, bytes);
+        if (small) BOOST_TEST(fast);
+        host::store_quad<Out, words>(sums, {factors, scales, fast}, bytes);
         for (int lane = 0; lane < host::lanes; ++lane)
             for (int pixel = 0; pixel < 4; ++pixel) {
                 const auto sum = static_cast<std::int32_t>(sums[pixel][lane]);
@@ -201,11 +207,11 @@ void check_store_quad(bool below_quarter) {
 
 BOOST_AUTO_TEST_CASE(vectors_of_sums_are_scaled_to_the_bit) {
     using deploy::host::Words;
-    for (const bool below_quarter : {true, false}) {
-        check_store_quad<std::uint8_t, Words::channels>(below_quarter);
-        check_store_quad<std::uint8_t, Words::pixels>(below_quarter);
-        check_store_quad<std::int8_t, Words::channels>(below_quarter);
-        check_store_quad<std::int8_t, Words::pixels>(below_quarter);
+    for (const bool small : {true, false}) {
+        check_store_quad<std::uint8_t, Words::channels>(small);
+        check_store_quad<std::uint8_t, Words::pixels>(small);
+        check_store_quad<std::int8_t, Words::channels>(small);
+        check_store_quad<std::int8_t, Words::pixels>(small);
     }
 }
 

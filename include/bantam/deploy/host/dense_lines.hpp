@@ -48,7 +48,7 @@ struct DenseLine {
 /// `Quads` quads of pixels of `Vectors` vectors of outputs. Weights lie as [row][word][column][vector].
 template <WindowStep Step, int Vectors, int Quads, class Out, Words words>
 [[gnu::always_inline]] inline void convolve_tile(const DenseLine& line, int quad, const std::int8_t* weights,
-                                                 const std::int32_t* biases, ChannelFactors channels) {
+                                                 const std::int32_t* biases, ChannelScales channels) {
     constexpr int pixels = 4 * Quads;
     Lanes sums[Vectors][pixels];
     unroll<Vectors>([&](auto v) __attribute__((always_inline)) {
@@ -82,7 +82,7 @@ template <WindowStep Step, int Vectors, int Quads, class Out, Words words>
     unroll<Vectors>([&](auto v) __attribute__((always_inline)) {
         unroll<Quads>([&](auto q) __attribute__((always_inline)) {
             const Lanes quad_sums[4] = {sums[v][4 * q], sums[v][4 * q + 1], sums[v][4 * q + 2], sums[v][4 * q + 3]};
-            store_quad<Out, words>(quad_sums, {channels.factors + v * lanes, channels.below_quarter},
+            store_quad<Out, words>(quad_sums, channels.at(v * lanes),
                                    line.out + v * line.output_block_bytes + (quad + q) * 4 * lanes);
         });
     });
@@ -91,7 +91,7 @@ template <WindowStep Step, int Vectors, int Quads, class Out, Words words>
 /// One line of `Vectors` vectors of outputs.
 template <WindowStep Step, int Vectors, class Out, Words words>
 [[gnu::noinline]] void convolve_line(const DenseLine& line, const std::int8_t* weights, const std::int32_t* biases,
-                                     ChannelFactors channels) {
+                                     ChannelScales channels) {
     int quad = 0;
     for (; quad + tile_quads <= line.output_quads; quad += tile_quads)
         convolve_tile<Step, Vectors, tile_quads, Out, words>(line, quad, weights, biases, channels);

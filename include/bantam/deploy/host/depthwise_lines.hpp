@@ -16,7 +16,7 @@ inline constexpr int depthwise_vectors = 6;
 template <int Stride, class Out, Words words>
 [[gnu::noinline]] void convolve_depthwise_line(const std::uint8_t* const* lines, int blocks, int input_block_bytes,
                                                const std::int8_t* weights, const std::int32_t* biases,
-                                               ChannelFactors channels, std::uint8_t* out, int output_block_bytes,
+                                               ChannelScales channels, std::uint8_t* out, int output_block_bytes,
                                                int output_quads) {
     static_assert(Stride == 1 || Stride == 2);
     constexpr int bytes = 4 * lanes;
@@ -46,7 +46,7 @@ template <int Stride, class Out, Words words>
                     sums[3] = dot(sums[3], behind, right);
                 }
             });
-            store_quad<Out, words>(sums, {channels.factors + block * lanes, channels.below_quarter}, to);
+            store_quad<Out, words>(sums, channels.at(block * lanes), to);
         }
         weights += depthwise_vectors * bytes;
     }

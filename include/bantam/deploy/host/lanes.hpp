@@ -11,16 +11,7 @@
 
 #if defined(__AVX512VNNI__) && defined(__AVX512BW__) && defined(__AVX512VBMI__) && defined(__AVX512VBMI2__)
 #define BANTAM_INT8_LANES 16
-#if defined(__GNUC__) && !defined(__clang__)
-// GCC 12 reports the undefined vectors inside its own functions.
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #include <immintrin.h>
-#pragma GCC diagnostic pop
-#else
-#include <immintrin.h>
-#endif
 #elif defined(__AVX2__)
 #define BANTAM_INT8_LANES 8
 #include <immintrin.h>
@@ -126,11 +117,37 @@ constexpr int byte_in_quad(Words words, int channel, int pixel) {
     return words == Words::channels ? group + pixel * 4 + channel % 4 : group + channel % 4 * 4 + pixel;
 }
 
-/// What scale_to needs to be fast: no factor of a stage is 1/4 or more.
-struct ChannelFactors {
+/// How the sums of a vector's output channels become elements: by the factors of scale_to, or where `fast`, with the
+/// same bits, by `scales`.
+struct ChannelScales {
     const std::int32_t* factors;
-    bool below_quarter;
+    const std::int32_t* scales;
+    bool fast;
+
+    ChannelScales at(int channel) const { return {factors + channel, scales + channel, fast}; }
 };
+
+/// The scale of a factor.
+constexpr std::int32_t fast_scale(std::int32_t factor) {
+#if BANTAM_INT8_LANES == 16
+    // Exact: a float's mantissa has as many bits.
+    float scale = static_cast<float>(factor >> 8);
+    for (int i = factor & 0xff; i > 0; --i) scale /= 2;
+    return __builtin_bit_cast(std::int32_t, scale);
+#else
+    return factor;
+#endif
+}
+
+/// Whether sums of at most `largest` in magnitude may be scaled by the scale of `factor`.
+constexpr bool scales_fast([[maybe_unused]] std::int64_t largest, std::int32_t factor) {
+    const int shift = factor & 0xff;
+#if BANTAM_INT8_LANES == 16
+    return largest <= (std::int64_t{1} << 24) && (shift >= 24 || factor >> 8 == 0);
+#else
+    return shift >= 25;
+#endif
+}
 
 namespace detail {
 
@@ -148,43 +165,43 @@ void store_quad_one_by_one(const Lanes* sums, const std::int32_t* factors, std::
 
 /// Scales the sums of four neighboring pixels as `scale_to<Out>` does and writes the block's bytes.
 template <class Out, Words words>
-[[gnu::always_inline]] inline void store_quad(const Lanes (&sums)[4], ChannelFactors channels, std::uint8_t* to) {
+[[gnu::always_inline]] inline void store_quad(const Lanes (&sums)[4], ChannelScales channels, std::uint8_t* to) {
 #if defined(__AVX2__)
-    // The upper word of sum · mantissa · 2⁸ is shifted to one bit more than the result. Saturated to 16 bits it
-    // rounds as a product with 2¹⁴ does, in twice as many lanes.
-    if (!channels.below_quarter) [[unlikely]]
+    if (!channels.fast) [[unlikely]]
         return detail::store_quad_one_by_one<Out, words>(sums, channels.factors, to);
-    const Lanes factors = load(channels.factors);
-    const Lanes mantissas = factors & ~std::uint32_t{0xff};
-    const Lanes shifts = (factors & 0xff) - 25;
     // In each group of four lanes: four channels' pixels as a word each, or the other way around.
     constexpr char transposed[16] = {0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15};
     const __m128i order = _mm_loadu_si128(reinterpret_cast<const __m128i*>(transposed));
+#endif
 #if BANTAM_INT8_LANES == 16
+    // sum · factor + 1/2 rounded down to a float, then to an integer: no float lies between an integer and the values
+    // that are to be rounded down to it, so that the result is exact.
+    const __m512 factor = _mm512_loadu_ps(channels.scales);
     const auto scale = [&](Lanes sum) __attribute__((always_inline)) {
-        const auto value = reinterpret_cast<__m512i>(sum);
-        const auto factor = reinterpret_cast<__m512i>(mantissas);
-        const __m512i even = _mm512_mul_epi32(value, factor);
-        const __m512i odd =
-            _mm512_mul_epi32(_mm512_shuffle_epi32(value, _MM_PERM_DDBB), _mm512_shuffle_epi32(factor, _MM_PERM_DDBB));
-        return _mm512_srav_epi32(_mm512_mask_shuffle_epi32(odd, 0x5555, even, _MM_PERM_DDBB),
-                                 reinterpret_cast<__m512i>(shifts));
+        // The masked forms, since GCC 12 takes the others for uninitialized.
+        constexpr int down = _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC;
+        const __m512 value = _mm512_maskz_cvtepi32_ps(0xffff, reinterpret_cast<__m512i>(sum));
+        return _mm512_maskz_cvt_roundps_epi32(0xffff, _mm512_fmadd_round_ps(value, factor, _mm512_set1_ps(0.5F), down),
+                                              down);
     };
-    const __m512i half = _mm512_set1_epi16(1 << 14);
-    const __m512i first = _mm512_mulhrs_epi16(_mm512_packs_epi32(scale(sums[0]), scale(sums[1])), half);
-    const __m512i second = _mm512_mulhrs_epi16(_mm512_packs_epi32(scale(sums[2]), scale(sums[3])), half);
+    const __m512i first = _mm512_packs_epi32(scale(sums[0]), scale(sums[1]));
+    const __m512i second = _mm512_packs_epi32(scale(sums[2]), scale(sums[3]));
     __m512i bytes = std::is_unsigned_v<Out> ? _mm512_packus_epi16(first, second) : _mm512_packs_epi16(first, second);
-    if constexpr (words == Words::pixels) bytes = _mm512_shuffle_epi8(bytes, _mm512_broadcast_i32x4(order));
+    if constexpr (words == Words::pixels)
+        bytes = _mm512_shuffle_epi8(bytes, _mm512_maskz_broadcast_i32x4(0xffff, order));
     if constexpr (stored_flip<Out> != 0) bytes = _mm512_xor_si512(bytes, _mm512_set1_epi8(-128));
     _mm512_storeu_si512(to, bytes);
-#else
+#elif BANTAM_INT8_LANES == 8
+    // The upper word of sum · mantissa · 2⁸ is shifted to one bit more than the result. Saturated to 16 bits it
+    // rounds as a product with 2¹⁴ does, in twice as many lanes.
+    const Lanes factors = load(channels.scales);
+    const auto factor = reinterpret_cast<__m256i>(factors & ~std::uint32_t{0xff});
+    const auto shifts = reinterpret_cast<__m256i>((factors & 0xff) - 25);
     const auto scale = [&](Lanes sum) __attribute__((always_inline)) {
         const auto value = reinterpret_cast<__m256i>(sum);
-        const auto factor = reinterpret_cast<__m256i>(mantissas);
         const __m256i even = _mm256_mul_epi32(value, factor);
         const __m256i odd = _mm256_mul_epi32(_mm256_shuffle_epi32(value, 0xf5), _mm256_shuffle_epi32(factor, 0xf5));
-        return _mm256_srav_epi32(_mm256_blend_epi32(_mm256_shuffle_epi32(even, 0xf5), odd, 0xaa),
-                                 reinterpret_cast<__m256i>(shifts));
+        return _mm256_srav_epi32(_mm256_blend_epi32(_mm256_shuffle_epi32(even, 0xf5), odd, 0xaa), shifts);
     };
     const __m256i half = _mm256_set1_epi16(1 << 14);
     const __m256i first = _mm256_mulhrs_epi16(_mm256_packs_epi32(scale(sums[0]), scale(sums[1])), half);
@@ -193,7 +210,6 @@ template <class Out, Words words>
     if constexpr (words == Words::pixels) bytes = _mm256_shuffle_epi8(bytes, _mm256_broadcastsi128_si256(order));
     if constexpr (stored_flip<Out> != 0) bytes = _mm256_xor_si256(bytes, _mm256_set1_epi8(-128));
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), bytes);
-#endif
 #else
     detail::store_quad_one_by_one<Out, words>(sums, channels.factors, to);
 #endif

@@ -27,7 +27,8 @@ void convert_picture_line(const std::uint8_t* picture, int width, const PixelTab
     constexpr __mmask64 loaded = ~std::uint64_t{0} >> (64 - 16 * Colors);
     constexpr __mmask64 first_bytes = 0x1111111111111111;
     for (; x + 16 <= width; x += 16) {
-        const __m512i bytes = _mm512_permutexvar_epi8(order, _mm512_maskz_loadu_epi8(loaded, picture + x * Colors));
+        const __m512i bytes =
+            _mm512_maskz_permutexvar_epi8(~__mmask64{0}, order, _mm512_maskz_loadu_epi8(loaded, picture + x * Colors));
         const __mmask64 upper = _mm512_movepi8_mask(bytes);
         __m512i result = _mm512_set1_epi32(static_cast<int>(table.values[3][0]) * 0x1010101);
         for (int color = 0; color < Colors; ++color) {

@@ -91,34 +91,48 @@ struct PlainLineStage {
 template <class S>
 struct HostStage : std::conditional_t<LineStage<S>, PlainLineStage<S>, WholeMapStage<S>> {};
 
-/// Biases and factors of a convolution for vectors of outputs.
+/// Biases and scales of a convolution for vectors of outputs.
 template <class S>
 struct PackedChannels {
     static constexpr int vectors = static_cast<int>(ceil_div(S::out_channels, lanes));
-    static constexpr Index bytes = cache_lines(8 * vectors * lanes + 4);
+    static constexpr int channels = vectors * lanes;
+    static constexpr Index bytes = cache_lines(12 * channels + 4);
 
     std::int32_t* biases;
     std::int32_t* factors;
-    std::int32_t* below_quarter;
+    std::int32_t* scales;
+    std::int32_t* fast;
 
     explicit PackedChannels(std::byte* memory)
         : biases{reinterpret_cast<std::int32_t*>(memory)},
-          factors{biases + vectors * lanes},
-          below_quarter{factors + vectors * lanes} {}
+          factors{biases + channels},
+          scales{factors + channels},
+          fast{scales + channels} {}
     explicit PackedChannels(const std::byte* memory) : PackedChannels{const_cast<std::byte*>(memory)} {}
 
-    ChannelFactors from(int vector) const { return {factors + vector * lanes, *below_quarter != 0}; }
+    ChannelScales from(int vector) const { return {factors + vector * lanes, scales + vector * lanes, *fast != 0}; }
 
-    /// `weight_sum(output)`: Σ of an output's weights, whose inputs are stored with an offset.
-    template <class WeightSum>
-    void prepare(WeightView<Int8> view, WeightSum&& weight_sum) {
-        constexpr std::int32_t zero = pack_factor(0, 25);
-        *below_quarter = 1;
-        for (int m = 0; m < vectors * lanes; ++m) {
-            const bool real = m < S::out_channels;
-            biases[m] = real ? view.constants[2 * m] - stored_offset<typename S::In> * weight_sum(m) : 0;
-            factors[m] = real && (view.constants[2 * m + 1] >> 8) != 0 ? view.constants[2 * m + 1] : zero;
-            if ((factors[m] & 0xff) < 25) *below_quarter = 0;
+    void prepare(WeightView<Int8> view) {
+        *fast = 1;
+        for (int m = 0; m < channels; ++m) {
+            std::int32_t bias = 0, factor = pack_factor(0, 25), sum = 0, magnitude = 0;
+            if (m < S::out_channels) {
+                for (int k = 0; k < S::length; ++k) {
+                    const int tap = k / S::inputs;
+                    const int weight = view.weights[S::weight_index(m, tap / S::spec.kernel_width,
+                                                                    tap % S::spec.kernel_width, k % S::inputs)];
+                    sum += weight;
+                    magnitude += weight < 0 ? -weight : weight;
+                }
+                bias = view.constants[2 * m];
+                if (view.constants[2 * m + 1] >> 8 != 0) factor = view.constants[2 * m + 1];
+            }
+            // The inputs are stored with an offset.
+            biases[m] = bias - stored_offset<typename S::In> * sum;
+            factors[m] = factor;
+            scales[m] = fast_scale(factor);
+            const std::int64_t largest = std::int64_t{255} * magnitude + (bias < 0 ? -std::int64_t{bias} : bias);
+            if (!scales_fast(largest, factor)) *fast = 0;
         }
     }
 };
@@ -171,13 +185,7 @@ struct HostStage<Convolution<S, Int8, In, Out>> {
                                 *to++ = m < Stage::out_channels && c < Stage::in_channels
                                             ? view.weights[Stage::weight_index(m, ky, kx, c)]
                                             : std::int8_t{0};
-        Channels{packed + cache_lines(weight_bytes)}.prepare(view, [&](int m) {
-            int sum = 0;
-            for (int ky = 0; ky < rows; ++ky)
-                for (int kx = 0; kx < S.kernel_width; ++kx)
-                    for (int c = 0; c < Stage::in_channels; ++c) sum += view.weights[Stage::weight_index(m, ky, kx, c)];
-            return sum;
-        });
+        Channels{packed + cache_lines(weight_bytes)}.prepare(view);
     }
 
     template <MapLayout To>
@@ -254,11 +262,7 @@ struct HostStage<Depthwise<S, Int8, In, Out>> {
                                         ? view.weights[Stage::weight_index(m, ky, kx, 0)]
                                         : std::int8_t{0};
                         }
-        Channels{packed + cache_lines(weight_bytes)}.prepare(view, [&](int m) {
-            int sum = 0;
-            for (int tap = 0; tap < 9; ++tap) sum += view.weights[Stage::weight_index(m, tap / 3, tap % 3, 0)];
-            return sum;
-        });
+        Channels{packed + cache_lines(weight_bytes)}.prepare(view);
     }
 
     template <MapLayout To>
