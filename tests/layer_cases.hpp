@@ -39,6 +39,8 @@ inline constexpr Shape map{7, 6, Channels};
 template <int Channels>
 inline constexpr Shape small_map{5, 4, Channels};
 template <int Channels>
+inline constexpr Shape even_map{6, 4, Channels};
+template <int Channels>
 inline constexpr Shape pixel{1, 1, Channels};
 template <int Channels>
 inline constexpr Shape image{32, 32, Channels};
@@ -87,6 +89,7 @@ void for_each_layer(const Test& test) {
     test(row<BatchNorm2d, map<5>>("batch_norm_train", "BatchNorm2d(5)"));
     test(row<BatchNorm2d, map<5>>("batch_norm_eval", "BatchNorm2d(5)", Mode::inference));
     test(row<LayerNorm, map<5>>("layer_norm_channels", "ChannelLayerNorm(5)"));
+    test(row<GroupNorm<2>, map<6>>("group_norm_2", "GroupNorm(2, 6)"));
     test(row<MaxPool2d<2>, map<3>>("max_pool_2", "MaxPool2d(2)"));
     test(row<MaxPool2d<3, 2, 1>, map<3>>("max_pool_3_stride2_padding1", "MaxPool2d(3, 2, 1)"));
     test(row<AvgPool2d<2>, map<3>>("avg_pool_2", "AvgPool2d(2)"));
@@ -94,6 +97,15 @@ void for_each_layer(const Test& test) {
     test(row<GlobalAveragePool, map<3>>("global_average_pool", "AdaptiveAvgPool2d(1)"));
     test(row<ChannelShuffle<2>, map<6>>("channel_shuffle_2",
                                         "Apply(lambda x: x.unflatten(1, (2, 3)).transpose(1, 2).flatten(1, 2))"));
+    test(row<SpaceToDepth<2>, even_map<3>>("space_to_depth_2", "PixelUnshuffle(2)"));
+    test(row<Upsample<2>, map<3>>("upsample_nearest_2", "Upsample(scale_factor=2)"));
+    test(row<Upsample<3, Interpolation::bilinear>, map<3>>("upsample_bilinear_3",
+                                                           "Upsample(scale_factor=3, mode='bilinear')"));
+    test(row<AdaptiveAvgPool2d<3, 4>, map<3>>("adaptive_avg_pool_3x4", "AdaptiveAvgPool2d((3, 4))"));
+    test(row<AdaptiveAvgPool2d<9, 4>, map<3>>("adaptive_avg_pool_9x4", "AdaptiveAvgPool2d((9, 4))"));
+    test(row<BlurPool2d<>, map<3>>("blur_pool_3", "blur_pool(3, 3)"));
+    test(row<BlurPool2d<5, 3>, map<3>>("blur_pool_5_stride3", "blur_pool(3, 5, 3)"));
+    test(row<PReLU, map<5>>("prelu", "PReLU(5)"));
     test(row<Linear<5>, pixel<7>>("linear_bias", "linear(7, 5, bias=True)"));
     test(row<Linear<5, Bias::without>, pixel<7>>("linear_no_bias", "linear(7, 5)"));
 }

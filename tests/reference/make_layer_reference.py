@@ -52,9 +52,9 @@ import safetensors_io  # noqa: E402
 import torch_layers as layers  # noqa: E402
 
 # The input shapes of tests/layer_cases.hpp: [samples, height, width].
-SHAPES = {"map": (2, 7, 6), "small_map": (2, 5, 4), "pixel": (3, 1, 1), "image": (4, 32, 32)}
+SHAPES = {"map": (2, 7, 6), "small_map": (2, 5, 4), "even_map": (2, 6, 4), "pixel": (3, 1, 1), "image": (4, 32, 32)}
 
-KINKS = {nn.ReLU: (0,), nn.ReLU6: (0, 6), nn.LeakyReLU: (0,), nn.Hardswish: (-3, 3), layers.HardSigmoid: (-3, 3)}
+KINKS = {nn.ReLU: (0,), nn.ReLU6: (0, 6), nn.LeakyReLU: (0,), nn.PReLU: (0,), nn.Hardswish: (-3, 3), layers.HardSigmoid: (-3, 3)}
 # A float run must fall on the same side of every kink as this double run.
 SMALLEST_DISTANCE = 2e-4
 

@@ -44,6 +44,17 @@ class Apply(nn.Module):
         return self.function(x)
 
 
+def blur_pool(channels, kernel, stride=2):
+    """A binomial filter on the mirrored map before every `stride`-th pixel (Zhang 2019)."""
+    binomial = torch.ones(1)
+    for _ in range(kernel - 1):
+        binomial = (functional.pad(binomial, (1, 0)) + functional.pad(binomial, (0, 1))) / 2
+    weights = (binomial[:, None] * binomial).expand(channels, 1, kernel, kernel)
+    padding = [kernel // 2] * 4
+    return Apply(lambda x: functional.conv2d(functional.pad(x, padding, mode="reflect"), weights, stride=stride,
+                                             groups=channels))
+
+
 class ChannelLayerNorm(nn.Module):
     """Layer norm over the channels of each position."""
 
@@ -121,6 +132,19 @@ class Residual(nn.Module):
         if self.scaled == "shortcut":
             shortcut = self.scale(shortcut)
         return body + shortcut
+
+
+class Again(nn.Module):
+    """The same module several times in a row."""
+
+    def __init__(self, body, count):
+        super().__init__()
+        self.body, self.count = body, count
+
+    def forward(self, x):
+        for _ in range(self.count):
+            x = self.body(x)
+        return x
 
 
 class Branches(nn.Module):

@@ -24,6 +24,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <map>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -84,6 +85,13 @@ public:
         add_floats(name, extents, values);
         return name;
     }
+    /// A tensor with one element per channel, in the shape that meets the channels of a map or of flat values.
+    std::string add_channels(const Path& path, const Tensor& tensor, const float* values, bool flat) {
+        const std::string name{bantam::detail::joined(path, tensor.name).view()};
+        const Index extents[]{tensor.element_count(), 1, 1};
+        add_floats(name, std::span{extents, flat ? std::size_t{1} : std::size_t{3}}, values);
+        return name;
+    }
     /// An initializer of integers of 8 or 32 bits under `name`.
     template <class Integer>
     void add_integers(const std::string& name, std::span<const Index> extents, std::span<const Integer> values) {
@@ -97,7 +105,9 @@ public:
         static_assert(std::endian::native == std::endian::little);
         proto.set_raw_data(values.data(), values.size_bytes());
     }
+    /// One of floats. A layer that runs again has its tensors once.
     void add_floats(const std::string& name, std::span<const Index> extents, const float* values) {
+        if (!floats_.insert(name).second) return;
         onnx::TensorProto& proto = *graph_.add_initializer();
         proto.set_name(name);
         proto.set_data_type(onnx::TensorProto::FLOAT);
@@ -109,10 +119,11 @@ public:
         proto.mutable_float_data()->Reserve(static_cast<int>(count));
         for (Index i = 0; i < count; ++i) proto.add_float_data(values[i]);
     }
-    /// A number, and a list of whole numbers, as initializers; return their names.
-    std::string constant(float value) {
+    /// A number, an array and a list of whole numbers, as initializers; return their names.
+    std::string constant(float value) { return constant({}, &value); }
+    std::string constant(std::initializer_list<Index> extents, const float* values) {
         const std::string name = "constant." + std::to_string(constants_++);
-        add_floats(name, {}, &value);
+        add_floats(name, std::span{extents.begin(), extents.size()}, values);
         return name;
     }
     std::string constant(std::initializer_list<Index> values) {
@@ -173,6 +184,7 @@ private:
 
     onnx::GraphProto& graph_;
     std::map<std::string, int> used_;
+    std::set<std::string> floats_;
     int constants_ = 0;
 };
 
@@ -298,6 +310,30 @@ struct OnnxForm<LayerNorm> {
     }
 };
 
+/// ONNX normalizes each "instance", here a group: [N, Groups, the group's scalars].
+template <int Groups>
+struct OnnxForm<GroupNorm<Groups>> {
+    template <Shape Input>
+    static EmittedValue emit(OnnxExport& output, const OnnxGraph::Path& path, const EmittedValue& value) {
+        OnnxGraph& graph = output.graph;
+        const EmittedValue map = graph.as_map(path, value);
+        std::vector<std::string> tensors;
+        for (const Tensor& tensor : GroupNorm<Groups>::tensors(Input))
+            tensors.push_back(
+                graph.add_channels(path, tensor, output.tensors.take_parameters(tensor.element_count()), false));
+        const EmittedValue grouped = graph.add("Reshape", path, {map.name, graph.constant({0, Groups, -1})});
+        const std::vector<float> ones(Groups, 1.0F), zeros(Groups, 0.0F);
+        const EmittedValue normalized = graph.add(
+            "InstanceNormalization", path,
+            {grouped.name, graph.constant({Groups}, ones.data()), graph.constant({Groups}, zeros.data())}, false,
+            [](onnx::NodeProto& node) { OnnxGraph::set_number(node, "epsilon", GroupNorm<Groups>::epsilon); });
+        const EmittedValue shaped = graph.add(
+            "Reshape", path, {normalized.name, graph.constant({0, Input.channels, Input.height, Input.width})});
+        const EmittedValue scaled = graph.add("Mul", path, {shaped.name, tensors[0]});
+        return graph.add("Add", path, {scaled.name, tensors[1]});
+    }
+};
+
 /// Activations, whose values have the shape of their input.
 template <ActivationLayer Act>
 struct OnnxForm<Act> {
@@ -315,6 +351,10 @@ struct OnnxForm<Act> {
             return graph.add("LeakyRelu", path, {x.name}, x.flat, [](onnx::NodeProto& node) {
                 OnnxGraph::set_number(node, "alpha", LeakyReLU::negative_slope);
             });
+        } else if constexpr (std::is_same_v<Act, ELU>) {
+            return apply("Elu", x);
+        } else if constexpr (std::is_same_v<Act, Softplus>) {
+            return apply("Softplus", x);
         } else if constexpr (std::is_same_v<Act, Sigmoid>) {
             return apply("Sigmoid", x);
         } else if constexpr (std::is_same_v<Act, HardSigmoid>) {
@@ -374,6 +414,60 @@ struct OnnxForm<GlobalAveragePool> {
     }
 };
 
+template <>
+struct OnnxForm<PReLU> {
+    template <Shape Input>
+    static EmittedValue emit(OnnxExport& output, const OnnxGraph::Path& path, const EmittedValue& value) {
+        const Tensor slope = *PReLU::tensors(Input).begin();
+        const std::string name =
+            output.graph.add_channels(path, slope, output.tensors.take_parameters(slope.element_count()), value.flat);
+        return output.graph.add("PRelu", path, {value.name, name}, value.flat);
+    }
+};
+
+/// Weighted sums along the rows and along the columns, as two products with constant matrices.
+template <ResamplingLayer L>
+struct OnnxForm<L> {
+    template <Shape Input>
+    static EmittedValue emit(OnnxExport& output, const OnnxGraph::Path& path, const EmittedValue& value) {
+        OnnxGraph& graph = output.graph;
+        const EmittedValue map = graph.as_map(path, value);
+        const std::string columns = weights<typename L::template Columns<Input.width>>(graph, true);
+        const std::string rows = weights<typename L::template Rows<Input.height>>(graph, false);
+        const EmittedValue narrow = graph.add("MatMul", path, {map.name, columns});
+        return graph.add("MatMul", path, {rows, narrow.name});
+    }
+
+private:
+    /// The weights of an axis as a constant [outputs, inputs], or transposed.
+    template <class Axis>
+    static std::string weights(OnnxGraph& graph, bool transposed) {
+        const Index rows = transposed ? Axis::inputs : Axis::outputs;
+        const Index columns = transposed ? Axis::outputs : Axis::inputs;
+        std::vector<float> values;
+        for (Index row = 0; row < rows; ++row)
+            for (Index column = 0; column < columns; ++column)
+                values.push_back(transposed ? Axis::template weight<float>(column, row)
+                                            : Axis::template weight<float>(row, column));
+        return graph.constant({rows, columns}, values.data());
+    }
+};
+
+template <int Block>
+struct OnnxForm<SpaceToDepth<Block>> {
+    template <Shape Input>
+    static EmittedValue emit(OnnxExport& output, const OnnxGraph::Path& path, const EmittedValue& value) {
+        OnnxGraph& graph = output.graph;
+        constexpr Shape to = SpaceToDepth<Block>::output_shape(Input);
+        const EmittedValue map = graph.as_map(path, value);
+        const EmittedValue blocks = graph.add(
+            "Reshape", path, {map.name, graph.constant({0, Input.channels, to.height, Block, to.width, Block})});
+        // ONNX's own SpaceToDepth has another order of channels.
+        const EmittedValue turned = graph.transpose(path, blocks, {0, 1, 3, 5, 2, 4});
+        return graph.add("Reshape", path, {turned.name, graph.constant({0, to.channels, to.height, to.width})});
+    }
+};
+
 template <int Groups>
 struct OnnxForm<ChannelShuffle<Groups>> {
     template <Shape Input>
@@ -421,10 +515,8 @@ struct OnnxForm<ResidualBlock<Body, Shortcut, Scaled>> {
         }
         if constexpr (Scaled != Scale::none) {
             const Tensor scale = *L::tensors(Input).begin();
-            const Index channels[]{scale.element_count(), 1, 1};
-            const std::string name{bantam::detail::joined(path, scale.name).view()};
-            graph.add_floats(name, std::span{channels, body.flat ? std::size_t{1} : std::size_t{3}},
-                             output.tensors.take_parameters(scale.element_count()));
+            const std::string name =
+                graph.add_channels(path, scale, output.tensors.take_parameters(scale.element_count()), body.flat);
             EmittedValue& scaled = Scaled == Scale::body ? body : shortcut;
             scaled = graph.add("Mul", path, {scaled.name, name}, scaled.flat);
         }

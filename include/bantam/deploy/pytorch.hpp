@@ -33,16 +33,16 @@ public:
         forward_ += "        " + value.name + " = " + expression + "\n";
         return value;
     }
-    /// Registers the module that `construction` makes; its tensors have the names of checkpoints. Returns the
-    /// expression that stands for it in forward.
+    /// Registers the module that `construction` makes; its tensors have the names of checkpoints. A layer that runs
+    /// again is registered once. Returns the expression that stands for it in forward.
     std::string module(const Path& path, const std::string& construction) {
-        init_ += "        self._register(" + name(path) + ", " + construction + ")\n";
+        add_once("        self._register(" + name(path) + ", " + construction + ")\n");
         return "self.get_submodule(" + name(path) + ")";
     }
     /// The same for a tensor that belongs to no module of PyTorch, one element per channel.
     std::string parameter(const Path& path, Index channels) {
-        init_ +=
-            "        self._register(" + name(path) + ", nn.Parameter(torch.ones(" + std::to_string(channels) + ")))\n";
+        add_once("        self._register(" + name(path) + ", nn.Parameter(torch.ones(" + std::to_string(channels) +
+                 ")))\n");
         return "self.get_parameter(" + name(path) + ")";
     }
 
@@ -58,6 +58,10 @@ public:
 
 private:
     static std::string name(const Path& path) { return '"' + std::string{path.view()} + '"'; }
+
+    void add_once(const std::string& statement) {
+        if (init_.find(statement) == std::string::npos) init_ += statement;
+    }
 
     std::string init_;
     std::string forward_;
@@ -145,6 +149,15 @@ struct PyTorchForm<BatchNorm2d> {
     }
 };
 
+template <int Groups>
+struct PyTorchForm<GroupNorm<Groups>> {
+    template <Shape Input>
+    static EmittedValue emit(PyTorchSource& output, const PyTorchSource::Path& path, const EmittedValue& value) {
+        const std::string norm = output.module(path, detail::call("nn.GroupNorm", {Groups, Input.channels}) + ")");
+        return output.assign(norm + "(" + value.name + ")", value.flat);
+    }
+};
+
 template <>
 struct PyTorchForm<LayerNorm> {
     template <Shape Input>
@@ -166,6 +179,10 @@ std::string pytorch_activation(const std::string& x) {
         return "functional.relu6(" + x + ")";
     else if constexpr (std::is_same_v<Act, LeakyReLU>)
         return "functional.leaky_relu(" + x + ")";  // with Bantam's slope, 0.01
+    else if constexpr (std::is_same_v<Act, ELU>)
+        return "functional.elu(" + x + ")";
+    else if constexpr (std::is_same_v<Act, Softplus>)
+        return "functional.softplus(" + x + ")";
     else if constexpr (std::is_same_v<Act, Sigmoid>)
         return "torch.sigmoid(" + x + ")";
     else if constexpr (std::is_same_v<Act, HardSigmoid>)
@@ -225,6 +242,63 @@ struct PyTorchForm<GlobalAveragePool> {
     template <Shape>
     static EmittedValue emit(PyTorchSource& output, const PyTorchSource::Path&, const EmittedValue& value) {
         return value.flat ? value : output.assign(value.name + ".mean((2, 3), keepdim=True)");
+    }
+};
+
+template <>
+struct PyTorchForm<PReLU> {
+    template <Shape Input>
+    static EmittedValue emit(PyTorchSource& output, const PyTorchSource::Path& path, const EmittedValue& value) {
+        const std::string module = output.module(path, detail::call("nn.PReLU", {Input.channels}) + ")");
+        return output.assign(module + "(" + value.name + ")", value.flat);
+    }
+};
+
+template <int Factor, Interpolation Between>
+struct PyTorchForm<Upsample<Factor, Between>> {
+    template <Shape>
+    static EmittedValue emit(PyTorchSource& output, const PyTorchSource::Path&, const EmittedValue& value) {
+        return output.assign("functional.interpolate(" + output.as_map(value).name +
+                             ", scale_factor=" + std::to_string(Factor) +
+                             (Between == Interpolation::nearest ? ")" : ", mode=\"bilinear\")"));
+    }
+};
+
+template <int Height, int Width>
+struct PyTorchForm<AdaptiveAvgPool2d<Height, Width>> {
+    template <Shape>
+    static EmittedValue emit(PyTorchSource& output, const PyTorchSource::Path&, const EmittedValue& value) {
+        return output.assign("functional.adaptive_avg_pool2d(" + output.as_map(value).name + ", (" +
+                             std::to_string(Height) + ", " + std::to_string(Width) + "))");
+    }
+};
+
+template <int KernelSize, int Stride>
+struct PyTorchForm<BlurPool2d<KernelSize, Stride>> {
+    template <Shape Input>
+    static EmittedValue emit(PyTorchSource& output, const PyTorchSource::Path&, const EmittedValue& value) {
+        // The taps of a window that no border mirrors.
+        using Axis = BlurAxis<2 * KernelSize, KernelSize, 1>;
+        std::string taps;
+        for (int tap = 0; tap < KernelSize; ++tap)
+            taps += (tap == 0 ? "" : ", ") +
+                    std::to_string(Axis::template weight<float>(KernelSize, KernelSize - KernelSize / 2 + tap));
+        const std::string x = output.as_map(value).name, channels = std::to_string(Input.channels),
+                          kernel = std::to_string(KernelSize), padding = std::to_string(KernelSize / 2);
+        const EmittedValue binomial = output.assign("torch.tensor([" + taps + "], device=" + x + ".device)");
+        return output.assign("functional.conv2d(functional.pad(" + x + ", [" + padding + "] * 4, mode=\"reflect\"), (" +
+                             binomial.name + "[:, None] * " + binomial.name + ").expand(" + channels + ", 1, " +
+                             kernel + ", " + kernel + "), stride=" + std::to_string(Stride) + ", groups=" + channels +
+                             ")");
+    }
+};
+
+template <int Block>
+struct PyTorchForm<SpaceToDepth<Block>> {
+    template <Shape>
+    static EmittedValue emit(PyTorchSource& output, const PyTorchSource::Path&, const EmittedValue& value) {
+        return output.assign("functional.pixel_unshuffle(" + output.as_map(value).name + ", " + std::to_string(Block) +
+                             ")");
     }
 };
 

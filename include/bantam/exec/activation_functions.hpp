@@ -82,6 +82,22 @@ struct ActivationFunction<LeakyReLU> {
 };
 
 template <>
+struct ActivationFunction<ELU> {
+    static constexpr bool cheap = false;
+    template <class A>
+    BANTAM_HOST_DEVICE static A value(const A& x) {
+        using M = Math<A>;
+        using S = typename M::Scalar;
+        // The limit keeps eˣ from overflowing where it is not chosen.
+        return M::if_greater(x, 0, x, M::exp(M::min(x, 0)) - S(1));
+    }
+    template <class A>
+    BANTAM_HOST_DEVICE static A derivative(const A& x) {
+        return Math<A>::exp(Math<A>::min(x, 0));
+    }
+};
+
+template <>
 struct ActivationFunction<Sigmoid> {
     static constexpr bool cheap = false;
     template <class A>
@@ -94,6 +110,22 @@ struct ActivationFunction<Sigmoid> {
         using S = typename Math<A>::Scalar;
         const A y = value(x);
         return y * (S(1) - y);
+    }
+};
+
+template <>
+struct ActivationFunction<Softplus> {
+    static constexpr bool cheap = false;
+    // max(x, 0) + ln(1 + e^−|x|), which neither overflows nor loses digits.
+    template <class A>
+    BANTAM_HOST_DEVICE static A value(const A& x) {
+        using M = Math<A>;
+        const A positive = M::max(x, 0);
+        return positive + M::log1p(M::exp(M::min(x, 0) - positive));
+    }
+    template <class A>
+    BANTAM_HOST_DEVICE static A derivative(const A& x) {
+        return ActivationFunction<Sigmoid>::value(x);
     }
 };
 

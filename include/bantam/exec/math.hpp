@@ -32,6 +32,8 @@ struct Math {
     /// `yes` where low < x < high, else `no`.
     BANTAM_HOST_DEVICE static A if_between(A x, A low, A high, A yes, A no) { return x > low && x < high ? yes : no; }
     BANTAM_HOST_DEVICE static A exp(A x) { return BANTAM_MATH(exp, x); }
+    /// ln(1 + x)
+    BANTAM_HOST_DEVICE static A log1p(A x) { return BANTAM_MATH(log1p, x); }
     BANTAM_HOST_DEVICE static A tanh(A x) { return BANTAM_MATH(tanh, x); }
     /// Φ(x), the standard normal distribution function.
     BANTAM_HOST_DEVICE static A normal_cdf(A x) {

@@ -30,6 +30,16 @@ struct LeakyReLU : Activation {
     static constexpr double negative_slope = 0.01;
 };
 
+/// x where positive, else eˣ − 1 (Clevert et al., 2016)
+struct ELU : Activation {
+    static constexpr std::string_view name = "ELU";
+};
+
+/// ln(1 + eˣ)
+struct Softplus : Activation {
+    static constexpr std::string_view name = "Softplus";
+};
+
 /// 1 / (1 + e⁻ˣ)
 struct Sigmoid : Activation {
     static constexpr std::string_view name = "Sigmoid";
@@ -69,6 +79,6 @@ struct Mish : Activation {
 template <class... Acts>
 struct ActivationList {};
 using AllActivations =
-    ActivationList<ReLU, ReLU6, LeakyReLU, Sigmoid, HardSigmoid, SiLU, HardSwish, GELU, TanhExp, Mish>;
+    ActivationList<ReLU, ReLU6, LeakyReLU, ELU, Softplus, Sigmoid, HardSigmoid, SiLU, HardSwish, GELU, TanhExp, Mish>;
 
 }  // namespace bantam

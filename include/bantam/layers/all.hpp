@@ -13,10 +13,14 @@
 #include <bantam/layers/dropout.hpp>
 #include <bantam/layers/flatten.hpp>
 #include <bantam/layers/gate.hpp>
+#include <bantam/layers/group_norm.hpp>
 #include <bantam/layers/inverted_residual.hpp>
 #include <bantam/layers/layer_norm.hpp>
 #include <bantam/layers/linear.hpp>
 #include <bantam/layers/names_elsewhere.hpp>
 #include <bantam/layers/pooling.hpp>
+#include <bantam/layers/prelu.hpp>
+#include <bantam/layers/resampling.hpp>
 #include <bantam/layers/residual.hpp>
+#include <bantam/layers/space_to_depth.hpp>
 #include <bantam/layers/squeeze_excite.hpp>

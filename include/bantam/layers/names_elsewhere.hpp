@@ -31,8 +31,6 @@ struct Softmax
     : detail::NameElsewhere<"Softmax", "leave it out: a network ends with its logits, and the loss does the rest"> {};
 
 template <auto...>
-struct AdaptiveAvgPool2d : detail::NameElsewhere<"AdaptiveAvgPool2d", "of one pixel it is GlobalAveragePool here"> {};
-template <auto...>
 struct AvgPool : detail::NameElsewhere<"AvgPool", "it is AvgPool2d<kernel_size, stride> here"> {};
 template <auto...>
 struct Conv2D : detail::NameElsewhere<"Conv2D", "it is Conv2d<out_channels, kernel_size, stride> here"> {};

@@ -64,6 +64,7 @@ struct Math<A> {
             Math<Scalar>::if_between, x, constant(low), constant(high), yes, no);
     }
     static A exp(const A& x) { return x.exp(); }
+    static A log1p(const A& x) { return x.log1p(); }
     static A tanh(const A& x) { return x.tanh(); }
     static A normal_cdf(const A& x) {
         return x.unaryExpr([](Scalar v) { return Math<Scalar>::normal_cdf(v); });

@@ -4,13 +4,13 @@
 #include <bantam/base/index.hpp>
 #include <bantam/base/split_index.hpp>
 #include <bantam/cuda/runtime/operation.hpp>
-#include <bantam/layers/channel_shuffle.hpp>
+#include <bantam/layers/rearrangement.hpp>
 
 namespace bantam::cuda {
 
-template <int Groups, Shape Input, class S>
-struct Operation<ChannelShuffle<Groups>, Input, S> : OperationSizes {
-    static constexpr Index channels = Input.channels;
+template <RearrangingLayer L, Shape Input, class S>
+struct Operation<L, Input, S> : OperationSizes {
+    static constexpr Shape output_shape = L::output_shape(Input);
 
     /// Moves one element from the input to the output, or with `Backward` from the output's gradient to the input's.
     template <bool Backward>
@@ -18,8 +18,13 @@ struct Operation<ChannelShuffle<Groups>, Input, S> : OperationSizes {
         const S* from;
         S* to;
         BANTAM_HOST_DEVICE void operator()(Index output) const {
-            const SplitIndex<channels> at{output};
-            const Index input = at.whole * channels + ChannelShuffle<Groups>::source_channel(at.rest, channels);
+            const SplitIndex<output_shape.channels> in_pixel{output};
+            const SplitIndex<output_shape.width> in_row{in_pixel.whole};
+            const SplitIndex<output_shape.height> in_batch{in_row.whole};
+            const MapPosition source = L::template source<Input>({in_batch.rest, in_row.rest, in_pixel.rest});
+            const Index input =
+                ((in_batch.whole * Input.height + source.row) * Input.width + source.column) * Input.channels +
+                source.channel;
             to[Backward ? input : output] = from[Backward ? output : input];
         }
     };

@@ -3,22 +3,27 @@
 
 #include <bantam/base/index.hpp>
 #include <bantam/cpu/runtime/operation.hpp>
-#include <bantam/layers/channel_shuffle.hpp>
+#include <bantam/layers/rearrangement.hpp>
 
 namespace bantam::cpu {
 
-template <int Groups, Shape Input, class S>
-struct Operation<ChannelShuffle<Groups>, Input, S> : OperationSizes {
-    static constexpr Index channels = Input.channels;
+template <RearrangingLayer L, Shape Input, class S>
+struct Operation<L, Input, S> : OperationSizes {
+    static constexpr Shape output_shape = L::output_shape(Input);
 
     /// Calls `body(output element, input element)` for each element of the batch.
     template <class Body>
     static void for_each_element(const Pass<S>& pass, const Body& body) {
         for_each_chunk(pass, [&](Chunk chunk, S*) {
-            const Index end = (chunk.first + chunk.count) * element_count(Input);
-            for (Index row = chunk.first * element_count(Input); row < end; row += channels)
-                for (Index c = 0; c < channels; ++c)
-                    body(row + c, row + ChannelShuffle<Groups>::source_channel(c, channels));
+            Index to = chunk.first * element_count(Input);
+            for (Index n = chunk.first; n < chunk.first + chunk.count; ++n)
+                for (Index row = 0; row < output_shape.height; ++row)
+                    for (Index column = 0; column < output_shape.width; ++column)
+                        for (Index channel = 0; channel < output_shape.channels; ++channel) {
+                            const MapPosition from = L::template source<Input>({row, column, channel});
+                            body(to++, ((n * Input.height + from.row) * Input.width + from.column) * Input.channels +
+                                           from.channel);
+                        }
         });
     }
 
