@@ -122,6 +122,8 @@ void for_each_block(const Test& test) {
                                                         "Residual(block(4, 4), scaled='body', channels=4)"));
     test(row<ScaledResidual<Scale::shortcut, Body>, map<4>>("residual_scaled_shortcut",
                                                             "Residual(block(4, 4), scaled='shortcut', channels=4)"));
+    test(row<Repeat<3, DepthwiseConv2d<3, 1, no_bias>, BatchNorm2d, ReLU>, map<4>>(
+        "repeat_3", "Again(Sequential(depthwise(4, 3), BatchNorm2d(4), ReLU()), 3)"));
     test(row<Concatenate<PointwiseConv2d<4>, DepthwiseConv2d<3>>, map<3>>(
         "branches_concatenate", "Branches(pointwise(3, 4, bias=True), depthwise(3, 3, bias=True))"));
     test(row<Add<PointwiseConv2d<3>, DepthwiseConv2d<3>>, map<3>>(

@@ -8,6 +8,7 @@
 #include <bantam/layers/dropout.hpp>
 #include <bantam/layers/flatten.hpp>
 #include <bantam/layers/inverted_residual.hpp>
+#include <bantam/layers/repeat.hpp>
 #include <bantam/layers/squeeze_excite.hpp>
 #include <bantam/models/ensemble.hpp>
 #include <bantam/models/mobile.hpp>
@@ -153,6 +154,14 @@ constexpr bool rows_add_up() {
 static_assert(rows_add_up<Mobile98k<11>>() && rows_add_up<ResNet18<10>>() && rows_add_up<Tiniest97k<10>>());
 
 }  // namespace
+
+// A repeated layer counts its tensors once and its multiply-adds each time, also where repeats are nested.
+using Repeated =
+    Network<Image<7, 6, 3>, Conv2d<4, 3>, Repeat<3, DepthwiseConv2d<3>, Repeat<2, PointwiseConv2d<4>>, BatchNorm2d>>;
+static_assert(parameter_count<Repeated> == (3 * 4 * 9 + 4) + (4 * 9 + 4) + (4 * 4 + 4) + 4 * 4);
+static_assert(parameter_count_per_run<Repeated> == (3 * 4 * 9 + 4) + 3 * ((4 * 9 + 4) + 2 * (4 * 4 + 4) + 4 * 4));
+static_assert(multiply_adds<Repeated> == 7 * 6 * (3 * 4 * 9 + 3 * (4 * 9 + 2 * 4 * 4)));
+static_assert(parameter_count_per_run<Mobile98k<11>> == parameter_count<Mobile98k<11>>);
 
 BOOST_AUTO_TEST_CASE(tensor_names_are_unique) {
     BOOST_TEST(names_are_unique<Mobile98k<11>>());

@@ -157,19 +157,25 @@ struct Tables {
     std::array<NamedTensor, Tensors> tensors{};
     Index trainable = 0;
     Index non_trainable = 0;
+    Index repeated = 0;
     std::size_t layer = 0;
     std::size_t tensor = 0;
 
     template <class L, Shape Input>
     constexpr void operator()(const Path& path) {
         const TensorList list = L::tensors(Input);
+        Index own_multiply_adds = L::multiply_adds(Input);
+        if constexpr (requires { L::template repeated_multiply_adds<Input>; }) {
+            own_multiply_adds += L::template repeated_multiply_adds<Input>;
+            repeated += L::template repeated_parameters<Input>;
+        }
         layers[layer++] = {L::name,
                            path,
                            Input,
                            L::output_shape(Input),
                            bantam::element_count(list, true),
                            bantam::element_count(list, false),
-                           L::multiply_adds(Input)};
+                           own_multiply_adds};
         for (const Tensor& item : list) {
             Index& offset = item.trainable ? trainable : non_trainable;
             tensors[tensor++] = {joined(path, item.name), item, offset};
@@ -229,6 +235,11 @@ constexpr Index total(const Entries& layers, Number number) {
 }
 
 }  // namespace detail
+
+/// What tools count that count the parameters of a layer each time it runs, as torchsummary does; see Repeat.
+template <class Net>
+inline constexpr Index parameter_count_per_run =
+    parameter_count<Net> + detail::tables<typename Net::Layers, Net::input>.repeated;
 
 /// Multiply-accumulates of one sample's forward pass.
 template <class Net>

@@ -51,13 +51,16 @@ constexpr void append_layers(auto& text) {
 
 template <class Net>
 inline constexpr auto summary_text = [] {
-    // A line of at most 88 characters per layer, and 16 more lines.
-    Text<(layer_table<Net>.size() + 16) * (summary_width + 8)> text;
+    // A line of at most 88 characters per layer, and 17 more lines.
+    Text<(layer_table<Net>.size() + 17) * (summary_width + 8)> text;
     append_layers<Net>(text);
     constexpr Index input_bytes = element_count(input_shape<Net>) * 4;
     constexpr Index pass_bytes = 2 * activation_bytes<Net>;
     constexpr Index parameter_bytes = parameter_count<Net> * 4;
     text.append("Total params: ").append_number(parameter_count<Net>, true);
+    if (parameter_count_per_run<Net> > parameter_count<Net>)
+        text.append("\nLayers that repeat count once; torchsummary would count ")
+            .append_number(parameter_count_per_run<Net>, true);
     text.append("\nTrainable params: ").append_number(trainable_parameters<Net>, true);
     text.append("\nNon-trainable params: ").append_number(non_trainable_parameters<Net>, true);
     text.append("\nMultiply-adds: ").append_number(multiply_adds<Net>, true).append('\n');

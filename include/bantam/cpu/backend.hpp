@@ -83,6 +83,14 @@ struct Backend {
         });
     }
 
+    /// to += from, `count` scalars in all.
+    template <class S>
+    static void add_gradients(const cpu::Pass<S>&, Index count, const S* from, S* to) {
+        for_each_packet<S>(count, [&]<int Width>(Index i) {
+            store_packet<S, Width>(to + i, load_packet<S, Width>(to + i) + load_packet<S, Width>(from + i));
+        });
+    }
+
     /// Adds `elements` scalars per sample, times `factor`, to `to`; writes them where `first`.
     template <class S>
     static void accumulate(const cpu::Pass<S>& pass, bool first, S factor, Index elements, const S* from, S* to) {

@@ -119,6 +119,10 @@ struct Backend {
                        detail::CopyChannels<Channels, S>{from, from_stride, to, to_stride});
     }
     template <class S>
+    static void add_gradients(const cuda::Pass<S>& pass, Index count, const Compute<S>* from, Compute<S>* to) {
+        for_each_index(pass, count, detail::Accumulate<Compute<S>>{from, Compute<S>(1), false, to});
+    }
+    template <class S>
     static void accumulate(const cuda::Pass<S>& pass, bool first, Compute<S> factor, Index elements, const S* from,
                            S* to) {
         for_each_index(pass, pass.count * elements, detail::Accumulate<S>{from, factor, first, to});

@@ -501,6 +501,21 @@ struct OnnxForm<Dropout<Percent>> {
     }
 };
 
+template <int Count, class... Ls>
+struct OnnxForm<Repeat<Count, Ls...>> {
+    template <Shape Input>
+    static EmittedValue emit(OnnxExport& output, const OnnxGraph::Path& path, const EmittedValue& value) {
+        using L = Repeat<Count, Ls...>;
+        const detail::TensorReader tensors = output.tensors;
+        EmittedValue last = value;
+        for (int run = 0; run < Count; ++run) {
+            output.tensors = tensors;
+            last = detail::emit_child<OnnxForm, L, Input, 0>(output, path, last, typename L::Children{});
+        }
+        return last;
+    }
+};
+
 template <class Body, class Shortcut, Scale Scaled>
 struct OnnxForm<ResidualBlock<Body, Shortcut, Scaled>> {
     template <Shape Input>

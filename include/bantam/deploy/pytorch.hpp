@@ -329,6 +329,18 @@ struct PyTorchForm<Dropout<Percent>> {
     }
 };
 
+template <int Count, class... Ls>
+struct PyTorchForm<Repeat<Count, Ls...>> {
+    template <Shape Input>
+    static EmittedValue emit(PyTorchSource& output, const PyTorchSource::Path& path, const EmittedValue& value) {
+        using L = Repeat<Count, Ls...>;
+        EmittedValue last = value;
+        for (int run = 0; run < Count; ++run)
+            last = detail::emit_child<PyTorchForm, L, Input, 0>(output, path, last, typename L::Children{});
+        return last;
+    }
+};
+
 template <class Body, class Shortcut, Scale Scaled>
 struct PyTorchForm<ResidualBlock<Body, Shortcut, Scaled>> {
     template <Shape Input>

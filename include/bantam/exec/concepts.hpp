@@ -97,6 +97,7 @@ concept Backend = requires(const typename B::template Pass<S>& pass, const S* ma
     B::template add_scaled<1>(pass, n, map, map, scale, to);
     B::template sum_of_products<1>(pass, n, map, map, sums);
     B::template copy_channels<1>(pass, n, map, n, to, n);
+    B::add_gradients(pass, n, scale, sums);
     B::accumulate(pass, true, Compute<S>(1), n, map, to);
     B::template multiply_gate<Shape{1, 1, 1}>(pass, map, map, map, to);
     B::template gate_gradient<Shape{1, 1, 1}>(pass, map, map, to);

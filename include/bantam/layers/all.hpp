@@ -20,6 +20,7 @@
 #include <bantam/layers/names_elsewhere.hpp>
 #include <bantam/layers/pooling.hpp>
 #include <bantam/layers/prelu.hpp>
+#include <bantam/layers/repeat.hpp>
 #include <bantam/layers/resampling.hpp>
 #include <bantam/layers/residual.hpp>
 #include <bantam/layers/space_to_depth.hpp>

@@ -4,6 +4,7 @@
 
 #include <bantam/layers/depthwise_separable.hpp>
 #include <bantam/layers/inverted_residual.hpp>
+#include <bantam/layers/repeat.hpp>
 #include <bantam/layers/residual.hpp>
 
 using namespace bantam;
@@ -29,6 +30,12 @@ BOOST_AUTO_TEST_CASE(projections_pass) {
 BOOST_AUTO_TEST_CASE(residuals_in_residuals_pass) {
     using Inner = Residual<DepthwiseConv2d<3>, TanhExp>;
     layer_passes<Residual<Inner, ScaledResidual<Scale::body, Inner>, PointwiseConv2d<3>>, Shape{3, 4, 3}>({1, 3});
+}
+
+BOOST_AUTO_TEST_CASE(repeats_pass) {
+    layer_passes<Repeat<3, DepthwiseConv2d<3>, BatchNorm2d, SiLU>, Shape{4, 3, 5}>({3, 17});
+    layer_passes<Repeat<2, Residual<Body>, Repeat<2, PointwiseConv2d<5>>>, Shape{4, 3, 5}>({3});
+    layer_passes<Repeat<1, PointwiseConv2d<5>>, Shape{4, 3, 5}>({3});
 }
 
 BOOST_AUTO_TEST_CASE(mobile_blocks_pass) {

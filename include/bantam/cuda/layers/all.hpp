@@ -19,5 +19,6 @@
 #include <bantam/cuda/layers/prelu.hpp>
 #include <bantam/cuda/layers/rearrangement.hpp>
 #include <bantam/cuda/layers/resampling.hpp>
+#include <bantam/cuda/layers/repeat.hpp>
 #include <bantam/cuda/layers/residual.hpp>
 #include <bantam/cuda/layers/squeeze_excite.hpp>
