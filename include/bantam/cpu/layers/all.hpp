@@ -18,7 +18,7 @@
 #include <bantam/cpu/layers/pooling.hpp>
 #include <bantam/cpu/layers/prelu.hpp>
 #include <bantam/cpu/layers/rearrangement.hpp>
-#include <bantam/cpu/layers/resampling.hpp>
 #include <bantam/cpu/layers/repeat.hpp>
+#include <bantam/cpu/layers/resampling.hpp>
 #include <bantam/cpu/layers/residual.hpp>
 #include <bantam/cpu/layers/squeeze_excite.hpp>

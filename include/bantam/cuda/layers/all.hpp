@@ -18,7 +18,7 @@
 #include <bantam/cuda/layers/pooling.hpp>
 #include <bantam/cuda/layers/prelu.hpp>
 #include <bantam/cuda/layers/rearrangement.hpp>
-#include <bantam/cuda/layers/resampling.hpp>
 #include <bantam/cuda/layers/repeat.hpp>
+#include <bantam/cuda/layers/resampling.hpp>
 #include <bantam/cuda/layers/residual.hpp>
 #include <bantam/cuda/layers/squeeze_excite.hpp>
