@@ -23,6 +23,7 @@ BOOST_AUTO_TEST_CASE(layer_norms_gates_and_branches_agree) {
 
 BOOST_AUTO_TEST_CASE(an_ensemble_agrees) {
     using Member = Network<Image<8, 8, 3>, Conv2d<4, 3, 2>, BatchNorm2d, ReLU, GlobalAveragePool, Linear<5>>;
-    using Other = Network<Image<8, 8, 3>, DepthwiseSeparable<6>, Repeat<3, DepthwiseSeparable<6>, Dropout<10>>, GlobalAveragePool, Linear<5>>;
+    using Other = Network<Image<8, 8, 3>, DepthwiseSeparable<6>, Repeat<3, DepthwiseSeparable<6>, Dropout<10>>,
+                          GlobalAveragePool, Linear<5>>;
     devices_agree<Ensemble<Member, Other>>({2, 5});
 }
