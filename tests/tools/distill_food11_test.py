@@ -249,6 +249,45 @@ class Starts(Distill):
         self.assertTrue(line.startswith(f"error: {start}: "), line)
         self.assertFalse(os.path.exists(self.path("out", "last.safetensors")))
 
+    def test_a_student_is_fine_tuned_for_int8_with_the_same_bytes_after_a_kill_and_for_any_number_of_threads(self):
+        start = os.path.join(self.reference, "student.safetensors")
+        outputs = [self.path("whole"), self.path("killed")]
+        whole, killed = (self.command(output, "--start-from", start, "--quantize", "int8", epochs=2, threads=threads)
+                         for output, threads in zip(outputs, (1, 2)))
+        self.run_program(*whole)
+        self.kill_after(1, outputs[1], killed)
+        line = self.refusal(*self.command(outputs[1], "--start-from", start, "--resume", epochs=2))
+        self.assertTrue(line.endswith(": the run began with --quantize int8; add it"), line)
+        self.run_program(*killed, "--resume")
+        for name in ("student.safetensors", "last.safetensors", "predict.csv", "summary.txt"):
+            self.assertEqual(read(outputs[0], name), read(outputs[1], name), name)
+
+        tensors, metadata = safetensors_io.load(os.path.join(outputs[0], "student.safetensors"))
+        before, _ = safetensors_io.load(start)
+        self.assertEqual(set(tensors), set(before))
+        kept = {name for name, values in tensors.items() if np.all(values == before[name])}
+        self.assertLessEqual({name for name in tensors if ".running_" in name}, kept)
+        self.assertLess(kept, set(tensors))
+        self.assertEqual(metadata["quantize"], "int8")
+        # The picture, 15 convolutions, the pool, the logits.
+        self.assertEqual(len(json.loads(metadata["int8_ranges"])), 18)
+        summary = read(outputs[0], "summary.txt").decode()
+        self.assertIn("\ntrained for: int8; the figures are those of the student in int8, as simulated in training\n",
+                      summary)
+        exported = os.path.join(os.path.dirname(DISTILL), "export_student")
+        if os.path.exists(exported):
+            done = self.run_program(exported, "--data", self.data, "--stored-size", SIZE, "--weights",
+                                    os.path.join(outputs[0], "student.safetensors"), "--output", self.path("s.hpp"))
+            self.assertRegex(done.stdout, r"\nint8: validation accuracy 0\.\d{4}, with the ranges that it was trained for\n")
+            self.assertNotIn("labeled", done.stderr)
+
+    def test_fine_tuning_for_int8_needs_a_trained_student(self):
+        self.assertEqual(self.refusal(*self.command(self.path("out"), "--quantize", "int8")),
+                         "error: --quantize int8 fine-tunes a trained student, whose batch norms keep their statistics; "
+                         "name it with --start-from")
+        line = self.refusal(*self.command(self.path("out"), "--quantize", "int8", "--predict-only"))
+        self.assertEqual(line, "error: --quantize int8 trains and --predict-only does not; leave out one of them")
+
     def test_overwriting_replaces_a_run_and_keeps_other_files(self):
         output = self.path("out")
         shutil.copytree(self.reference, output)

@@ -147,6 +147,19 @@ template <class P, Bound bound, class In, class Out>
     using Epilogue = ChannelEpilogue<P>;
     constexpr int block = P::output_block;
     int channel = 0;
+#if defined(__SSE2__) || defined(__ARM_NEON)
+    if constexpr (std::is_same_v<P, Float32>) {
+        // Several vectors of sums, since each waits for the one before it.
+        constexpr int wide = 4 * block;
+        for (; channel + wide <= channels; channel += wide, constants += wide) {
+            float sums[std::size_t{wide}];
+            multiply_channels<P, wide>(inputs, weights, taps, channel, sums);
+            unroll<wide / block>([&](auto i) __attribute__((always_inline)) {
+                store_vector<bound>(sums + i * block, constants + i * block, out + channel + i * block);
+            });
+        }
+    }
+#endif
     for (; channel + block <= channels; channel += block, constants += block * Epilogue::constants_per_channel) {
         typename P::Sum sums[std::size_t{block}];
         multiply_channels<P, block>(inputs, weights, taps, channel, sums);

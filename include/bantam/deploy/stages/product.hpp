@@ -233,6 +233,21 @@ template <class P, int Pixels, int Outputs>
     } while (in[0] != end);
 }
 
+#if defined(__SSE2__) || defined(__ARM_NEON)
+/// ChannelEpilogue<Float32>::store of eight sums.
+template <Bound bound>
+[[gnu::always_inline]] inline void store_vector(const float* sums, const float* biases, float* out) {
+    FloatVector values, bias;
+    __builtin_memcpy(&values, sums, sizeof values);
+    __builtin_memcpy(&bias, biases, sizeof bias);
+    values += bias;
+    const FloatVector zero = {}, six = zero + 6.0F;
+    if constexpr (bound != Bound::none) values = values < zero ? zero : values;
+    if constexpr (bound == Bound::relu6) values = values > six ? six : values;
+    __builtin_memcpy(out, &values, sizeof values);
+}
+#endif
+
 /// Outputs of a block that are computed together: as many as there are registers for their sums.
 template <class P>
 inline constexpr int outputs_per_step =
@@ -251,6 +266,14 @@ template <class P, int Pixels, int Rest, Bound bound, class Out>
     const auto step = [&]<int Width, int Outputs>(int output, int within) __attribute__((always_inline)) {
         typename P::Sum totals[std::size_t{Pixels}][std::size_t{Outputs}];
         multiply_block<P, Pixels, Outputs>(patches, weights + within * group, Width * group, length, totals);
+#if defined(__SSE2__) || defined(__ARM_NEON)
+        if constexpr (std::is_same_v<P, Float32> && Outputs == 8) {
+            unroll<Pixels>([&](auto pixel) __attribute__((always_inline)) {
+                store_vector<bound>(totals[pixel], constants + within, out + pixel * out_step + output + within);
+            });
+            return;
+        }
+#endif
         unroll<Outputs>([&](auto i) __attribute__((always_inline)) {
             unroll<Pixels>([&](auto pixel) __attribute__((always_inline)) {
                 out[pixel * out_step + output + within + i] = ChannelEpilogue<P>::template store<Out, bound>(
@@ -296,15 +319,16 @@ inline void multiply_channels(const In* const* inputs, const typename P::Weight*
     }
 #endif
 #if defined(__SSE2__) || defined(__ARM_NEON)
-    if constexpr (std::is_same_v<P, Float32> && Count == 8) {
-        FloatVector totals = {};
-        for (int tap = 0; tap < taps; ++tap) {
-            FloatVector input, weight;
-            __builtin_memcpy(&input, inputs[tap] + channel, sizeof input);
-            __builtin_memcpy(&weight, weights[tap] + channel, sizeof weight);
-            totals += input * weight;
-        }
-        __builtin_memcpy(sums, &totals, sizeof totals);
+    if constexpr (std::is_same_v<P, Float32> && Count % 8 == 0) {
+        FloatVector totals[std::size_t{Count / 8}] = {};
+        for (int tap = 0; tap < taps; ++tap)
+            unroll<Count / 8>([&](auto i) __attribute__((always_inline)) {
+                FloatVector input, weight;
+                __builtin_memcpy(&input, inputs[tap] + channel + 8 * i, sizeof input);
+                __builtin_memcpy(&weight, weights[tap] + channel + 8 * i, sizeof weight);
+                totals[i] += input * weight;
+            });
+        __builtin_memcpy(sums, totals, sizeof totals);
         return;
     }
 #endif
