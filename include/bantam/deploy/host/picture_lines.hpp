@@ -30,7 +30,7 @@ void convert_picture_line(const std::uint8_t* picture, int width, const PixelTab
         const __m512i bytes =
             _mm512_maskz_permutexvar_epi8(~__mmask64{0}, order, _mm512_maskz_loadu_epi8(loaded, picture + x * Colors));
         const __mmask64 upper = _mm512_movepi8_mask(bytes);
-        __m512i result = _mm512_set1_epi32(static_cast<int>(table.values[3][0]) * 0x1010101);
+        __m512i result = _mm512_set1_epi8(static_cast<char>(table.values[3][0]));
         for (int color = 0; color < Colors; ++color) {
             const __mmask64 here = first_bytes << color;
             result = _mm512_mask_mov_epi8(result, here & ~upper,
