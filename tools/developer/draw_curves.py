@@ -20,6 +20,7 @@ RUNS = [
     ("imagenette_labels_alone_metrics.csv", "labels alone", "alone"),
     ("imagenette_distilled_metrics.csv", "4 views", "few"),
     ("imagenette_128_views_metrics.csv", "128 views", "many"),
+    ("imagenette_muon_metrics.csv", "8 views, Muon", "muon"),
 ]
 WIDTH, PANEL, GAP, TOP, HEIGHT, LEFT = 880, 360, 100, 40, 250, 50
 LAST_EPOCH = 300
@@ -31,13 +32,16 @@ text { font: 13px sans-serif; fill: #333; }
 .grid { stroke: #888; stroke-opacity: 0.25; }
 .curve { fill: none; stroke-width: 2; }
 .training { stroke-dasharray: 2 3; }
-.alone { stroke: #b35900; } .few { stroke: #0b62c4; } .many { stroke: #1a7f37; } .teacher { stroke: #777; }
+.alone { stroke: #b35900; } .few { stroke: #0b62c4; } .many { stroke: #1a7f37; } .muon { stroke: #8250df; }
+.teacher { stroke: #777; }
 text.alone { stroke: none; fill: #b35900; } text.few { stroke: none; fill: #0b62c4; }
-text.many { stroke: none; fill: #1a7f37; } text.teacher { stroke: none; fill: #666; }
+text.many { stroke: none; fill: #1a7f37; } text.muon { stroke: none; fill: #8250df; } text.teacher { stroke: none; fill: #666; }
 @media (prefers-color-scheme: dark) {
   text { fill: #ddd; }
-  .alone { stroke: #f0a04b; } .few { stroke: #79b8ff; } .many { stroke: #56d364; } .teacher { stroke: #999; }
-  text.alone { fill: #f0a04b; } text.few { fill: #79b8ff; } text.many { fill: #56d364; } text.teacher { fill: #aaa; }
+  .alone { stroke: #f0a04b; } .few { stroke: #79b8ff; } .many { stroke: #56d364; } .muon { stroke: #c297ff; }
+  .teacher { stroke: #999; }
+  text.alone { fill: #f0a04b; } text.few { fill: #79b8ff; } text.many { fill: #56d364; } text.muon { fill: #c297ff; }
+  text.teacher { fill: #aaa; }
 }
 """
 
@@ -85,7 +89,7 @@ def picture():
     agreement = Panel(LEFT + PANEL + GAP, "Agreement with the teacher", 0.7, 1.0, 0.1)
     accuracy.parts.append(f'<path class="teacher" d="M{LEFT} {accuracy.y(TEACHER_ACCURACY):.1f}h{PANEL}"/>')
     accuracy.text(1.1, TEACHER_ACCURACY + 0.012, "teacher", "teacher")
-    places = {"alone": (30, 0.69), "few": (16, 0.80), "many": (100, 0.88)}
+    places = {"alone": (30, 0.69), "few": (16, 0.80), "many": (100, 0.88), "muon": (1.1, 0.825)}
     for name, words, kind in RUNS:
         rows = read(name)
         accuracy.curve(rows, "validation_accuracy", kind)
@@ -95,10 +99,11 @@ def picture():
             agreement.curve(rows, "training_teacher_agreement", f"training {kind}")
     agreement.text(45, 0.89, "few", "4 views")
     agreement.text(100, 0.97, "many", "128 views")
-    agreement.text(1.1, 0.715, "", "solid: validation, dotted: training")
+    agreement.text(4, 0.93, "muon", "8 views, Muon")
+    agreement.text(8, 0.715, "", "solid: validation, dotted: training")
     body = "\n".join(accuracy.parts + agreement.parts)
     return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {TOP + HEIGHT + 48}" role="img" '
-            'aria-label="Learning curves of three students">\n'
+            'aria-label="Learning curves of four students">\n'
             f"<style>{STYLE}</style>\n{body}\n</svg>\n")
 
 
