@@ -169,6 +169,13 @@ BOOST_AUTO_TEST_CASE(a_link_back_to_a_folder_above_ends_in_an_error) {
     BOOST_TEST(bantam_test::contains(refusal(folder), "folders are nested too deeply"));
 }
 
+BOOST_AUTO_TEST_CASE(control_characters_of_names_are_escaped) {
+    const TemporaryFolder folder;
+    make_folder_layout(folder);
+    touch(folder, {"validation/0\n1/a.jpg"});
+    BOOST_TEST(bantam_test::contains(refusal(folder), "/validation/0\\x0a1: there is no such class"));
+}
+
 BOOST_AUTO_TEST_CASE(only_pictures_count) {
     const TemporaryFolder folder;
     make_folder_layout(folder);

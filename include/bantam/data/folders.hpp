@@ -69,6 +69,9 @@ namespace fs = std::filesystem;
 
 inline constexpr int deepest_folder = 8;
 
+/// A path in an error message: names on a disk may hold any characters.
+inline std::string shown(const fs::path& path) { return printable(path.string(), 4096); }
+
 inline bool is_whole_number(std::string_view text) {
     return !text.empty() && text.size() <= 6 && std::all_of(text.begin(), text.end(), [](char c) {
         return std::isdigit(static_cast<unsigned char>(c)) != 0;
@@ -117,7 +120,7 @@ inline FolderContents list_folder(const fs::path& folder) {
         const std::string name = entry->path().filename().string();
         if (name.starts_with('.')) continue;
         if (!is_utf8(name))
-            throw Error{folder.string() + ": the name '" + printable(name) + "' is not valid UTF-8; rename it"};
+            throw Error{shown(folder) + ": the name '" + printable(name) + "' is not valid UTF-8; rename it"};
         std::error_code ignored;
         const bool is_directory = entry->is_directory(ignored);
         if (is_directory ? is_system_folder(name) : !is_picture_file(entry->path()))
@@ -126,7 +129,7 @@ inline FolderContents list_folder(const fs::path& folder) {
             (is_directory ? contents.folders : contents.files).push_back(name);
     }
     if (cause)
-        throw Error{folder.string() + ": the folder cannot be read: " + cause.message() +
+        throw Error{shown(folder) + ": the folder cannot be read: " + cause.message() +
                     "; check the path and its permissions"};
     std::sort(contents.files.begin(), contents.files.end());
     std::sort(contents.others.begin(), contents.others.end());
@@ -139,7 +142,7 @@ inline bool is_folder(const fs::path& path) { return fs::is_directory(file_statu
 inline void collect_files(HomeworkFolders& folders, const std::string& relative, std::vector<std::string>& paths,
                           int depth = 0) {
     if (depth > deepest_folder)
-        throw Error{(folders.root / relative).string() +
+        throw Error{shown(folders.root / relative) +
                     ": folders are nested too deeply; does a link lead back to a folder above?"};
     const FolderContents contents = list_folder(folders.root / relative);
     for (const std::string& name : contents.files) paths.push_back(relative + '/' + name);
@@ -166,15 +169,14 @@ inline void sort_classes(std::vector<std::string>& names) {
 
 inline void require_class_count(const fs::path& place, std::size_t found, int expected) {
     if (expected > 0 && found != static_cast<std::size_t>(expected))
-        throw Error{place.string() + ": has " + std::to_string(found) + " classes, expected " +
-                    std::to_string(expected) + "; choose the data folder this program was built for, or build it for " +
-                    std::to_string(found)};
+        throw Error{shown(place) + ": has " + std::to_string(found) + " classes, expected " + std::to_string(expected) +
+                    "; choose the data folder this program was built for, or build it for " + std::to_string(found)};
 }
 
 inline void require_known_classes(const HomeworkFolders& folders, const std::string& relative) {
     for (const std::string& name : list_folder(folders.root / relative).folders)
         if (std::find(folders.classes.begin(), folders.classes.end(), name) == folders.classes.end())
-            throw Error{(folders.root / relative / name).string() +
+            throw Error{shown(folders.root / relative / name) +
                         ": there is no such class among the training folders; rename or remove it"};
 }
 
@@ -226,7 +228,7 @@ inline LabeledSplit scan_flat_folder(HomeworkFolders& folders, const std::string
 inline void require_labels_below(const HomeworkFolders& folders, const LabeledSplit& split, std::size_t limit) {
     for (std::size_t index = 0; index < split.labels.size(); ++index)
         if (static_cast<std::size_t>(split.labels[index]) >= limit)
-            throw Error{(folders.root / split.paths[index]).string() + ": its label " +
+            throw Error{shown(folders.root / split.paths[index]) + ": its label " +
                         std::to_string(split.labels[index]) + " is out of range, expected 0 to " +
                         std::to_string(limit - 1) + "; rename or remove it"};
 }
@@ -278,7 +280,7 @@ inline void require_every_class(const HomeworkFolders& folders, const FolderName
     const std::set<int> present(folders.training.labels.begin(), folders.training.labels.end());
     for (std::size_t label = 0; label < folders.classes.size(); ++label)
         if (!present.contains(static_cast<int>(label)))
-            throw Error{(folders.root / names.training).string() + ": class '" + folders.classes[label] +
+            throw Error{shown(folders.root / names.training) + ": class '" + printable(folders.classes[label]) +
                         "' has no pictures; is the data set complete?"};
 }
 
@@ -291,7 +293,7 @@ inline void require_every_class(const HomeworkFolders& folders, const FolderName
 /// are not as expected.
 inline HomeworkFolders scan_homework(const std::filesystem::path& root, int expected_classes = 0) {
     const auto missing = [](const std::filesystem::path& folder, const std::string& advice) {
-        throw Error{folder.string() + ": no such folder; " + advice};
+        throw Error{detail::shown(folder) + ": no such folder; " + advice};
     };
     HomeworkFolders folders;
     folders.root = root;
@@ -300,7 +302,7 @@ inline HomeworkFolders scan_homework(const std::filesystem::path& root, int expe
     if (names.training.empty()) {
         for (const std::string& name : detail::list_folder(root).folders)
             if (!detail::folder_names(root / name).training.empty())
-                missing(root / "training", "did you mean " + (root / name).string() + "?");
+                missing(root / "training", "did you mean " + detail::shown(root / name) + "?");
         missing(root / "training", "name the folder that holds training/ and validation/");
     }
     if (names.validation.empty()) missing(root / "validation", "the data set is incomplete; unpack it again");
@@ -315,12 +317,12 @@ inline HomeworkFolders scan_homework(const std::filesystem::path& root, int expe
     else
         detail::scan_flat_layout(folders, names, expected_classes);
     if (folders.training.paths.empty())
-        throw Error{(root / names.training).string() +
+        throw Error{detail::shown(root / names.training) +
                     ": has no labeled pictures; expected labeled/<class>/<picture>, <class>/<picture> or "
                     "<label>_<number>.jpg"};
     detail::require_every_class(folders, names);
     if (folders.validation.paths.empty())
-        throw Error{(root / names.validation).string() +
+        throw Error{detail::shown(root / names.validation) +
                     ": has no labeled pictures; expected <class>/<picture> or <label>_<number>.jpg"};
 
     if (detail::is_folder(root / unlabeled)) folders.unlabeled.paths = detail::collect_sorted(folders, unlabeled);

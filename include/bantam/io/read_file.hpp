@@ -2,6 +2,7 @@
 #pragma once
 
 #include <bantam/base/error.hpp>
+#include <bantam/base/printable.hpp>
 
 #include <cerrno>
 #include <cstddef>
@@ -22,7 +23,7 @@ inline std::filesystem::file_status file_status(const std::filesystem::path& pat
     if (std::filesystem::status_known(status)) return status;
     if (cause == std::errc::too_many_symbolic_link_levels)
         return std::filesystem::file_status{std::filesystem::file_type::not_found};
-    throw Error{path.string() + ": cannot be read: " + cause.message() + "; check its permissions"};
+    throw Error{printable(path.string(), 4096) + ": cannot be read: " + cause.message() + "; check its permissions"};
 }
 
 /// A regular file opened for reading at any position. Every failure throws Error naming the file.
