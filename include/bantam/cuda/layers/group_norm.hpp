@@ -21,7 +21,8 @@ struct NormGroup {
     using ComputeType = Compute<S>;
     static constexpr Index channels = Input.channels;
     static constexpr Index per_group = channels / Groups;
-    static constexpr Index size = pixel_count(Input) * per_group;
+    static constexpr Index pixels = pixel_count(Input);
+    static constexpr Index size = pixels * per_group;
     static constexpr int threads = block_threads;
     static constexpr auto share = ComputeType(1.0 / static_cast<double>(size));
     struct Shared {
@@ -37,7 +38,7 @@ struct NormGroup {
         for (Index i = thread; i < size; i += threads) {
             const SplitIndex<per_group> in_group{i};
             const Index channel = at.rest * per_group + in_group.rest;
-            body((at.whole * pixel_count(Input) + in_group.whole) * channels + channel, channel);
+            body((at.whole * pixels + in_group.whole) * channels + channel, channel);
         }
     }
 };
