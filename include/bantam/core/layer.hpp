@@ -49,6 +49,14 @@ constexpr Misfit does_not_fit(std::string_view why, Shape given, Shape needed) {
     return {Reason::stated_by_layer, given, needed, -1, -1, why};
 }
 
+/// That of a layer whose `groups` do not divide the channels.
+constexpr Misfit groups_misfit(Index groups, Shape input) {
+    if (input.channels % groups == 0) return {};
+    return {Reason::groups_do_not_divide_channels,
+            input,
+            {input.height, input.width, (input.channels / groups + 1) * groups}};
+}
+
 /// The description of a layer, with defaults for one that keeps the shape and has no tensors. A layer derives from
 /// this, redefines what differs and adds `static constexpr std::string_view name`. A description holds no arithmetic:
 /// `bantam::cpu::Operation<Layer, Input, Scalar>` runs the layer on the CPU.

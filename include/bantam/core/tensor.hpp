@@ -81,6 +81,14 @@ constexpr Tensor statistic_tensor(std::string_view name, Index channels, Initial
     return {name, {channels, 0, 0, 0}, 1, false, false, initializer};
 }
 
+/// Weight and bias of a norm, [channels] each: the identity at the start.
+constexpr TensorList norm_tensors(Index channels) {
+    TensorList list;
+    list.add(channel_tensor("weight", channels, constant(1)));
+    list.add(channel_tensor("bias", channels, constant(0)));
+    return list;
+}
+
 /// Elements of the trainable tensors, or of those that are not trainable.
 constexpr Index element_count(const TensorList& list, bool trainable) {
     Index count = 0;

@@ -17,9 +17,7 @@ struct BatchNorm2d : Layer {
     static constexpr double momentum = 0.1;
 
     static constexpr TensorList tensors(Shape input) {
-        TensorList list;
-        list.add(channel_tensor("weight", input.channels, constant(1)));
-        list.add(channel_tensor("bias", input.channels, constant(0)));
+        TensorList list = norm_tensors(input.channels);
         list.add(statistic_tensor("running_mean", input.channels, constant(0)));
         list.add(statistic_tensor("running_var", input.channels, constant(1)));
         return list;

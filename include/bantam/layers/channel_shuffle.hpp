@@ -16,12 +16,7 @@ struct ChannelShuffle : Rearrangement {
     static constexpr std::string_view name = "ChannelShuffle";
 
     static constexpr std::string_view argument_error() { return Groups > 0 ? "" : "it has at least one group"; }
-    static constexpr Misfit misfit(Shape input) {
-        if (input.channels % Groups == 0) return {};
-        return {Reason::groups_do_not_divide_channels,
-                input,
-                {input.height, input.width, (input.channels / Groups + 1) * Groups}};
-    }
+    static constexpr Misfit misfit(Shape input) { return groups_misfit(Groups, input); }
     /// The input channel that output channel `c` of `channels` is a copy of.
     BANTAM_HOST_DEVICE static constexpr Index source_channel(Index c, Index channels) {
         return c % Groups * (channels / Groups) + c / Groups;

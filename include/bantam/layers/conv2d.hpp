@@ -58,10 +58,7 @@ struct Conv2d : Layer {
     }
     static constexpr Shape output_shape(Shape input) { return Window::output_shape(input, OutChannels); }
     static constexpr Misfit misfit(Shape input) {
-        if (input.channels % groups != 0)
-            return {Reason::groups_do_not_divide_channels,
-                    input,
-                    {input.height, input.width, (input.channels / groups + 1) * groups}};
+        if (const Misfit found = groups_misfit(groups, input)) return found;
         if (OutChannels % groups != 0)
             return {Reason::groups_do_not_divide_output,
                     output_shape(input),

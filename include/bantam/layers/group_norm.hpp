@@ -18,18 +18,8 @@ struct GroupNorm : Layer {
     static constexpr double epsilon = 1e-5;
 
     static constexpr std::string_view argument_error() { return Groups > 0 ? "" : "it has at least one group"; }
-    static constexpr Misfit misfit(Shape input) {
-        if (input.channels % Groups == 0) return {};
-        return {Reason::groups_do_not_divide_channels,
-                input,
-                {input.height, input.width, (input.channels / Groups + 1) * Groups}};
-    }
-    static constexpr TensorList tensors(Shape input) {
-        TensorList list;
-        list.add(channel_tensor("weight", input.channels, constant(1)));
-        list.add(channel_tensor("bias", input.channels, constant(0)));
-        return list;
-    }
+    static constexpr Misfit misfit(Shape input) { return groups_misfit(Groups, input); }
+    static constexpr TensorList tensors(Shape input) { return norm_tensors(input.channels); }
 };
 
 }  // namespace bantam

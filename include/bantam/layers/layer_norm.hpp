@@ -13,12 +13,7 @@ struct LayerNorm : Layer {
     static constexpr std::string_view name = "LayerNorm";
     static constexpr double epsilon = 1e-5;
 
-    static constexpr TensorList tensors(Shape input) {
-        TensorList list;
-        list.add(channel_tensor("weight", input.channels, constant(1)));
-        list.add(channel_tensor("bias", input.channels, constant(0)));
-        return list;
-    }
+    static constexpr TensorList tensors(Shape input) { return norm_tensors(input.channels); }
 };
 
 }  // namespace bantam
