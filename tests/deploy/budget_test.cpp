@@ -36,7 +36,7 @@ BOOST_AUTO_TEST_CASE(numbers_and_maps_of_the_device_count) {
 
 namespace {
 
-/// A layer that deploy does not know.
+/// A layer without a form in deploy.
 struct Unknown : Layer {
     static constexpr std::string_view name = "Unknown";
 };

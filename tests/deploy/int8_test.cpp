@@ -45,7 +45,7 @@ double relative_error() {
     return std::sqrt(error / spread);
 }
 
-/// The logits that training for int8 sees are those of the device.
+/// The logits in training for int8 are those of the device.
 template <class Net>
 void check_simulation() {
     const cpu::Model<Net> trained = random_model<Net>(7);

@@ -22,7 +22,7 @@ inline std::string student_name(const bantam::SafetensorsFile& file) {
     return network == file.metadata().end() ? "" : network->second.substr(0, network->second.find(','));
 }
 
-/// Ranges as the text of their metadata, which gives the same bits back.
+/// Ranges as the text of their metadata, from which the same bits are read.
 inline std::string int8_ranges_text(std::span<const float> ranges) {
     nlohmann::json list = nlohmann::json::array();
     for (const float range : ranges) list.push_back(static_cast<double>(range));

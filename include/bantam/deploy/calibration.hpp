@@ -18,7 +18,7 @@
 namespace bantam::deploy {
 namespace detail {
 
-/// Maps that an observer of a stage is told of.
+/// Maps whose ranges an observer of a stage gets.
 template <class Stage>
 inline constexpr std::size_t observed_maps = 1;
 template <class... Stages>

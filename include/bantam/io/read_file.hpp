@@ -16,7 +16,7 @@
 
 namespace bantam {
 
-/// What `path` is; a link that leads nowhere is not found. Throws Error where the system does not tell.
+/// What `path` is; a link that leads nowhere is not found. Throws Error where the system fails.
 inline std::filesystem::file_status file_status(const std::filesystem::path& path) {
     std::error_code cause;
     const std::filesystem::file_status status = std::filesystem::status(path, cause);

@@ -24,7 +24,7 @@ struct NormGroup {
     static constexpr Index pixels = pixel_count(Input);
     static constexpr Index size = pixels * per_group;
     static constexpr int threads = block_threads;
-    static constexpr auto share = ComputeType(1.0 / static_cast<double>(size));
+    static constexpr auto inverse_size = ComputeType(1.0 / static_cast<double>(size));
     struct Shared {
         ComputeType warp_sums[2 * threads / warp_threads];
     };
@@ -67,7 +67,7 @@ struct GroupNormForward {
         });
         sum_in_groups<threads>(block, means, shared.warp_sums);
         block.for_each_thread_nosync([&](int thread) {
-            const ComputeType mean = means[thread].values[0] * Group::share;
+            const ComputeType mean = means[thread].values[0] * Group::inverse_size;
             group.for_each(thread, [&](Index i, Index) {
                 const ComputeType distance = ComputeType(input[i]) - mean;
                 variances[thread].values[0] += distance * distance;
@@ -75,9 +75,9 @@ struct GroupNormForward {
         });
         sum_in_groups<threads>(block, variances, shared.warp_sums);
         block.for_each_thread_nosync([&](int thread) {
-            const ComputeType mean = means[thread].values[0] * Group::share;
-            const ComputeType inverse =
-                inverse_root(variances[thread].values[0] * Group::share + ComputeType(GroupNorm<Groups>::epsilon));
+            const ComputeType mean = means[thread].values[0] * Group::inverse_size;
+            const ComputeType inverse = inverse_root(variances[thread].values[0] * Group::inverse_size +
+                                                     ComputeType(GroupNorm<Groups>::epsilon));
             if (statistics && thread == 0) {
                 statistics[2 * group.index] = mean;
                 statistics[2 * group.index + 1] = inverse;
@@ -116,8 +116,8 @@ struct GroupNormBackward {
         });
         sum_in_groups<threads>(block, sums, shared.warp_sums);
         block.for_each_thread_nosync([&](int thread) {
-            const ComputeType average = sums[thread].values[0] * Group::share;
-            const ComputeType slope = sums[thread].values[1] * Group::share;
+            const ComputeType average = sums[thread].values[0] * Group::inverse_size;
+            const ComputeType slope = sums[thread].values[1] * Group::inverse_size;
             group.for_each(thread, [&](Index i, Index c) {
                 const ComputeType gradient = ComputeType(output_gradient[i]) * weight[c];
                 const ComputeType normalized = (ComputeType(input[i]) - mean) * inverse;

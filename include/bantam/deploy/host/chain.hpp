@@ -45,21 +45,21 @@ private:
 
     /// How the lines behind stage `I` are read, and how the stage writes them.
     template <std::size_t I>
-    static constexpr MapLayout wanted = [] {
+    static constexpr MapLayout read_layout = [] {
         if constexpr (I + 1 < size)
             return Host<I + 1>::input;
         else
             return MapLayout{.shape = StageAt<I>::output};
     }();
     template <std::size_t I>
-    static constexpr MapLayout written = Host<I>::output(wanted<I>);
+    static constexpr MapLayout write_layout = Host<I>::output(read_layout<I>);
 
     template <std::size_t I>
     static constexpr int height = static_cast<int>(StageAt<I>::input.height);
 
-    /// The last input line that output line `y` of stage `I` sees, or the map's first or last one.
+    /// The last input line that output line `y` of stage `I` reads, or the map's first or last one.
     template <std::size_t I>
-    static constexpr int last_seen(int y) {
+    static constexpr int last_read(int y) {
         constexpr LineWindow window = Host<I>::window;
         if (Host<I>::whole_map) return height<I> - 1;
         return std::clamp(y * window.stride - window.padding + (window.height - 1) * window.dilation, 0, height<I> - 1);
@@ -90,9 +90,9 @@ private:
         in_place<I> ? 0 : cache_lines(line_bytes<I> * (slots<I> + (Host<I>::input.order == Order::plain ? 0 : 1)));
     template <std::size_t I>
     static constexpr Index converted_bytes =
-        written<I> == wanted<I>
+        write_layout<I> == read_layout<I>
             ? 0
-            : cache_lines(Host<I>::lines_per_step * written<I>.line_bytes(sizeof(typename StageAt<I>::Out)));
+            : cache_lines(Host<I>::lines_per_step * write_layout<I>.line_bytes(sizeof(typename StageAt<I>::Out)));
 
     /// Where the lines in front of each stage begin, and where the packed weights.
     struct Offsets {
@@ -165,7 +165,7 @@ private:
         if constexpr (I + 1 < size)
             return ring_line<I + 1>(pass, y);
         else
-            return pass.out + y * wanted<I>.line_bytes(sizeof(Out));
+            return pass.out + y * read_layout<I>.line_bytes(sizeof(Out));
     }
 
     template <class T, MapLayout From, MapLayout To>
@@ -186,7 +186,7 @@ private:
             while (given < out_height) {
                 const int first = given;
                 const int count = std::min(step, out_height - first);
-                if (last_seen<I>(first + count - 1) > y) return;
+                if (last_read<I>(first + count - 1) > y) return;
                 run_step<I>(pass, first, count);
                 given += count;
                 for (int i = 0; i < count; ++i) take<I + 1>(pass, first + i);
@@ -211,18 +211,19 @@ private:
                 else
                     line = ring_line<I>(pass, y);
             }
-            if constexpr (written<I> == wanted<I>)
+            if constexpr (write_layout<I> == read_layout<I>)
                 out[i] = out_line<I>(pass, first + i);
             else
-                out[i] = pass.memory + offsets.converted + i * written<I>.line_bytes(sizeof(typename StageAt<I>::Out));
+                out[i] =
+                    pass.memory + offsets.converted + i * write_layout<I>.line_bytes(sizeof(typename StageAt<I>::Out));
         }
         constexpr auto at = StageSizes<StageList<Stages...>>::offsets[I];
-        Host<I>::template run<written<I>>(lines, count, out, pass.view.at(at[0], at[1]),
-                                          pass.packed + offsets.packed[I],
-                                          reinterpret_cast<std::byte*>(pass.memory + offsets.scratch));
-        if constexpr (written<I> != wanted<I>)
+        Host<I>::template run<write_layout<I>>(lines, count, out, pass.view.at(at[0], at[1]),
+                                               pass.packed + offsets.packed[I],
+                                               reinterpret_cast<std::byte*>(pass.memory + offsets.scratch));
+        if constexpr (write_layout<I> != read_layout<I>)
             for (int i = 0; i < count; ++i)
-                copy<typename StageAt<I>::Out, written<I>, wanted<I>>(out[i], out_line<I>(pass, first + i));
+                copy<typename StageAt<I>::Out, write_layout<I>, read_layout<I>>(out[i], out_line<I>(pass, first + i));
     }
 };
 

@@ -19,7 +19,7 @@ inline constexpr int tile_vectors = 2;
 inline constexpr int tile_quads = 1;
 #endif
 
-/// How a window walks along a line of blocks of `block_channels`.
+/// How a window moves along a line of blocks of `block_channels`.
 struct WindowStep {
     int kernel_width;
     int stride;

@@ -25,7 +25,7 @@ namespace bantam::deploy::host {
 /// Bytes, rounded up to a cache line.
 constexpr Index cache_lines(Index bytes) { return ceil_div(bytes, 64) * 64; }
 
-/// The window of input lines that an output line sees.
+/// The window of input lines that an output line reads.
 struct LineWindow {
     int height;
     int stride;
@@ -33,8 +33,9 @@ struct LineWindow {
     int dilation;
 };
 
-/// What every stage says:
-/// - `input`: how it reads its input. `output(wanted)`: how it writes its output if the stage behind reads `wanted`.
+/// What every stage states:
+/// - `input`: how it reads its input. `output(read_layout)`: how it writes its output if the stage behind reads
+/// `read_layout`.
 /// - `window`, or `whole_map` where a step needs all lines; `lines_per_step`: output lines that are computed together.
 /// - `packed_bytes` and `prepare(view, packed)`: weights as its kernel reads them, packed once.
 /// - `scratch_bytes` and `run<To>(lines, count, out, view, packed, scratch)`: `count` output lines from `window.height`
@@ -166,8 +167,8 @@ struct HostStage<Convolution<S, Int8, In, Out>> {
     static constexpr int lines_per_step = static_cast<int>(std::clamp(64 / S.output.width, Index{1}, S.output.height));
     static constexpr Index packed_bytes = cache_lines(weight_bytes) + Channels::bytes;
     static constexpr Index scratch_bytes = 0;
-    static constexpr MapLayout output(MapLayout wanted) {
-        if (wanted.order != Order::plain && wanted.block_channels == lanes) return wanted;
+    static constexpr MapLayout output(MapLayout read_layout) {
+        if (read_layout.order != Order::plain && read_layout.block_channels == lanes) return read_layout;
         return {S.output, Order::pixel_words};
     }
 
@@ -245,8 +246,8 @@ struct HostStage<Depthwise<S, Int8, In, Out>> {
     static constexpr int lines_per_step = 1;
     static constexpr Index packed_bytes = cache_lines(weight_bytes) + Channels::bytes;
     static constexpr Index scratch_bytes = 0;
-    static constexpr MapLayout output(MapLayout wanted) {
-        if (wanted.order != Order::plain && wanted.block_channels == lanes) return wanted;
+    static constexpr MapLayout output(MapLayout read_layout) {
+        if (read_layout.order != Order::plain && read_layout.block_channels == lanes) return read_layout;
         return {S.output, Order::pixel_words};
     }
 
@@ -284,8 +285,8 @@ struct HostStage<PixelInput<Input, Int8>> : PlainLineStage<PixelInput<Input, Int
     using Plain = PlainLineStage<PixelInput<Input, Int8>>;
     static constexpr int colors = static_cast<int>(Input.channels);
     static constexpr Index packed_bytes = sizeof(PixelTable);
-    static constexpr MapLayout output(MapLayout wanted) {
-        if (wanted.order == Order::pixel_words && wanted.block_channels == 4) return wanted;
+    static constexpr MapLayout output(MapLayout read_layout) {
+        if (read_layout.order == Order::pixel_words && read_layout.block_channels == 4) return read_layout;
         return {.shape = Input};
     }
 

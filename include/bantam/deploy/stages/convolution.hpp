@@ -149,12 +149,12 @@ template <class P, Bound bound, class In, class Out>
     int channel = 0;
 #if defined(__SSE2__) || defined(__ARM_NEON)
     if constexpr (std::is_same_v<P, Float32>) {
-        // Several vectors of sums, since each waits for the one before it.
-        constexpr int wide = 4 * block;
-        for (; channel + wide <= channels; channel += wide, constants += wide) {
-            float sums[std::size_t{wide}];
-            multiply_channels<P, wide>(inputs, weights, taps, channel, sums);
-            unroll<wide / block>([&](auto i) __attribute__((always_inline)) {
+        // Several vectors of sums, since each addition depends on the one before it.
+        constexpr int unrolled = 4 * block;
+        for (; channel + unrolled <= channels; channel += unrolled, constants += unrolled) {
+            float sums[std::size_t{unrolled}];
+            multiply_channels<P, unrolled>(inputs, weights, taps, channel, sums);
+            unroll<unrolled / block>([&](auto i) __attribute__((always_inline)) {
                 store_vector<bound>(sums + i * block, constants + i * block, out + channel + i * block);
             });
         }
