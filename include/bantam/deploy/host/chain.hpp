@@ -198,8 +198,8 @@ private:
     static void run_step(Pass& pass, int first, int count) {
         constexpr LineWindow window = Host<I>::window;
         constexpr int step = Host<I>::lines_per_step;
-        const std::uint8_t* lines[step * window.height]{};
-        std::uint8_t* out[step]{};
+        const std::uint8_t* lines[std::size_t{step * window.height}]{};
+        std::uint8_t* out[std::size_t{step}]{};
         for (int i = 0; i < count; ++i) {
             for (int ky = 0; ky < window.height; ++ky) {
                 const int y = (first + i) * window.stride - window.padding + ky * window.dilation;

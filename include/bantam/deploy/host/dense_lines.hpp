@@ -50,7 +50,7 @@ template <WindowStep Step, int Vectors, int Quads, class Out, Words words>
 [[gnu::always_inline]] inline void convolve_tile(const DenseLine& line, int quad, const std::int8_t* weights,
                                                  const std::int32_t* biases, ChannelScales channels) {
     constexpr int pixels = 4 * Quads;
-    Lanes sums[Vectors][pixels];
+    Lanes sums[std::size_t{Vectors}][std::size_t{pixels}];
     unroll<Vectors>([&](auto v) __attribute__((always_inline)) {
         const Lanes bias = load(biases + v * lanes);
         unroll<pixels>([&](auto pixel) __attribute__((always_inline)) { sums[v][pixel] = bias; });
@@ -63,7 +63,7 @@ template <WindowStep Step, int Vectors, int Quads, class Out, Words words>
             const std::uint8_t* word = block;
             for (int i = 0; i < count; ++i, word += 16) {
                 unroll<Step.kernel_width>([&](auto kx) __attribute__((always_inline)) {
-                    Lanes rows[Vectors];
+                    Lanes rows[std::size_t{Vectors}];
                     unroll<Vectors>([&](auto v) __attribute__((always_inline)) {
                         rows[v] = load(weights + (kx * Vectors + v) * 4 * lanes);
                     });

@@ -180,8 +180,10 @@ template <class Out, Words words>
     const auto scale = [&](Lanes sum) __attribute__((always_inline)) {
         // The masked forms, since GCC 12 takes the others for uninitialized.
         constexpr int down = _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC;
-        const __m512 value = _mm512_maskz_cvtepi32_ps(0xffff, reinterpret_cast<__m512i>(sum));
-        return _mm512_maskz_cvt_roundps_epi32(0xffff, _mm512_fmadd_round_ps(value, factor, _mm512_set1_ps(0.5F), down),
+        // No constant, of which GCC 12 warns without optimization.
+        __mmask16 all = 0xffff;
+        const __m512 value = _mm512_maskz_cvtepi32_ps(all, reinterpret_cast<__m512i>(sum));
+        return _mm512_maskz_cvt_roundps_epi32(all, _mm512_fmadd_round_ps(value, factor, _mm512_set1_ps(0.5F), down),
                                               down);
     };
     const __m512i first = _mm512_packs_epi32(scale(sums[0]), scale(sums[1]));

@@ -3,6 +3,7 @@
 
 #include <bantam/deploy/host/lanes.hpp>
 
+#include <cstddef>
 #include <cstdint>
 
 namespace bantam::deploy::host {
@@ -21,7 +22,7 @@ void convert_picture_line(const std::uint8_t* picture, int width, const PixelTab
     alignas(64) std::uint8_t spread[64];
     for (int i = 0; i < 64; ++i) spread[i] = static_cast<std::uint8_t>(i / 4 * Colors + i % 4);
     const __m512i order = _mm512_load_si512(spread);
-    __m512i parts[Colors][4];
+    __m512i parts[std::size_t{Colors}][4];
     for (int color = 0; color < Colors; ++color)
         for (int i = 0; i < 4; ++i) parts[color][i] = _mm512_load_si512(table.values[color] + 64 * i);
     constexpr __mmask64 loaded = ~std::uint64_t{0} >> (64 - 16 * Colors);

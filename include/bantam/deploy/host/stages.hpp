@@ -193,7 +193,7 @@ struct HostStage<Convolution<S, Int8, In, Out>> {
     static void run(const std::uint8_t* const* lines, int count, std::uint8_t* const* out, WeightView<Int8>,
                     const std::byte* packed, std::byte*) {
         const Channels channels{packed + cache_lines(weight_bytes)};
-        const std::uint8_t* seen[lines_per_step * rows];
+        const std::uint8_t* seen[std::size_t{lines_per_step * rows}];
         for (int i = 0; i < count * rows; ++i) seen[i] = lines[i] + input.begin();
         const auto* weights = reinterpret_cast<const std::int8_t*>(packed);
         for (int panel = 0; panel < panels; ++panel) {
@@ -293,8 +293,8 @@ struct HostStage<PixelInput<Input, Int8>> : PlainLineStage<PixelInput<Input, Int
     /// The table is the stage's own output for a line of all bytes.
     static void prepare(WeightView<Int8> view, std::byte* packed) {
         auto& table = *reinterpret_cast<PixelTable*>(packed);
-        std::uint8_t bytes[256 * colors];
-        std::int8_t values[256 * colors];
+        std::uint8_t bytes[std::size_t{256 * colors}];
+        std::int8_t values[std::size_t{256 * colors}];
         for (int i = 0; i < 256 * colors; ++i) bytes[i] = static_cast<std::uint8_t>(i / colors);
         const std::uint8_t* line = bytes;
         PixelInput<Shape{1, 256, Input.channels}, Int8>::line(&line, values, view, nullptr);

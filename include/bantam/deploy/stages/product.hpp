@@ -150,7 +150,7 @@ template <class P, int Pixels, int Outputs>
 #if defined(__AVX2__)
     if constexpr (std::is_same_v<P, Int8> && Outputs == 4) {
         // Sums of two neighboring products: two lanes per output.
-        IntVector sums[Pixels] = {};
+        IntVector sums[std::size_t{Pixels}] = {};
         for (int k = 0; k < length; k += group, weights += step) {
             const ShortVector row = __builtin_convertvector(load_vector<ByteVector>(weights), ShortVector);
             unroll<Pixels>([&](auto pixel) __attribute__((always_inline)) {
