@@ -67,8 +67,12 @@ struct Math<A> {
     static A log1p(const A& x) { return x.log1p(); }
     /// Exactly ±1 where it rounds to that. Eigen 3.4's approximation stays below 1 where NEON fuses its products.
     static A tanh(const A& x) {
+#ifdef __aarch64__
         constexpr Scalar rounds_to_one = std::is_same_v<Scalar, float> ? 9 : 20;
         return if_greater(x, rounds_to_one, constant(1), if_greater(-x, rounds_to_one, constant(-1), x.tanh()));
+#else
+        return x.tanh();
+#endif
     }
     static A normal_cdf(const A& x) {
         return x.unaryExpr([](Scalar v) { return Math<Scalar>::normal_cdf(v); });
