@@ -10,6 +10,7 @@
 
 #include "io/temporary_folder.hpp"
 #include "train/synthetic_pictures.hpp"
+#include "train/thread_communicator.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -87,6 +88,90 @@ BOOST_AUTO_TEST_CASE(training_for_int8_learns_and_resumes_with_the_same_bits) {
         carry_over(other, resumed);
         train(resumed, pictures, 2, 5);
         BOOST_CHECK_MESSAGE(bits_of(resumed) == bits_of(one), threads << " threads give other bits");
+    }
+}
+
+BOOST_AUTO_TEST_CASE(ranks_that_share_the_batches_give_the_bits_of_one_process) {
+    // With batches of 21 and of 1 sample, so that a rank has several chunks, or none.
+    const SyntheticPictures pictures{22, 21};
+    for (const TrainingOptions& kind : every_kind()) {
+        TinyTrainer one{kind};
+        const LossSums expected = train(one, pictures, 0, 3);
+        for (const int ranks : {2, 3}) {
+            std::vector<int> same(static_cast<std::size_t>(ranks));
+            run_ranks(ranks, [&](ThreadCommunicator& communicator) {
+                TrainingOptions options = kind;
+                options.threads = 1 + communicator.rank().index % 2;
+                TinyTrainer trainer{options};
+                trainer.set_communicator(&communicator);
+                const LossSums sums = train(trainer, pictures, 0, 3);
+                same[static_cast<std::size_t>(communicator.rank().index)] =
+                    sums.loss == expected.loss && sums.correct == expected.correct && bits_of(trainer) == bits_of(one);
+            });
+            BOOST_TEST(same == std::vector<int>(same.size(), 1), boost::test_tools::per_element());
+        }
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_rank_needs_the_pixels_of_its_own_samples_alone) {
+    const auto batch = SyntheticPictures{21, 21}.first_batch();
+    TinyTrainer one{tiny_options()};
+    const LossSums step = one.step(batch, 1), evaluation = one.evaluate(batch);
+    run_ranks(2, [&](ThreadCommunicator& communicator) {
+        auto own = batch;
+        const bantam::IndexRange samples = bantam::samples_of_rank(batch.count, communicator.rank());
+        const bantam::Index size = bantam::element_count(TinyTrainer::image);
+        own.pixels.assign(batch.pixels.begin() + samples.begin * size, batch.pixels.begin() + samples.end * size);
+        TinyTrainer trainer{tiny_options()};
+        trainer.set_communicator(&communicator);
+        const LossSums own_step = trainer.step(own, 1), own_evaluation = trainer.evaluate(own);
+        if (communicator.rank().index > 0) return;
+        BOOST_TEST(own_step.loss == step.loss);
+        BOOST_TEST(own_evaluation.loss == evaluation.loss);
+        BOOST_TEST((bits_of(trainer) == bits_of(one)));
+    });
+}
+
+BOOST_AUTO_TEST_CASE(a_batch_that_one_rank_cannot_learn_from_fails_on_all_of_them_and_changes_nothing) {
+    auto batch = SyntheticPictures{16, 16}.first_batch();
+    batch.pixels.back() = std::numeric_limits<float>::quiet_NaN();
+    std::vector<int> refused(2);
+    run_ranks(2, [&](ThreadCommunicator& communicator) {
+        TinyTrainer trainer{tiny_options()};
+        trainer.set_communicator(&communicator);
+        const auto before = bits_of(trainer);
+        try {
+            trainer.step(batch, 1);
+        } catch (const Error&) {
+            refused[static_cast<std::size_t>(communicator.rank().index)] = bits_of(trainer) == before;
+        }
+    });
+    BOOST_TEST(refused == std::vector<int>(2, 1), boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(sums_in_chunk_order_are_those_of_one_process_whatever_their_size) {
+    const bantam::Index chunks = bantam::max_chunks, stride = 40'000;
+    std::vector<float> partials(static_cast<std::size_t>(chunks * stride));
+    bantam::Random random{11, 0};
+    for (float& value : partials) value = static_cast<float>(random.uniform(-1, 1));
+    // Gathered, and passed on in one segment and in several.
+    for (const bantam::Index size : {bantam::Index{5}, bantam::Index{9'000}, stride}) {
+        std::vector<float> expected(partials.begin(), partials.begin() + size);
+        for (bantam::Index chunk = 1; chunk < chunks; ++chunk)
+            for (bantam::Index i = 0; i < size; ++i)
+                expected[static_cast<std::size_t>(i)] += partials[static_cast<std::size_t>(chunk * stride + i)];
+        for (const int ranks : {1, 2, 3, 5, 17}) {
+            std::vector<int> same(static_cast<std::size_t>(ranks));
+            run_ranks(ranks, [&](ThreadCommunicator& communicator) {
+                const auto [begin, end] = bantam::chunks_of_rank(chunks, communicator.rank());
+                std::vector<float> own(partials.begin() + begin * stride, partials.begin() + end * stride);
+                own.resize(std::max(own.size(), static_cast<std::size_t>(size)));
+                sum_in_order(communicator, chunks, own.data(), stride, size, own.data());  // in place
+                own.resize(static_cast<std::size_t>(size));
+                same[static_cast<std::size_t>(communicator.rank().index)] = own == expected;
+            });
+            BOOST_TEST(same == std::vector<int>(same.size(), 1), boost::test_tools::per_element());
+        }
     }
 }
 

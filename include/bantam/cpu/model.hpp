@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/base/chunk.hpp>
+#include <bantam/base/communicator.hpp>
 #include <bantam/base/division.hpp>
 #include <bantam/base/error.hpp>
 #include <bantam/base/index.hpp>
@@ -55,6 +57,12 @@ public:
     /// Measures every stage of `forward` and `backward` with `profiler` from now on; null ends that.
     void set_profiler(StageProfiler* profiler) { profiler_ = profiler; }
 
+    /// Computes a part of each batch of `forward` and `backward` from now on, beside the other ranks, which call them
+    /// at the same time. `count` is then that of the whole batch; inputs, logits and their gradients are those of this
+    /// rank's samples (`samples_of_rank`). Parameters' gradients and running statistics are those of the whole batch,
+    /// with the bits of one process. Null ends that.
+    void set_communicator(Communicator* communicator) { communicator_ = communicator; }
+
     /// Fresh random weights; the same seed gives the same bits on every machine.
     void initialize(std::uint64_t seed, const InitializeOptions& options = {}) {
         update([&](std::span<S> parameters, std::span<S> statistics) {
@@ -82,9 +90,13 @@ public:
     /// Forward pass in training mode: batch statistics, dropout from `seed`, running statistics updated. Writes
     /// count × classes logits. The input must stay valid until `backward`.
     void forward(const S* input, Index count, std::uint64_t seed, S* logits) {
-        require_pass(input, count, logits);
+        const IndexRange own = communicator_ ? samples_of_rank(count, communicator_->rank()) : IndexRange{0, count};
+        require_pass(input, own.count(), logits);
         if (packed_by_pass_) Program::prepare(parameters_.data(), packed_.data());
-        pass_ = make_pass(workspace_, count, true, threads_);
+        pass_ = make_pass(workspace_, own.count(), true, threads_);
+        pass_.communicator = communicator_;
+        pass_.samples_of_ranks = count;
+        pass_.samples_before = own.begin;
         pass_.seed = seed;
         pass_.profiler = profiler_;
         input_ = input;
@@ -149,8 +161,10 @@ private:
         workspace.saved.reserve(Program::saved_per_sample(training) * count + Program::saved_fixed(training));
         workspace.scratch.reserve(Program::scratch_size * threads);
         if (training) {
-            workspace.partials.reserve(Program::partial_size * chunk_count(count));
-            workspace.sums.reserve(Program::sum_count * chunk_count(count));
+            // A rank without samples has no chunk, and the sums of the others.
+            const Index chunks = std::max(Index{1}, chunk_count(count));
+            workspace.partials.reserve(Program::partial_size * chunks);
+            workspace.sums.reserve(Program::sum_count * chunks);
         }
         Pass<S> pass;
         pass.count = count;
@@ -165,7 +179,7 @@ private:
 
     template <class InputGradient>
     void run_backward(const S* logits_gradient, S* parameter_gradient, InputGradient input_gradient) {
-        if (!input_) throw_error("backward: there was no forward pass; call forward first");
+        if (!input_ && pass_.batch() == 0) throw_error("backward: there was no forward pass; call forward first");
         Program::backward(pass_, weights(packed_), input_, workspace_.saved.data(), logits_gradient, input_gradient,
                           parameter_gradient);
     }
@@ -197,6 +211,7 @@ private:
     Pass<S> pass_;
     const S* input_ = nullptr;
     StageProfiler* profiler_ = nullptr;
+    Communicator* communicator_ = nullptr;
     int threads_;
 };
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/base/chunk.hpp>
+#include <bantam/base/communicator.hpp>
 #include <bantam/base/error.hpp>
 #include <bantam/base/index.hpp>
 #include <bantam/base/picture_count.hpp>
@@ -20,6 +22,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <iterator>
 #include <span>
 #include <string>
 #include <utility>
@@ -54,23 +57,36 @@ public:
     /// Optimizer steps taken.
     Index steps() const { return optimizer_.steps(); }
 
+    /// Shares `step` and `evaluate(batch)` with the other ranks from now on, which call them with the same batches at
+    /// the same time. Each computes its samples of a batch (`samples_of_rank`), of which alone it may have the pixels;
+    /// all of them end each call with the weights and figures of one process. Null ends that. `infer` stays with this
+    /// process.
+    void set_communicator(Communicator* communicator) {
+        communicator_ = communicator && communicator->rank().count > 1 ? communicator : nullptr;
+        model_.set_communicator(communicator_);
+    }
+
     /// One optimizer step on one batch of an epoch of `steps_per_epoch`. Throws Error where the loss, the
     /// gradient or a running mean or variance is not finite, or the batch is wrong; nothing has then changed.
     template <class Batch>
     LossSums step(const Batch& batch, Index steps_per_epoch) {
-        detail::require_batch<SampleLoss>(batch, image, classes);
+        detail::require_batch<SampleLoss>(batch, image, classes, rank());
         const std::size_t outputs = static_cast<std::size_t>(batch.count * classes);
+        const std::span<const float> pixels = detail::pixels_of_rank(batch, image, rank());
+        const Index first_output = samples_of_rank(batch.count, rank()).begin * classes;
         logits_.resize(outputs);
         logits_gradient_.resize(outputs);
         std::ranges::copy(std::as_const(model_).statistics(), statistics_before_.begin());
         LossSums sums;
         double scale = 0;
         try {
-            model_.forward(batch.pixels.data(), batch.count, options_.dropout_seed(optimizer_.steps()), logits_.data());
+            model_.forward(pixels.data(), batch.count, options_.dropout_seed(optimizer_.steps()),
+                           logits_.data() + first_output);
+            gather_logits();
             sums = loss_and_gradient<float>(loss_, classes, logits_, detail::targets_of(batch), logits_gradient_);
             for (const float value : std::as_const(model_).statistics())
                 if (!std::isfinite(value)) detail::refuse_statistics(batch.pixels);
-            model_.backward(logits_gradient_.data(), gradient_.data());
+            model_.backward(logits_gradient_.data() + first_output, gradient_.data());
             scale = clip_scale(gradient_norm<float>(std::span<const float>{gradient_}, options_.threads),
                                options_.clip_norm);
         } catch (...) {
@@ -100,10 +116,14 @@ public:
     /// The same, and calls `on_logits` with the batch's logits [count][classes].
     template <class Batch, class OnLogits>
     LossSums evaluate(const Batch& batch, OnLogits&& on_logits) {
-        detail::require_batch<SampleLoss>(batch, image, classes);
-        const std::span<const float> logits = infer({batch.pixels.data(), batch.pixels.size()});
-        on_logits(logits);
-        return detail::evaluation_loss(loss_, classes, logits, batch);
+        detail::require_batch<SampleLoss>(batch, image, classes, rank());
+        const std::span<const float> pixels = detail::pixels_of_rank(batch, image, rank());
+        const IndexRange own = samples_of_rank(batch.count, rank());
+        logits_.resize(static_cast<std::size_t>(batch.count * classes));
+        averaged().infer(pixels.data(), own.count(), logits_.data() + own.begin * classes);
+        gather_logits();
+        on_logits(std::span<const float>{logits_});
+        return detail::evaluation_loss(loss_, classes, logits_, batch);
     }
 
     /// The logits [count][classes] of pictures [count][H][W][C] with the weights to keep, valid until the next
@@ -167,6 +187,17 @@ private:
         return {options_.averaging_decay, std::as_const(model_).parameters(), std::as_const(model_).statistics()};
     }
 
+    Rank rank() const { return communicator_ ? communicator_->rank() : Rank{}; }
+
+    /// The logits of all ranks' samples. Every rank computes the loss of the whole batch, so that all of them find the
+    /// same sums and the same errors.
+    void gather_logits() {
+        if (!communicator_) return;
+        const Index count = std::ssize(logits_) / classes;
+        all_gather(*communicator_, std::span<float>{logits_}, classes,
+                   [count](Rank of) { return samples_of_rank(count, of); });
+    }
+
     /// The model with the weights to keep, brought up to date.
     const Model& averaged() {
         if (!average_.active()) return model_;
@@ -185,6 +216,7 @@ private:
     Optimizer<float> optimizer_;
     WeightAverage<float> average_;
     bool averaged_is_current_ = false;
+    Communicator* communicator_ = nullptr;
 };
 
 /// A loader in the form in which the trainer is fastest, for `fit`, `evaluate` and `infer`: on the CPU the loader

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/base/chunk.hpp>
 #include <bantam/base/error.hpp>
 #include <bantam/base/index.hpp>
 #include <bantam/base/number_text.hpp>
@@ -50,15 +51,25 @@ Targets<float> targets_of(const Batch& batch) {
 }
 
 /// Throws Error unless a batch has samples and its parts fit each other, a network of that input and `classes`
-/// outputs, and the loss `L`.
+/// outputs, and the loss `L`. Of several ranks, each may have the pixels of its own samples alone.
 template <class L, class Batch>
-void require_batch(const Batch& batch, Shape input, Index classes) {
+void require_batch(const Batch& batch, Shape input, Index classes, Rank rank = {}) {
     if (batch.count < 1) throw Error("the batch has " + std::to_string(batch.count) + " samples; give at least one");
     const Index found = picture_count(batch.pixels.size(), input.height, input.width, input.channels);
-    if (found != batch.count)
+    if (found != batch.count && found != samples_of_rank(batch.count, rank).count())
         throw Error("the batch has the pixels of " + std::to_string(found) + " pictures of " +
                     std::string{shape_text(input).view()} + ", its count is " + std::to_string(batch.count));
     require_targets<L>(classes, static_cast<std::size_t>(batch.count), targets_of(batch));
+}
+
+/// The pixels of the samples that a rank computes, of a batch that has these alone or all.
+template <class Batch>
+std::span<const float> pixels_of_rank(const Batch& batch, Shape input, Rank rank) {
+    const IndexRange own = samples_of_rank(batch.count, rank);
+    const auto size = static_cast<std::size_t>(own.count() * element_count(input));
+    const std::span<const float> pixels{batch.pixels.data(), batch.pixels.size()};
+    return pixels.size() == size ? pixels
+                                 : pixels.subspan(static_cast<std::size_t>(own.begin * element_count(input)), size);
 }
 
 /// Throws the Error of a step after which a running mean or variance is not finite. A normalization hides pixels that

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/base/communicator.hpp>
 #include <bantam/base/index.hpp>
 #include <bantam/core/sequence.hpp>
 #include <bantam/cpu/kernels/batch_norm.hpp>
@@ -12,6 +13,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <span>
 
 namespace bantam::cpu {
 
@@ -30,11 +32,18 @@ struct BatchNormOperation : OperationSizes {
     static void forward(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* output, S* saved) {
         const NormCoefficients<S> norm = coefficients(saved);
         if (pass.training) {
+            const S* origin = input;
+            alignas(64) S first_row_of_batch[std::size_t{channels}];
+            if (pass.communicator) {
+                std::copy_n(input, pass.count > 0 ? channels : 0, first_row_of_batch);
+                broadcast(*pass.communicator, std::span<S>{first_row_of_batch}, 0);
+                origin = first_row_of_batch;
+            }
             sum_over_batch(pass, [&](Index first_row, Index rows, double* totals) {
-                Kernel::sum_moments(rows, input + first_row * channels, input, totals);
+                Kernel::sum_moments(rows, input + first_row * channels, origin, totals);
             });
             BatchNormCoefficients<S>::from_batch(channels, pass.sums,
-                                                 static_cast<double>(pass.count * pixel_count(Input)), input,
+                                                 static_cast<double>(pass.batch() * pixel_count(Input)), origin,
                                                  weights.parameters, weights.statistics, norm);
         } else {
             BatchNormCoefficients<S>::from_running(channels, weights.statistics, weights.parameters, norm);
@@ -70,7 +79,7 @@ struct BatchNormOperation : OperationSizes {
                                              load_packet<S, Width>(norm.mean + c));
                              });
         });
-        BatchNormCoefficients<S>::backward(channels, pass.sums, static_cast<double>(pass.count * pixel_count(Input)),
+        BatchNormCoefficients<S>::backward(channels, pass.sums, static_cast<double>(pass.batch() * pixel_count(Input)),
                                            norm, parameter_gradient);
         if (!input_gradient) return;
         for_each_chunk(pass, [&](Chunk chunk, S*) {

@@ -12,13 +12,16 @@ namespace bantam::cpu {
 
 template <auto Percent, Shape Input, class S>
 struct Operation<Dropout<Percent>, Input, S> : OperationSizes {
-    /// to = from · mask. The mask depends only on seed, layer and position, so that backward draws the same one.
+    /// to = from · mask. The mask depends only on seed, layer and position in the batch, so that backward draws the
+    /// same one.
     static void drop(const Pass<S>& pass, const S* from, S* to) {
         constexpr double probability = Dropout<Percent>::probability;
         for_each_chunk(pass, [&](Chunk chunk, S*) {
             const Index end = (chunk.first + chunk.count) * element_count(Input);
+            const Index before = pass.samples_before * element_count(Input);
             for (Index i = chunk.first * element_count(Input); i < end; ++i) {
-                const bool kept = random_uniform(pass.seed, pass.stream, static_cast<std::uint64_t>(i)) >= probability;
+                const auto position = static_cast<std::uint64_t>(before + i);
+                const bool kept = random_uniform(pass.seed, pass.stream, position) >= probability;
                 to[i] = kept ? from[i] * S(1 / (1 - probability)) : S{0};
             }
         });

@@ -189,7 +189,7 @@ private:
             ConvOf<StageAt<I>>::forward_chunk(chunk, stage_weights, source, epilogue, scratch);
         });
         add_partials(pass, pass.sums, sum_count, 2 * channels<I>, pass.sums);
-        BatchNormCoefficients<S>::from_batch(channels<I>, pass.sums, static_cast<double>(pass.count * pixels<I>),
+        BatchNormCoefficients<S>::from_batch(channels<I>, pass.sums, static_cast<double>(pass.batch() * pixels<I>),
                                              stage_weights.statistics, weights.parameters + norm_parameters<I>,
                                              stage_weights.statistics, norm_at<I>(saved));
     }
@@ -261,7 +261,7 @@ private:
                                                  [[maybe_unused]] InputGradient input_gradient, S* parameter_gradient) {
         const StageProfiler::Scope timed{pass.profiler, StageAt<I>::backward_label};
         using Conv = ConvOf<StageAt<I>>;
-        BatchNormCoefficients<S>::backward(channels<I>, pass.sums, static_cast<double>(pass.count * pixels<I>),
+        BatchNormCoefficients<S>::backward(channels<I>, pass.sums, static_cast<double>(pass.batch() * pixels<I>),
                                            norm_at<I>(saved), parameter_gradient + norm_parameters<I>);
         const Weights<S> stage_weights = weights_at<I>(weights);
         const auto source = input_source<I>(pass, input, saved);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/base/chunk.hpp>
+#include <bantam/base/communicator.hpp>
 #include <bantam/base/index.hpp>
 #include <bantam/base/parallel_for.hpp>
 #include <bantam/core/layer.hpp>
@@ -39,14 +41,10 @@ struct OperationSizes : exec::OperationSizes {
     static void prepare(const S* /*parameters*/, S* /*packed*/) {}
 };
 
-/// A batch is divided into at most this many chunks of samples. Sums over samples are kept per chunk and
-/// added in a fixed order, so that results do not depend on the number of threads.
-inline constexpr Index max_chunks = 16;
-
 /// The context of one forward or backward pass over a batch.
 template <class S>
 struct Pass {
-    Index count = 0;  ///< samples in the batch
+    Index count = 0;  ///< samples of the batch that this process computes
     int threads = 1;
     bool training = false;     ///< batch statistics and dropout; forward saves what backward needs
     std::uint64_t seed = 0;    ///< random seed of this training step
@@ -57,6 +55,15 @@ struct Pass {
     double* sums = nullptr;             ///< `Operation::sum_count` doubles per chunk
     bool reversed = false;              ///< `for_each_chunk` starts with the last chunk
     StageProfiler* profiler = nullptr;  ///< records the time of each stage; may be null
+
+    /// Where several ranks compute one batch: how they exchange sums, and which part of the batch is this rank's. Null:
+    /// this process computes the whole batch.
+    Communicator* communicator = nullptr;
+    Index samples_of_ranks = 0;  ///< samples in the whole batch
+    Index samples_before = 0;    ///< those of the ranks before this one
+
+    /// Samples in the whole batch, whoever computes them: what a mean over the batch is divided by.
+    Index batch() const { return communicator ? samples_of_ranks : count; }
 };
 
 /// The backend's name in error messages.
@@ -75,28 +82,16 @@ struct Operation : exec::MissingOperation<L, BackendName> {
     static void prepare(const S*, S*) {}
 };
 
-/// A fixed part of the batch: samples [first, first + count).
-struct Chunk {
-    Index index;
-    Index first;
-    Index count;
-};
-
-constexpr Index chunk_count(Index samples) { return std::min(samples, max_chunks); }
-
-constexpr Chunk chunk_at(Index samples, Index index) {
-    const Index chunks = chunk_count(samples);
-    const Index first = samples * index / chunks;
-    return {index, first, samples * (index + 1) / chunks - first};
-}
-
-/// Runs `body(chunk, scratch)` for every chunk of the batch, in parallel. Successive passes over the same
-/// maps should alternate `pass.reversed`: the chunks written last are still in the cache.
+/// Runs `body(chunk, scratch)` for every chunk of the batch that this process computes, in parallel. Successive passes
+/// over the same maps should alternate `pass.reversed`: the chunks written last are still in the cache.
 template <class S, class Body>
 void for_each_chunk(const Pass<S>& pass, Body&& body) {
-    const Index chunks = chunk_count(pass.count);
-    parallel_for(chunks, pass.threads, [&](Index index, int thread) {
-        body(chunk_at(pass.count, pass.reversed ? chunks - 1 - index : index),
+    IndexRange own{0, chunk_count(pass.batch())};
+    if (pass.communicator) own = chunks_of_rank(own.end, pass.communicator->rank());
+    parallel_for(own.count(), pass.threads, [&](Index index, int thread) {
+        const Index position = pass.reversed ? own.count() - 1 - index : index;
+        const Chunk chunk = chunk_at(pass.batch(), own.begin + position);
+        body(Chunk{position, chunk.first - pass.samples_before, chunk.count},
              pass.scratch + thread * pass.scratch_stride);
     });
 }
@@ -109,10 +104,12 @@ Pass<S> alternating(const Pass<S>& pass, std::size_t index) {
     return result;
 }
 
-/// Adds `size` partial sums per chunk in chunk order: `total[i] = Σ_chunk partials[chunk·stride + i]`.
-/// `total` may be equal to `partials`.
+/// Adds `size` partial sums per chunk in chunk order, those of all ranks: `total[i] = Σ_chunk partials[chunk·stride +
+/// i]`. `total` may be equal to `partials`.
 template <class S, class T>
 void add_partials(const Pass<S>& pass, const T* partials, Index stride, Index size, T* total) {
+    if (pass.communicator)
+        return sum_in_order(*pass.communicator, chunk_count(pass.batch()), partials, stride, size, total);
     constexpr Index slice = 1024;
     const Index chunks = chunk_count(pass.count);
     parallel_for((size + slice - 1) / slice, pass.threads, [&](Index index, int) {

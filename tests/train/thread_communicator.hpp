@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <bantam/base/chunk.hpp>
+#include <bantam/base/communicator.hpp>
+
+#include <algorithm>
+#include <barrier>
+#include <condition_variable>
+#include <cstddef>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <queue>
+#include <span>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace bantam_test {
+
+/// What the ranks of one process share: a rank is a thread.
+struct ThreadRanks {
+    explicit ThreadRanks(int count) : all{count}, places(static_cast<std::size_t>(count)) {}
+
+    std::barrier<> all;
+    std::vector<std::span<std::byte>> places;  // of each rank's data in a collective call
+    std::mutex mutex;
+    std::condition_variable sent;
+    std::map<std::pair<int, int>, std::queue<std::vector<std::byte>>> messages;  // by sender and receiver
+};
+
+class ThreadCommunicator final : public bantam::Communicator {
+public:
+    ThreadCommunicator(ThreadRanks& ranks, bantam::Rank rank) : Communicator{rank}, ranks_{ranks} {}
+
+    std::size_t bytes_received = 0;
+    std::size_t exchanges = 0;  ///< collective calls and receives
+
+    void send(std::span<const std::byte> data, int to) override {
+        const std::lock_guard lock{ranks_.mutex};
+        ranks_.messages[{rank().index, to}].emplace(data.begin(), data.end());
+        ranks_.sent.notify_all();
+    }
+    void receive(std::span<std::byte> data, int from) override {
+        std::unique_lock lock{ranks_.mutex};
+        auto& queue = ranks_.messages[{from, rank().index}];
+        ranks_.sent.wait(lock, [&] { return !queue.empty(); });
+        std::ranges::copy(queue.front(), data.begin());
+        queue.pop();
+        received(data.size());
+    }
+    void all_gather(std::span<std::byte> data, std::span<const std::size_t> offsets) override {
+        together(data, [&] {
+            for (std::size_t from = 0; from + 1 < offsets.size(); ++from)
+                if (static_cast<int>(from) != rank().index)
+                    std::copy(ranks_.places[from].begin() + static_cast<std::ptrdiff_t>(offsets[from]),
+                              ranks_.places[from].begin() + static_cast<std::ptrdiff_t>(offsets[from + 1]),
+                              data.begin() + static_cast<std::ptrdiff_t>(offsets[from]));
+            const auto own = static_cast<std::size_t>(rank().index);
+            received(data.size() - (offsets[own + 1] - offsets[own]));
+        });
+    }
+    void broadcast(std::span<std::byte> data, int from) override {
+        together(data, [&] {
+            if (from == rank().index) return;
+            std::ranges::copy(ranks_.places[static_cast<std::size_t>(from)], data.begin());
+            received(data.size());
+        });
+    }
+    void barrier() override { ranks_.all.arrive_and_wait(); }
+
+private:
+    template <class Exchange>
+    void together(std::span<std::byte> data, Exchange&& exchange) {
+        ranks_.places[static_cast<std::size_t>(rank().index)] = data;
+        barrier();
+        exchange();
+        barrier();
+    }
+    void received(std::size_t bytes) {
+        bytes_received += bytes;
+        ++exchanges;
+    }
+
+    ThreadRanks& ranks_;
+};
+
+/// Runs `body(communicator)` for each of `count` ranks at the same time.
+template <class Body>
+void run_ranks(int count, const Body& body) {
+    ThreadRanks ranks{count};
+    std::vector<std::jthread> threads;
+    for (int index = 0; index < count; ++index)
+        threads.emplace_back([&ranks, &body, count, index] {
+            ThreadCommunicator communicator{ranks, {index, count}};
+            body(communicator);
+        });
+}
+
+}  // namespace bantam_test
