@@ -44,6 +44,10 @@ int main(int argc, char** argv) {
     line.option("--stored-size", options.stored_size,
                 "Side of the pictures in memory; with a teacher or a stored student, theirs")
         .between(8, 4096);
+    line.option("--cache", options.cache,
+                "File of decoded pictures, made where it does not exist; later starts decode only what has changed");
+    line.flag("--verify-cache", options.verify_cache,
+              "Compare all pictures and their files with the hashes in --cache");
     line.device_options(options.device, std::ranges::any_of(distill_food11::students(),
                                                             [](const auto& student) { return student.on_gpu; }));
     line.option("--keep", options.keep,

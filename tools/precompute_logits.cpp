@@ -70,6 +70,10 @@ int main(int argc, char** argv) {
     line.flag("--average", options.average,
               "Store the mean of the logits of the view, the mirrored view and the view at a larger size");
     line.option("--stored-size", options.stored_size, "Side of the pictures in memory, in pixels").between(8, 4096);
+    line.option("--cache", options.cache,
+                "File of decoded pictures, made where it does not exist; later starts decode only what has changed");
+    line.flag("--verify-cache", options.verify_cache,
+              "Compare all pictures and their files with the hashes in --cache");
     line.flag("--resume", options.resume, "Continue after an interruption, where there is something to continue");
     line.option("--shard", options.shard,
                 "Compute part I of N; when the last one is finished beside the others, they are merged");

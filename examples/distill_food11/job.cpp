@@ -405,8 +405,12 @@ void distill(Options& options) {
     }
     if (!options.start_from.empty()) start_from(options.start_from, network, *trainer);
 
-    const PictureOptions reading{
-        .stored_size = options.stored_size, .threads = options.training.threads, .hash_files = true};
+    PictureOptions reading{.stored_size = options.stored_size, .threads = options.training.threads, .hash_files = true};
+    HomeworkFolders used = folders;
+    // Pictures without labels can be trained on only with a teacher.
+    if (!taught || options.predict_only) used.unlabeled = {};
+    if (options.predict_only) used.training = {};
+    reading.cache = open_cache_with_report(options.cache, used, reading, options.verify_cache);
     // Fails now, not after the training, where predictions are not possible.
     if (!options.predict_only) check_with_report(options.data, folders.testing, reading, "testing");
     const LabeledPictures validation = load_with_report(options.data, folders.validation, reading, "validation");
@@ -425,9 +429,7 @@ void distill(Options& options) {
     std::optional<Report> run_report;
     if (!options.predict_only) {
         const LabeledPictures& labeled = *labeled_pictures;
-        // Pictures without labels can be trained on only with a teacher.
-        const UnlabeledPictures unlabeled =
-            load_with_report(options.data, taught ? folders.unlabeled : UnlabeledSplit{}, reading, "unlabeled");
+        const UnlabeledPictures unlabeled = load_with_report(options.data, used.unlabeled, reading, "unlabeled");
         const ExpectedPictures pictures = expected_pictures(labeled, unlabeled, validation, folders.classes);
         if (stored) match_teacher_logits(teacher, options.teacher_logits, pictures);
         if (online_teacher) {

@@ -22,6 +22,8 @@ struct Options {
     std::filesystem::path start_from;
     std::string student;  ///< empty: the one that --weights names, or the default one
     int stored_size = 144;
+    std::filesystem::path cache;  ///< of decoded pictures; empty: none
+    bool verify_cache = false;
     int id_digits = 1;
     std::string keep = "loss";
     std::string quantize = "no";  ///< or int8

@@ -5,7 +5,10 @@
 #include "data/sample_pictures.hpp"
 #include "io/temporary_folder.hpp"
 
+#include <atomic>
 #include <boost/test/unit_test.hpp>
+#include <numeric>
+#include <thread>
 
 namespace {
 
@@ -160,3 +163,242 @@ BOOST_AUTO_TEST_CASE(pictures_in_memory_are_stored_like_decoded_files) {
     BOOST_TEST(error_of(72, 6, 0) == "stored picture size 0 is out of range; choose 1 to 4096");
     BOOST_TEST(error_of(0, 6, 5) == "none");
 }
+
+namespace {
+
+using bantam::open_picture_cache;
+using bantam::PictureCache;
+using bantam::PictureUse;
+
+/// A data set of the mixture's pictures: six labeled, two unlabeled, one for validation, two for testing, and its
+/// cache.
+struct CachedMixture {
+    static constexpr int size = 16;
+
+    TemporaryFolder folder;
+    bantam::HomeworkFolders folders;
+    std::filesystem::path file = folder.path() / "pictures.cache";
+    PictureOptions options{.stored_size = size, .threads = 2, .hash_files = true};
+    std::size_t decoded = 0;
+
+    CachedMixture() {
+        const auto paths = write_mixture(folder);
+        folders.root = folder.path();
+        folders.training = {{paths.begin(), paths.begin() + 6}, {0, 1, 2, 0, 1, 2}};
+        folders.unlabeled = {{paths.begin() + 6, paths.begin() + 8}};
+        folders.validation = {{paths[9]}, {1}};
+        folders.testing = bantam::TestSplit{{paths[8], paths[10]}};
+    }
+
+    /// Opens the cache and counts what was decoded for it.
+    std::shared_ptr<const PictureCache> open(const bantam::PictureCacheOptions& how = {}) {
+        decoded = 0;
+        PictureOptions counting = options;
+        counting.progress = [this](std::size_t done, std::size_t) { decoded = done; };
+        return open_picture_cache(file, folders, counting, how);
+    }
+
+    std::string refusal(const bantam::PictureCacheOptions& how = {}) {
+        const std::string message = message_of<bantam::Error>([&] { open(how); });
+        BOOST_TEST(message.starts_with(file.string() + ": "), message);
+        return message.substr(std::min(file.string().size() + 2, message.size()));
+    }
+
+    PictureOptions with(std::shared_ptr<const PictureCache> cache) const {
+        PictureOptions cached = options;
+        cached.cache = std::move(cache);
+        return cached;
+    }
+
+    void check_same_pictures(const std::shared_ptr<const PictureCache>& cache) const {
+        const auto compare = [&](const PictureStore& cached, const PictureStore& read) {
+            BOOST_TEST(cached.paths() == read.paths());
+            BOOST_TEST(cached.hashes() == read.hashes());
+            BOOST_TEST(cached.report().text() == read.report().text());
+            for (std::size_t index = 0; index < read.size(); ++index) {
+                BOOST_TEST(cached.source_index(index) == read.source_index(index));
+                BOOST_TEST(std::memcmp(cached.pixels(index), read.pixels(index), read.picture_bytes()) == 0);
+            }
+            BOOST_TEST(cached.is_mapped());
+            BOOST_TEST(!read.is_mapped());
+        };
+        const auto& root = folder.path();
+        const auto labeled = load_pictures(root, folders.training, with(cache));
+        BOOST_TEST(labeled.labels == load_pictures(root, folders.training, options).labels);
+        compare(labeled.store, load_pictures(root, folders.training, options).store);
+        compare(load_pictures(root, folders.unlabeled, with(cache)).store,
+                load_pictures(root, folders.unlabeled, options).store);
+        compare(load_pictures(root, folders.testing, with(cache)).store,
+                load_pictures(root, folders.testing, options).store);
+        BOOST_TEST(check_pictures(root, folders.testing, with(cache)).text() ==
+                   check_pictures(root, folders.testing, options).text());
+    }
+};
+
+BOOST_AUTO_TEST_CASE(a_cache_has_the_pictures_of_the_files_and_a_second_start_decodes_none) {
+    CachedMixture data;
+    data.check_same_pictures(data.open());
+    BOOST_TEST(data.decoded == 11U);
+    const std::string written = contents_of(data.file);
+    data.check_same_pictures(data.open());
+    BOOST_TEST(data.decoded == 0U);
+    data.open({.verify = true});
+    BOOST_TEST(data.decoded == 0U);
+    BOOST_TEST(contents_of(data.file) == written);
+    BOOST_TEST(entry_count(data.folder.path()) == 12U);  // no lock and no partial file is left
+    data.options.threads = 1;
+    std::filesystem::remove(data.file);
+    data.open();
+    BOOST_TEST(contents_of(data.file) == written);
+}
+
+BOOST_AUTO_TEST_CASE(a_cache_decodes_only_what_has_changed) {
+    CachedMixture data;
+    const auto older = data.open();
+    // Another content and size, another time, a picture that was bad, a new one, and one that has gone.
+    data.folder.write("p100.jpg", png_of(smooth_pixels(9, 9, 3, 50), 9, 9, 3));
+    const auto touched = data.folder.path() / "p101.jpg";
+    last_write_time(touched, last_write_time(touched) + std::chrono::seconds{2});
+    data.folder.write("p102.jpg", png_of(smooth_pixels(9, 9, 3, 51), 9, 9, 3));
+    data.folder.write("a_new_one.png", png_of(smooth_pixels(9, 9, 3, 52), 9, 9, 3));
+    data.folders.unlabeled.paths.insert(data.folders.unlabeled.paths.begin(), "a_new_one.png");
+    std::filesystem::remove(data.folder.path() / "p103.jpg");
+    std::erase(data.folders.training.paths, "p103.jpg");
+    data.folders.training.labels.pop_back();
+    const auto newer = data.open();
+    BOOST_TEST(data.decoded == 4U);
+    BOOST_TEST(newer->find("p103.jpg") == nullptr);
+    data.check_same_pictures(newer);
+    // The older cache is still mapped as it was.
+    BOOST_TEST(older->size() == 11U);
+    BOOST_TEST(bantam::hash_bytes(older->pixels(3), older->picture_bytes()) ==
+               bantam::hash_text(older->entry(3).pixel_hash));
+}
+
+BOOST_AUTO_TEST_CASE(a_cache_keeps_the_pictures_of_splits_that_are_not_asked_for) {
+    CachedMixture data;
+    const bantam::HomeworkFolders all = data.folders;
+    data.folders.testing = {};
+    data.open();
+    BOOST_TEST(data.decoded == 9U);
+    data.folders = all;
+    data.folders.unlabeled = {};
+    data.open();
+    BOOST_TEST(data.decoded == 2U);
+    data.folders = all;
+    data.check_same_pictures(data.open());
+    BOOST_TEST(data.decoded == 0U);
+}
+
+BOOST_AUTO_TEST_CASE(testing_pictures_of_a_cache_are_refused_for_training) {
+    CachedMixture data;
+    const PictureOptions cached = data.with(data.open());
+    const auto& root = data.folder.path();
+    const std::string start = data.file.string() + ": its picture ";
+    BOOST_TEST(message_of<bantam::Error>([&] { load_pictures(root, bantam::UnlabeledSplit{{"p110.jpg"}}, cached); }) ==
+               start +
+                   "p110.jpg is a testing picture, for prediction only; is the data folder the one that the cache "
+                   "was made of?");
+    BOOST_TEST(message_of<bantam::Error>([&] {
+                   load_pictures(root, bantam::LabeledSplit{{"p110.jpg"}, {0}}, cached);
+               }).starts_with(start + "p110.jpg is a testing picture"));
+    BOOST_TEST(message_of<bantam::Error>([&] {
+                   load_pictures(root, bantam::TestSplit{{"p100.jpg"}}, cached);
+               }).starts_with(start + "p100.jpg is a training picture and no testing picture"));
+    BOOST_TEST(message_of<bantam::Error>([&] { PictureStore(root, {"other.jpg"}, cached); }) ==
+               data.file.string() + ": lacks the picture other.jpg; open the cache with the folders that hold it");
+    // A picture that moves from testing to training is decoded again, and back.
+    data.folders.testing = bantam::TestSplit{{"p108.jpg"}};
+    data.folders.unlabeled.paths.push_back("p110.jpg");
+    BOOST_TEST((data.open()->find("p110.jpg")->use == PictureUse::training));
+}
+
+BOOST_AUTO_TEST_CASE(a_cache_that_is_torn_foreign_or_of_another_size_is_refused) {
+    CachedMixture data;
+    data.open();
+    const std::string sound = contents_of(data.file);
+    const std::string remove = "; remove it, and it is made again";
+    const auto refusal_of = [&](const std::string& contents) {
+        data.folder.write("pictures.cache", contents);
+        const std::string message = data.refusal();
+        BOOST_TEST(contents_of(data.file) == contents);
+        return message;
+    };
+    for (const std::size_t size :
+         {std::size_t{5}, std::size_t{47}, std::size_t{48}, std::size_t{200}, sound.size() - 1})
+        BOOST_TEST(refusal_of(sound.substr(0, size)) == "is cut off" + remove);
+    BOOST_TEST(refusal_of(sound + "x") == "is longer than its header says" + remove);
+    for (const std::string_view other : {"", "PK\3\4", "a file of another program that is longer than a header is"})
+        BOOST_TEST(refusal_of(std::string{other}) == "is no cache of pictures; choose another name for the cache");
+    std::string changed = sound;
+    changed[16] = 2;
+    BOOST_TEST(refusal_of(changed) == "is a cache of version 2, expected 1" + remove);
+    for (const std::size_t byte :
+         {std::size_t{20}, std::size_t{24}, std::size_t{40}, std::size_t{60}, std::size_t{500}}) {
+        changed = sound;
+        changed[byte] = static_cast<char>(changed[byte] ^ 16);
+        BOOST_TEST(refusal_of(changed) == "is damaged: its header has another hash" + remove);
+    }
+    data.folder.write("pictures.cache", sound);
+    data.options.stored_size = 20;
+    BOOST_TEST(data.refusal() ==
+               "holds pictures of 16x16, expected 20x20; choose another name for the cache, or remove it");
+    std::filesystem::remove(data.file);
+    std::filesystem::create_directory(data.file);
+    BOOST_TEST(data.refusal() == "is not a regular file; name a file");
+}
+
+BOOST_AUTO_TEST_CASE(damage_without_a_trace_in_size_and_time_is_found_on_demand) {
+    CachedMixture data;
+    data.open();
+    std::string damaged = contents_of(data.file);
+    const std::size_t picture = CachedMixture::size * CachedMixture::size * 3;
+    damaged[damaged.size() - 2 * picture + 7] ^= 1;  // in the last but one, p109.jpg
+    data.folder.write("pictures.cache", damaged);
+    data.open();
+    BOOST_TEST(data.refusal({.verify = true}) ==
+               "is damaged: the pixels of p109.jpg have another hash; remove it, and it is made again");
+    std::filesystem::remove(data.file);
+    data.open();
+    // Another picture of the same size and time.
+    const auto file = data.folder.path() / "p104.jpg";
+    const auto time = last_write_time(file);
+    Bytes changed = png_of(smooth_pixels(48, 30, 3, 4), 48, 30, 3);
+    changed.back() ^= 1;  // of the last chunk's checksum
+    data.folder.write("p104.jpg", changed);
+    last_write_time(file, time);
+    data.open();
+    BOOST_TEST(data.decoded == 0U);
+    const auto cache = data.open({.verify = true});
+    BOOST_TEST(data.decoded == 1U);
+    data.check_same_pictures(cache);
+}
+
+BOOST_AUTO_TEST_CASE(a_cache_that_another_process_writes_is_waited_for) {
+    CachedMixture data;
+    int waited = 0;
+    std::vector<std::shared_ptr<const PictureCache>> caches(4);
+    std::vector<std::size_t> decoded(caches.size(), 0);
+    std::vector<std::thread> threads;
+    {
+        const bantam::LockFile lock{data.file.string() + ".lock", [](const std::string&) {}};
+        std::atomic<int> waiting{0};
+        for (std::size_t i = 0; i < caches.size(); ++i)
+            threads.emplace_back([&, i] {
+                PictureOptions options = data.options;
+                options.progress = [&decoded, i](std::size_t done, std::size_t) { decoded[i] = done; };
+                caches[i] =
+                    open_picture_cache(data.file, data.folders, options, {.on_wait = [&](const std::string& owner) {
+                                           if (owner.starts_with("process ")) ++waiting;
+                                       }});
+            });
+        while (waiting < 4) std::this_thread::yield();
+        waited = waiting;
+    }
+    for (std::thread& thread : threads) thread.join();
+    BOOST_TEST(waited == 4);
+    BOOST_TEST(std::accumulate(decoded.begin(), decoded.end(), std::size_t{0}) == 11U);
+    for (const auto& cache : caches) data.check_same_pictures(cache);
+}
+
+}  // namespace

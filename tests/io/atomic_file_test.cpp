@@ -46,6 +46,16 @@ BOOST_AUTO_TEST_CASE(an_interrupted_write_keeps_the_older_file) {
     BOOST_TEST(entry_count(folder.path()) == 1U);
 }
 
+BOOST_AUTO_TEST_CASE(a_header_that_is_known_last_replaces_what_stood_in_its_place) {
+    const TemporaryFolder folder;
+    bantam::AtomicFile file{folder.path() / "a.txt"};
+    file.write("....one");
+    file.overwrite(0, "head");
+    file.write(" two");
+    file.commit();
+    BOOST_TEST(contents_of(folder.path() / "a.txt") == "headone two");
+}
+
 BOOST_AUTO_TEST_CASE(a_missing_folder_is_named_with_its_cause) {
     const TemporaryFolder folder;
     const auto path = folder.path() / "nowhere" / "a.txt";

@@ -48,8 +48,10 @@ struct Pictures {
     LabeledPictures validation;
 
     Pictures(const Options& options, const HomeworkFolders& folders) {
-        const PictureOptions reading{
-            .stored_size = options.stored_size, .threads = options.threads, .hash_files = true};
+        PictureOptions reading{.stored_size = options.stored_size, .threads = options.threads, .hash_files = true};
+        HomeworkFolders used = folders;
+        used.testing = {};
+        reading.cache = open_cache_with_report(options.cache, used, reading, options.verify_cache);
         labeled = load_with_report(options.data, folders.training, reading, "labeled");
         unlabeled = load_with_report(options.data, folders.unlabeled, reading, "unlabeled");
         validation = load_with_report(options.data, folders.validation, reading, "validation");

@@ -32,6 +32,8 @@ struct Options {
     double color = 0.2;
     bool average = false;
     int stored_size = 144;
+    std::filesystem::path cache;  ///< of decoded pictures; empty: none
+    bool verify_cache = false;
     std::string shard = "1/1";
     bool resume = false;
     std::vector<std::filesystem::path> merge;  ///< parts to merge; nothing is computed

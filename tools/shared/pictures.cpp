@@ -4,6 +4,7 @@
 #include <bantam/base/error.hpp>
 #include <bantam/base/index.hpp>
 #include <bantam/base/printable.hpp>
+#include <bantam/data/picture_cache.hpp>
 #include <bantam/train/progress.hpp>
 
 #include "command_line.hpp"
@@ -68,6 +69,22 @@ void refuse_bad_pictures(const std::filesystem::path& root, const PictureReport&
 }
 
 }  // namespace
+
+std::shared_ptr<const PictureCache> open_cache_with_report(const std::filesystem::path& file,
+                                                           const HomeworkFolders& folders,
+                                                           const PictureOptions& options, bool verify) {
+    if (file.empty()) {
+        if (verify) throw Error{"--verify-cache verifies the file of --cache; name one, or leave it out"};
+        return nullptr;
+    }
+    const PictureCacheOptions how{.verify = verify, .on_wait = [&](const std::string& owner) {
+                                      print_message(fmt::format("waiting for {}, which writes {}\n", printable(owner),
+                                                                printable(file.string(), 4000)));
+                                  }};
+    return with_progress(options, "decoding", [&](const PictureOptions& showing) {
+        return open_picture_cache(file, folders, showing, how);
+    });
+}
 
 LabeledPictures load_with_report(const std::filesystem::path& root, const LabeledSplit& split,
                                  const PictureOptions& options, const char* what) {

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <bantam/base/index.hpp>
+#include <bantam/data/folders.hpp>
 #include <bantam/data/picture_store.hpp>
 
 #include <chrono>
 #include <filesystem>
+#include <memory>
 #include <string>
 
 namespace bantam {
@@ -27,6 +29,11 @@ private:
     Clock::time_point start_ = Clock::now();
     Clock::time_point shown_ = start_;
 };
+
+/// `open_picture_cache` with its progress on stderr; null where no file is named.
+std::shared_ptr<const PictureCache> open_cache_with_report(const std::filesystem::path& file,
+                                                           const HomeworkFolders& folders,
+                                                           const PictureOptions& options, bool verify);
 
 /// Loads one split with its progress on stderr and reports how many pictures could not be read. Throws Error
 /// where no labeled picture is left, or where a testing picture is bad: a row for it would be made up. Of the testing

@@ -9,6 +9,7 @@
 #include <bantam/data/batch_queue.hpp>
 #include <bantam/data/color.hpp>
 #include <bantam/data/picture_store.hpp>
+#include <bantam/data/read_ahead.hpp>
 #include <bantam/data/sample_plan.hpp>
 #include <bantam/data/teacher_logits.hpp>
 #include <bantam/data/view.hpp>
@@ -16,6 +17,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 namespace bantam {
@@ -36,7 +38,14 @@ public:
 
     /// All batches in order, prepared ahead on a worker thread.
     BatchQueue batches() const {
-        return BatchQueue{batch_count(), [this](Index index, Batch& batch) { assemble(index, batch); }};
+        const auto assemble_batch = [this](Index index, Batch& batch) { assemble(index, batch); };
+        if (!store_->is_mapped()) return BatchQueue{batch_count(), assemble_batch};
+        const auto pictures_of = [this](Index index, auto&& use) {
+            const BatchRange range = batch_range(index);
+            for (Index sample = range.begin; sample < range.end; ++sample)
+                use(std::span{pixels(sample), store_->picture_bytes()});
+        };
+        return BatchQueue{batch_count(), detail::with_read_ahead(batch_count(), 0, pictures_of, assemble_batch)};
     }
 
     /// Where batch `index` lies among the pictures; the last batch may be smaller.

@@ -3,23 +3,19 @@
 #pragma once
 
 #include <bantam/base/error.hpp>
-#include <bantam/base/index.hpp>
-#include <bantam/base/parallel_for.hpp>
 #include <bantam/base/picture_count.hpp>
 #include <bantam/data/folders.hpp>
-#include <bantam/data/picture.hpp>
+#include <bantam/data/picture_cache.hpp>
+#include <bantam/data/picture_files.hpp>
 #include <bantam/data/resize.hpp>
 #include <bantam/io/hash.hpp>
 
-#include <algorithm>
-#include <array>
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
-#include <functional>
 #include <memory>
+#include <new>
 #include <span>
 #include <string>
 #include <utility>
@@ -27,111 +23,18 @@
 
 namespace bantam {
 
-/// How picture files are read.
-struct PictureOptions {
-    int stored_size = 144;
-    int threads = 1;
-    /// Throw at the first bad picture instead of leaving it out.
-    bool strict = false;
-    /// Keep an XXH64 of each file's bytes, which matching with teacher logits needs.
-    bool hash_files = false;
-    PictureLimits limits{};
-    /// Called on the calling thread with the number of files done and the number of all files.
-    std::function<void(std::size_t, std::size_t)> progress{};
-};
-
-/// The outcome of reading a list of picture files.
-struct PictureReport {
-    static constexpr std::size_t named_limit = 10;
-
-    std::size_t files = 0;
-    std::array<std::size_t, picture_problem_count> counts{};
-    /// The bad files in list order.
-    std::vector<std::pair<std::string, PictureProblem>> named;
-
-    std::size_t good() const { return counts[static_cast<std::size_t>(PictureProblem::none)]; }
-    std::size_t bad() const { return files - good(); }
-
-    /// Empty without bad files, else e.g. "2 of 9 pictures left out: 1 is empty, 1 is truncated
-    /// (training/0_1.jpg is empty; training/0_7.jpg is truncated)", which names at most `named_limit` files.
-    std::string text() const {
-        if (bad() == 0) return {};
-        std::string text = std::to_string(bad()) + " of " + std::to_string(files) + " pictures left out: ";
-        const char* separator = "";
-        for (std::size_t problem = 1; problem < counts.size(); ++problem) {
-            if (counts[problem] == 0) continue;
-            text += separator + std::to_string(counts[problem]) + ' ';
-            text += picture_problem_text(static_cast<PictureProblem>(problem));
-            separator = ", ";
-        }
-        separator = " (";
-        for (std::size_t index = 0; index < std::min(named.size(), named_limit); ++index) {
-            const auto& [path, problem] = named[index];
-            text += separator + path + ' ';
-            text += picture_problem_text(problem);
-            separator = "; ";
-        }
-        return text + (named_limit < bad() ? "; …)" : ")");
-    }
-};
-
-namespace detail {
-
-/// Reads and decodes `paths` (relative to `root`) with `options.threads` threads; calls
-/// `use(index, bytes, picture)` for each sound file, in any order. Returns what is wrong with each file.
-template <class Use>
-std::vector<PictureProblem> decode_files(const std::filesystem::path& root, const std::vector<std::string>& paths,
-                                         const PictureOptions& options, const Use& use) {
-    const std::size_t count = paths.size();
-    std::vector<PictureProblem> problems(count);
-    // Of each thread; the memory is used for the next picture again.
-    struct Scratch {
-        std::vector<std::uint8_t> bytes;
-        Picture picture;
-    };
-    const auto decode_one = [&](std::size_t index, Scratch& scratch) {
-        problems[index] = read_picture_file(root / paths[index], scratch.bytes, options.limits);
-        if (problems[index] != PictureProblem::none) return;
-        problems[index] = decode_picture(std::span<const std::uint8_t>{scratch.bytes}, options.limits, scratch.picture);
-        if (problems[index] == PictureProblem::none) use(index, scratch.bytes, scratch.picture);
-    };
-
-    std::atomic<std::size_t> done{0};
-    const int threads = std::max(options.threads, 1);
-    std::vector<Scratch> scratch(static_cast<std::size_t>(threads));
-    parallel_for(static_cast<Index>(count), threads, [&](Index index, int thread) {
-        decode_one(static_cast<std::size_t>(index), scratch[static_cast<std::size_t>(thread)]);
-        const std::size_t finished = ++done;
-        // Thread 0 is the calling one.
-        if (thread == 0 && options.progress) options.progress(finished, count);
-    });
-    if (options.progress) options.progress(count, count);
-    return problems;
-}
-
-inline PictureReport picture_report(const std::vector<std::string>& paths,
-                                    const std::vector<PictureProblem>& problems) {
-    PictureReport report;
-    report.files = paths.size();
-    for (std::size_t index = 0; index < paths.size(); ++index) {
-        ++report.counts[static_cast<std::size_t>(problems[index])];
-        if (problems[index] != PictureProblem::none) report.named.emplace_back(paths[index], problems[index]);
-    }
-    return report;
-}
-
-}  // namespace detail
-
-/// Decoded pictures in memory: 8-bit RGB, [picture][stored_size][stored_size][3], in the order of
-/// their files. Bad files are left out; `source_index` gives the position of a picture's file in the list.
+/// Decoded pictures in memory, or in the mapped memory of a cache file: 8-bit RGB, [stored_size][stored_size][3] each,
+/// in the order of their files. Bad files are left out; `source_index` gives the position of a picture's file in the
+/// list.
 class PictureStore {
 public:
     PictureStore() = default;
 
     /// Reads and decodes `paths` (relative to `root`) with `options.threads` threads; the result
-    /// does not depend on their number. In strict mode throws Error naming the first bad file.
+    /// does not depend on their number. In strict mode throws Error naming the first bad file. With `options.cache`
+    /// nothing is read or copied; throws Error where the cache lacks a path, or has it for another use.
     PictureStore(const std::filesystem::path& root, const std::vector<std::string>& paths,
-                 const PictureOptions& options);
+                 const PictureOptions& options, PictureUse use = PictureUse::training);
 
     /// Pictures that are no files: 8-bit RGB, [picture][height][width][3]. They are copied, resized to
     /// `options.stored_size` squared, and named "0", "1", …. Throws Error where the last one is not whole.
@@ -143,7 +46,11 @@ public:
     std::size_t picture_bytes() const {
         return std::size_t{3} * static_cast<std::size_t>(stored_size_) * static_cast<std::size_t>(stored_size_);
     }
-    const std::uint8_t* pixels(std::size_t index) const { return pixels_.get() + index * picture_bytes(); }
+    const std::uint8_t* pixels(std::size_t index) const {
+        return cache_ ? cache_->pixels(entries_[index]) : pixels_.get() + index * picture_bytes();
+    }
+    /// Whether the pictures lie in a mapped file, where those of the next batches are best read ahead.
+    bool is_mapped() const { return cache_ != nullptr; }
     const std::vector<std::string>& paths() const { return paths_; }
     /// One for each picture, or none if they were not asked for.
     const std::vector<std::string>& hashes() const { return hashes_; }
@@ -153,9 +60,17 @@ public:
 private:
     /// Memory for `count` pictures; `from` names them in errors.
     void allocate(std::size_t count, int stored_size, const std::string& from);
+    void decode(const std::filesystem::path& root, const std::vector<std::string>& paths,
+                const PictureOptions& options);
+    void take_from_cache(const std::vector<std::string>& paths, const PictureOptions& options, PictureUse use);
+    /// Reports `problems`, one per path; throws Error in strict mode.
+    void set_report(const std::filesystem::path& root, const std::vector<std::string>& paths,
+                    const std::vector<PictureProblem>& problems, const PictureOptions& options);
 
     int stored_size_ = 0;
     std::unique_ptr<std::uint8_t[]> pixels_;
+    std::shared_ptr<const PictureCache> cache_;
+    std::vector<std::size_t> entries_;  // of each picture in the cache
     std::vector<std::string> paths_;
     std::vector<std::string> hashes_;
     std::vector<std::size_t> sources_;
@@ -203,21 +118,21 @@ inline UnlabeledPictures load_pictures(const std::filesystem::path& root, const 
 
 inline TestPictures load_pictures(const std::filesystem::path& root, const TestSplit& split,
                                   const PictureOptions& options) {
-    return {PictureStore{root, split.paths(), options}};
+    return {PictureStore{root, split.paths(), options, PictureUse::testing}};
 }
 
 /// Decodes the testing pictures and keeps none of them: what is wrong with them, before a training run whose end
-/// needs them all. Of the options it takes `threads`, `limits` and `progress`.
+/// needs them all. Of the options it takes `threads`, `limits`, `progress` and `cache`.
 inline PictureReport check_pictures(const std::filesystem::path& root, const TestSplit& split,
                                     const PictureOptions& options) {
+    if (options.cache) return load_pictures(root, split, options).store.report();
     return detail::picture_report(split.paths(),
                                   detail::decode_files(root, split.paths(), options, [](const auto&...) {}));
 }
 
 inline void PictureStore::allocate(std::size_t count, int stored_size, const std::string& from) {
+    detail::require_stored_size(stored_size);
     stored_size_ = stored_size;
-    if (stored_size_ < 1 || stored_size_ > 4096)
-        throw Error{"stored picture size " + std::to_string(stored_size_) + " is out of range; choose 1 to 4096"};
     try {
         pixels_ = std::make_unique_for_overwrite<std::uint8_t[]>(count * picture_bytes());
     } catch (const std::bad_alloc&) {
@@ -249,7 +164,23 @@ inline PictureStore PictureStore::from_memory(std::span<const std::uint8_t> pixe
 }
 
 inline PictureStore::PictureStore(const std::filesystem::path& root, const std::vector<std::string>& paths,
-                                  const PictureOptions& options) {
+                                  const PictureOptions& options, PictureUse use) {
+    if (options.cache)
+        take_from_cache(paths, options, use);
+    else
+        decode(root, paths, options);
+}
+
+inline void PictureStore::set_report(const std::filesystem::path& root, const std::vector<std::string>& paths,
+                                     const std::vector<PictureProblem>& problems, const PictureOptions& options) {
+    report_ = detail::picture_report(paths, problems);
+    if (options.strict && report_.bad() > 0)
+        throw Error{(root / report_.named.front().first).string() + ": " +
+                    std::string{picture_problem_text(report_.named.front().second)} + "; replace or remove the file"};
+}
+
+inline void PictureStore::decode(const std::filesystem::path& root, const std::vector<std::string>& paths,
+                                 const PictureOptions& options) {
     const std::size_t count = paths.size();
     allocate(count, options.stored_size, root.string());
     if (options.hash_files) hashes_.resize(count);
@@ -260,10 +191,7 @@ inline PictureStore::PictureStore(const std::filesystem::path& root, const std::
                        stored_size_, stored_size_);
         });
 
-    report_ = detail::picture_report(paths, problems);
-    if (options.strict && report_.bad() > 0)
-        throw Error{(root / report_.named.front().first).string() + ": " +
-                    std::string{picture_problem_text(report_.named.front().second)} + "; replace or remove the file"};
+    set_report(root, paths, problems, options);
     std::size_t kept = 0;
     for (std::size_t index = 0; index < count; ++index) {
         if (problems[index] != PictureProblem::none) continue;
@@ -277,6 +205,24 @@ inline PictureStore::PictureStore(const std::filesystem::path& root, const std::
         ++kept;
     }
     if (options.hash_files) hashes_.resize(kept);
+}
+
+inline void PictureStore::take_from_cache(const std::vector<std::string>& paths, const PictureOptions& options,
+                                          PictureUse use) {
+    cache_ = options.cache;
+    stored_size_ = cache_->stored_size();
+    std::vector<PictureProblem> problems;
+    for (std::size_t index = 0; index < paths.size(); ++index) {
+        const std::size_t entry = cache_->require(paths[index], use);
+        const PictureCache::Entry& found = cache_->entry(entry);
+        problems.push_back(found.problem);
+        if (found.problem != PictureProblem::none) continue;
+        if (options.hash_files) hashes_.push_back(hash_text(found.file_hash));
+        paths_.push_back(paths[index]);
+        sources_.push_back(index);
+        entries_.push_back(entry);
+    }
+    set_report(cache_->path(), paths, problems, options);
 }
 
 }  // namespace bantam

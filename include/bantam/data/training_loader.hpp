@@ -14,6 +14,7 @@
 #include <bantam/data/epoch.hpp>
 #include <bantam/data/online_teacher.hpp>
 #include <bantam/data/picture_store.hpp>
+#include <bantam/data/read_ahead.hpp>
 #include <bantam/data/sample_plan.hpp>
 #include <bantam/data/stored_view.hpp>
 #include <bantam/data/teacher_logits.hpp>
@@ -22,6 +23,8 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -80,10 +83,21 @@ public:
 
     /// The batches of an epoch from batch `first` on, prepared ahead on a worker thread.
     BatchQueue batches(Index epoch, Index first = 0) const {
-        return BatchQueue{batch_count(),
-                          [this, epoch, order = epoch_order(epoch)](Index index, Batch& batch) {
-                              assemble(epoch, order, index, batch);
-                          },
+        const auto order = std::make_shared<const std::vector<Index>>(epoch_order(epoch));
+        const auto assemble_batch = [this, epoch, order](Index index, Batch& batch) {
+            assemble(epoch, *order, index, batch);
+        };
+        if (!mapped_) return BatchQueue{batch_count(), assemble_batch, first};
+        const auto pictures_of = [this, epoch, order](Index index, auto&& use) {
+            const BatchRange range = batch_range(index);
+            for (Index slot = range.begin; slot < range.end; ++slot) {
+                const SamplePlan shown = plan(epoch, (*order)[static_cast<std::size_t>(slot)]);
+                for (const Index sample : {shown.sample, shown.second.sample})
+                    if (sample >= 0 && samples_[static_cast<std::size_t>(sample)].mapped)
+                        use(std::span{pixels(sample), static_cast<std::size_t>(3 * stored_size_ * stored_size_)});
+            }
+        };
+        return BatchQueue{batch_count(), detail::with_read_ahead(batch_count(), first, pictures_of, assemble_batch),
                           first};
     }
 
@@ -155,6 +169,7 @@ private:
         const std::uint8_t* pixels;
         int label;
         Index teacher_row;  // −1: none
+        bool mapped;
     };
 
     /// The sample of a row of the logits file.
@@ -189,6 +204,7 @@ private:
             throw Error{"pictures of different stored sizes cannot be mixed; load them all at " +
                         std::to_string(stored_size_)};
         if (store.size() != 0) stored_size_ = store.stored_size();
+        mapped_ = mapped_ || store.is_mapped();
         if (teacher.logits != nullptr) {
             if (options_.online_teacher != nullptr)
                 throw Error{"samples have stored logits and an online teacher; use one of the two"};
@@ -203,13 +219,15 @@ private:
         }
         for (std::size_t index = 0; index < store.size(); ++index)
             samples_.push_back({store.pixels(index), labels == nullptr ? -1 : (*labels)[index],
-                                teacher.logits == nullptr ? -1 : teacher.first_row + static_cast<Index>(index)});
+                                teacher.logits == nullptr ? -1 : teacher.first_row + static_cast<Index>(index),
+                                store.is_mapped()});
     }
 
     LoaderOptions options_;
     std::vector<Sample> samples_;
     std::vector<Index> sample_of_row_;  // −1: none
     Index stored_size_ = 0;
+    bool mapped_ = false;
     const TeacherLogits* teacher_ = nullptr;
 };
 

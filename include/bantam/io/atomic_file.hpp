@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <exception>
 #include <filesystem>
 #include <string>
@@ -63,6 +64,14 @@ public:
     }
 
     void write(std::string_view text) { write(text.data(), text.size()); }
+
+    /// Replaces bytes that were written before, from byte `position` on, as for a header that is known last.
+    void overwrite(std::uint64_t position, std::string_view bytes) {
+        flush_buffer();
+        seek(static_cast<std::int64_t>(position), SEEK_SET);
+        write_through(bytes.data(), bytes.size());
+        seek(0, SEEK_END);
+    }
 
     /// Makes the file visible under its name; call it last.
     void commit() {
@@ -182,6 +191,15 @@ private:
     void flush_buffer() {
         write_through(buffer_.data(), buffer_.size());
         buffer_.clear();
+    }
+
+    void seek(std::int64_t position, int from) {
+#if defined(_WIN32)
+        const bool done = _lseeki64(file_, position, from) >= 0;
+#else
+        const bool done = lseek(file_, static_cast<off_t>(position), from) >= 0;
+#endif
+        if (!done) fail_writing();
     }
 
     void write_through(const char* data, std::size_t count) {

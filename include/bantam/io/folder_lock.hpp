@@ -2,95 +2,25 @@
 #pragma once
 
 #include <bantam/base/error.hpp>
+#include <bantam/io/lock_file.hpp>
 
-#include <algorithm>
-#include <cerrno>
-#include <cstddef>
 #include <filesystem>
 #include <string>
-#include <system_error>
-#include <utility>
-
-#if !defined(_WIN32)
-#include <fcntl.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <unistd.h>
-#endif
 
 namespace bantam {
 
-/// Exclusive use of a folder. While it lives, the file `run.lock` in the folder is locked and names this process; the
-/// system releases the lock when the process ends, however it ends. Throws Error naming the other process where the
-/// folder is in use. There is no lock on Windows and on file systems without locks.
+/// Exclusive use of a folder. While it lives, the file `run.lock` in the folder is locked and names this process; see
+/// LockFile. Throws Error naming the other process where the folder is in use.
 class FolderLock {
 public:
-    explicit FolderLock([[maybe_unused]] const std::filesystem::path& folder) {
-#if !defined(_WIN32)
-        path_ = folder / "run.lock";
-        // A lock on a file that was removed after it was opened has no effect; the new file is locked instead.
-        while (!take(folder)) close(std::exchange(file_, -1));
-        write_owner();
-#endif
-    }
-
-    FolderLock(FolderLock&& other) noexcept : path_{std::move(other.path_)}, file_{std::exchange(other.file_, -1)} {}
-    FolderLock& operator=(FolderLock&& other) noexcept {
-        std::swap(path_, other.path_);
-        std::swap(file_, other.file_);
-        return *this;
-    }
-
-    ~FolderLock() {
-#if !defined(_WIN32)
-        if (file_ < 0) return;
-        std::error_code ignored;
-        std::filesystem::remove(path_, ignored);
-        close(file_);
-#endif
-    }
+    explicit FolderLock(const std::filesystem::path& folder)
+        : lock_{folder / "run.lock", [&](const std::string& owner) {
+                    throw Error{folder.string() + ": is in use by " + owner +
+                                "; wait until it has ended, or choose another output folder"};
+                }} {}
 
 private:
-#if !defined(_WIN32)
-    bool take(const std::filesystem::path& folder) {
-        file_ = open(path_.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0666);
-        struct stat opened{}, named{};
-        if (file_ < 0 || fstat(file_, &opened) != 0) fail(errno);
-        if (!S_ISREG(opened.st_mode)) fail(EINVAL);
-        if (flock(file_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-            const std::string owner = read_owner();
-            close(std::exchange(file_, -1));
-            throw Error{folder.string() + ": is in use by " + owner +
-                        "; wait until it has ended, or choose another output folder"};
-        }
-        return lstat(path_.c_str(), &named) == 0 && named.st_ino == opened.st_ino && named.st_dev == opened.st_dev;
-    }
-
-    [[noreturn]] void fail(int cause) {
-        if (file_ >= 0) close(std::exchange(file_, -1));
-        throw Error{path_.string() + ": cannot be opened for locking: " + std::generic_category().message(cause) +
-                    "; remove it, or choose another output folder"};
-    }
-
-    // The owner's name is for error messages alone, so that failures are ignored.
-    void write_owner() const {
-        char host[256] = "";
-        if (gethostname(host, sizeof host - 1) != 0) host[0] = '\0';
-        const std::string owner = "process " + std::to_string(getpid()) + " on " + host + '\n';
-        if (ftruncate(file_, 0) != 0 || pwrite(file_, owner.data(), owner.size(), 0) < 0) return;
-    }
-
-    std::string read_owner() const {
-        char text[400];
-        const auto length = pread(file_, text, sizeof text, 0);
-        std::string owner{text, length > 0 ? static_cast<std::size_t>(length) : 0};
-        owner.resize(std::min(owner.find('\n'), owner.size()));
-        return owner.empty() ? "another process" : owner;
-    }
-#endif
-
-    std::filesystem::path path_;
-    int file_ = -1;
+    LockFile lock_;
 };
 
 }  // namespace bantam

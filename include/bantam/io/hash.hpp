@@ -48,8 +48,11 @@ public:
         }
     }
 
-    /// The hash of all bytes so far as sixteen hexadecimal digits.
-    std::string text() const { return hash_text(XXH64_digest(&state_)); }
+    /// The hash of all bytes so far.
+    std::uint64_t value() const { return XXH64_digest(&state_); }
+
+    /// The same as sixteen hexadecimal digits.
+    std::string text() const { return hash_text(value()); }
 
 private:
     XXH64_state_t state_;
