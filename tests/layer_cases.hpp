@@ -80,10 +80,17 @@ void for_each_layer(const Test& test) {
     test(row<Conv2d<4, 3, 1, ConvOptions{.padding = 0, .bias = false}>, map<3>>("conv_3x3_valid_no_bias",
                                                                                 "conv(3, 4, 3, padding=0)"));
     test(row<Conv2d<4, 7, 2, no_bias>, map<3>>("conv_7x7_stride2", "conv(3, 4, 7, 2)"));
+    test(row<Conv2d<4, Size2d{1, 5}, Size2d{1, 2}, no_bias>, map<3>>("conv_1x5_stride1x2",
+                                                                     "conv(3, 4, (1, 5), (1, 2), (0, 2))"));
+    test(row<Conv2d<6, Size2d{3, 2}, Size2d{2, 1},
+                    ConvOptions{.padding = {2, 0}, .dilation = {2, 1}, .groups = 2, .bias = false}>,
+             map<4>>("conv_3x2_stride2x1_dilation2x1_groups2", "conv(4, 6, (3, 2), (2, 1), (2, 0), (2, 1), groups=2)"));
     test(row<DepthwiseConv2d<3, 1, no_bias>, map<5>>("depthwise_3x3", "depthwise(5, 3)"));
     test(row<DepthwiseConv2d<3, 2>, map<5>>("depthwise_3x3_stride2_bias", "depthwise(5, 3, 2, bias=True)"));
     test(row<DepthwiseConv2d<7, 1, ConvOptions{.dilation = 3}>, map<3>>("depthwise_7x7_dilation3_bias",
                                                                         "depthwise(3, 7, dilation=3, bias=True)"));
+    test(row<DepthwiseConv2d<Size2d{5, 2}, Size2d{1, 2}, ConvOptions{.padding = {2, 1}}>, map<3>>(
+        "depthwise_5x2_stride1x2_bias", "conv(3, 3, (5, 2), (1, 2), (2, 1), groups=3, bias=True)"));
     test(row<PointwiseConv2d<7>, map<5>>("pointwise_bias", "pointwise(5, 7, bias=True)"));
     test(row<Conv2d<7, 1, 1, no_bias>, map<5>>("pointwise_no_bias", "pointwise(5, 7)"));
     test(row<BatchNorm2d, map<5>>("batch_norm_train", "BatchNorm2d(5)"));
@@ -92,8 +99,11 @@ void for_each_layer(const Test& test) {
     test(row<GroupNorm<2>, map<6>>("group_norm_2", "GroupNorm(2, 6)"));
     test(row<MaxPool2d<2>, map<3>>("max_pool_2", "MaxPool2d(2)"));
     test(row<MaxPool2d<3, 2, 1>, map<3>>("max_pool_3_stride2_padding1", "MaxPool2d(3, 2, 1)"));
+    test(row<MaxPool2d<Size2d{1, 3}, Size2d{2, 1}>, map<3>>("max_pool_1x3_stride2x1", "MaxPool2d((1, 3), (2, 1))"));
     test(row<AvgPool2d<2>, map<3>>("avg_pool_2", "AvgPool2d(2)"));
     test(row<AvgPool2d<3, 1, 1>, map<3>>("avg_pool_3_stride1_padding1", "AvgPool2d(3, 1, 1)"));
+    test(row<AvgPool2d<Size2d{3, 2}, 1, Size2d{1, 0}>, map<3>>("avg_pool_3x2_padding1x0",
+                                                               "AvgPool2d((3, 2), 1, (1, 0))"));
     test(row<GlobalAveragePool, map<3>>("global_average_pool", "AdaptiveAvgPool2d(1)"));
     test(row<ChannelShuffle<2>, map<6>>("channel_shuffle_2",
                                         "Apply(lambda x: x.unflatten(1, (2, 3)).transpose(1, 2).flatten(1, 2))"));

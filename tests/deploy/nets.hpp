@@ -34,14 +34,16 @@ using ResidualNet =
             ScaledResidual<Scale::shortcut, DepthwiseConv2d<3>, LeakyReLU>, InvertedResidual<24, 1, 2>,
             InvertedResidual<32, 2, 3>, GlobalAveragePool, Dropout<20>, Linear<10>>;
 
-/// Everything else: branches, gates, pools, groups, dilation, odd shapes, norms that stand alone.
-using BranchingNet =
-    Network<Image<19, 22, 3>, BatchNorm2d, Conv2d<12, 3, 1, ConvOptions{.padding = 2, .dilation = 2}>, TanhExp,
-            MaxPool2d<3, 2, 1>, SplitConcatenate<Identity, Conv2d<4, 3>, Sequence<AvgPool2d<3, 1, 1>, Sigmoid>>,
-            Concatenate<Conv2d<6, 1>, Sequence<DepthwiseConv2d<3>, BatchNorm2d, ReLU6>>,
-            Conv2d<18, 3, 1, ConvOptions{.groups = 6}>, Gate<HardSigmoid>, Add<Identity, Conv2d<9, 3>, ReLU>, ReLU6,
-            BatchNorm2d, Conv2d<18, 3, 1, ConvOptions{.padding = 0, .groups = 9}>, AvgPool2d<2>, Flatten,
-            Linear<13, Bias::without>, BatchNorm2d, ReLU, Linear<7>>;
+/// Everything else: branches, gates, pools, groups, dilation, kernels that are not square, odd shapes, norms that stand
+/// alone.
+using BranchingNet = Network<
+    Image<19, 22, 3>, BatchNorm2d, Conv2d<12, 3, 1, ConvOptions{.padding = 2, .dilation = 2}>, TanhExp,
+    MaxPool2d<3, 2, 1>,
+    SplitConcatenate<Identity, Conv2d<4, Size2d{3, 5}>, Sequence<AvgPool2d<Size2d{3, 1}, 1, Size2d{1, 0}>, Sigmoid>>,
+    Concatenate<Conv2d<6, 1>, Sequence<DepthwiseConv2d<Size2d{1, 5}>, BatchNorm2d, ReLU6>>,
+    Conv2d<18, 3, 1, ConvOptions{.groups = 6}>, Gate<HardSigmoid>, Add<Identity, Conv2d<9, 3>, ReLU>, ReLU6,
+    BatchNorm2d, Conv2d<18, 3, 1, ConvOptions{.padding = 0, .groups = 9}>, AvgPool2d<2>, Flatten,
+    Linear<13, Bias::without>, BatchNorm2d, ReLU, Linear<7>>;
 
 /// A layer that needs its whole input before its first output.
 using GatedNet = Network<Image<11, 9, 3>, Conv2d<8, 3>, ReLU, SqueezeExcite<2>, Conv2d<6, 3>, SqueezeExcite<2, SiLU>,

@@ -47,12 +47,12 @@ struct NoNode {
 
 template <class L>
 struct IsConv : std::false_type {};
-template <int Out, int Kernel, int Stride, ConvOptions Options>
+template <int Out, auto Kernel, auto Stride, ConvOptions Options>
 struct IsConv<Conv2d<Out, Kernel, Stride, Options>> : std::true_type {};
 
 template <class L>
 struct IsDepthwise : std::false_type {};
-template <int Kernel, int Stride, ConvOptions Options>
+template <auto Kernel, auto Stride, ConvOptions Options>
 struct IsDepthwise<DepthwiseConv2d<Kernel, Stride, Options>> : std::true_type {};
 
 template <class L>
@@ -125,7 +125,8 @@ constexpr ConvSpec conv_spec() {
                   .norm = false,
                   .bound = Bound::none};
     if constexpr (IsConv<L>::value || IsDepthwise<L>::value) {
-        spec.kernel_height = spec.kernel_width = L::kernel_size;
+        spec.kernel_height = L::kernel_size.height;
+        spec.kernel_width = L::kernel_size.width;
         spec.stride = L::stride;
         spec.padding = L::padding;
         spec.dilation = L::dilation;
@@ -247,12 +248,12 @@ struct LowerComposite<ChannelGate<Ls...>> {
 
 template <class L>
 struct LowerPool : std::false_type {};
-template <int Kernel, int Stride, int Padding>
+template <auto Kernel, auto Stride, auto Padding>
 struct LowerPool<MaxPool2d<Kernel, Stride, Padding>> : std::true_type {
     template <PoolSpec S, class P, class T>
     using Stage = MaxPool<S, P, T>;
 };
-template <int Kernel, int Stride, int Padding>
+template <auto Kernel, auto Stride, auto Padding>
 struct LowerPool<AvgPool2d<Kernel, Stride, Padding>> : std::true_type {
     template <PoolSpec S, class P, class T>
     using Stage = AveragePool<S, P, T>;

@@ -214,16 +214,21 @@ struct OnnxForm {
 
 namespace detail {
 
+/// The attributes of a node whose window slides over a map.
+inline void set_onnx_window(onnx::NodeProto& node, Size2d kernel_size, Size2d stride, Size2d padding) {
+    OnnxGraph::set_integers(node, "kernel_shape", {kernel_size.height, kernel_size.width});
+    OnnxGraph::set_integers(node, "strides", {stride.height, stride.width});
+    OnnxGraph::set_integers(node, "pads", {padding.height, padding.width, padding.height, padding.width});
+}
+
 /// A convolution of any groups.
 template <class L, Shape Input>
 EmittedValue emit_onnx_conv(OnnxExport& output, const OnnxGraph::Path& path, const EmittedValue& value, Index groups) {
     const EmittedValue map = output.graph.as_map(path, value);
     const std::vector<std::string> tensors = output.add_tensors<L, Input>(path);
     const auto set = [&](onnx::NodeProto& node) {
-        OnnxGraph::set_integers(node, "kernel_shape", {L::kernel_size, L::kernel_size});
-        OnnxGraph::set_integers(node, "strides", {L::stride, L::stride});
-        OnnxGraph::set_integers(node, "pads", {L::padding, L::padding, L::padding, L::padding});
-        OnnxGraph::set_integers(node, "dilations", {L::dilation, L::dilation});
+        set_onnx_window(node, L::kernel_size, L::stride, L::padding);
+        OnnxGraph::set_integers(node, "dilations", {L::dilation.height, L::dilation.width});
         OnnxGraph::set_integer(node, "group", groups);
     };
     if (tensors.size() == 1) return output.graph.add("Conv", path, {map.name, tensors[0]}, false, set);
@@ -234,9 +239,7 @@ template <class L>
 EmittedValue emit_onnx_pool(OnnxExport& output, const OnnxGraph::Path& path, const EmittedValue& value,
                             const char* op) {
     return output.graph.add(op, path, {output.graph.as_map(path, value).name}, false, [&](onnx::NodeProto& node) {
-        OnnxGraph::set_integers(node, "kernel_shape", {L::kernel_size, L::kernel_size});
-        OnnxGraph::set_integers(node, "strides", {L::stride, L::stride});
-        OnnxGraph::set_integers(node, "pads", {L::padding, L::padding, L::padding, L::padding});
+        set_onnx_window(node, L::kernel_size, L::stride, L::padding);
         // As PyTorch's AvgPool2d and Bantam's: a window at the border is divided by its whole size.
         if (std::string_view{op} == "AveragePool") OnnxGraph::set_integer(node, "count_include_pad", 1);
     });
@@ -254,7 +257,7 @@ inline EmittedValue gated(OnnxExport& output, const OnnxGraph::Path& path, const
 
 }  // namespace detail
 
-template <int Out, int Kernel, int Stride, ConvOptions Options>
+template <int Out, auto Kernel, auto Stride, ConvOptions Options>
 struct OnnxForm<Conv2d<Out, Kernel, Stride, Options>> {
     template <Shape Input>
     static EmittedValue emit(OnnxExport& output, const OnnxGraph::Path& path, const EmittedValue& value) {
@@ -263,7 +266,7 @@ struct OnnxForm<Conv2d<Out, Kernel, Stride, Options>> {
     }
 };
 
-template <int Kernel, int Stride, ConvOptions Options>
+template <auto Kernel, auto Stride, ConvOptions Options>
 struct OnnxForm<DepthwiseConv2d<Kernel, Stride, Options>> {
     template <Shape Input>
     static EmittedValue emit(OnnxExport& output, const OnnxGraph::Path& path, const EmittedValue& value) {
@@ -391,14 +394,14 @@ struct OnnxForm<Gate<Act>> {
     }
 };
 
-template <int Kernel, int Stride, int Padding>
+template <auto Kernel, auto Stride, auto Padding>
 struct OnnxForm<MaxPool2d<Kernel, Stride, Padding>> {
     template <Shape>
     static EmittedValue emit(OnnxExport& output, const OnnxGraph::Path& path, const EmittedValue& value) {
         return detail::emit_onnx_pool<MaxPool2d<Kernel, Stride, Padding>>(output, path, value, "MaxPool");
     }
 };
-template <int Kernel, int Stride, int Padding>
+template <auto Kernel, auto Stride, auto Padding>
 struct OnnxForm<AvgPool2d<Kernel, Stride, Padding>> {
     template <Shape>
     static EmittedValue emit(OnnxExport& output, const OnnxGraph::Path& path, const EmittedValue& value) {

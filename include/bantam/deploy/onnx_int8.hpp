@@ -118,10 +118,8 @@ struct EmitOnnxConv {
                                                             {Conv::out_channels}, biases, bias_scales);
         const EmittedValue sum = output.graph().add(
             "Conv", path, {in.value.name, kernel.name, bias.name}, false, [&](onnx::NodeProto& node) {
-                OnnxGraph::set_integers(node, "kernel_shape", {spec.kernel_height, spec.kernel_width});
-                OnnxGraph::set_integers(node, "strides", {spec.stride, spec.stride});
-                OnnxGraph::set_integers(node, "pads", {spec.padding, spec.padding, spec.padding, spec.padding});
-                OnnxGraph::set_integers(node, "dilations", {spec.dilation, spec.dilation});
+                set_onnx_window(node, {spec.kernel_height, spec.kernel_width}, spec.stride, spec.padding);
+                OnnxGraph::set_integers(node, "dilations", {spec.dilation.height, spec.dilation.width});
                 OnnxGraph::set_integer(node, "group", spec.groups);
             });
         // Quantization to an unsigned map is the ReLU, and with the scale 6 / 255 the ReLU6.
@@ -160,9 +158,9 @@ OnnxMap emit_onnx_stage(OnnxInt8Export& output, const OnnxMap& in, Emit&& emit) 
 
 template <PoolSpec S>
 struct PoolWindow {
-    static constexpr int kernel_size = S.kernel;
-    static constexpr int stride = S.stride;
-    static constexpr int padding = S.padding;
+    static constexpr Size2d kernel_size = S.kernel;
+    static constexpr Size2d stride = S.stride;
+    static constexpr Size2d padding = S.padding;
 };
 
 template <PoolSpec S, class Stage>

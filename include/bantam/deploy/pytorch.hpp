@@ -87,14 +87,20 @@ inline std::string call(std::string_view function, std::initializer_list<Index> 
     return text;
 }
 
+/// "3" for both axes, or "(1, 7)".
+inline std::string pytorch_size(Size2d size) {
+    if (size.height == size.width) return std::to_string(size.height);
+    return call("", {size.height, size.width}) + ")";
+}
+
 template <class L>
 EmittedValue emit_pytorch_conv(PyTorchSource& output, const PyTorchSource::Path& path, const EmittedValue& value,
                                Index inputs, Index outputs, Index groups) {
     const EmittedValue map = output.as_map(value);
-    std::string construction = call("nn.Conv2d", {inputs, outputs, L::kernel_size});
-    if (L::stride != 1) construction += ", stride=" + std::to_string(L::stride);
-    if (L::padding != 0) construction += ", padding=" + std::to_string(L::padding);
-    if (L::dilation != 1) construction += ", dilation=" + std::to_string(L::dilation);
+    std::string construction = call("nn.Conv2d", {inputs, outputs}) + ", " + pytorch_size(L::kernel_size);
+    if (L::stride != 1) construction += ", stride=" + pytorch_size(L::stride);
+    if (L::padding != 0) construction += ", padding=" + pytorch_size(L::padding);
+    if (L::dilation != 1) construction += ", dilation=" + pytorch_size(L::dilation);
     if (groups != 1) construction += ", groups=" + std::to_string(groups);
     construction += L::bias ? ")" : ", bias=False)";
     return output.assign(output.module(path, construction) + "(" + map.name + ")");
@@ -103,13 +109,13 @@ EmittedValue emit_pytorch_conv(PyTorchSource& output, const PyTorchSource::Path&
 template <class L>
 EmittedValue emit_pytorch_pool(PyTorchSource& output, const EmittedValue& value, const char* function) {
     const EmittedValue map = output.as_map(value);
-    return output.assign(std::string{function} + "(" + map.name + ", " + std::to_string(L::kernel_size) + ", " +
-                         std::to_string(L::stride) + ", " + std::to_string(L::padding) + ")");
+    return output.assign(std::string{function} + "(" + map.name + ", " + pytorch_size(L::kernel_size) + ", " +
+                         pytorch_size(L::stride) + ", " + pytorch_size(L::padding) + ")");
 }
 
 }  // namespace detail
 
-template <int Out, int Kernel, int Stride, ConvOptions Options>
+template <int Out, auto Kernel, auto Stride, ConvOptions Options>
 struct PyTorchForm<Conv2d<Out, Kernel, Stride, Options>> {
     template <Shape Input>
     static EmittedValue emit(PyTorchSource& output, const PyTorchSource::Path& path, const EmittedValue& value) {
@@ -118,7 +124,7 @@ struct PyTorchForm<Conv2d<Out, Kernel, Stride, Options>> {
     }
 };
 
-template <int Kernel, int Stride, ConvOptions Options>
+template <auto Kernel, auto Stride, ConvOptions Options>
 struct PyTorchForm<DepthwiseConv2d<Kernel, Stride, Options>> {
     template <Shape Input>
     static EmittedValue emit(PyTorchSource& output, const PyTorchSource::Path& path, const EmittedValue& value) {
@@ -222,14 +228,14 @@ struct PyTorchForm<Gate<Act>> {
     }
 };
 
-template <int Kernel, int Stride, int Padding>
+template <auto Kernel, auto Stride, auto Padding>
 struct PyTorchForm<MaxPool2d<Kernel, Stride, Padding>> {
     template <Shape>
     static EmittedValue emit(PyTorchSource& output, const PyTorchSource::Path&, const EmittedValue& value) {
         return detail::emit_pytorch_pool<MaxPool2d<Kernel, Stride, Padding>>(output, value, "functional.max_pool2d");
     }
 };
-template <int Kernel, int Stride, int Padding>
+template <auto Kernel, auto Stride, auto Padding>
 struct PyTorchForm<AvgPool2d<Kernel, Stride, Padding>> {
     template <Shape>
     static EmittedValue emit(PyTorchSource& output, const PyTorchSource::Path&, const EmittedValue& value) {

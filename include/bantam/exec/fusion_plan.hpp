@@ -15,9 +15,9 @@ namespace bantam::exec {
 
 template <class L>
 inline constexpr bool is_convolution = false;
-template <int Out, int Kernel, int Stride, ConvOptions Options>
+template <int Out, auto Kernel, auto Stride, ConvOptions Options>
 inline constexpr bool is_convolution<Conv2d<Out, Kernel, Stride, Options>> = true;
-template <int Kernel, int Stride, ConvOptions Options>
+template <auto Kernel, auto Stride, ConvOptions Options>
 inline constexpr bool is_convolution<DepthwiseConv2d<Kernel, Stride, Options>> = true;
 
 enum class Kind { convolution, norm, activation, pool, other };

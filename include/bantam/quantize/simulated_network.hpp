@@ -77,14 +77,15 @@ template <deploy::ConvSpec S>
 constexpr auto simulated_conv() {
     constexpr int outputs = static_cast<int>(S.output.channels);
     constexpr bool depthwise = S.groups == S.input.channels && S.groups == outputs;
+    constexpr Size2d kernel_size{S.kernel_height, S.kernel_width};
     constexpr ConvOptions options{
         .padding = S.padding, .dilation = S.dilation, .groups = depthwise ? 1 : S.groups, .bias = true};
     if constexpr (S.source == deploy::WeightSource::linear)
         return Sequence<Flatten, Linear<outputs>>{};
     else if constexpr (depthwise)
-        return DepthwiseConv2d<S.kernel_height, S.stride, options>{};
+        return DepthwiseConv2d<kernel_size, S.stride, options>{};
     else
-        return Conv2d<outputs, S.kernel_height, S.stride, options>{};
+        return Conv2d<outputs, kernel_size, S.stride, options>{};
 }
 
 template <class Stage>

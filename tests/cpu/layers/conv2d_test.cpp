@@ -19,6 +19,13 @@ BOOST_AUTO_TEST_CASE(strides_paddings_and_dilations_pass) {
     layer_passes<Conv2d<3, 3, 2, ConvOptions{.dilation = 3}>, Shape{6, 7, 3}>({2});
 }
 
+BOOST_AUTO_TEST_CASE(kernels_that_are_not_square_pass) {
+    layer_passes<Conv2d<5, Size2d{1, 7}>, Shape{1, 12, 3}>({2});
+    layer_passes<Conv2d<5, Size2d{7, 1}, 2>, Shape{9, 4, 3}>({2});
+    layer_passes<Conv2d<4, Size2d{3, 5}, Size2d{3, 1}, ConvOptions{.padding = {0, 4}, .dilation = {1, 2}}>,
+                 Shape{7, 8, 2}>({2});
+}
+
 BOOST_AUTO_TEST_CASE(groups_pass) {
     layer_passes<Conv2d<6, 3, 1, ConvOptions{.groups = 3}>, Shape{4, 4, 9}>({2});
     layer_passes<Conv2d<8, 4, 2, ConvOptions{.padding = 1, .groups = 4, .bias = false}>, Shape{6, 6, 12}>({2});

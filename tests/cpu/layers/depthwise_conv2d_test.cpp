@@ -29,6 +29,13 @@ BOOST_AUTO_TEST_CASE(strides_paddings_and_dilations_pass) {
     layer_passes<DepthwiseConv2d<3, 1, ConvOptions{.padding = 3}>, Shape{3, 4, 3}>({2});
 }
 
+BOOST_AUTO_TEST_CASE(kernels_that_are_not_square_pass) {
+    layer_passes<DepthwiseConv2d<Size2d{1, 7}>, Shape{1, 12, 3}>({2});
+    layer_passes<DepthwiseConv2d<Size2d{7, 1}, Size2d{1, 3}>, Shape{6, 7, 5}>({2});
+    layer_passes<DepthwiseConv2d<Size2d{3, 5}, 2, ConvOptions{.padding = {0, 4}, .dilation = {1, 2}}>, Shape{7, 8, 4}>(
+        {2});
+}
+
 BOOST_AUTO_TEST_CASE(maps_smaller_than_the_kernel_pass_with_padding) {
     layer_passes<DepthwiseConv2d<7>, Shape{2, 3, 3}>();
     layer_passes<DepthwiseConv2d<3, 2>, Shape{1, 1, 5}>({1, 3});

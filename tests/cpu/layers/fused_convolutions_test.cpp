@@ -63,6 +63,11 @@ BOOST_AUTO_TEST_CASE(dense_convolutions_with_groups_and_dilation_fuse) {
     fuses<7, 9, 3, Conv2d<5, 3, 1, ConvOptions{.dilation = 2}>>();
 }
 
+BOOST_AUTO_TEST_CASE(kernels_that_are_not_square_fuse) {
+    fuses<6, 13, 3, Conv2d<5, Size2d{1, 7}, Size2d{1, 2}>>();
+    fuses<13, 6, 5, DepthwiseConv2d<Size2d{5, 3}, Size2d{2, 1}>>();
+}
+
 BOOST_AUTO_TEST_CASE(convolutions_of_small_maps_in_bands_of_many_samples_fuse) {
     fuses<3, 3, 5, Conv2d<4, 3>>({5, 260});
 }

@@ -22,24 +22,22 @@ namespace bantam::cpu {
 /// computed in bands, which are large enough to reuse weights that do not fit into the first-level cache.
 template <class Conv, Shape Input, class S>
 struct DenseKernel : OperationSizes {
-    using Geometry = ConvGeometry<Input, Conv::kernel_size, Conv::stride, Conv::padding, Conv::dilation>;
+    using Geometry = ConvGeometry<Input, typename Conv::Window>;
     static constexpr Shape input = Input;
     static constexpr Shape output = Conv::output_shape(Input);
-    static constexpr Index kernel_size = Conv::kernel_size;
-    static constexpr Index stride = Conv::stride;
-    static constexpr Index dilation = Conv::dilation;
-    static constexpr Index padding = Conv::padding;
+    using Rows = typename Geometry::Rows;
+    using Columns = typename Geometry::Columns;
     static constexpr Index groups = Conv::groups;
     static constexpr Index in = Input.channels / groups;       ///< input channels per group
     static constexpr Index out = Conv::out_channels / groups;  ///< output channels per group
     static constexpr Index taps = Geometry::taps;
-    static constexpr Index halo = Geometry::halo;
     static constexpr Index group_weights = out * taps * in;
     static constexpr Index weight_count = groups * group_weights;
 
     // At stride 1 the gradient of the input is a convolution of dz with the taps in reverse order. Otherwise each
     // tap adds its contribution to a padded map.
-    static constexpr bool input_gradient_is_conv = stride == 1 && halo >= padding;
+    static constexpr bool input_gradient_is_conv =
+        Conv::stride == 1 && Rows::halo >= Rows::padding && Columns::halo >= Columns::padding;
     static constexpr Index forward_panels = packed_panel_size<S>(taps * in, out);
     static constexpr Index backward_panels =
         input_gradient_is_conv ? packed_panel_size<S>(taps * out, in) : taps * packed_panel_size<S>(out, in);
@@ -52,18 +50,17 @@ struct DenseKernel : OperationSizes {
         min_band_lines >= output.height ? (min_band_lines + output.height - 1) / output.height : 0;
     static constexpr bool whole_samples = band_samples > 0;
     static constexpr Index band_lines = whole_samples ? band_samples * output.height : min_band_lines;
-    static constexpr Index input_lines =
-        whole_samples ? band_samples * Input.height : Geometry::inputs_under(band_lines);
-    using InputLines = LineBuffer<Input, padding, input_lines, S>;
-    static constexpr Index gradient_padding = input_gradient_is_conv ? halo - padding : 0;
-    static constexpr Index gradient_lines = whole_samples ? band_lines : band_lines + halo;
+    static constexpr Index input_lines = whole_samples ? band_samples * Input.height : Rows::inputs_under(band_lines);
+    using InputLines = LineBuffer<Input, Columns::padding, input_lines, S>;
+    static constexpr Index gradient_padding = input_gradient_is_conv ? Columns::halo - Columns::padding : 0;
+    static constexpr Index gradient_lines = whole_samples ? band_lines : band_lines + Rows::halo;
     using GradientLines = LineBuffer<output, gradient_padding, gradient_lines, S>;
     // Lines of dL/d(input) that follow from one band of dz, with those at the end of a sample; or a padded map.
-    static constexpr Index input_gradient_lines = whole_samples ? band_samples * Input.height : band_lines + halo;
+    static constexpr Index input_gradient_lines = whole_samples ? band_samples * Input.height : band_lines + Rows::halo;
     static constexpr Shape padded = Geometry::padded_input;
     static constexpr Index input_gradient_size = input_gradient_is_conv
                                                      ? input_gradient_lines * Input.width * Input.channels
-                                                     : element_count(padded) + stride * Input.channels;
+                                                     : element_count(padded) + Columns::stride * Input.channels;
     static constexpr Index scratch_size = InputLines::size + GradientLines::size + input_gradient_size;
 
     static void prepare(const S* parameters, S* packed) {
@@ -101,8 +98,8 @@ struct DenseKernel : OperationSizes {
     class ConvSource {
         static constexpr Index fetch = lines_per_fetch(Input);
         // The caller may start a band in the middle of a sample.
-        static constexpr Index capacity = input_lines + (whole_samples ? halo : 0) + fetch - 1;
-        using Buffer = LineBuffer<Input, padding, capacity, S, fetch>;
+        static constexpr Index capacity = input_lines + (whole_samples ? Rows::halo : 0) + fetch - 1;
+        using Buffer = LineBuffer<Input, Columns::padding, capacity, S, fetch>;
 
     public:
         static constexpr Index memory_size = Buffer::size;
@@ -174,20 +171,20 @@ private:
     template <Index Channels>
     struct Window {
         // The taps of a line form one segment if their channels are contiguous.
-        static constexpr bool whole_lines = groups == 1 && dilation == 1;
-        static constexpr Index length = whole_lines ? kernel_size * Channels : Channels;
-        static constexpr Index per_line = whole_lines ? 1 : kernel_size;
-        static constexpr Index count = kernel_size * per_line;
+        static constexpr bool whole_lines = groups == 1 && Columns::dilation == 1;
+        static constexpr Index length = whole_lines ? Columns::kernel_size * Channels : Channels;
+        static constexpr Index per_line = whole_lines ? 1 : Columns::kernel_size;
+        static constexpr Index count = Rows::kernel_size * per_line;
         using Segments = std::array<const S*, static_cast<std::size_t>(count)>;
 
         /// The segments of the first position of a line; `line_at(ky)` is the window's line ky.
         template <class LineAt>
         static Segments segments(LineAt&& line_at) {
             Segments result;
-            for (Index ky = 0; ky < kernel_size; ++ky)
+            for (Index ky = 0; ky < Rows::kernel_size; ++ky)
                 for (Index i = 0; i < per_line; ++i)
                     result[static_cast<std::size_t>(ky * per_line + i)] =
-                        line_at(ky) + i * dilation * Channels * groups;
+                        line_at(ky) + i * Columns::dilation * Channels * groups;
             return result;
         }
 
@@ -227,13 +224,13 @@ private:
     template <class Buffer, RowSource Source>
     static auto fetch_windows(Buffer& buffer, const Source& source, Index line, Index lines) {
         const Index last = line + lines - 1;
-        buffer.fill_to(source, last / output.height, Geometry::last_input(last % output.height));
+        buffer.fill_to(source, last / output.height, Rows::last_input(last % output.height));
         std::array<typename ForwardWindow::Segments, static_cast<std::size_t>(band_lines)> windows;
         for (Index i = 0; i < lines; ++i) {
             const Index n = (line + i) / output.height;
-            const Index top = Geometry::first_input((line + i) % output.height);
+            const Index top = Rows::first_input((line + i) % output.height);
             windows[static_cast<std::size_t>(i)] =
-                ForwardWindow::segments([&](Index ky) { return buffer.line(n, top + ky * dilation); });
+                ForwardWindow::segments([&](Index ky) { return buffer.line(n, top + ky * Rows::dilation); });
         }
         return windows;
     }
@@ -245,7 +242,7 @@ private:
         const auto windows = fetch_windows(buffer, source, line, lines);
         const auto conv_epilogue = bias_epilogue<Conv::bias>(weights.parameters + weight_count, epilogue);
         for (Index group = 0; group < groups; ++group)
-            ForwardWindow::template multiply<out, output.width, stride * Input.channels>(
+            ForwardWindow::template multiply<out, output.width, Columns::stride * Input.channels>(
                 group, windows.data(), lines, weights.packed + group * (forward_panels + backward_panels),
                 to + group * out, conv_epilogue.starting_at(group * out));
     }
@@ -261,7 +258,8 @@ private:
                 for (std::size_t i = 0; i < static_cast<std::size_t>(lines); ++i)
                     x[i] = windows[i][static_cast<std::size_t>(segment)] + group * in;
                 multiply_transposed_padded<ForwardWindow::length, S>(
-                    out, {x.data(), stride * Input.channels, group_dz.data(), output.channels, lines, output.width},
+                    out,
+                    {x.data(), Columns::stride * Input.channels, group_dz.data(), output.channels, lines, output.width},
                     partial + group * group_weights + segment * ForwardWindow::length * out, out);
             }
         }
@@ -274,9 +272,9 @@ private:
         std::array<typename BackwardWindow::Segments, static_cast<std::size_t>(input_gradient_lines)> windows;
         for (Index i = 0; i < lines; ++i) {
             const Index n = (line + i) / Input.height;
-            const Index top = (line + i) % Input.height + padding - halo;
+            const Index top = (line + i) % Input.height + Rows::padding - Rows::halo;
             windows[static_cast<std::size_t>(i)] =
-                BackwardWindow::segments([&](Index ky) { return gradient_buffer.line(n, top + ky * dilation); });
+                BackwardWindow::segments([&](Index ky) { return gradient_buffer.line(n, top + ky * Rows::dilation); });
         }
         for (Index group = 0; group < groups; ++group)
             BackwardWindow::template multiply<in, Input.width, output.channels>(
@@ -299,15 +297,16 @@ private:
                     output.width, in, out, dz + group * out, output.channels,
                     panels + tap * packed_panel_size<S>(out, in),
                     map +
-                        ((y * stride + tap / kernel_size * dilation) * padded.width + tap % kernel_size * dilation) *
+                        ((y * Rows::stride + tap / Columns::kernel_size * Rows::dilation) * padded.width +
+                         tap % Columns::kernel_size * Columns::dilation) *
                             Input.channels +
                         group * in,
-                    stride * Input.channels);
+                    Columns::stride * Input.channels);
         }
         if (y + 1 < output.height) return;
         for (Index row = 0; row < Input.height; ++row)
             epilogue.store((n * Input.height + row) * Input.width, Input.width,
-                           map + ((row + padding) * padded.width + padding) * Input.channels);
+                           map + ((row + Rows::padding) * padded.width + Columns::padding) * Input.channels);
     }
 };
 

@@ -80,18 +80,18 @@ void depthwise_window_sums(const std::array<const S*, Lines>& sources, const std
 }
 
 /// weight_gradient[ky, kx, c] += Σ_x gradient[x, c] · sources[ky][x · in_step + kx · tap_step + c] for x < count.
-template <int KernelSize, Index Channels, class S>
-void depthwise_weight_gradient(const std::array<const S*, std::size_t{KernelSize}>& sources, Index in_step,
-                               Index tap_step, Index count, const S* gradient, S* weight_gradient) {
+template <int Rows, int Columns, Index Channels, class S>
+void depthwise_weight_gradient(const std::array<const S*, std::size_t{Rows}>& sources, Index in_step, Index tap_step,
+                               Index count, const S* gradient, S* weight_gradient) {
     // As many lines of taps as fit into registers, for a tile of positions that stays in the first-level cache.
-    constexpr int tap_lines = KernelSize <= 3 ? KernelSize : 1;
+    constexpr int tap_lines = Rows * Columns <= 9 ? Rows : 1;
     constexpr Index tile = 16;
     for (Index x0 = 0; x0 < count; x0 += tile) {
         const Index end = std::min(x0 + tile, count);
         for_each_vector<S, Channels>([&](Index c, auto load_vector, auto store_vector) {
-            for (int first = 0; first < KernelSize; first += tap_lines) {
-                constexpr int taps = tap_lines * KernelSize;
-                S* to = weight_gradient + first * KernelSize * Channels + c;
+            for (int first = 0; first < Rows; first += tap_lines) {
+                constexpr int taps = tap_lines * Columns;
+                S* to = weight_gradient + first * Columns * Channels + c;
                 Vector<S> sums[std::size_t{taps}];
                 const S* from[std::size_t{tap_lines}];
                 BANTAM_UNROLL(9)
@@ -103,8 +103,7 @@ void depthwise_weight_gradient(const std::array<const S*, std::size_t{KernelSize
                     const Vector<S> g = load_vector(gradient + x * Channels + c);
                     BANTAM_UNROLL(9)
                     for (int tap = 0; tap < taps; ++tap)
-                        sums[tap] +=
-                            g * load_vector(from[tap / KernelSize] + x * in_step + tap % KernelSize * tap_step);
+                        sums[tap] += g * load_vector(from[tap / Columns] + x * in_step + tap % Columns * tap_step);
                 }
                 BANTAM_UNROLL(9)
                 for (int tap = 0; tap < taps; ++tap) store_vector(to + tap * Channels, sums[tap]);
@@ -116,16 +115,13 @@ void depthwise_weight_gradient(const std::array<const S*, std::size_t{KernelSize
 /// A convolution of each channel by itself. The window slides down the map, a few channels at a time.
 template <class Conv, Shape Input, class S>
 struct DepthwiseKernel : OperationSizes {
-    using Geometry = ConvGeometry<Input, Conv::kernel_size, Conv::stride, Conv::padding, Conv::dilation>;
+    using Geometry = ConvGeometry<Input, typename Conv::Window>;
     static constexpr Shape input = Input;
     static constexpr Shape output = Conv::output_shape(Input);
     static constexpr Index channels = Input.channels;
-    static constexpr int kernel_size = Conv::kernel_size;
-    static constexpr int stride = Conv::stride;
-    static constexpr Index dilation = Conv::dilation;
-    static constexpr Index padding = Conv::padding;
+    using Rows = typename Geometry::Rows;
+    using Columns = typename Geometry::Columns;
     static constexpr Index taps = Geometry::taps;
-    static constexpr Index halo = Geometry::halo;
     static constexpr Index weight_count = channels * taps;
     static constexpr Index packed_size = weight_count;
     static constexpr Index partial_size = weight_count + (Conv::bias ? channels : 0);
@@ -134,10 +130,10 @@ struct DepthwiseKernel : OperationSizes {
     // padding in memory, so that no tap needs a test.
     template <Index LinesPerFetch>
     using ForwardLines =
-        LineBuffer<Input, 0, (halo + 2 * LinesPerFetch - 1) / LinesPerFetch * LinesPerFetch, S, LinesPerFetch>;
-    using InputLines = LineBuffer<Input, padding, halo + 1, S>;
+        LineBuffer<Input, 0, (Rows::halo + 2 * LinesPerFetch - 1) / LinesPerFetch * LinesPerFetch, S, LinesPerFetch>;
+    using InputLines = LineBuffer<Input, Columns::padding, Rows::halo + 1, S>;
     static constexpr Index gradient_padding = Geometry::gradient_padding;
-    using GradientLines = LineBuffer<output, gradient_padding, halo / stride + 1, S>;
+    using GradientLines = LineBuffer<output, gradient_padding, Rows::halo / Rows::stride + 1, S>;
     static constexpr Index scratch_size = InputLines::size + GradientLines::size + Input.width * channels;
 
     /// [channel][tap] to [tap][channel], so that neighboring channels form a vector.
@@ -191,11 +187,12 @@ struct DepthwiseKernel : OperationSizes {
         for (Index n = chunk.first; n < chunk.first + chunk.count; ++n) {
             [[maybe_unused]] Index next = 0;  // the next line of dL/d(input) to compute
             for (Index y = 0; y < output.height; ++y) {
-                input_buffer.fill_to(source, n, Geometry::last_input(y));
+                input_buffer.fill_to(source, n, Rows::last_input(y));
                 gradient_buffer.fill_to(gradient, n, y);
                 const S* dz = gradient_buffer.line(n, y) + gradient_padding * channels;
-                depthwise_weight_gradient<kernel_size, channels>(window_lines(input_buffer, n, y), stride * channels,
-                                                                 dilation * channels, output.width, dz, partial);
+                depthwise_weight_gradient<Rows::kernel_size, Columns::kernel_size, channels>(
+                    window_lines(input_buffer, n, y), Columns::stride * channels, Columns::dilation * channels,
+                    output.width, dz, partial);
                 if constexpr (Conv::bias) add_row_sums<S>(output.width, channels, dz, partial + weight_count);
                 if constexpr (!is_null_sink<Epilogue>) {
                     const Index end = Geometry::complete_rows(y);
@@ -218,30 +215,30 @@ struct DepthwiseKernel : OperationSizes {
     }
 
 private:
-    using WindowLines = std::array<const S*, std::size_t{kernel_size}>;
+    using WindowLines = std::array<const S*, std::size_t{Rows::kernel_size}>;
 
     /// The input lines under the window of output line y of sample n.
     template <class Buffer>
     static WindowLines window_lines(const Buffer& buffer, Index n, Index y) {
         WindowLines lines;
-        for (int ky = 0; ky < kernel_size; ++ky)
-            lines[static_cast<std::size_t>(ky)] = buffer.line(n, Geometry::input_position(y, Index{ky}));
+        for (int ky = 0; ky < Rows::kernel_size; ++ky)
+            lines[static_cast<std::size_t>(ky)] = buffer.line(n, Rows::input_position(y, Index{ky}));
         return lines;
     }
 
     /// The taps of output position `X` that are inside the map, as offsets from input position `Origin`.
     template <Index X, Index Origin>
     static constexpr auto taps_at = [] {
-        constexpr auto inside = [](Index kx) { return Geometry::column_inside(Geometry::input_position(X, kx)); };
+        constexpr auto inside = [](Index kx) { return Geometry::column_inside(Columns::input_position(X, kx)); };
         constexpr std::size_t count = [=] {
             std::size_t found = 0;
-            for (Index kx = 0; kx < kernel_size; ++kx) found += inside(kx);
+            for (Index kx = 0; kx < Columns::kernel_size; ++kx) found += inside(kx);
             return found;
         }();
         std::array<TapOffset, count> result{};
         std::size_t i = 0;
-        for (Index kx = 0; kx < kernel_size; ++kx)
-            if (inside(kx)) result[i++] = {(Geometry::input_position(X, kx) - Origin) * channels, kx * channels};
+        for (Index kx = 0; kx < Columns::kernel_size; ++kx)
+            if (inside(kx)) result[i++] = {(Columns::input_position(X, kx) - Origin) * channels, kx * channels};
         return result;
     }();
 
@@ -252,11 +249,11 @@ private:
     template <class Buffer, RowSource Source, RegisterEpilogue<S> Epilogue>
     static void forward_line(Buffer& buffer, const Source& source, const Weights<S>& weights, Index n, Index y, S* to,
                              const Epilogue& epilogue) {
-        buffer.fill_to(source, n, Geometry::last_input(y));
+        buffer.fill_to(source, n, Rows::last_input(y));
         const WindowLines lines = window_lines(buffer, n, y);
         WindowLines tap_lines;
-        for (int ky = 0; ky < kernel_size; ++ky)
-            tap_lines[static_cast<std::size_t>(ky)] = weights.packed + ky * kernel_size * channels;
+        for (int ky = 0; ky < Rows::kernel_size; ++ky)
+            tap_lines[static_cast<std::size_t>(ky)] = weights.packed + ky * Columns::kernel_size * channels;
         const auto conv_epilogue = bias_epilogue<Conv::bias>(weights.parameters + weight_count, epilogue);
         const auto edge = [&]<Index X>() {
             depthwise_window_sums<channels, 0, 0, 1, taps_at<X, 0>>(lines, tap_lines, conv_epilogue, to + X * channels);
@@ -267,27 +264,27 @@ private:
         edges.template operator()<0>(std::make_integer_sequence<Index, inner_begin>{});
         if constexpr (inner_begin < inner_end) {
             WindowLines inner_lines = lines;
-            for (const S*& line : inner_lines) line += Geometry::first_input(inner_begin) * channels;
-            depthwise_window_sums<channels, stride * channels, channels, inner_end - inner_begin,
-                                  taps_at<inner_begin, Geometry::first_input(inner_begin)>>(
+            for (const S*& line : inner_lines) line += Columns::first_input(inner_begin) * channels;
+            depthwise_window_sums<channels, Columns::stride * channels, channels, inner_end - inner_begin,
+                                  taps_at<inner_begin, Columns::first_input(inner_begin)>>(
                 inner_lines, tap_lines, conv_epilogue, to + inner_begin * channels);
         }
         edges.template operator()<inner_end>(std::make_integer_sequence<Index, output.width - inner_end>{});
     }
 
-    /// The taps that contribute to input positions with (position + padding) % stride == Phase.
-    template <Index Phase>
+    /// The taps along an axis that contribute to input positions with (position + padding) % stride == Phase.
+    template <class Axis, Index Phase>
     static constexpr auto taps_of_phase = [] {
-        constexpr std::size_t count = [] {
+        constexpr auto contributes = [](int k) { return k * Axis::dilation % Axis::stride == Phase; };
+        constexpr std::size_t count = [=] {
             std::size_t found = 0;
-            for (int k = 0; k < kernel_size; ++k) found += k * dilation % stride == Phase;
+            for (int k = 0; k < Axis::kernel_size; ++k) found += contributes(k);
             return found;
         }();
         std::array<TapOffset, count> result{};
         std::size_t i = 0;
-        for (int k = 0; k < kernel_size; ++k)
-            if (k * dilation % stride == Phase)
-                result[i++] = {-(k * dilation - Phase) / stride * channels, k * channels};
+        for (int k = 0; k < Axis::kernel_size; ++k)
+            if (contributes(k)) result[i++] = {-(k * Axis::dilation - Phase) / Axis::stride * channels, k * channels};
         return result;
     }();
 
@@ -296,25 +293,31 @@ private:
                                     S* to) {
         // One phase of y and one of x, whose taps are known at compile time.
         const auto phase = [&]<Index PhaseY, Index PhaseX>() {
-            constexpr auto taps_y = taps_of_phase<PhaseY>;
+            constexpr auto taps_y = taps_of_phase<Rows, PhaseY>;
             std::array<const S*, taps_y.size()> sources, tap_lines;
+            constexpr Index stride = Columns::stride, padding = Columns::padding;
             constexpr Index first = ((PhaseX - padding) % stride + stride) % stride;
             constexpr Index positions = (Input.width - first + stride - 1) / stride;
             for (std::size_t i = 0; i < taps_y.size(); ++i) {
                 // Lines outside the map are zeros.
-                sources[i] = gradient_buffer.line(n, (y + padding - PhaseY) / stride + taps_y[i].source / channels) +
-                             (gradient_padding + (first + padding - PhaseX) / stride) * channels;
-                tap_lines[i] = packed_weights + taps_y[i].weight * kernel_size;
+                sources[i] =
+                    gradient_buffer.line(n, (y + Rows::padding - PhaseY) / Rows::stride + taps_y[i].source / channels) +
+                    (gradient_padding + (first + padding - PhaseX) / stride) * channels;
+                tap_lines[i] = packed_weights + taps_y[i].weight * Columns::kernel_size;
             }
             if constexpr (positions > 0)
-                depthwise_window_sums<channels, channels, stride * channels, positions, taps_of_phase<PhaseX>>(
+                depthwise_window_sums<channels, channels, stride * channels, positions, taps_of_phase<Columns, PhaseX>>(
                     sources, tap_lines, IdentityEpilogue<S>{}, to + first * channels);
         };
+        const auto line = [&]<Index PhaseY>() {
+            [&]<Index... Phases>(std::integer_sequence<Index, Phases...>) {
+                (phase.template operator()<PhaseY, Phases>(), ...);
+            }(std::make_integer_sequence<Index, Columns::stride>{});
+        };
         [&]<Index... Phases>(std::integer_sequence<Index, Phases...>) {
-            const auto line = [&]<Index PhaseY>() { (phase.template operator()<PhaseY, Phases>(), ...); };
             static_cast<void>(
-                (((y + padding) % stride == Phases && (line.template operator()<Phases>(), true)) || ...));
-        }(std::make_integer_sequence<Index, stride>{});
+                (((y + Rows::padding) % Rows::stride == Phases && (line.template operator()<Phases>(), true)) || ...));
+        }(std::make_integer_sequence<Index, Rows::stride>{});
     }
 };
 

@@ -135,7 +135,7 @@ template <class Conv, Shape Input, class S>
 struct WinogradKernel : DenseKernel<Conv, Input, S> {
     using Direct = DenseKernel<Conv, Input, S>;
     using Geometry = typename Direct::Geometry;
-    using Direct::in, Direct::out, Direct::input, Direct::output, Direct::padding, Direct::weight_count;
+    using Direct::in, Direct::out, Direct::input, Direct::output, Direct::weight_count;
     static_assert(Conv::kernel_size == winograd::kernel_size && Conv::stride == 1 && Conv::dilation == 1 &&
                   Conv::groups == 1);
 
@@ -251,8 +251,8 @@ struct WinogradKernel : DenseKernel<Conv, Input, S> {
             const TileOrigin origin{tile};
             std::array<const S*, winograd::positions> pixels;
             for (Index i = 0; i < winograd::positions; ++i) {
-                const Index in_y = origin.y - padding + i / winograd::patch;
-                const Index in_x = origin.x - padding + i % winograd::patch;
+                const Index in_y = origin.y - Geometry::Rows::padding + i / winograd::patch;
+                const Index in_x = origin.x - Geometry::Columns::padding + i % winograd::patch;
                 const bool inside = Geometry::row_inside(in_y) && Geometry::column_inside(in_x);
                 pixels[static_cast<std::size_t>(i)] =
                     inside ? x + (origin.sample * input_rows + in_y * input.width + in_x) * in : zeros_;

@@ -8,7 +8,7 @@
 
 namespace bantam::cpu {
 
-template <int KernelSize, int Stride, ConvOptions Options, Shape Input, class S>
+template <auto KernelSize, auto Stride, ConvOptions Options, Shape Input, class S>
 struct Operation<DepthwiseConv2d<KernelSize, Stride, Options>, Input, S>
     : ConvOperation<DepthwiseKernel<DepthwiseConv2d<KernelSize, Stride, Options>, Input, S>, S> {};
 

@@ -14,7 +14,7 @@ namespace bantam::cpu {
 /// Visits the windows of a pooling layer.
 template <class Pool, Shape Input>
 struct PoolingWindows {
-    using Geometry = ConvGeometry<Input, Pool::kernel_size, Pool::stride, Pool::padding, 1>;
+    using Geometry = ConvGeometry<Input, typename Pool::Window>;
     static constexpr Shape output = Pool::output_shape(Input);
 
     /// Calls `body(output pixel, input pixel, tap)` for each position inside the map of sample `n`'s windows.
@@ -23,8 +23,8 @@ struct PoolingWindows {
         for (Index y = 0; y < output.height; ++y)
             for (Index x = 0; x < output.width; ++x)
                 for (int tap = 0; tap < Geometry::taps; ++tap) {
-                    const Index in_y = Geometry::input_position(y, Index{tap / Pool::kernel_size});
-                    const Index in_x = Geometry::input_position(x, Index{tap % Pool::kernel_size});
+                    const Index in_y = Geometry::Rows::input_position(y, Index{tap / Pool::kernel_size.width});
+                    const Index in_x = Geometry::Columns::input_position(x, Index{tap % Pool::kernel_size.width});
                     if (!Geometry::row_inside(in_y) || !Geometry::column_inside(in_x)) continue;
                     body((n * output.height + y) * output.width + x, (n * Input.height + in_y) * Input.width + in_x,
                          tap);
@@ -32,7 +32,7 @@ struct PoolingWindows {
     }
 };
 
-template <int KernelSize, int Stride, int Padding, Shape Input, class S>
+template <auto KernelSize, auto Stride, auto Padding, Shape Input, class S>
 struct Operation<MaxPool2d<KernelSize, Stride, Padding>, Input, S> : OperationSizes {
     using Windows = PoolingWindows<MaxPool2d<KernelSize, Stride, Padding>, Input>;
     static constexpr Index channels = Input.channels;
@@ -81,14 +81,14 @@ struct Operation<MaxPool2d<KernelSize, Stride, Padding>, Input, S> : OperationSi
     }
 };
 
-template <int KernelSize, int Stride, int Padding, Shape Input, class S>
+template <auto KernelSize, auto Stride, auto Padding, Shape Input, class S>
 struct Operation<AvgPool2d<KernelSize, Stride, Padding>, Input, S> : OperationSizes {
     using Windows = PoolingWindows<AvgPool2d<KernelSize, Stride, Padding>, Input>;
     static constexpr Index channels = Input.channels;
     static constexpr Index out_elements = element_count(Windows::output);
-    static constexpr double share = 1.0 / (KernelSize * KernelSize);
+    static constexpr double share = 1.0 / Windows::Geometry::taps;
 
-    /// to[…] += from[…] / K²
+    /// to[…] += from[…] / taps
     static void add_share(const S* from, S* to) {
         for_each_packet<S, channels>([&]<int Width>(Index c) {
             store_packet<S, Width>(to + c, load_packet<S, Width>(to + c) + S(share) * load_packet<S, Width>(from + c));

@@ -20,7 +20,7 @@ struct DenseKernel {
     using ComputeType = Compute<S>;
     static constexpr Shape input = Input, output = Conv::output_shape(Input);
     static constexpr bool bias = Conv::bias;
-    using Geometry = ConvGeometry<Input, Conv::kernel_size, Conv::stride, Conv::padding, Conv::dilation>;
+    using Geometry = ConvGeometry<Input, typename Conv::Window>;
     static constexpr int groups = Conv::groups;
     static constexpr int in = static_cast<int>(Input.channels) / groups;  // per group
     static constexpr int out = Conv::out_channels / groups;               // per group

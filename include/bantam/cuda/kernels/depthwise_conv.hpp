@@ -23,7 +23,7 @@ struct DepthwiseKernel {
     static constexpr Shape input = Input, output = Conv::output_shape(Input);
     static constexpr bool bias = Conv::bias;
     static constexpr Index channels = Input.channels;
-    using Geometry = ConvGeometry<Input, Conv::kernel_size, Conv::stride, Conv::padding, Conv::dilation>;
+    using Geometry = ConvGeometry<Input, typename Conv::Window>;
     static constexpr int taps = Geometry::taps;
     static constexpr Index weight_count = channels * taps;
     static constexpr Index scratch_size = 0;

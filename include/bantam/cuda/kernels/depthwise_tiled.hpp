@@ -70,15 +70,16 @@ private:
         const typename Tiles::Strip strip{origin, index};
         if (!strip.inside) return;
         ComputeType results[Tiles::strip] = {};
-        for (int ky = 0; ky < Tiles::kernel; ++ky) {
-            if (!Taps::reads(strip.row, ky)) continue;
+        for (int ky = 0; ky < Taps::Rows::kernel; ++ky) {
+            if (!Taps::Rows::reads(strip.row, ky)) continue;
             const ComputeType* line = Tiles::line_of(operands.patch, strip, ky, at);
             BANTAM_CUDA_UNROLL
-            for (int kx = 0; kx < Tiles::kernel; ++kx) {
-                const ComputeType weight = operands.weights[(ky * Tiles::kernel + kx) * chunk + at.c];
+            for (int kx = 0; kx < Taps::Columns::kernel; ++kx) {
+                const ComputeType weight = operands.weights[(ky * Taps::Columns::kernel + kx) * chunk + at.c];
                 BANTAM_CUDA_UNROLL
                 for (int j = 0; j < Tiles::strip; ++j)
-                    if (Taps::reads(j, kx)) results[j] += line[Taps::position(j, kx) * chunk] * weight;
+                    if (Taps::Columns::reads(j, kx))
+                        results[j] += line[Taps::Columns::position(j, kx) * chunk] * weight;
             }
         }
         BANTAM_CUDA_UNROLL
@@ -98,7 +99,7 @@ struct DepthwiseBackwardTiled {
     using ThreadPosition = typename Tiles::ThreadPosition;
     static constexpr int threads = Tiles::threads;
     static constexpr int chunk = Tiles::chunk;
-    static constexpr int kernel = Tiles::kernel;
+    static constexpr int kernel_height = Taps::Rows::kernel, kernel_width = Taps::Columns::kernel;
     static constexpr int taps = Tiles::taps;
     static constexpr int sums_per_thread = sum_array_size<Epilogue>;
     struct Operands {
@@ -107,7 +108,7 @@ struct DepthwiseBackwardTiled {
     };
     union Shared {
         Operands operands;
-        double totals[std::max(kernel, sums_per_thread) * threads];
+        double totals[std::max(kernel_width, sums_per_thread) * threads];
     };
     /// A thread keeps one weight gradient per tap in registers.
     static constexpr bool fit = Tiles::fit && taps <= 49 && sizeof(Shared) <= max_shared_bytes;
@@ -145,19 +146,19 @@ struct DepthwiseBackwardTiled {
         }
         // The weight gradients are reduced one row of the kernel at a time, which bounds the shared memory.
         BANTAM_CUDA_UNROLL
-        for (int ky = 0; ky < kernel; ++ky) {
+        for (int ky = 0; ky < kernel_height; ++ky) {
             block.for_each_thread([&](int thread) {
                 BANTAM_CUDA_UNROLL
-                for (int kx = 0; kx < kernel; ++kx)
-                    shared.totals[kx * threads + thread] = weight_gradients[thread].values[ky * kernel + kx];
+                for (int kx = 0; kx < kernel_width; ++kx)
+                    shared.totals[kx * threads + thread] = weight_gradients[thread].values[ky * kernel_width + kx];
             });
-            detail::reduce_thread_rows<kernel>(block, chunk, Tiles::thread_rows, shared.totals);
+            detail::reduce_thread_rows<kernel_width>(block, chunk, Tiles::thread_rows, shared.totals);
             block.for_each_thread([&](int thread) {
                 const ThreadPosition at{tiles.first_channel, thread};
                 if (!at.inside || at.thread_row > 0) return;
-                ComputeType* to = partials + (tiles.slice * Tiles::channels + at.channel) * taps + ky * kernel;
+                ComputeType* to = partials + (tiles.slice * Tiles::channels + at.channel) * taps + ky * kernel_width;
                 BANTAM_CUDA_UNROLL
-                for (int kx = 0; kx < kernel; ++kx)
+                for (int kx = 0; kx < kernel_width; ++kx)
                     to[kx] = static_cast<ComputeType>(shared.totals[kx * threads + thread]);
             });
         }
@@ -176,22 +177,22 @@ private:
         for (int j = 0; j < Tiles::strip; ++j)
             if (strip.x + j < Tiles::to_width) from.load(strip.first + j, input + j);
         BANTAM_CUDA_UNROLL
-        for (int ky = 0; ky < kernel; ++ky) {
-            if (!Taps::reads(strip.row, ky)) continue;
+        for (int ky = 0; ky < kernel_height; ++ky) {
+            if (!Taps::Rows::reads(strip.row, ky)) continue;
             const ComputeType* line = Tiles::line_of(operands.patch, strip, ky, at);
             BANTAM_CUDA_UNROLL
-            for (int kx = 0; kx < kernel; ++kx) {
-                const ComputeType weight = operands.weights[(ky * kernel + kx) * chunk + at.c];
+            for (int kx = 0; kx < kernel_width; ++kx) {
+                const ComputeType weight = operands.weights[(ky * kernel_width + kx) * chunk + at.c];
                 // The strip is summed on its own first: short sums lose less precision.
                 ComputeType sum{};
                 BANTAM_CUDA_UNROLL
                 for (int j = 0; j < Tiles::strip; ++j)
-                    if (Taps::reads(j, kx)) {
-                        const ComputeType gradient = line[Taps::position(j, kx) * chunk];
+                    if (Taps::Columns::reads(j, kx)) {
+                        const ComputeType gradient = line[Taps::Columns::position(j, kx) * chunk];
                         results[j] += gradient * weight;
                         sum += gradient * input[j];
                     }
-                weight_gradients[ky * kernel + kx] += sum;
+                weight_gradients[ky * kernel_width + kx] += sum;
             }
         }
         BANTAM_CUDA_UNROLL

@@ -20,41 +20,41 @@ namespace bantam::cuda {
 // then computes strips: adjacent pixels in a row of the tile, for one channel.
 
 /// The taps of a forward convolution along one axis: which input a tile's output `i` reads with tap `k`.
-template <class Window>
-struct ForwardTaps {
-    static constexpr int kernel = Window::kernel_size;
+template <class Axis>
+struct ForwardAxisTaps {
+    static constexpr int kernel = Axis::kernel_size;
     static constexpr int multiple = 1;  ///< a tile's sides are multiples of this
 
     /// Extent of the patch of a tile of `count`, with the halo.
-    static constexpr Index extent(Index count) { return Window::inputs_under(count); }
+    static constexpr Index extent(Index count) { return Axis::inputs_under(count); }
     /// Position in the map where the patch of a tile that begins at `begin` begins; negative in the padding.
-    BANTAM_HOST_DEVICE static constexpr int first(int begin) { return Window::first_input(begin); }
+    BANTAM_HOST_DEVICE static constexpr int first(int begin) { return Axis::first_input(begin); }
     /// Whether output `i` reads anything with tap `k`.
     BANTAM_HOST_DEVICE static constexpr bool reads(int, int) { return true; }
     /// Position in the patch that output `i` reads with tap `k`.
-    BANTAM_HOST_DEVICE static constexpr int position(int i, int k) { return i * Window::stride + k * Window::dilation; }
+    BANTAM_HOST_DEVICE static constexpr int position(int i, int k) { return i * Axis::stride + k * Axis::dilation; }
     /// position(begin + i, k) − position(i, k), where `begin` is a multiple of `multiple`.
-    BANTAM_HOST_DEVICE static constexpr int shift(int begin) { return begin * Window::stride; }
+    BANTAM_HOST_DEVICE static constexpr int shift(int begin) { return begin * Axis::stride; }
 };
 
 /// The same for the input's gradient: which output's gradient input `i` receives through tap `k`.
-template <class Window>
-struct BackwardTaps {
-    static constexpr int kernel = Window::kernel_size;
-    static constexpr int stride = Window::stride;
+template <class Axis>
+struct BackwardAxisTaps {
+    static constexpr int kernel = Axis::kernel_size;
+    static constexpr int stride = Axis::stride;
     static constexpr int multiple = stride;
 
     /// Strides added to keep dividends from getting negative.
-    static constexpr int lift = Window::halo;
+    static constexpr int lift = Axis::halo;
     /// The first output that a tile at 0 depends on.
-    static constexpr int lowest = (Window::padding + stride * lift - Window::halo + stride - 1) / stride - lift;
+    static constexpr int lowest = (Axis::padding + stride * lift - Axis::halo + stride - 1) / stride - lift;
 
     static constexpr Index extent(Index count) {
-        return (count - 1 + Window::padding + stride * lift) / stride - lift - lowest + 1;
+        return (count - 1 + Axis::padding + stride * lift) / stride - lift - lowest + 1;
     }
     BANTAM_HOST_DEVICE static constexpr int first(int begin) { return begin / stride + lowest; }
     BANTAM_HOST_DEVICE static constexpr int lifted(int i, int k) {
-        return Window::output_position_times_stride(i, k) + stride * lift;
+        return Axis::output_position_times_stride(i, k) + stride * lift;
     }
     /// False where the stride skips the input.
     BANTAM_HOST_DEVICE static constexpr bool reads(int i, int k) { return lifted(i, k) % stride == 0; }
@@ -62,13 +62,26 @@ struct BackwardTaps {
     BANTAM_HOST_DEVICE static constexpr int shift(int begin) { return begin / stride; }
 };
 
+/// The taps of both axes.
+template <class Window>
+struct ForwardTaps {
+    using Rows = ForwardAxisTaps<typename Window::Rows>;
+    using Columns = ForwardAxisTaps<typename Window::Columns>;
+};
+template <class Window>
+struct BackwardTaps {
+    using Rows = BackwardAxisTaps<typename Window::Rows>;
+    using Columns = BackwardAxisTaps<typename Window::Columns>;
+};
+
 /// The tiles of the maps `To` of a batch, whose patches of `From` fit into shared memory as Compute<S>.
 template <class Taps, Shape From, Shape To, class S>
 struct DepthwiseTiles {
     using ComputeType = Compute<S>;
     static constexpr int threads = detail::block_threads;
-    static constexpr int kernel = Taps::kernel;
-    static constexpr int taps = kernel * kernel;
+    using Rows = typename Taps::Rows;
+    using Columns = typename Taps::Columns;
+    static constexpr int taps = Rows::kernel * Columns::kernel;
     static constexpr int channels = To.channels;
     static constexpr int chunk = even_split(To.channels, 32);  ///< channels of a thread block
     static constexpr int chunks = ceil_div(To.channels, chunk);
@@ -77,16 +90,17 @@ struct DepthwiseTiles {
     struct TileSize {
         Index height, strips_per_row, strip;
         constexpr Index width() const { return strips_per_row * strip; }
-        constexpr Index patch_pixels() const { return Taps::extent(height) * Taps::extent(width()); }
+        constexpr Index patch_pixels() const { return Rows::extent(height) * Columns::extent(width()); }
         constexpr Index bytes() const {
             return (patch_pixels() + taps) * chunk * static_cast<Index>(sizeof(ComputeType));
         }
     };
     /// A tile of at least this size with as many strips as there are thread rows, if it is large enough.
     static constexpr TileSize tile_of(Index rows, Index columns) {
-        const auto round_up = [](Index size) { return ceil_div(size, Taps::multiple) * Taps::multiple; };
-        const Index strip_count = std::clamp<Index>(thread_rows / round_up(rows), 1, ceil_div(columns, Taps::multiple));
-        return {round_up(rows), strip_count, round_up(ceil_div(columns, strip_count))};
+        const auto round_up = [](Index size, Index multiple) { return ceil_div(size, multiple) * multiple; };
+        const Index height = round_up(rows, Rows::multiple);
+        const Index strip_count = std::clamp<Index>(thread_rows / height, 1, ceil_div(columns, Columns::multiple));
+        return {height, strip_count, round_up(ceil_div(columns, strip_count), Columns::multiple)};
     }
     /// Strips of eight and one row per thread row; smaller where the patch would leave room for only a few thread
     /// blocks on a multiprocessor.
@@ -110,7 +124,7 @@ struct DepthwiseTiles {
     static constexpr int height = fit ? tile.height : 1, width = fit ? tile.width() : 1;
     static constexpr int strips_per_row = tile.strips_per_row, strip = tile.strip;
     static constexpr int strips = height * strips_per_row;
-    static constexpr int patch_height = fit ? Taps::extent(height) : 1, patch_width = fit ? Taps::extent(width) : 1;
+    static constexpr int patch_height = fit ? Rows::extent(height) : 1, patch_width = fit ? Columns::extent(width) : 1;
     static constexpr int patch_pixels = patch_height * patch_width;
     static constexpr int tiles_per_row = ceil_div(To.width, width);
     static constexpr int tiles = tiles_per_row * ceil_div(To.height, height);  ///< per map
@@ -148,7 +162,7 @@ struct DepthwiseTiles {
         if (!at.inside) return;
         const auto column = source.template columns<1>(at.channel);
         const Index first = origin.sample * from_pixels;
-        const int top = Taps::first(origin.y), left = Taps::first(origin.x);
+        const int top = Rows::first(origin.y), left = Columns::first(origin.x);
         constexpr int unroll = 4;  // pixels that a thread loads before it stores them, to keep more loads in flight
         for (int pixel = at.thread_row; pixel < patch_pixels; pixel += unroll * thread_rows) {
             ComputeType values[unroll] = {};
@@ -191,7 +205,7 @@ struct DepthwiseTiles {
     /// The line of the patch that row `ky` of a strip's taps reads.
     BANTAM_HOST_DEVICE static const ComputeType* line_of(const ComputeType* patch, const Strip& of, int ky,
                                                          const ThreadPosition& at) {
-        return patch + (Taps::position(of.row, ky) * patch_width + Taps::shift(of.begin)) * chunk + at.c;
+        return patch + (Rows::position(of.row, ky) * patch_width + Columns::shift(of.begin)) * chunk + at.c;
     }
 };
 

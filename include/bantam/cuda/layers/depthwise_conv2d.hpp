@@ -8,7 +8,7 @@
 
 namespace bantam::cuda {
 
-template <int Kernel, int Stride, ConvOptions Options, Shape Input, class S>
+template <auto Kernel, auto Stride, ConvOptions Options, Shape Input, class S>
 struct Operation<DepthwiseConv2d<Kernel, Stride, Options>, Input, S>
     : ConvOperation<DepthwiseKernel<DepthwiseConv2d<Kernel, Stride, Options>, Input, S>, S> {};
 

@@ -12,10 +12,10 @@
 
 namespace bantam::cuda {
 
-template <int KernelSize, int Stride, int Padding, Shape Input, class S>
+template <auto KernelSize, auto Stride, auto Padding, Shape Input, class S>
 struct Operation<MaxPool2d<KernelSize, Stride, Padding>, Input, S> : OperationSizes {
     static constexpr Shape output_shape = MaxPool2d<KernelSize, Stride, Padding>::output_shape(Input);
-    using Geometry = ConvGeometry<Input, KernelSize, Stride, Padding, 1>;
+    using Geometry = ConvGeometry<Input, typename MaxPool2d<KernelSize, Stride, Padding>::Window>;
     static constexpr Index channels = Input.channels;
     static constexpr Index outputs = element_count(output_shape);
     static_assert(Geometry::taps <= 256 || !std::is_same_v<S, Bfloat16>, "bf16 holds whole numbers up to 256 only");
@@ -70,10 +70,10 @@ struct Operation<MaxPool2d<KernelSize, Stride, Padding>, Input, S> : OperationSi
     }
 };
 
-template <int KernelSize, int Stride, int Padding, Shape Input, class S>
+template <auto KernelSize, auto Stride, auto Padding, Shape Input, class S>
 struct Operation<AvgPool2d<KernelSize, Stride, Padding>, Input, S> : OperationSizes {
     static constexpr Shape output_shape = AvgPool2d<KernelSize, Stride, Padding>::output_shape(Input);
-    using Geometry = ConvGeometry<Input, KernelSize, Stride, Padding, 1>;
+    using Geometry = ConvGeometry<Input, typename MaxPool2d<KernelSize, Stride, Padding>::Window>;
     static constexpr Index channels = Input.channels;
 
     /// to[i] = Σ from[…] / taps, over the pixels under output i (forward) or the windows over input i (backward).
@@ -89,7 +89,7 @@ struct Operation<AvgPool2d<KernelSize, Stride, Padding>, Input, S> : OperationSi
                     Backward ? Geometry::output_pixel(at.whole, tap) : Geometry::input_pixel(at.whole, tap);
                 if (pixel >= 0) sum += from[pixel * channels + at.rest];
             }
-            to[i] = S(sum * Compute<S>(1.0 / (KernelSize * KernelSize)));
+            to[i] = S(sum * Compute<S>(1.0 / Geometry::taps));
         }
     };
 

@@ -150,18 +150,19 @@ struct HostStage<Convolution<S, Int8, In, Out>> {
     static constexpr int panels = static_cast<int>(ceil_div(vectors, tile_vectors));
     static constexpr int words = static_cast<int>(ceil_div(Stage::in_channels, 4));
     static constexpr int rows = S.kernel_height;
-    static constexpr WindowStep step{S.kernel_width, S.stride, S.dilation, S.padding, words == 1 ? 4 : lanes};
+    static constexpr WindowStep step{S.kernel_width, S.stride.width, S.dilation.width, S.padding.width,
+                                     words == 1 ? 4 : lanes};
     static constexpr Index weight_bytes = Index{vectors} * rows * words * S.kernel_width * 4 * lanes;
 
     static constexpr MapLayout input = [] {
         MapLayout layout{S.input, Order::pixel_words, step.block_channels};
         const int output_quads = static_cast<int>((S.output.width + 3) / 4);
-        const int last = (4 * output_quads - 1) * S.stride + (S.kernel_width - 1) * S.dilation - S.padding;
-        layout.left = (S.padding + 3) / 4;
+        const int last = (4 * output_quads - 1) * step.stride + (S.kernel_width - 1) * step.dilation - step.padding;
+        layout.left = (step.padding + 3) / 4;
         layout.right = std::max(0, last / 4 + 1 - layout.quads());
         return layout;
     }();
-    static constexpr LineWindow window{rows, S.stride, S.padding, S.dilation};
+    static constexpr LineWindow window{rows, Stage::stride, Stage::padding, Stage::dilation};
     static constexpr bool whole_map = false;
     /// Lines of 64 pixels in all share the weights that the fastest cache holds.
     static constexpr int lines_per_step = static_cast<int>(std::clamp(64 / S.output.width, Index{1}, S.output.height));
@@ -238,10 +239,10 @@ struct HostStage<Depthwise<S, Int8, In, Out>> {
         MapLayout layout{S.input, Order::channel_words};
         const int output_quads = static_cast<int>((S.output.width + 3) / 4);
         layout.left = 1;
-        layout.right = std::max(0, output_quads * S.stride + (S.stride == 1 ? 1 : 0) - layout.quads());
+        layout.right = std::max(0, output_quads * Stage::stride + (Stage::stride == 1 ? 1 : 0) - layout.quads());
         return layout;
     }();
-    static constexpr LineWindow window{3, S.stride, 1, 1};
+    static constexpr LineWindow window{3, Stage::stride, 1, 1};
     static constexpr bool whole_map = false;
     static constexpr int lines_per_step = 1;
     static constexpr Index packed_bytes = cache_lines(weight_bytes) + Channels::bytes;
@@ -271,7 +272,7 @@ struct HostStage<Depthwise<S, Int8, In, Out>> {
                     const std::byte* packed, std::byte*) {
         const Channels channels{packed + cache_lines(weight_bytes)};
         const std::uint8_t* seen[3] = {lines[0] + input.begin(), lines[1] + input.begin(), lines[2] + input.begin()};
-        convolve_depthwise_line<S.stride, Out, words_of(To.order)>(
+        convolve_depthwise_line<Stage::stride, Out, words_of(To.order)>(
             seen, vectors, input.block_bytes(), reinterpret_cast<const std::int8_t*>(packed), channels.biases,
             channels.from(0), out[0] + To.begin(), To.block_bytes(), To.quads());
         clear_outside<Out, To>(out[0]);

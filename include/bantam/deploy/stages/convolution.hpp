@@ -5,6 +5,7 @@
 #include <bantam/core/shape.hpp>
 #include <bantam/deploy/precision.hpp>
 #include <bantam/deploy/stages/product.hpp>
+#include <bantam/layers/size2d.hpp>
 
 #include <cstddef>
 #include <type_traits>
@@ -21,9 +22,9 @@ struct ConvSpec {
     Shape output;
     int kernel_height;
     int kernel_width;
-    int stride;
-    int padding;
-    int dilation;
+    Size2d stride;
+    Size2d padding;
+    Size2d dilation;
     int groups;
     WeightSource source;
     bool bias;
@@ -32,7 +33,7 @@ struct ConvSpec {
 };
 
 /// What every kind of convolution says of itself. A windowed stage turns the `kernel_height` input lines that one
-/// output line sees into that line.
+/// output line sees into that line; `stride`, `padding` and `dilation` count lines.
 template <ConvSpec S, class P, class InType, class OutType>
 struct ConvolutionBase {
     using In = InType;
@@ -42,9 +43,9 @@ struct ConvolutionBase {
     static constexpr Shape input = S.input;
     static constexpr Shape output = S.output;
     static constexpr int kernel_height = S.kernel_height;
-    static constexpr int stride = S.stride;
-    static constexpr int padding = S.padding;
-    static constexpr int dilation = S.dilation;
+    static constexpr int stride = S.stride.height;
+    static constexpr int padding = S.padding.height;
+    static constexpr int dilation = S.dilation.height;
     static constexpr int in_channels = static_cast<int>(S.input.channels);
     static constexpr int out_channels = static_cast<int>(S.output.channels);
     static constexpr int in_width = static_cast<int>(S.input.width);
@@ -102,7 +103,7 @@ struct Convolution : ConvolutionBase<S, P, In, Out> {
         int k = 0;
         for (int ky = 0; ky < S.kernel_height; ++ky)
             for (int kx = 0; kx < S.kernel_width; ++kx, k += inputs) {
-                const int in_x = x * S.stride - S.padding + kx * S.dilation;
+                const int in_x = x * S.stride.width - S.padding.width + kx * S.dilation.width;
                 const bool outside = lines[ky] == nullptr || in_x < 0 || in_x >= in_width;
                 fill_patch<P, In>(outside ? nullptr : lines[ky] + in_x * in_channels + group * inputs, inputs, patch,
                                   k);
@@ -116,7 +117,7 @@ struct Convolution : ConvolutionBase<S, P, In, Out> {
             const typename P::Patch* seen[std::size_t{Pixels}];
             for (int pixel = 0; pixel < Pixels; ++pixel) {
                 if constexpr (in_place) {
-                    seen[pixel] = lines[0] + (x + pixel) * S.stride * in_channels;
+                    seen[pixel] = lines[0] + (x + pixel) * S.stride.width * in_channels;
                 } else {
                     gather(lines, x + pixel, group, patches + pixel * padded_length);
                     seen[pixel] = patches + pixel * padded_length;
@@ -195,7 +196,7 @@ struct Depthwise : ConvolutionBase<S, P, In, Out> {
             for (int ky = 0; ky < S.kernel_height; ++ky) {
                 if (lines[ky] == nullptr) continue;
                 for (int kx = 0; kx < S.kernel_width; ++kx) {
-                    const int in_x = x * S.stride - S.padding + kx * S.dilation;
+                    const int in_x = x * S.stride.width - S.padding.width + kx * S.dilation.width;
                     if (in_x < 0 || in_x >= in_width) continue;
                     inputs[taps] = lines[ky] + in_x * in_channels;
                     weights[taps++] = view.weights + (ky * S.kernel_width + kx) * out_channels;

@@ -4,6 +4,7 @@
 #include <bantam/base/index.hpp>
 #include <bantam/core/shape.hpp>
 #include <bantam/deploy/precision.hpp>
+#include <bantam/layers/size2d.hpp>
 
 #include <cstddef>
 #include <type_traits>
@@ -13,9 +14,9 @@ namespace bantam::deploy {
 struct PoolSpec {
     Shape input;
     Shape output;
-    int kernel;
-    int stride;
-    int padding;
+    Size2d kernel;
+    Size2d stride;
+    Size2d padding;
 };
 
 /// A stage with no weights of its layer's that sees windows of its input and keeps the type of its elements.
@@ -26,9 +27,9 @@ struct PoolBase {
     using Precision = P;
     static constexpr Shape input = S.input;
     static constexpr Shape output = S.output;
-    static constexpr int kernel_height = S.kernel;
-    static constexpr int stride = S.stride;
-    static constexpr int padding = S.padding;
+    static constexpr int kernel_height = S.kernel.height;
+    static constexpr int stride = S.stride.height;
+    static constexpr int padding = S.padding.height;
     static constexpr int dilation = 1;
     static constexpr Index weight_count = 0;
     static constexpr Index line_scratch_bytes = 0;
@@ -42,10 +43,10 @@ protected:
     /// Calls `body(value)` for every element of channel `c` inside the map that output pixel `x` sees.
     template <class Body>
     static void for_each_tap(const T* const* lines, int x, int c, Body&& body) {
-        for (int ky = 0; ky < S.kernel; ++ky) {
+        for (int ky = 0; ky < S.kernel.height; ++ky) {
             if (lines[ky] == nullptr) continue;
-            for (int kx = 0; kx < S.kernel; ++kx) {
-                const int in_x = x * S.stride - S.padding + kx;
+            for (int kx = 0; kx < S.kernel.width; ++kx) {
+                const int in_x = x * S.stride.width - S.padding.width + kx;
                 if (in_x >= 0 && in_x < static_cast<int>(S.input.width)) body(lines[ky][in_x * channels + c]);
             }
         }
@@ -68,12 +69,12 @@ struct MaxPool : PoolBase<S, P, T> {
     }
 };
 
-/// Mean of every window, with zeros outside the map. int8: the constant is the factor 1 / kernel².
+/// Mean of every window, with zeros outside the map. int8: the constant is the factor 1 / the window's elements.
 template <PoolSpec S, class P, class T>
 struct AveragePool : PoolBase<S, P, T> {
     using Base = PoolBase<S, P, T>;
     static constexpr Index constant_count = std::is_same_v<P, Int8> ? 1 : 0;
-    static constexpr double share = 1.0 / (S.kernel * S.kernel);
+    static constexpr double share = 1.0 / (S.kernel.height * S.kernel.width);
 
     static void line(const T* const* lines, T* out, WeightView<P> view, std::byte*) {
         for (int x = 0; x < Base::out_width; ++x)
