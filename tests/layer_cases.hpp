@@ -93,6 +93,11 @@ void for_each_layer(const Test& test) {
         "depthwise_5x2_stride1x2_bias", "conv(3, 3, (5, 2), (1, 2), (2, 1), groups=3, bias=True)"));
     test(row<PointwiseConv2d<7>, map<5>>("pointwise_bias", "pointwise(5, 7, bias=True)"));
     test(row<Conv2d<7, 1, 1, no_bias>, map<5>>("pointwise_no_bias", "pointwise(5, 7)"));
+    test(row<ConvTranspose2d<4, 3>, map<3>>("conv_transpose_3x3_bias", "ConvTranspose2d(3, 4, 3)"));
+    test(row<ConvTranspose2d<5, Size2d{4, 3}, Size2d{2, 3},
+                             ConvTransposeOptions{.padding = {1, 0}, .output_padding = {0, 2}, .bias = false}>,
+             small_map<3>>("conv_transpose_4x3_stride2x3",
+                           "ConvTranspose2d(3, 5, (4, 3), (2, 3), (1, 0), (0, 2), bias=False)"));
     test(row<BatchNorm2d, map<5>>("batch_norm_train", "BatchNorm2d(5)"));
     test(row<BatchNorm2d, map<5>>("batch_norm_eval", "BatchNorm2d(5)", Mode::inference));
     test(row<LayerNorm, map<5>>("layer_norm_channels", "ChannelLayerNorm(5)"));
@@ -140,6 +145,7 @@ void for_each_block(const Test& test) {
         "branches_add", "Branches(pointwise(3, 3, bias=True), depthwise(3, 3, bias=True), add=True)"));
     test(row<QuarterMixer, map<8>>("branches_split4", "tiniest_mixer(8)"));
     test(row<SqueezeExcite<4>, map<8>>("squeeze_excite", "SqueezeExcite(8)"));
+    test(row<ChannelGate<GlobalAveragePool, PointwiseConv2d<6>, Softmax>, map<6>>("softmax_gate", "SoftmaxGate(6)"));
     test(row<TiniestBlock<8>, map<8>>("tiniest_block", "tiniest_block(8)"));
 }
 

@@ -17,5 +17,13 @@ static_assert(sizeof(Net) > 0);
 
 template <class L>
 constexpr bool refused = static_cast<bool>(detail::LayersMistake<L, Shape{8, 8, 3}>::mistake);
-static_assert(refused<MaxPool<2>> && refused<Sequential<ReLU>> && refused<Softmax>);
+static_assert(refused<MaxPool<2>> && refused<Sequential<ReLU>> && refused<LogSoftmax>);
 static_assert(!refused<GlobalAveragePool> && !refused<MaxPool2d<2>> && !refused<Sequence<ReLU>>);
+
+// A softmax is a layer, but not the last one.
+template <class... Ls>
+constexpr std::string_view text = detail::NetworkMistake<Image<8, 8, 3>, Ls...>::mistake.text;
+static_assert(text<GlobalAveragePool, Softmax>.starts_with("leave it out: a network ends with its logits"));
+static_assert(text<ChannelGate<GlobalAveragePool, Softmax>, Conv2d<8, 3>>.empty());
+static_assert(
+    text<ConvTranspose2d<8, 3, 2, ConvTransposeOptions{.output_padding = 2}>>.starts_with("its output padding"));

@@ -41,6 +41,16 @@ BOOST_AUTO_TEST_CASE(logits_of_other_weights_do_not_match) {
     BOOST_TEST(!deploy::logits_match(deploy::test_logits(*classifier), golden::expected_test_logits, 5));
 }
 
+BOOST_AUTO_TEST_CASE(a_type_as_text_is_the_type) {
+    using Wide = Conv2d<8, Size2d{1, 7}, 2>;
+    BOOST_TEST(deploy::type_text<Wide>().starts_with("bantam::Conv2d<8, bantam::Size2d{1, 7}, 2"));
+#ifndef __clang__
+    // clang prints no names of types there.
+    using Narrow = Conv2d<8, 3, 1, ConvOptions{.bias = false}>;
+    BOOST_TEST(deploy::type_text<Narrow>() == "bantam::Conv2d<8, 3, 1, bantam::ConvOptions{-1, 1, 1, false}>");
+#endif
+}
+
 BOOST_AUTO_TEST_CASE(write_golden_student, *boost::unit_test::label("write") * boost::unit_test::disabled()) {
     const char* path = std::getenv("BANTAM_GOLDEN");
     BOOST_REQUIRE(path != nullptr);

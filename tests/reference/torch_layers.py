@@ -175,6 +175,17 @@ class SqueezeExcite(nn.Module):
         return x * torch.sigmoid(self.expand(self.activation(self.reduce(x.mean((2, 3), keepdim=True)))))
 
 
+class SoftmaxGate(nn.Module):
+    """x * softmax(W mean(x) + b)"""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.scores = pointwise(channels, channels, bias=True)
+
+    def forward(self, x):
+        return x * torch.softmax(self.scores(x.mean((2, 3), keepdim=True)), 1)
+
+
 def inverted_residual(inputs, outputs, stride=1, expansion=4):
     """Pointwise, BN, ReLU6, depthwise 3x3, BN, ReLU6, pointwise, BN; plus x where the shapes agree
     (MobileNetV2, Sandler et al. 2018)."""

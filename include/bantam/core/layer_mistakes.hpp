@@ -325,6 +325,26 @@ struct LayersMistake {
     using Facts = compile_error<mistake.reason, mistake.position, mistake.given, mistake.needed>;
 };
 
+/// What is wrong with the last of a network's layers in that place: its `last_layer_error` says it.
+template <class... Ls>
+constexpr Mistake last_layer_mistake() {
+    Mistake found;
+    Index position = 0;
+    const auto look_at = [&]<class L>(std::type_identity<L>) {
+        if constexpr (requires { L::last_layer_error(); }) {
+            if (position + 1 == Index{sizeof...(Ls)}) {
+                found.reason = Reason::invalid_arguments;
+                found.position = position;
+                found.layer = layer_name<L>();
+                found.text = L::last_layer_error();
+            }
+        }
+        ++position;
+    };
+    (look_at(std::type_identity<Ls>{}), ...);
+    return found;
+}
+
 /// Compiles where the layers of `L` fit.
 template <class L, Shape Input, bool Fits = !LayersMistake<L, Input>::mistake>
 struct CheckedNodes {

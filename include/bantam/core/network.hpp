@@ -44,6 +44,7 @@ struct NetworkMistake {
             found.text = "a network has at least one layer: Network<Image<height, width, channels>, layers...>";
         } else {
             found = LayersMistake<Sequence<Ls...>, Input::shape>::mistake;
+            if (!found) found = last_layer_mistake<Ls...>();
         }
         return found;
     }();

@@ -221,18 +221,24 @@ inline void set_onnx_window(onnx::NodeProto& node, Size2d kernel_size, Size2d st
     OnnxGraph::set_integers(node, "pads", {padding.height, padding.width, padding.height, padding.width});
 }
 
-/// A convolution of any groups.
-template <class L, Shape Input>
-EmittedValue emit_onnx_conv(OnnxExport& output, const OnnxGraph::Path& path, const EmittedValue& value, Index groups) {
+/// A convolution of any groups; `set_more(node)` adds attributes.
+template <class L, Shape Input, class Set>
+EmittedValue emit_onnx_conv(OnnxExport& output, const OnnxGraph::Path& path, const EmittedValue& value, Index groups,
+                            const char* op, const Set& set_more) {
     const EmittedValue map = output.graph.as_map(path, value);
     const std::vector<std::string> tensors = output.add_tensors<L, Input>(path);
     const auto set = [&](onnx::NodeProto& node) {
         set_onnx_window(node, L::kernel_size, L::stride, L::padding);
         OnnxGraph::set_integers(node, "dilations", {L::dilation.height, L::dilation.width});
         OnnxGraph::set_integer(node, "group", groups);
+        set_more(node);
     };
-    if (tensors.size() == 1) return output.graph.add("Conv", path, {map.name, tensors[0]}, false, set);
-    return output.graph.add("Conv", path, {map.name, tensors[0], tensors[1]}, false, set);
+    if (tensors.size() == 1) return output.graph.add(op, path, {map.name, tensors[0]}, false, set);
+    return output.graph.add(op, path, {map.name, tensors[0], tensors[1]}, false, set);
+}
+template <class L, Shape Input>
+EmittedValue emit_onnx_conv(OnnxExport& output, const OnnxGraph::Path& path, const EmittedValue& value, Index groups) {
+    return emit_onnx_conv<L, Input>(output, path, value, groups, "Conv", [](onnx::NodeProto&) {});
 }
 
 template <class L>
@@ -272,6 +278,17 @@ struct OnnxForm<DepthwiseConv2d<Kernel, Stride, Options>> {
     static EmittedValue emit(OnnxExport& output, const OnnxGraph::Path& path, const EmittedValue& value) {
         return detail::emit_onnx_conv<DepthwiseConv2d<Kernel, Stride, Options>, Input>(output, path, value,
                                                                                        Input.channels);
+    }
+};
+
+template <int Out, auto Kernel, auto Stride, ConvTransposeOptions Options>
+struct OnnxForm<ConvTranspose2d<Out, Kernel, Stride, Options>> {
+    template <Shape Input>
+    static EmittedValue emit(OnnxExport& output, const OnnxGraph::Path& path, const EmittedValue& value) {
+        using L = ConvTranspose2d<Out, Kernel, Stride, Options>;
+        return detail::emit_onnx_conv<L, Input>(output, path, value, 1, "ConvTranspose", [](onnx::NodeProto& node) {
+            OnnxGraph::set_integers(node, "output_padding", {L::output_padding.height, L::output_padding.width});
+        });
     }
 };
 
@@ -381,6 +398,15 @@ struct OnnxForm<Act> {
         } else {
             static_assert(sizeof(layer_has_no_onnx_form<Act>) > 0, "an activation has no form in ONNX");
         }
+    }
+};
+
+template <>
+struct OnnxForm<Softmax> {
+    template <Shape>
+    static EmittedValue emit(OnnxExport& output, const OnnxGraph::Path& path, const EmittedValue& value) {
+        return output.graph.add("Softmax", path, {value.name}, value.flat,
+                                [](onnx::NodeProto& node) { OnnxGraph::set_integer(node, "axis", 1); });
     }
 };
 

@@ -133,6 +133,21 @@ struct PyTorchForm<DepthwiseConv2d<Kernel, Stride, Options>> {
     }
 };
 
+template <int Out, auto Kernel, auto Stride, ConvTransposeOptions Options>
+struct PyTorchForm<ConvTranspose2d<Out, Kernel, Stride, Options>> {
+    template <Shape Input>
+    static EmittedValue emit(PyTorchSource& output, const PyTorchSource::Path& path, const EmittedValue& value) {
+        using L = ConvTranspose2d<Out, Kernel, Stride, Options>;
+        const EmittedValue map = output.as_map(value);
+        const std::string construction =
+            detail::call("nn.ConvTranspose2d", {Input.channels, Out}) + ", " + detail::pytorch_size(L::kernel_size) +
+            ", " + detail::pytorch_size(L::stride) + ", " + detail::pytorch_size(L::padding) + ", " +
+            detail::pytorch_size(L::output_padding) + ", dilation=" + detail::pytorch_size(L::dilation) +
+            (L::bias ? ")" : ", bias=False)");
+        return output.assign(output.module(path, construction) + "(" + map.name + ")");
+    }
+};
+
 template <int Out, Bias HasBias>
 struct PyTorchForm<Linear<Out, HasBias>> {
     template <Shape Input>
@@ -214,6 +229,14 @@ struct PyTorchForm<Act> {
     template <Shape>
     static EmittedValue emit(PyTorchSource& output, const PyTorchSource::Path&, const EmittedValue& value) {
         return output.assign(detail::pytorch_activation<Act>(value.name), value.flat);
+    }
+};
+
+template <>
+struct PyTorchForm<Softmax> {
+    template <Shape>
+    static EmittedValue emit(PyTorchSource& output, const PyTorchSource::Path&, const EmittedValue& value) {
+        return output.assign("functional.softmax(" + value.name + ", 1)", value.flat);
     }
 };
 

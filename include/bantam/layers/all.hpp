@@ -8,6 +8,7 @@
 #include <bantam/layers/branches.hpp>
 #include <bantam/layers/channel_shuffle.hpp>
 #include <bantam/layers/conv2d.hpp>
+#include <bantam/layers/conv_transpose2d.hpp>
 #include <bantam/layers/depthwise_conv2d.hpp>
 #include <bantam/layers/depthwise_separable.hpp>
 #include <bantam/layers/dropout.hpp>
@@ -23,5 +24,6 @@
 #include <bantam/layers/repeat.hpp>
 #include <bantam/layers/resampling.hpp>
 #include <bantam/layers/residual.hpp>
+#include <bantam/layers/softmax.hpp>
 #include <bantam/layers/space_to_depth.hpp>
 #include <bantam/layers/squeeze_excite.hpp>

@@ -27,11 +27,13 @@ struct Hardswish : detail::NameElsewhere<"Hardswish", "it is HardSwish here"> {}
 struct LogSoftmax
     : detail::NameElsewhere<"LogSoftmax", "leave it out: a network ends with its logits, and the loss does the rest"> {
 };
-struct Softmax
-    : detail::NameElsewhere<"Softmax", "leave it out: a network ends with its logits, and the loss does the rest"> {};
 
 template <auto...>
 struct AvgPool : detail::NameElsewhere<"AvgPool", "it is AvgPool2d<kernel_size, stride> here"> {};
+template <auto...>
+struct Conv1d : detail::NameElsewhere<"Conv1d",
+                                      "it is Conv2d<out_channels, Size2d{1, kernel_size}> on an "
+                                      "Image<1, length, channels> here"> {};
 template <auto...>
 struct Conv2D : detail::NameElsewhere<"Conv2D", "it is Conv2d<out_channels, kernel_size, stride> here"> {};
 template <auto...>

@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <type_traits>
 
 namespace bantam::cpu {
 
@@ -120,16 +121,16 @@ struct DenseKernel : OperationSizes {
         mutable Buffer buffer_;
     };
 
-    template <RowSource Source, RowSource Gradient, RowEpilogue Epilogue>
+    /// With NullSource or NullSink, the weight's or the input's gradient is not computed.
+    template <class Source, RowSource Gradient, RowEpilogue Epilogue>
     static void backward_chunk(Chunk chunk, const Weights<S>& weights, const Source& source, const Gradient& gradient,
                                const Epilogue& epilogue, S* partial, S* scratch) {
-        InputLines input_buffer{scratch, chunk.first};
+        [[maybe_unused]] InputLines input_buffer{scratch, chunk.first};
         GradientLines gradient_buffer{scratch + InputLines::size, chunk.first};
         [[maybe_unused]] S* input_gradient = scratch + InputLines::size + GradientLines::size;
         [[maybe_unused]] Index next = chunk.first * Input.height;  // the next line of dL/d(input) to compute
         const Index chunk_end = (chunk.first + chunk.count) * output.height;
         for_each_band(chunk.first * output.height, chunk_end, [&](Index line, Index lines) {
-            const auto windows = fetch_windows(input_buffer, source, line, lines);
             const Index last = line + lines - 1;
             gradient_buffer.fill_to(gradient, last / output.height, last % output.height);
             std::array<const S*, static_cast<std::size_t>(band_lines)> dz_lines{};
@@ -137,7 +138,9 @@ struct DenseKernel : OperationSizes {
                 dz_lines[static_cast<std::size_t>(i)] =
                     gradient_buffer.line((line + i) / output.height, (line + i) % output.height) +
                     gradient_padding * output.channels;
-            add_weight_gradient(windows.data(), dz_lines.data(), lines, partial);
+            if constexpr (!std::is_same_v<Source, NullSource>)
+                add_weight_gradient(fetch_windows(input_buffer, source, line, lines).data(), dz_lines.data(), lines,
+                                    partial);
             for (Index i = 0; i < lines; ++i) {
                 const S* dz = dz_lines[static_cast<std::size_t>(i)];
                 if constexpr (Conv::bias) add_row_sums<S>(output.width, output.channels, dz, partial + weight_count);

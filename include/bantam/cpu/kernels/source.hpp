@@ -36,6 +36,9 @@ struct MemorySource {
     const S* rows(Index first, Index, S*) const { return values + first * Channels; }
 };
 
+/// In place of a layer's input in backward where the gradient of its weights is not needed.
+struct NullSource {};
+
 /// act(scale · z + shift): the output of norm and activation, computed from the norm's input z.
 template <class Act, Index Channels, class S>
 struct NormActSource {

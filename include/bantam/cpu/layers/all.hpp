@@ -7,6 +7,7 @@
 #include <bantam/cpu/layers/batch_norm2d.hpp>
 #include <bantam/cpu/layers/branches.hpp>
 #include <bantam/cpu/layers/conv2d.hpp>
+#include <bantam/cpu/layers/conv_transpose2d.hpp>
 #include <bantam/cpu/layers/depthwise_conv2d.hpp>
 #include <bantam/cpu/layers/dropout.hpp>
 #include <bantam/cpu/layers/flatten.hpp>
@@ -21,4 +22,5 @@
 #include <bantam/cpu/layers/repeat.hpp>
 #include <bantam/cpu/layers/resampling.hpp>
 #include <bantam/cpu/layers/residual.hpp>
+#include <bantam/cpu/layers/softmax.hpp>
 #include <bantam/cpu/layers/squeeze_excite.hpp>

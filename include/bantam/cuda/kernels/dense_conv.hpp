@@ -68,21 +68,33 @@ struct DenseKernel {
 
     template <exec::ColumnSource Gradient, exec::ColumnSource Source, exec::ColumnEpilogue Epilogue>
     static Index backward(const Pass<S>& pass, const ComputeType* weights, const Gradient& output_gradient,
-                          const Source& source, const Epilogue& epilogue, ComputeType* weight_gradient) {
+                          const Source& source, const Epilogue& epilogue, ComputeType* weight_gradient_to) {
+        weight_gradient(pass, output_gradient, source, weight_gradient_to);
+        if constexpr (is_null_sink<Epilogue>)
+            return 0;
+        else
+            return input_gradient(pass, weights, output_gradient, epilogue);
+    }
+
+    template <exec::ColumnSource Gradient, exec::ColumnSource Source>
+    static void weight_gradient(const Pass<S>& pass, const Gradient& output_gradient, const Source& source,
+                                ComputeType* to) {
         require_countable(pass.count * pixel_count(Input));
         auto* reordered_gradient = reinterpret_cast<ComputeType*>(pass.scratch);
         weight_gradient_gemm<out, groups>(pass, pass.count * pixel_count(output), output_gradient,
                                           Im2colOperand<Source, Geometry, false, in>{source}, reordered_gradient);
         for_each_index(pass, weight_count,
-                       Reorder<Order::by_output, true, ComputeType, ComputeType>{reordered_gradient, weight_gradient});
-        if constexpr (is_null_sink<Epilogue>) {
-            return 0;
-        } else {
-            const S* reordered = reorder_weights<Order::by_tap>(pass, weights);
-            return implicit_gemm<in, groups>(pass, pass.count * pixel_count(Input),
-                                             Im2colOperand<Gradient, Geometry, true, out>{output_gradient},
-                                             WeightOperand<S, false>{reordered, in, Index{out} * window}, epilogue);
-        }
+                       Reorder<Order::by_output, true, ComputeType, ComputeType>{reordered_gradient, to});
+    }
+
+    template <exec::ColumnSource Gradient, exec::ColumnEpilogue Epilogue>
+    static Index input_gradient(const Pass<S>& pass, const ComputeType* weights, const Gradient& output_gradient,
+                                const Epilogue& epilogue) {
+        require_countable(pass.count * pixel_count(Input));
+        const S* reordered = reorder_weights<Order::by_tap>(pass, weights);
+        return implicit_gemm<in, groups>(pass, pass.count * pixel_count(Input),
+                                         Im2colOperand<Gradient, Geometry, true, out>{output_gradient},
+                                         WeightOperand<S, false>{reordered, in, Index{out} * window}, epilogue);
     }
 };
 

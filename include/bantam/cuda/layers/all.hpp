@@ -7,6 +7,7 @@
 #include <bantam/cuda/layers/batch_norm2d.hpp>
 #include <bantam/cuda/layers/branches.hpp>
 #include <bantam/cuda/layers/conv2d.hpp>
+#include <bantam/cuda/layers/conv_transpose2d.hpp>
 #include <bantam/cuda/layers/depthwise_conv2d.hpp>
 #include <bantam/cuda/layers/dropout.hpp>
 #include <bantam/cuda/layers/flatten.hpp>
@@ -21,4 +22,5 @@
 #include <bantam/cuda/layers/repeat.hpp>
 #include <bantam/cuda/layers/resampling.hpp>
 #include <bantam/cuda/layers/residual.hpp>
+#include <bantam/cuda/layers/softmax.hpp>
 #include <bantam/cuda/layers/squeeze_excite.hpp>
