@@ -15,6 +15,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <memory>
+#include <string>
 #include <vector>
 
 using namespace deployed;
@@ -41,13 +42,12 @@ BOOST_AUTO_TEST_CASE(logits_of_other_weights_do_not_match) {
     BOOST_TEST(!deploy::logits_match(deploy::test_logits(*classifier), golden::expected_test_logits, 5));
 }
 
-BOOST_AUTO_TEST_CASE(a_type_as_text_is_the_type) {
-    using Wide = Conv2d<8, Size2d{1, 7}, 2>;
-    BOOST_TEST(deploy::type_text<Wide>().starts_with("bantam::Conv2d<8, bantam::Size2d{1, 7}, 2"));
-#ifndef __clang__
-    // clang prints no names of types there.
-    using Narrow = Conv2d<8, 3, 1, ConvOptions{.bias = false}>;
-    BOOST_TEST(deploy::type_text<Narrow>() == "bantam::Conv2d<8, 3, 1, bantam::ConvOptions{-1, 1, 1, false}>");
+BOOST_AUTO_TEST_CASE(a_type_as_text_has_short_sizes) {
+    using Net = Network<Image<8, 8, 3>, Conv2d<8, Size2d{1, 7}, 2>, Conv2d<8, 3, 1, ConvOptions{.bias = false}>>;
+    const std::string text = deploy::type_text<Net>();
+    BOOST_TEST(text.find("bantam::Conv2d<8, bantam::Size2d{1, 7}, 2") != std::string::npos, text);
+#ifndef __clang__  // which prints no names of types inside others
+    BOOST_TEST(text.ends_with("bantam::Conv2d<8, 3, 1, bantam::ConvOptions{-1, 1, 1, false}>>"), text);
 #endif
 }
 
