@@ -14,6 +14,17 @@ target_link_libraries(bantam_executable_dependencies INTERFACE
     bantam::bantam ${BANTAM_FILE_LIBRARIES}
     $<$<BOOL:${OpenMP_CXX_FOUND}>:OpenMP::OpenMP_CXX>)
 
+# Programs that mpirun starts share their work where MPI is found. The C++ interface, which MPI 3 removed, is not used.
+set(BANTAM_HAS_MPI OFF)
+if(BANTAM_MPI)
+    set(MPI_CXX_SKIP_MPICXX ON)
+    find_package(MPI QUIET COMPONENTS CXX)
+    set(BANTAM_HAS_MPI ${MPI_CXX_FOUND})
+    if(NOT BANTAM_HAS_MPI)
+        message(STATUS "bantam: MPI not found (Debian: libopenmpi-dev); programs run as one process")
+    endif()
+endif()
+
 # ONNX models are written where the format's library is found.
 find_package(Protobuf QUIET)
 if(Protobuf_FOUND)
@@ -71,7 +82,8 @@ if(BANTAM_BUILD_EXAMPLES OR BANTAM_BUILD_TOOLS OR BANTAM_BUILD_BENCH)
     target_include_directories(bantam_programs_common PRIVATE ${PROJECT_SOURCE_DIR})
     target_link_libraries(bantam_programs_common
         PUBLIC bantam_executable_dependencies bantam_native fmt::fmt
-        PRIVATE CLI11::CLI11)
+        PRIVATE CLI11::CLI11 $<$<BOOL:${BANTAM_HAS_MPI}>:MPI::MPI_CXX>)
+    target_compile_definitions(bantam_programs_common PRIVATE $<$<BOOL:${BANTAM_HAS_MPI}>:BANTAM_HAS_MPI>)
     target_compile_options(bantam_programs_common PRIVATE ${BANTAM_WARNINGS})
     set_target_properties(bantam_programs_common PROPERTIES CXX_EXTENSIONS OFF)
 endif()

@@ -8,7 +8,7 @@ set -euo pipefail
 build_packages=(
     g++ cmake make
     libeigen3-dev libstb-dev nlohmann-json3-dev libxxhash-dev libfmt-dev libcli11-dev
-    libonnx-dev libprotobuf-dev
+    libonnx-dev libprotobuf-dev libopenmpi-dev openmpi-bin
 )
 test_packages=(
     ninja-build libboost-test-dev pkg-config libthrust-dev

@@ -8,6 +8,10 @@
 #include <bantam/base/index.hpp>
 #include <bantam/base/parallel_for.hpp>
 
+#include "shared/ranks.hpp"
+
+#include <memory>
+
 namespace {
 
 using namespace precompute_logits;
@@ -85,7 +89,12 @@ int main(int argc, char** argv) {
     const auto on_gpu = gpu_job();
     line.device_options(options.device, on_gpu != nullptr);
     return line.run(argc, argv, [&] {
+        const std::unique_ptr<Communicator> communicator = join_ranks();
         check_options(options);
+        // These take a single process.
+        const bool alone = !options.merge.empty() || !options.verify.empty();
+        if (alone && communicator->rank().index > 0) return;
+        if (!alone) share_among(*communicator, options);
         if (!options.merge.empty()) return merge_logits(options);
         options.device.on_gpu() ? on_gpu(options) : precompute<OnCpu>(options);
     });

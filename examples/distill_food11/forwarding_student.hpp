@@ -23,6 +23,9 @@ public:
     }
     std::vector<TrainerState> state() override { return trainer_.state(); }
     void restored(Index steps) override { trainer_.restored(steps); }
+    void set_communicator([[maybe_unused]] Communicator* communicator) override {
+        if constexpr (requires { trainer_.set_communicator(communicator); }) trainer_.set_communicator(communicator);
+    }
 
 protected:
     Trainer trainer_;

@@ -2,6 +2,7 @@
 #include "job.hpp"
 
 #include <bantam/base/build.hpp>
+#include <bantam/base/communicator.hpp>
 #include <bantam/base/error.hpp>
 #include <bantam/base/index.hpp>
 #include <bantam/base/printable.hpp>
@@ -17,10 +18,12 @@
 #include <bantam/io/hash.hpp>
 #include <bantam/train/fit.hpp>
 #include <bantam/train/run_folder.hpp>
+#include <bantam/train/step_traffic.hpp>
 
 #include "../../tools/shared/homework.hpp"
 #include "../../tools/shared/picture_bytes.hpp"
 #include "../../tools/shared/pictures.hpp"
+#include "../../tools/shared/ranks.hpp"
 #include "../../tools/shared/report.hpp"
 #include "../../tools/shared/stop_signal.hpp"
 #include "../../tools/shared/student_file.hpp"
@@ -77,6 +80,27 @@ Metadata run_identity(const Options& options, const Metadata& metadata, const Ex
                                  : options.teacher_logits.empty() ? "none"
                                                                   : hash_file(options.teacher_logits);
     return identity;
+}
+
+/// Throws Error where this rank reads other pictures or logits than the first one.
+void require_same_data(Communicator& communicator, const Metadata& identity) {
+    constexpr std::string_view keys[] = {"classes", "pictures", "teacher_logits"};
+    std::string here;
+    for (const std::string_view key : keys) here += identity.at(std::string{key}) + '\n';
+    std::string hash = hash_bytes(here.data(), here.size()), first = hash;
+    broadcast(communicator, std::span{first}, 0);
+    if (hash != first)
+        throw Error{"the first rank reads other pictures or teacher logits; give all ranks the same files"};
+}
+
+/// Takes the trainer's state and the position in the run from the first rank, which may have resumed it.
+TrainingPosition share_state(Communicator& communicator, StudentTrainer& trainer, TrainingPosition position) {
+    Index steps = trainer.steps();
+    broadcast(communicator, std::span{&position, 1}, 0);
+    broadcast(communicator, std::span{&steps, 1}, 0);
+    for (const TrainerState& state : trainer.state()) broadcast(communicator, state.values, 0);
+    trainer.restored(steps);
+    return position;
 }
 
 void print_warnings(const std::vector<std::string>& warnings) {
@@ -202,7 +226,14 @@ std::string student_table() {
 }
 
 /// Throws Error where options exclude each other.
-void check_combination(const Options& options) {
+void check_combination(const Options& options, int ranks) {
+    if (ranks > 1 && options.device.on_gpu())
+        throw Error{
+            "several ranks train on the CPU alone; leave out --device cuda, or start the program without mpirun"};
+    if (ranks > 1 && !options.teacher.empty())
+        throw Error{
+            "--teacher answers in one process alone; store its logits by mpirun precompute_logits and train with "
+            "--teacher-logits"};
     if (options.predict_only && (options.resume || options.extend))
         throw Error{fmt::format("{} trains and --predict-only does not; leave out one of them",
                                 options.resume ? "--resume" : "--extend")};
@@ -338,6 +369,7 @@ ReportFacts report_facts(const Options& options, const StudentNetwork& network, 
     machine.rows.emplace_back("precision", options.device.precision);
     if (options.for_int8()) machine.rows.emplace_back("trained for", options.quantize);
     machine.rows.emplace_back("threads", std::to_string(options.training.threads));
+    if (const int ranks = launched_rank().count; ranks > 1) machine.rows.emplace_back("ranks", std::to_string(ranks));
     return {.name = std::filesystem::weakly_canonical(options.output / "report.html").parent_path().filename().string(),
             .network = network.text(),
             .command = options.command,
@@ -359,6 +391,11 @@ std::vector<float> all_logits(StudentTrainer& trainer, const EvaluationLoader& d
 }  // namespace
 
 void distill(Options& options) {
+    const std::unique_ptr<Communicator> communicator = join_ranks();
+    const Rank rank = communicator->rank();
+    const bool first_rank = rank.index == 0;
+    // The first rank writes and prints; the others only train.
+    if (!first_rank && (options.list_students || options.summary || options.predict_only)) return;
     if (options.list_students) {
         fmt::print("{}", student_table());
         return;
@@ -368,8 +405,8 @@ void distill(Options& options) {
         fmt::print("{}", student_of_name(options.student).network.summary);
         return;
     }
-    check_combination(options);
-    refuse_used_output(options);
+    check_combination(options, rank.count);
+    if (first_rank) refuse_used_output(options);
     const std::filesystem::path weights =
         options.weights.empty() ? options.output / "student.safetensors" : options.weights;
     const StudentEntry& student = chosen_student(options, options.predict_only ? weights : options.start_from);
@@ -412,7 +449,7 @@ void distill(Options& options) {
     if (options.predict_only) used.training = {};
     reading.cache = open_cache_with_report(options.cache, used, reading, options.verify_cache);
     // Fails now, not after the training, where predictions are not possible.
-    if (!options.predict_only) check_with_report(options.data, folders.testing, reading, "testing");
+    if (!options.predict_only && first_rank) check_with_report(options.data, folders.testing, reading, "testing");
     const LabeledPictures validation = load_with_report(options.data, folders.validation, reading, "validation");
     const std::optional<LabeledPictures> labeled_pictures =
         options.predict_only ? std::nullopt
@@ -424,8 +461,9 @@ void distill(Options& options) {
     std::string summary_text =
         fmt::format("{}\nparameters: {}\nlimit: {}\n", network.summary, network.parameters(), default_parameter_limit);
 
-    RunFolder folder{options.output, metadata};
-    if (options.predict_only) print_warnings(folder.changed_files());
+    std::optional<RunFolder> folder;
+    if (first_rank) folder.emplace(options.output, metadata);
+    if (options.predict_only) print_warnings(folder->changed_files());
     std::optional<Report> run_report;
     if (!options.predict_only) {
         const LabeledPictures& labeled = *labeled_pictures;
@@ -448,14 +486,24 @@ void distill(Options& options) {
                                  .batch_size = options.training.batch_size,
                                  .seed = options.training.seed,
                                  .alternating_flip = options.training.alternating_flip,
-                                 .online_teacher = online_teacher ? &*online_teacher : nullptr}};
+                                 .online_teacher = online_teacher ? &*online_teacher : nullptr,
+                                 .rank = rank}};
         training.add(labeled, rows(0));
         if (taught) training.add(unlabeled, rows(labeled.store.size()));
-        const EvaluationLoader validating{validation, network.input, 64, {}, validation_rows};
+        const EvaluationLoader validating{validation, network.input, 64, {}, validation_rows, rank};
 
-        folder.identify(run_identity(options, metadata, pictures), keep_rule(options.keep));
-        continue_run(options, folder, *trainer, training.batch_count());
-        if (!options.no_report) {
+        const EvaluationLoader whole_validation{validation, network.input, 64};
+
+        const Metadata identity = run_identity(options, metadata, pictures);
+        require_same_data(*communicator, identity);
+        if (first_rank) {
+            folder->identify(identity, keep_rule(options.keep));
+            continue_run(options, *folder, *trainer, training.batch_count());
+        }
+        const TrainingPosition start =
+            share_state(*communicator, *trainer, first_rank ? folder->position() : TrainingPosition{});
+        trainer->set_communicator(communicator.get());
+        if (first_rank && !options.no_report) {
             const ReportSettings data{"Data",
                                       {{"labeled pictures", std::to_string(labeled.store.size())},
                                        {"unlabeled pictures", std::to_string(unlabeled.store.size())},
@@ -466,43 +514,65 @@ void distill(Options& options) {
             run_report->add_views(training, labeled, unlabeled);
         }
         print_message(network.summary);
+        if (rank.count > 1) {
+            const StepTraffic traffic =
+                step_traffic(network.tensors, network.classes, options.training.batch_size, rank);
+            print_message(
+                fmt::format("ranks: {}, which exchange data {} times per step; each receives about {:.2f} MB\n",
+                            rank.count, traffic.exchanges, static_cast<double>(traffic.bytes) / 1e6));
+        }
         const StopSignal signal;
         // A run that is killed before its first epoch has ended can be resumed, too.
-        if (!options.resume && !options.extend) folder.save(*trainer, folder.position());
+        if (first_rank && !options.resume && !options.extend) folder->save(*trainer, start);
         SaveTimer timer{options.save_seconds};
+        // All ranks stop at the same step, when one of them has received a signal.
+        const auto stopping = [&] {
+            if (rank.count > 1) signal.record(largest(*communicator, signal.number()));
+            return signal.received();
+        };
+        const auto stop = [&](const std::string& where) {
+            communicator->barrier();  // the first rank has saved the state
+            signal.stop(where + "; " + how_to_resume);
+        };
         trainer->fit(
-            training, validating, folder.position(), stderr,
+            training, validating, start, first_rank ? stderr : nullptr,
             [&](const EpochReport& report, Progress& progress) {
-                const bool kept = folder.finish_epoch(network.tensors, *trainer, report, metadata);
+                const bool stops = stopping() && report.epoch < options.training.epochs;
+                const std::string where = fmt::format("after epoch {}", report.epoch);
+                if (!first_rank) {
+                    if (stops) stop(where);
+                    return;
+                }
+                const bool kept = folder->finish_epoch(network.tensors, *trainer, report, metadata);
                 // They belong to an older student.
-                for (const std::filesystem::path& result : {folder.predictions(), options.output / "summary.txt"})
+                for (const std::filesystem::path& result : {folder->predictions(), options.output / "summary.txt"})
                     std::filesystem::remove(result);
                 if (run_report) {
                     if (kept && run_report->affordable())
-                        run_report->set_answers(report.epoch, [&] { return all_logits(*trainer, validating); });
-                    run_report->write(folder.picked(keep_rule(options.keep)).epoch, false);
+                        run_report->set_answers(report.epoch, [&] { return all_logits(*trainer, whole_validation); });
+                    run_report->write(folder->picked(keep_rule(options.keep)).epoch, false);
                 }
                 progress.print(epoch_line(report, options.training.epochs, kept));
                 timer.restart();
-                if (signal.received() && report.epoch < options.training.epochs)
-                    signal.stop(fmt::format("after epoch {}; {}", report.epoch, how_to_resume));
+                if (stops) stop(where);
             },
             [&](const TrainingPosition& position) {
-                if (!signal.received() && !timer.due()) return;
-                folder.save(*trainer, position);
+                const bool stops = stopping();
+                if (!stops && !timer.due()) return;
+                if (first_rank) folder->save(*trainer, position);
                 timer.restart();
-                if (signal.received())
-                    signal.stop(fmt::format("after batch {} of epoch {}; {}", position.batch, position.epoch + 1,
-                                            how_to_resume));
+                if (stops) stop(fmt::format("after batch {} of epoch {}", position.batch, position.epoch + 1));
             });
+        trainer->set_communicator(nullptr);
+        if (!first_rank) return;
         summary_text += fmt::format("epochs: {}\ntraining pictures: {} labeled, {} unlabeled\nteacher: {}\nstart: {}\n",
-                                    folder.finished_epochs(), labeled.store.size(), unlabeled.store.size(),
+                                    folder->finished_epochs(), labeled.store.size(), unlabeled.store.size(),
                                     taught ? teacher.teacher_name : "none",
                                     options.start_from.empty() ? "random weights" : metadata.at(started_from));
         if (options.for_int8())
             summary_text +=
                 "trained for: int8; the figures are those of the student in int8, as simulated in training\n";
-        summary_text += kept_text(folder, keep_rule(options.keep), std::ssize(validation.labels));
+        summary_text += kept_text(*folder, keep_rule(options.keep), std::ssize(validation.labels));
     }
 
     load_student(weights, network, *trainer);
@@ -510,9 +580,9 @@ void distill(Options& options) {
     const Metrics result = trainer->evaluate(evaluating);
     summary_text += fmt::format("validation accuracy: {:.4f}\nvalidation cross-entropy: {:.4f}\n",
                                 result.accuracy.value_or(0.0), result.cross_entropy.value_or(0.0));
-    if (!options.predict_only) folder.write_text("summary.txt", summary_text);
+    if (!options.predict_only) folder->write_text("summary.txt", summary_text);
     if (run_report) {
-        const Index kept = folder.picked(keep_rule(options.keep)).epoch;
+        const Index kept = folder->picked(keep_rule(options.keep)).epoch;
         if (run_report->answered_epoch() != kept)
             run_report->set_answers(kept, [&] { return all_logits(*trainer, evaluating); });
         run_report->write(kept, true);
@@ -522,17 +592,17 @@ void distill(Options& options) {
         PictureOptions inference = reading;
         inference.hash_files = false;
         const TestPictures testing = load_with_report(options.data, folders.testing, inference, "testing");
-        folder.write_predictions(predict(*trainer, network, testing, to_predict),
-                                 static_cast<std::size_t>(options.id_digits));
+        folder->write_predictions(predict(*trainer, network, testing, to_predict),
+                                  static_cast<std::size_t>(options.id_digits));
     }
     std::vector<std::string> written{"predict.csv"};
     if (!options.predict_only)
         for (const char* name : {"student.safetensors", "last.safetensors", "metrics.csv", "summary.txt"})
             written.emplace_back(name);
     if (run_report) written.emplace_back("report.html");
-    folder.write_checksums(written);
+    folder->write_checksums(written);
     fmt::print("validation accuracy: {}\nstudent: {}\npredictions: {}\n", percent(result.accuracy), weights.string(),
-               to_predict > 0 ? folder.predictions().string() : "none, because the data has no testing/ folder");
+               to_predict > 0 ? folder->predictions().string() : "none, because the data has no testing/ folder");
     if (run_report) fmt::print("report: {}\n", (options.output / "report.html").string());
 }
 

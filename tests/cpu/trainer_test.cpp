@@ -6,7 +6,9 @@
 #include "bantam/base/index.hpp"
 #include "bantam/base/random.hpp"
 #include "bantam/cpu/trainer.hpp"
+#include "bantam/data/batch.hpp"
 #include "bantam/quantize/quantized.hpp"
+#include "bantam/train/step_traffic.hpp"
 
 #include "io/temporary_folder.hpp"
 #include "train/synthetic_pictures.hpp"
@@ -130,6 +132,31 @@ BOOST_AUTO_TEST_CASE(a_rank_needs_the_pixels_of_its_own_samples_alone) {
         BOOST_TEST(own_evaluation.loss == evaluation.loss);
         BOOST_TEST((bits_of(trainer) == bits_of(one)));
     });
+}
+
+BOOST_AUTO_TEST_CASE(a_step_receives_the_bytes_that_its_network_states) {
+    // The parameters of the first convolution are gathered, the 1,152 of the pointwise one are added from rank to rank.
+    using Net = bantam::Network<bantam::Image<4, 4, 3>, bantam::Conv2d<16, 3>, bantam::BatchNorm2d, bantam::ReLU,
+                                bantam::DepthwiseSeparable<72>, bantam::GlobalAveragePool, bantam::Linear<3>>;
+    bantam::Batch batch{.count = 21};
+    batch.pixels.assign(21 * 48, 0.5F);
+    batch.labels.assign(21, 1);
+    for (const int ranks : {2, 3, 17}) {
+        std::vector<bantam::Index> found(static_cast<std::size_t>(ranks)), expected;
+        run_ranks(ranks, [&](ThreadCommunicator& communicator) {
+            bantam::Trainer<Net> trainer{tiny_options()};
+            trainer.set_communicator(&communicator);
+            trainer.step(batch, 1);
+            found[static_cast<std::size_t>(communicator.rank().index)] =
+                static_cast<bantam::Index>(communicator.bytes_received);
+        });
+        for (int index = 0; index < ranks; ++index)
+            expected.push_back(bantam::step_traffic_of<Net>(batch.count, {index, ranks}).bytes);
+        BOOST_TEST(found == expected, boost::test_tools::per_element());
+    }
+    // The logits, three convolutions and Linear, and two sums of three norms.
+    BOOST_TEST(bantam::step_traffic_of<Net>(21, {0, 2}).exchanges == 1 + 4 + 2 * 3);
+    BOOST_TEST(bantam::step_traffic_of<Net>(21, {}).exchanges == 0);
 }
 
 BOOST_AUTO_TEST_CASE(a_batch_that_one_rank_cannot_learn_from_fails_on_all_of_them_and_changes_nothing) {

@@ -35,7 +35,6 @@ public:
     ThreadCommunicator(ThreadRanks& ranks, bantam::Rank rank) : Communicator{rank}, ranks_{ranks} {}
 
     std::size_t bytes_received = 0;
-    std::size_t exchanges = 0;  ///< collective calls and receives
 
     void send(std::span<const std::byte> data, int to) override {
         const std::lock_guard lock{ranks_.mutex};
@@ -48,7 +47,7 @@ public:
         ranks_.sent.wait(lock, [&] { return !queue.empty(); });
         std::ranges::copy(queue.front(), data.begin());
         queue.pop();
-        received(data.size());
+        bytes_received += data.size();
     }
     void all_gather(std::span<std::byte> data, std::span<const std::size_t> offsets) override {
         together(data, [&] {
@@ -58,14 +57,14 @@ public:
                               ranks_.places[from].begin() + static_cast<std::ptrdiff_t>(offsets[from + 1]),
                               data.begin() + static_cast<std::ptrdiff_t>(offsets[from]));
             const auto own = static_cast<std::size_t>(rank().index);
-            received(data.size() - (offsets[own + 1] - offsets[own]));
+            bytes_received += data.size() - (offsets[own + 1] - offsets[own]);
         });
     }
     void broadcast(std::span<std::byte> data, int from) override {
         together(data, [&] {
             if (from == rank().index) return;
             std::ranges::copy(ranks_.places[static_cast<std::size_t>(from)], data.begin());
-            received(data.size());
+            bytes_received += data.size();
         });
     }
     void barrier() override { ranks_.all.arrive_and_wait(); }
@@ -77,10 +76,6 @@ private:
         barrier();
         exchange();
         barrier();
-    }
-    void received(std::size_t bytes) {
-        bytes_received += bytes;
-        ++exchanges;
     }
 
     ThreadRanks& ranks_;

@@ -7,12 +7,14 @@
 #include <bantam/io/parse_number.hpp>
 #include <bantam/train/options.hpp>
 
+#include "ranks.hpp"
 #include "stop_signal.hpp"
 
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
+#include <chrono>
 #include <csignal>
 #include <cstddef>
 #include <cstdio>
@@ -43,12 +45,39 @@ void replace_closed_streams() {
 
 }  // namespace
 
-void print_message(const std::string& text) {
+namespace {
+
+bool silent = false;
+
+void write_message(const std::string& text) {
     std::fwrite(text.data(), 1, text.size(), stderr);
     std::fflush(stderr);
 }
 
-int processor_count() { return std::max(1, static_cast<int>(std::thread::hardware_concurrency())); }
+/// Writes a program's last message and returns its status; where it is one of several ranks, ends them all. Ranks that
+/// fail for the same reason leave the message to the first one.
+int end_with(const std::string& message, int status) {
+    if (const Rank rank = launched_rank(); rank.count > 1) {
+        if (rank.index > 0) std::this_thread::sleep_for(std::chrono::milliseconds{500});
+        write_message(fmt::format("rank {} of {}: {}\n", rank.index, rank.count, message));
+        end_all_ranks(status);
+    } else {
+        write_message(message + '\n');
+    }
+    return status;
+}
+
+}  // namespace
+
+void print_message(const std::string& text) {
+    if (!silent) write_message(text);
+}
+
+void silence_messages() { silent = true; }
+
+int processor_count() {
+    return std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / launched_rank(true).count);
+}
 
 std::string command_text(int argc, char** argv) {
     constexpr std::string_view plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789%+,-./:=@_";
@@ -203,7 +232,7 @@ int CommandLine::run(int argc, char** argv, const std::function<void()>& body) {
     std::signal(SIGPIPE, SIG_IGN);
     std::signal(SIGXFSZ, SIG_IGN);
 #endif
-    const char* const lost_results = "error: standard output could not be written; the files are complete\n";
+    const char* const lost_results = "error: standard output could not be written; the files are complete";
     try {
         for (const std::string_view argument : std::span{argv, static_cast<std::size_t>(argc)})
             if (!is_utf8(argument))
@@ -219,24 +248,22 @@ int CommandLine::run(int argc, char** argv, const std::function<void()>& body) {
             chosen && !chosen->on_gpu() && chosen->precision != "float32")
             throw Error{"--precision " + chosen->precision + " is for --device cuda; leave it out"};
         body();
-        if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return 0;
-        print_message(lost_results);
+        if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) return end_with(lost_results, 1);
+        leave_ranks();
+        return 0;
     } catch (const CLI::ParseError& problem) {
-        if (problem.get_exit_code() == 0) return parser_->app.exit(problem);  // --help
-        print_message(fmt::format("error: {}; see --help\n", printable(problem.what(), longest_message)));
-        return 2;
+        if (problem.get_exit_code() == 0) return launched_rank().index > 0 ? 0 : parser_->app.exit(problem);  // --help
+        return end_with(fmt::format("error: {}; see --help", printable(problem.what(), longest_message)), 2);
     } catch (const Stopped& stopped) {
-        print_message(std::string{stopped.what()} + '\n');
-        return 128 + stopped.signal;
+        return end_with(stopped.what(), 128 + stopped.signal);
     } catch (const std::bad_alloc&) {
-        print_message("error: out of memory; use a smaller --stored-size or --batch-size\n");
+        return end_with("error: out of memory; use a smaller --stored-size or --batch-size", 1);
     } catch (const std::exception& problem) {
         // fmt::print throws where the stream does not take the text.
-        print_message(std::ferror(stdout) != 0
-                          ? lost_results
-                          : fmt::format("error: {}\n", printable(problem.what(), longest_message)));
+        return end_with(std::ferror(stdout) != 0 ? lost_results
+                                                 : fmt::format("error: {}", printable(problem.what(), longest_message)),
+                        1);
     }
-    return 1;
 }
 
 }  // namespace bantam

@@ -24,7 +24,10 @@ struct DeviceOptions {
 /// Prints a message, warning or progress on stderr. A closed or full one shows nothing and stops nothing.
 void print_message(const std::string& text);
 
-/// The number of processors, at least one.
+/// Shows no message from now on but that of a failure, as in all ranks but the first.
+void silence_messages();
+
+/// The number of processors, at least one; of those of this machine's ranks, a rank's share.
 int processor_count();
 
 /// The command that started a program, quoted for a POSIX shell where needed.
@@ -68,7 +71,8 @@ public:
     void device_options(DeviceOptions& options, bool with_cuda);
 
     /// A program's main: parses, runs `body`, and turns every failure into one line on stderr and a non-zero exit;
-    /// results that stdout did not take are a failure. A program stopped by a signal exits with 128 + signal.
+    /// results that stdout did not take are a failure. A program stopped by a signal exits with 128 + signal. A failure
+    /// of one rank ends the others.
     int run(int argc, char** argv, const std::function<void()>& body);
 
 private:

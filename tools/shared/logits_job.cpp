@@ -501,6 +501,15 @@ void check_options(const Options& options) {
         throw Error{fmt::format("--color is {:g}; it must be from 0 to 1", options.color)};
 }
 
+void share_among(Communicator& communicator, Options& options) {
+    const Rank rank = communicator.rank();
+    if (rank.count == 1) return;
+    if (options.shard != "1/1")
+        throw Error{"--shard names one part, and each rank computes one; leave it out, or start the program alone"};
+    options.communicator = &communicator;
+    options.shard = Shard{rank.index + 1, rank.count}.text();
+}
+
 void merge_logits(const Options& options) {
     for (const std::filesystem::path& part : options.merge) {
         std::error_code ignored;
@@ -560,6 +569,19 @@ void store_logits(const Options& options, const HomeworkFolders& folders, Teache
         return print_result(file, options, pictures, teacher.parameters());
     }
     write_part(path, part);
+    if (options.communicator != nullptr) {
+        options.communicator->barrier();  // all parts are written
+        if (!options.first_rank()) return;
+        const std::optional<TeacherLogits> whole = merge_neighbors(options, shard.count);
+        if (!whole)
+            throw Error{
+                options.output.string() +
+                ": the first rank does not find the parts of the others beside it; choose an --output in a folder "
+                "that all machines share"};
+        for (Index index = 1; index <= shard.count; ++index)
+            std::filesystem::remove(part_path(options.output, {index, shard.count}));
+        return print_result(*whole, options, pictures, teacher.parameters());
+    }
     fmt::print("part: {}\nviews: {}\nfile: {}\n", shard.text(), part.rows(), path.string());
     if (const std::optional<TeacherLogits> whole = merge_neighbors(options, shard.count)) {
         fmt::print("all {} parts are there and merged; they can be removed\n", shard.count);

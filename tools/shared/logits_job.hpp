@@ -2,6 +2,7 @@
 // The job of precompute_logits, whatever the teacher and its device.
 #pragma once
 
+#include <bantam/base/communicator.hpp>
 #include <bantam/base/index.hpp>
 #include <bantam/core/shape.hpp>
 #include <bantam/data/folders.hpp>
@@ -41,6 +42,9 @@ struct Options {
     std::uint64_t verify_seed = 1;
     int threads = processor_count();
     DeviceOptions device;
+    Communicator* communicator = nullptr;  ///< of several ranks, each of which computes a part; null: of one
+
+    bool first_rank() const { return communicator == nullptr || communicator->rank().index == 0; }
 };
 
 /// A teacher with its weights on some device.
@@ -69,5 +73,8 @@ void merge_logits(const Options& options);
 
 /// Throws Error where options exclude each other or lack what the job needs.
 void check_options(const Options& options);
+
+/// Gives each rank its part of the file. Throws Error where the options do so already.
+void share_among(Communicator& communicator, Options& options);
 
 }  // namespace precompute_logits

@@ -25,7 +25,7 @@ std::atomic<bool> deferred{false};
 std::atomic<int> recorded{0};
 static_assert(std::atomic<int>::is_always_lock_free, "a signal handler may use only lock-free atomics");
 
-extern "C" void record(int number) {
+extern "C" void handle(int number) {
     int none = 0;
     if (!deferred || !recorded.compare_exchange_strong(none, number)) std::_Exit(128 + number);
 }
@@ -35,7 +35,12 @@ extern "C" void record(int number) {
 StopSignal::StopSignal() { deferred = true; }
 StopSignal::~StopSignal() { deferred = false; }
 
-bool StopSignal::received() const { return recorded != 0; }
+int StopSignal::number() const { return recorded; }
+
+void StopSignal::record(int number) const {
+    int none = 0;
+    recorded.compare_exchange_strong(none, number);
+}
 
 void StopSignal::stop(const std::string& message) const {
     std::string text = "stopped by ";
@@ -46,7 +51,7 @@ void StopSignal::stop(const std::string& message) const {
 
 void StopSignal::install() {
     for (const Signal& signal : stop_signals)
-        if (std::signal(signal.number, record) == SIG_IGN) std::signal(signal.number, SIG_IGN);
+        if (std::signal(signal.number, handle) == SIG_IGN) std::signal(signal.number, SIG_IGN);
 }
 
 }  // namespace bantam

@@ -22,7 +22,11 @@ public:
     StopSignal(const StopSignal&) = delete;
     StopSignal& operator=(const StopSignal&) = delete;
 
-    bool received() const;
+    bool received() const { return number() != 0; }
+    /// The signal that was recorded, 0 without one.
+    int number() const;
+    /// Records a signal that another rank received.
+    void record(int number) const;
     /// Throws Stopped: "stopped by SIGTERM <message>".
     [[noreturn]] void stop(const std::string& message) const;
 

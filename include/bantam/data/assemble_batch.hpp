@@ -2,6 +2,7 @@
 // Needs what data/teacher_logits.hpp needs.
 #pragma once
 
+#include <bantam/base/chunk.hpp>
 #include <bantam/base/error.hpp>
 #include <bantam/base/index.hpp>
 #include <bantam/core/shape.hpp>
@@ -37,23 +38,25 @@ SamplePlan stored_plan(const TeacherLogits& teacher, Index row, const Normalizat
 
 namespace detail {
 
-inline void prepare_batch(Batch& batch, Index count, Shape input, Index classes) {
+inline void prepare_batch(Batch& batch, Index count, Index pictures, Shape input, Index classes) {
     const auto samples = static_cast<std::size_t>(count);
     batch.count = count;
-    batch.pixels.resize(samples * static_cast<std::size_t>(element_count(input)));
+    batch.pixels.resize(static_cast<std::size_t>(pictures * element_count(input)));
     batch.labels.assign(samples, -1);
     batch.teacher_logits.assign(samples * static_cast<std::size_t>(classes), 0.0F);
     batch.has_teacher.assign(samples, 0);
     batch.mixed.assign(samples, 0);
 }
 
-/// Fills `batch` with the `count` samples that `plan_of(0)` … `plan_of(count − 1)` describe.
+/// Fills `batch` with the `count` samples that `plan_of(0)` … `plan_of(count − 1)` describe, with the pixels of those
+/// that `rank` computes.
 template <class Loader, class PlanOf>
-void assemble_batch(const Loader& loader, Index count, const PlanOf& plan_of, Batch& batch) {
+void assemble_batch(const Loader& loader, Index count, const PlanOf& plan_of, Rank rank, Batch& batch) {
     const TeacherLogits* teacher = loader.teacher();
     const Index classes = teacher == nullptr ? 0 : teacher->class_count();
     const Shape input = loader.input();
-    prepare_batch(batch, count, input, classes);
+    const IndexRange shown = samples_of_rank(count, rank);
+    prepare_batch(batch, count, shown.count(), input, classes);
     for (Index slot = 0; slot < count; ++slot) {
         const SamplePlan plan = plan_of(slot);
         batch.labels[static_cast<std::size_t>(slot)] = plan.label;
@@ -62,8 +65,9 @@ void assemble_batch(const Loader& loader, Index count, const PlanOf& plan_of, Ba
             batch.has_teacher[static_cast<std::size_t>(slot)] = 1;
             teacher->copy_logits(plan.teacher_view, batch.teacher_logits.data() + slot * classes);
         }
+        if (slot < shown.begin || slot >= shown.end) continue;
         cut_sample([&](Index sample) { return loader.pixels(sample); }, loader.stored_size(), plan, input,
-                   batch.pixels.data() + slot * element_count(input));
+                   batch.pixels.data() + (slot - shown.begin) * element_count(input));
     }
 }
 

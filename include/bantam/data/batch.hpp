@@ -13,7 +13,8 @@ namespace bantam {
 /// unlabeled.
 struct Batch {
     Index count = 0;
-    std::vector<float> pixels{};              ///< [count][height][width][channels], normalized
+    /// [count][height][width][channels], normalized; of several ranks, each may have those of its own samples alone.
+    std::vector<float> pixels{};
     std::vector<int> labels{};                ///< [count], −1 where there is none
     std::vector<float> teacher_logits{};      ///< [count][class], 0 where there are none; empty without a teacher
     std::vector<std::uint8_t> has_teacher{};  ///< [count], 0 or 1; not read without teacher_logits

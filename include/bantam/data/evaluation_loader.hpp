@@ -2,6 +2,7 @@
 // Needs what data/picture_store.hpp and data/teacher_logits.hpp need.
 #pragma once
 
+#include <bantam/base/chunk.hpp>
 #include <bantam/base/index.hpp>
 #include <bantam/core/shape.hpp>
 #include <bantam/data/assemble_batch.hpp>
@@ -74,18 +75,19 @@ public:
     void assemble(Index index, Batch& batch) const {
         const BatchRange range = batch_range(index);
         const auto plan_of = [&](Index slot) { return plan(range.begin + slot); };
-        detail::assemble_batch(*this, range.count(), plan_of, batch);
+        detail::assemble_batch(*this, range.count(), plan_of, rank_, batch);
     }
 
 protected:
     InferenceLoader(const PictureStore& store, Shape input, Index batch_size, const Normalization& normalization,
-                    const std::vector<int>* labels = nullptr, const TeacherRows& teacher = {})
+                    const std::vector<int>* labels = nullptr, const TeacherRows& teacher = {}, Rank rank = {})
         : store_{&store},
           labels_{labels},
           input_{input},
           batch_size_{batch_size},
           colors_{compose(byte_colors(), normalize(normalization))},
-          teacher_{teacher} {
+          teacher_{teacher},
+          rank_{rank} {
         detail::require_color_input(input_);
         detail::require_batch_size(batch_size_);
         if (teacher_.logits != nullptr) teacher_.require_rows(sample_count());
@@ -98,6 +100,7 @@ private:
     Index batch_size_;
     ColorTransform colors_;
     TeacherRows teacher_;
+    Rank rank_;
 };
 
 /// The same for pictures that are not for testing, which `evaluate` and the validation of `fit` take, too.
@@ -106,10 +109,11 @@ public:
     static constexpr bool inference_only = false;
 
     /// With labels and, where `teacher` names them, the teacher's logits of each whole picture; throws Error
-    /// where labels or logits do not fit. They are not copied and must outlive the loader.
+    /// where labels or logits do not fit. They are not copied and must outlive the loader. Batches have the pixels of
+    /// the samples that `rank` computes alone.
     EvaluationLoader(const LabeledPictures& pictures, Shape input, Index batch_size,
-                     const Normalization& normalization = {}, const TeacherRows& teacher = {})
-        : InferenceLoader{pictures.store, input, batch_size, normalization, &pictures.labels, teacher} {
+                     const Normalization& normalization = {}, const TeacherRows& teacher = {}, Rank rank = {})
+        : InferenceLoader{pictures.store, input, batch_size, normalization, &pictures.labels, teacher, rank} {
         detail::require_labels(pictures);
     }
 

@@ -2,6 +2,7 @@
 // Needs what data/picture_store.hpp and data/teacher_logits.hpp need.
 #pragma once
 
+#include <bantam/base/chunk.hpp>
 #include <bantam/base/error.hpp>
 #include <bantam/base/index.hpp>
 #include <bantam/base/printable.hpp>
@@ -46,6 +47,9 @@ struct LoaderOptions {
     Normalization normalization{};
     /// Answers what samples show, in place of stored logits; not copied, must outlive the loader. Null: none.
     const OnlineTeacher* online_teacher = nullptr;
+    /// Of several ranks that train together, which one this loader is for: batches have the pixels of its samples
+    /// alone.
+    Rank rank{};
 };
 
 /// Cuts training batches. The pictures and logits it is given are not copied and must outlive it.
@@ -57,11 +61,16 @@ struct LoaderOptions {
 /// (seed, epoch, sample) alone.
 class TrainingLoader {
 public:
-    /// Throws Error where the input does not have three channels or the batch size is below 1.
+    /// Throws Error where the input does not have three channels, the batch size is below 1, or several ranks have an
+    /// online teacher.
     explicit TrainingLoader(const LoaderOptions& options) : options_{options} {
         detail::require_color_input(options_.input);
         detail::require_batch_size(options_.batch_size);
-        if (options_.online_teacher != nullptr) detail::require_color_input(options_.online_teacher->input);
+        if (options_.online_teacher == nullptr) return;
+        detail::require_color_input(options_.online_teacher->input);
+        if (options_.rank.count > 1)
+            throw Error{
+                "an online teacher answers in one process alone; store its logits, or train without other ranks"};
     }
 
     /// Adds pictures, with their teacher's logits where `teacher` names them. Throws Error where their stored
@@ -144,7 +153,7 @@ public:
         const auto plan_of = [&](Index slot) {
             return plan(epoch, order[static_cast<std::size_t>(range.begin + slot)]);
         };
-        detail::assemble_batch(*this, range.count(), plan_of, batch);
+        detail::assemble_batch(*this, range.count(), plan_of, options_.rank, batch);
         if (options_.online_teacher != nullptr) answer(range.count(), plan_of, batch);
     }
 

@@ -1,0 +1,172 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Tests of the programs under mpirun: any number of ranks writes the files of one process. Exits with 77 (skipped) where
+mpirun or a Python package is missing."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import unittest
+
+import programs
+from programs import ProgramTest, lines, logits_of, read
+
+DISTILL = programs.program("examples/distill_food11")
+PRECOMPUTE = programs.program("tools/precompute_logits")
+TRAIN_TEACHER = programs.program("tools/sample_data/train_sample_teacher")
+if shutil.which("mpirun") is None:
+    print("skipped: mpirun is missing; install openmpi-bin")
+    sys.exit(programs.SKIPPED)
+
+SIZE = 32
+EPOCHS = 3
+# Ranks share the processors of a small machine, as root in a container.
+ENVIRONMENT = {**os.environ, "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+               "OMPI_MCA_mpi_yield_when_idle": "1", "OMPI_MCA_btl_vader_single_copy_mechanism": "none"}
+
+
+def mpirun(ranks, *command):
+    return ["mpirun", "-n", str(ranks), "--oversubscribe", "--bind-to", "none", *map(str, command)]
+
+
+def lasting_columns(output):
+    """The rows of metrics.csv without the two columns that time depends on."""
+    return [row.rsplit(",", 2)[0] for row in lines(output, "metrics.csv")]
+
+
+def processes_of(output):
+    """The processes of distill_food11 that write to `output`."""
+    found = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            words = read("/proc", name, "cmdline").split(b"\0")
+        except OSError:
+            continue
+        if words[0] == DISTILL.encode() and str(output).encode() in words:
+            found.append(int(name))
+    return found
+
+
+class Ranks(ProgramTest):
+    @classmethod
+    def setUpClass(cls):
+        cls.draw_shared_data("--size", SIZE, "--labeled-per-class", 2, "--unlabeled", 9, "--validation-per-class", 1,
+                             "--testing", 3)
+        cls.logits = logits_of(cls.data, os.path.join(cls.shared, "logits.safetensors"), SIZE, views=3, mixed=1)
+        cls.reference = os.path.join(cls.shared, "reference")
+        subprocess.run(cls.command(cls.reference), check=True, capture_output=True)
+
+    @classmethod
+    def command(cls, output, *more, threads=1):
+        return [DISTILL, "--data", cls.data, "--teacher-logits", cls.logits, "--output", output, "--epochs",
+                str(EPOCHS), "--batch-size", "11", "--learning-rate", "0.05", "--seed", "7", "--threads", str(threads),
+                "--no-report", *map(str, more)]
+
+    def run_ranks(self, ranks, *command):
+        return self.run_program(*mpirun(ranks, *command), env=ENVIRONMENT, timeout=300)
+
+    def assert_same_run(self, output):
+        for name in ("student.safetensors", "last.safetensors", "predict.csv", "summary.txt"):
+            self.assertEqual(read(output, name), read(self.reference, name), name)
+        self.assertEqual(lasting_columns(output), lasting_columns(self.reference))
+
+
+class Training(Ranks):
+    def test_any_number_of_ranks_and_threads_writes_the_files_of_one_process(self):
+        for ranks, threads in ((2, 1), (3, 2), (4, 1)):
+            with self.subTest(ranks=ranks, threads=threads):
+                output = self.path(f"ranks-{ranks}")
+                done = self.run_ranks(ranks, *self.command(output, threads=threads))
+                self.assert_same_run(output)
+                self.assertEqual(done.stdout.count("student: "), 1, done.stdout)
+                self.assertEqual(done.stderr.count(f"epoch {EPOCHS}/{EPOCHS}  loss"), 1, done.stderr)
+
+    def test_a_killed_rank_ends_all_and_the_run_resumes_with_another_number_of_ranks(self):
+        output = self.path("killed")
+        chance = random.Random(3)
+        for ranks, resume in ((2, ()), (3, ("--resume",))):
+            process = subprocess.Popen(mpirun(ranks, *self.command(output, "--save-seconds", 0, *resume)),
+                                       env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            state = os.path.join(output, "last.safetensors")
+            before = os.path.getmtime(state) if os.path.exists(state) else 0
+            deadline = time.monotonic() + 120
+            while process.poll() is None and time.monotonic() < deadline:
+                if os.path.exists(state) and os.path.getmtime(state) > before:
+                    break
+                time.sleep(0.01)
+            members = processes_of(output)
+            self.assertEqual(len(members), ranks, "the run ended before it could be killed")
+            os.kill(chance.choice(members), signal.SIGKILL)
+            process.wait(timeout=30)
+            self.assertNotEqual(process.returncode, 0)
+            self.assertEqual(processes_of(output), [])
+        self.run_program(*self.command(output, "--resume"))
+        self.assert_same_run(output)
+
+    def test_a_stopped_run_saves_its_state_and_resumes_with_the_same_bits(self):
+        output = self.path("stopped")
+        process = subprocess.Popen(mpirun(2, *self.command(output)), env=ENVIRONMENT, stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.PIPE, text=True)
+        state = os.path.join(output, "last.safetensors")
+        deadline = time.monotonic() + 120
+        while process.poll() is None and not os.path.exists(state) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os.kill(processes_of(output)[-1], signal.SIGTERM)  # one rank alone, and all of them stop
+        _, messages = process.communicate(timeout=60)
+        self.assertIn("stopped by SIGTERM after", messages)
+        self.assertEqual(process.returncode, 128 + signal.SIGTERM, messages)
+        self.run_ranks(3, *self.command(output, "--resume"))
+        self.assert_same_run(output)
+
+    def test_a_rank_that_fails_ends_all_with_its_message(self):
+        # The ranks are told apart by the shell that starts them.
+        other = self.path("other-logits.safetensors")
+        logits_of(self.data, other, SIZE, views=3, seed=8, mixed=1)
+        command = " ".join(self.command(self.path("failed")))
+        script = (f'if [ "$OMPI_COMM_WORLD_RANK" = 1 ]; then exec {command.replace(self.logits, other)}; '
+                  f"else exec {command}; fi")
+        done = subprocess.run(mpirun(2, "sh", "-c", script), env=ENVIRONMENT, capture_output=True, text=True,
+                              timeout=60)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("rank 1 of 2: error: the first rank reads other pictures or teacher logits", done.stderr)
+
+    def test_what_ranks_cannot_do_is_one_line(self):
+        for more, message in ((("--teacher", self.logits), "--teacher answers in one process alone"),
+                              (("--epochs", "none"), "--epochs")):
+            with self.subTest(more=more):
+                command = [word for word in self.command(self.path("refused"), *more)
+                           if more[0] != "--teacher" or word not in ("--teacher-logits",)]
+                if more[0] == "--teacher":
+                    command.remove(self.logits)
+                done = subprocess.run(mpirun(2, *command), env=ENVIRONMENT, capture_output=True, text=True, timeout=60)
+                self.assertNotEqual(done.returncode, 0)
+                self.assertEqual(done.stderr.count("error: "), 1, done.stderr)
+                self.assertIn(message, done.stderr)
+
+
+class Logits(Ranks):
+    def test_ranks_write_the_logits_file_of_one_process_and_no_other(self):
+        teacher = self.path("teacher.safetensors")
+        self.run_program(TRAIN_TEACHER, "--data", self.data, "--output", teacher, "--stored-size", SIZE, "--epochs", 1,
+                         "--threads", 1)
+        options = ["--data", self.data, "--teacher", teacher, "--stored-size", str(SIZE), "--views", "2", "--mixed",
+                   "1", "--threads", "1", "--output"]
+        alone = self.path("alone.safetensors")
+        printed = self.run_program(PRECOMPUTE, *options, alone).stdout
+        for ranks in (2, 3):
+            with self.subTest(ranks=ranks):
+                folder = self.path(str(ranks))
+                os.mkdir(folder)
+                together = os.path.join(folder, "logits.safetensors")
+                done = self.run_ranks(ranks, PRECOMPUTE, *options, together)
+                self.assertEqual(read(together), read(alone))
+                self.assertEqual(os.listdir(folder), ["logits.safetensors"])
+                self.assertEqual(done.stdout.replace(together, alone), printed)
+
+
+if __name__ == "__main__":
+    unittest.main()
