@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT
 // Times one reference net and prints one JSON line, as bench/peer_torch.py does for PyTorch. The training
-// step is forward, cross-entropy, backward and SGD with Nesterov momentum; inference is a forward pass;
-// gradients are forward and backward alone, with adjacent layers fused or layer by layer; inference-int8 is a forward
-// pass of deploy::BatchClassifier; `stages` prints the time of each stage beside its bound on this machine.
+// step is forward, cross-entropy, backward and SGD with Nesterov momentum, shared by ranks under mpirun; inference is a
+// forward pass; gradients are forward and backward alone, with adjacent layers fused or layer by layer; inference-int8
+// is a forward pass of deploy::BatchClassifier; `stages` prints the time of each stage beside its bound on this
+// machine.
 
 #include "common/machine_bounds.hpp"
 #include "nets/nets.hpp"
 
 #include "../tools/shared/command_line.hpp"
+#include "../tools/shared/ranks.hpp"
 
 #include <fmt/format.h>
 
@@ -85,6 +87,7 @@ void print_stages(const TimingOptions& options, const Timing& timing) {
 void run(const TimingOptions& options) {
     const double baseline = peak_megabytes();
     const Timing timing = time_chosen(options);
+    if (options.communicator->rank().index > 0) return;
     if (options.mode == "stages")
         print_stages(options, timing);
     else
@@ -109,6 +112,10 @@ int main(int argc, char** argv) {
     return line.run(argc, argv, [&] {
         if (options.mode == "inference-int8" && options.net != "mobile-98k")
             throw bantam::Error{"--mode inference-int8 times mobile-98k alone; leave --net out"};
+        const auto communicator = join_ranks();
+        options.communicator = communicator.get();
+        if (communicator->rank().count > 1 && options.mode != "training")
+            throw bantam::Error{"ranks share the training step alone; leave --mode out"};
         run(options);
     });
 }

@@ -53,6 +53,7 @@ std::vector<double> time_training(const TimingOptions& options, const RandomBatc
     TrainingOptions training = timed_training();
     training.threads = options.threads;
     Trainer<Net> trainer{training};
+    trainer.set_communicator(options.communicator);
     return time_calls(options, [&] { trainer.step(batch, 1000); });
 }
 

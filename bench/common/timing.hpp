@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/base/communicator.hpp>
 #include <bantam/base/index.hpp>
 #include <bantam/base/random.hpp>
 #include <bantam/core/network.hpp>
@@ -24,6 +25,7 @@ struct TimingOptions {
     int warmup = 3;
     int repeats = 20;
     double seconds = 20;
+    Communicator* communicator = nullptr;  ///< of several ranks that share each training step; null: of one
 };
 
 inline double median(std::vector<double> values) {
@@ -38,7 +40,12 @@ inline std::vector<double> time_calls(const TimingOptions& options, const std::f
     for (int i = 0; i < std::max(options.warmup, 1); ++i) call();
     std::vector<double> times;
     double total = 0;
-    while (static_cast<int>(times.size()) < options.repeats && (times.size() < 3 || total < 1000 * options.seconds)) {
+    const auto goes_on = [&] {
+        const bool ends =
+            static_cast<int>(times.size()) >= options.repeats || (times.size() >= 3 && total >= 1000 * options.seconds);
+        return options.communicator ? largest(*options.communicator, ends) == 0 : !ends;
+    };
+    while (goes_on()) {
         const auto before = Clock::now();
         call();
         times.push_back(std::chrono::duration<double, std::milli>(Clock::now() - before).count());

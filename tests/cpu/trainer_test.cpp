@@ -91,6 +91,14 @@ BOOST_AUTO_TEST_CASE(training_for_int8_learns_and_resumes_with_the_same_bits) {
         train(resumed, pictures, 2, 5);
         BOOST_CHECK_MESSAGE(bits_of(resumed) == bits_of(one), threads << " threads give other bits");
     }
+    std::vector<int> same(2);
+    run_ranks(2, [&](ThreadCommunicator& communicator) {
+        Int8Trainer shared = start(1);
+        shared.set_communicator(&communicator);
+        train(shared, pictures, 0, 5);
+        same[static_cast<std::size_t>(communicator.rank().index)] = bits_of(shared) == bits_of(one);
+    });
+    BOOST_TEST(same == std::vector<int>(2, 1), boost::test_tools::per_element());
 }
 
 BOOST_AUTO_TEST_CASE(ranks_that_share_the_batches_give_the_bits_of_one_process) {

@@ -54,11 +54,14 @@ void write_message(const std::string& text) {
     std::fflush(stderr);
 }
 
+/// Gives the first rank time for its message, before this one ends it by its own end.
+void wait_for_first_rank() { std::this_thread::sleep_for(std::chrono::milliseconds{500}); }
+
 /// Writes a program's last message and returns its status; where it is one of several ranks, ends them all. Ranks that
 /// fail for the same reason leave the message to the first one.
 int end_with(const std::string& message, int status) {
     if (const Rank rank = launched_rank(); rank.count > 1) {
-        if (rank.index > 0) std::this_thread::sleep_for(std::chrono::milliseconds{500});
+        if (rank.index > 0) wait_for_first_rank();
         write_message(fmt::format("rank {} of {}: {}\n", rank.index, rank.count, message));
         end_all_ranks(status);
     } else {
@@ -252,7 +255,13 @@ int CommandLine::run(int argc, char** argv, const std::function<void()>& body) {
         leave_ranks();
         return 0;
     } catch (const CLI::ParseError& problem) {
-        if (problem.get_exit_code() == 0) return launched_rank().index > 0 ? 0 : parser_->app.exit(problem);  // --help
+        const bool asked_for_help = problem.get_exit_code() == 0;
+        // All ranks were started with the same arguments.
+        if (launched_rank().index > 0) {
+            wait_for_first_rank();
+            return asked_for_help ? 0 : 2;
+        }
+        if (asked_for_help) return parser_->app.exit(problem);
         return end_with(fmt::format("error: {}; see --help", printable(problem.what(), longest_message)), 2);
     } catch (const Stopped& stopped) {
         return end_with(stopped.what(), 128 + stopped.signal);

@@ -60,7 +60,11 @@ std::unique_ptr<Communicator> join_ranks() {
 #ifdef BANTAM_HAS_MPI
     MPI_Init(nullptr, nullptr);
     if (rank.index > 0) silence_messages();
-    return std::make_unique<MpiCommunicator>();
+    auto communicator = std::make_unique<MpiCommunicator>();
+    if (const int found = communicator->rank().count; found != rank.count)
+        throw Error{"the launcher started " + std::to_string(rank.count) + " ranks, and MPI finds " +
+                    std::to_string(found) + "; use the mpirun of the MPI that this program was built with"};
+    return communicator;
 #else
     throw Error{"this program was built without MPI, so each of the " + std::to_string(rank.count) +
                 " ranks would do all of the work; install libopenmpi-dev and build it again, or start it alone"};

@@ -2,6 +2,7 @@
 // Quantization-aware training: a network that is trained as it will run in int8.
 #pragma once
 
+#include <bantam/base/communicator.hpp>
 #include <bantam/base/error.hpp>
 #include <bantam/base/index.hpp>
 #include <bantam/core/network.hpp>
@@ -67,6 +68,7 @@ public:
     std::span<S> statistics() { return statistics_; }
     std::span<const S> statistics() const { return statistics_; }
     int threads() const { return simulated_.threads(); }
+    void set_communicator(Communicator* communicator) { simulated_.set_communicator(communicator); }
 
     void initialize(std::uint64_t seed, const InitializeOptions& options = {}) {
         update([&](std::span<S> parameters, std::span<S> statistics) {
