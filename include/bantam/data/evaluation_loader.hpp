@@ -43,8 +43,9 @@ public:
         if (!store_->is_mapped()) return BatchQueue{batch_count(), assemble_batch};
         const auto pictures_of = [this](Index index, auto&& use) {
             const BatchRange range = batch_range(index);
-            for (Index sample = range.begin; sample < range.end; ++sample)
-                use(std::span{pixels(sample), store_->picture_bytes()});
+            const IndexRange own = samples_of_rank(range.count(), rank_);
+            for (Index slot = own.begin; slot < own.end; ++slot)
+                use(std::span{pixels(range.begin + slot), store_->picture_bytes()});
         };
         return BatchQueue{batch_count(), detail::with_read_ahead(batch_count(), 0, pictures_of, assemble_batch)};
     }

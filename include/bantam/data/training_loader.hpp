@@ -99,8 +99,9 @@ public:
         if (!mapped_) return BatchQueue{batch_count(), assemble_batch, first};
         const auto pictures_of = [this, epoch, order](Index index, auto&& use) {
             const BatchRange range = batch_range(index);
-            for (Index slot = range.begin; slot < range.end; ++slot) {
-                const SamplePlan shown = plan(epoch, (*order)[static_cast<std::size_t>(slot)]);
+            const IndexRange own = samples_of_rank(range.count(), options_.rank);
+            for (Index slot = own.begin; slot < own.end; ++slot) {
+                const SamplePlan shown = plan(epoch, (*order)[static_cast<std::size_t>(range.begin + slot)]);
                 for (const Index sample : {shown.sample, shown.second.sample})
                     if (sample >= 0 && samples_[static_cast<std::size_t>(sample)].mapped)
                         use(std::span{pixels(sample), static_cast<std::size_t>(3 * stored_size_ * stored_size_)});
