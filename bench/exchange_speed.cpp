@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT
+// What the exchanges of a training step of mobile-98k cost on a network, without the step: under mpirun, measures
+// latency and bandwidth between two ranks, predicts the exchanges' time from them and the network's type (StepTraffic),
+// and measures it. Prints one JSON line.
+
+#include <bantam/base/communicator.hpp>
+#include <bantam/base/error.hpp>
+#include <bantam/base/index.hpp>
+#include <bantam/models/mobile.hpp>
+#include <bantam/train/step_traffic.hpp>
+
+#include "../tools/shared/command_line.hpp"
+#include "../tools/shared/ranks.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <span>
+#include <vector>
+
+namespace {
+
+using namespace bantam;
+using Net = Mobile98k<11>;
+
+/// The smallest time of several calls, which other programs on the machine disturb least, in seconds.
+double best_time(Communicator& communicator, Index repeats, const std::function<void()>& call) {
+    using Clock = std::chrono::steady_clock;
+    double best = 0;
+    for (Index repeat = 0; repeat < repeats; ++repeat) {
+        largest(communicator, 0);  // all ranks begin together
+        const auto start = Clock::now();
+        call();
+        const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+        best = repeat == 0 ? seconds : std::min(best, seconds);
+    }
+    return best;
+}
+
+/// Half of the time that `bytes` take to the second rank and back.
+double message_time(Communicator& communicator, Index repeats, std::size_t bytes) {
+    std::vector<std::byte> data(bytes);
+    return best_time(communicator, repeats,
+                     [&] {
+                         const int rank = communicator.rank().index;
+                         if (rank == 0) {
+                             communicator.send(data, 1);
+                             communicator.receive(data, 1);
+                         } else if (rank == 1) {
+                             communicator.receive(data, 0);
+                             communicator.send(data, 0);
+                         }
+                     }) /
+           2;
+}
+
+/// The exchanges of one step, as the trainer makes them.
+class Exchanges {
+public:
+    Exchanges(Communicator& communicator, Index batch)
+        : communicator_{communicator}, batch_{batch}, logits_(static_cast<std::size_t>(batch * class_count<Net>)) {}
+
+    void operator()() {
+        all_gather(communicator_, std::span{logits_}, class_count<Net>,
+                   [&](Rank of) { return samples_of_rank(batch_, of); });
+        for (const LayerTensors& layer : layer_tensors(tensor_table<Net>)) {
+            if (layer.statistics == 0) sum(gradients_, layer.trained);
+            for (int pass = 0; pass < 2 && layer.statistics > 0; ++pass) sum(moments_, layer.statistics);
+        }
+    }
+
+private:
+    template <class T>
+    void sum(std::vector<T>& partials, Index size) {
+        const Index chunks = chunk_count(batch_);
+        partials.resize(std::max(partials.size(), static_cast<std::size_t>(chunks * size)));
+        sum_in_order(communicator_, chunks, partials.data(), size, size, partials.data());
+    }
+
+    Communicator& communicator_;
+    Index batch_;
+    std::vector<float> logits_, gradients_;
+    std::vector<double> moments_;
+};
+
+void measure(Index batch, Index repeats) {
+    const auto communicator = join_ranks();
+    const Rank rank = communicator->rank();
+    if (rank.count == 1) throw Error{"there are no exchanges among one rank; start it with mpirun -n 2 or more"};
+    const std::size_t small = 8, large = std::size_t{1} << 18;
+    const double latency = message_time(*communicator, 10 * repeats, small);
+    const double transfer = message_time(*communicator, repeats, large);
+    const double bandwidth = static_cast<double>(large) / std::max(transfer - latency, 1e-9);
+    Exchanges exchanges{*communicator, batch};
+    const double measured = best_time(*communicator, repeats, exchanges);
+    const StepTraffic traffic = step_traffic_of<Net>(batch, rank);
+    if (rank.index > 0) return;
+    fmt::print(
+        "{{\"ranks\": {}, \"batch\": {}, \"exchanges\": {}, \"received_bytes\": {}, \"latency_us\": {:.1f}, "
+        "\"megabytes_per_second\": {:.1f}, \"predicted_ms\": {:.2f}, \"measured_ms\": {:.2f}}}\n",
+        rank.count, batch, traffic.exchanges, traffic.bytes, 1e6 * latency, bandwidth / 1e6,
+        1000 * traffic.seconds(latency, bandwidth), 1000 * measured);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    Index batch = 64, repeats = 20;
+    CommandLine line{"Measures the exchanges of a training step among the ranks of mpirun"};
+    line.option("--batch", batch, "Pictures in a step").between(1, 65536);
+    line.option("--repeats", repeats, "Measurements, of which the smallest counts").between(1, 1'000'000);
+    return line.run(argc, argv, [&] { measure(batch, repeats); });
+}
