@@ -143,6 +143,7 @@ void for_each_block(const Test& test) {
         "branches_concatenate", "Branches(pointwise(3, 4, bias=True), depthwise(3, 3, bias=True))"));
     test(row<Add<PointwiseConv2d<3>, DepthwiseConv2d<3>>, map<3>>(
         "branches_add", "Branches(pointwise(3, 3, bias=True), depthwise(3, 3, bias=True), add=True)"));
+    test(row<RepConv2d<4>, map<4>>("rep_conv2d", "rep_conv2d(4)"));
     test(row<QuarterMixer, map<8>>("branches_split4", "tiniest_mixer(8)"));
     test(row<SqueezeExcite<4>, map<8>>("squeeze_excite", "SqueezeExcite(8)"));
     test(row<ChannelGate<GlobalAveragePool, PointwiseConv2d<6>, Softmax>, map<6>>("softmax_gate", "SoftmaxGate(6)"));

@@ -5,9 +5,15 @@
 
 #include "deployed_nets.hpp"
 
+#include <bantam/deploy/fold.hpp>
+
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <memory>
+#include <span>
+#include <string_view>
+#include <type_traits>
 #include <vector>
 
 using namespace deployed;
@@ -61,4 +67,51 @@ BOOST_AUTO_TEST_CASE(tensors_of_another_network_are_refused) {
     BOOST_CHECK_EXCEPTION(deploy::prepare_float32<PooledNet>(few, {}), Error, [](const Error& error) {
         return std::string{error.what()}.find("given are 10 and 0; are they another network's?") != std::string::npos;
     });
+}
+
+namespace {
+
+/// Branches of all kinds that are folded, and what they are folded into.
+using Branched = Network<
+    Image<12, 11, 3>, RepConv2d<8, 3, 2>, ReLU, RepConv2d<8>, ReLU, Residual<RepDepthwiseConv2d<5>, PointwiseConv2d<8>>,
+    Named<"mixed",
+          FoldableAdd<Conv2d<8, Size2d{1, 3}, 1, ConvOptions{.groups = 2}>,
+                      Sequence<Conv2d<8, Size2d{3, 1}, 1, ConvOptions{.groups = 2, .bias = false}>, BatchNorm2d>,
+                      Identity>>,
+    Repeat<2, Sequence<RepDepthwiseConv2d<3, 1>, BatchNorm2d>>, GlobalAveragePool, Linear<5>>;
+using Folded =
+    Network<Image<12, 11, 3>, Conv2d<8, 3, 2>, ReLU, Conv2d<8, 3>, ReLU,
+            Residual<DepthwiseConv2d<5>, PointwiseConv2d<8>>, Named<"mixed", Conv2d<8, 3, 1, ConvOptions{.groups = 2}>>,
+            Repeat<2, Sequence<DepthwiseConv2d<3>, BatchNorm2d>>, GlobalAveragePool, Linear<5>>;
+
+static_assert(std::is_same_v<Deployed<Branched>, Folded>);
+static_assert(std::is_same_v<Deployed<Folded>, Folded>);
+static_assert(deployed_parameter_count<Branched> == parameter_count<Folded>);
+static_assert(parameter_count<Branched> > parameter_count<Folded>);
+// The deployed network keeps to the limit.
+static_assert(sizeof(Student<Branched, parameter_count<Folded>>) > 0);
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(folded_branches_give_the_logits_of_the_trained_ones) {
+    const cpu::Model<Branched> trained = random_model<Branched>(3);
+    const deploy::NetworkTensors tensors = deploy::fold_tensors<Branched>(trained.parameters(), trained.statistics());
+    cpu::Model<Folded> folded;
+    BOOST_REQUIRE_EQUAL(tensors.parameters.size(), folded.parameters().size());
+    BOOST_REQUIRE_EQUAL(tensors.statistics.size(), folded.statistics().size());
+    folded.update([&](std::span<float> parameters, std::span<float> statistics) {
+        std::copy(tensors.parameters.begin(), tensors.parameters.end(), parameters.begin());
+        std::copy(tensors.statistics.begin(), tensors.statistics.end(), statistics.begin());
+    });
+    const std::vector<float> pixels = normalized<Branched>(random_picture<Branched>(4));
+    std::vector<float> expected(5), logits(5);
+    trained.infer(pixels.data(), 1, expected.data());
+    folded.infer(pixels.data(), 1, logits.data());
+    const auto [low, high] = std::minmax_element(expected.begin(), expected.end());
+    BOOST_TEST(*high - *low > 0.1F);
+    for (std::size_t i = 0; i < logits.size(); ++i) BOOST_TEST(std::abs(logits[i] - expected[i]) < 1e-4F);
+
+    BOOST_TEST(std::string_view{summary<Branched>()}.find("Params when deployed, with folded branches: ") !=
+               std::string_view::npos);
+    BOOST_CHECK_THROW(deploy::fold_tensors<Branched>(trained.parameters(), {}), Error);
 }

@@ -162,6 +162,13 @@ class Branches(nn.Module):
         return sum(results[1:], results[0]) if self.add else torch.cat(results, 1)
 
 
+def rep_conv2d(width):
+    """RepVGG's block without its activation (Ding et al. 2021)."""
+    return Branches(
+        nn.Sequential(conv(width, width, 3), nn.BatchNorm2d(width)),
+        nn.Sequential(pointwise(width, width), nn.BatchNorm2d(width)), nn.BatchNorm2d(width), add=True)
+
+
 class SqueezeExcite(nn.Module):
     """x * sigmoid(W2 relu(W1 mean(x) + b1) + b2) (Hu et al. 2018), with C / reduction inner channels."""
 

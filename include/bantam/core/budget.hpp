@@ -34,14 +34,15 @@ template <class Net, Index Limit>
 struct ParametersOverLimit {
     static constexpr Sentence sentence = [] {
         Sentence text;
-        if (parameter_count<Net> <= Limit) return text;
-        text.append("the network has ").append_number(parameter_count<Net>, true);
-        text.append(" parameters, ").append_number(parameter_count<Net> - Limit, true);
+        constexpr Index count = deployed_parameter_count<Net>;
+        if (count <= Limit) return text;
+        text.append("the network has ").append_number(count, true);
+        text.append(" parameters, ").append_number(count - Limit, true);
         text.append(" over the limit of ").append_number(Limit, true);
         append_heaviest_layers<Net>(text);
         return text;
     }();
-    using Facts = compile_error<parameter_count<Net>, Limit>;
+    using Facts = compile_error<deployed_parameter_count<Net>, Limit>;
 };
 
 /// Compiles where `Net` keeps to `Limit`. Limits of another type than a number of parameters specialize it, such as
@@ -58,8 +59,8 @@ struct WithinLimit<Net, Limit> : private Refusal<ParametersOverLimit<Net, Index{
 }  // namespace detail
 
 /// A network with a parameter budget: it does not compile with more than `Limit` parameters, batch-norm statistics
-/// included. An Ensemble counts as the sum of its members. With bantam/deploy/budget.hpp, `Limit` may also be a Budget
-/// that names the memory of a device.
+/// included. An Ensemble counts as the sum of its members; a FoldableAdd counts as the convolution that it is folded
+/// into. With bantam/deploy/budget.hpp, `Limit` may also be a Budget that names the memory of a device.
 template <class Net, auto Limit = default_parameter_limit>
 struct Student : Net, detail::WithinLimit<Net, Limit> {};
 

@@ -159,6 +159,7 @@ struct Tables {
     Index trainable = 0;
     Index non_trainable = 0;
     Index repeated = 0;
+    Index folded = 0;
     std::size_t layer = 0;
     std::size_t tensor = 0;
 
@@ -170,6 +171,8 @@ struct Tables {
             own_multiply_adds += L::template repeated_multiply_adds<Input>;
             repeated += L::template repeated_parameters<Input>;
         }
+        if constexpr (requires { L::template folded_parameters<Input>; })
+            folded += L::template folded_parameters<Input>;
         layers[layer++] = {L::name,
                            path,
                            Input,
@@ -221,10 +224,16 @@ inline constexpr Index trainable_parameters = detail::tables<typename Net::Layer
 template <class Net>
 inline constexpr Index non_trainable_parameters = detail::tables<typename Net::Layers, Net::input>.non_trainable;
 
-/// All parameters, trainable or not; a budget limits this number.
+/// All parameters, trainable or not.
 template <class Net>
 inline constexpr Index parameter_count = detail::tables<typename Net::Layers, Net::input>.trainable +
                                          detail::tables<typename Net::Layers, Net::input>.non_trainable;
+
+/// The parameters of `Deployed<Net>` (bantam/layers/deployed.hpp): those that stay when branches are folded after
+/// training.
+template <class Net>
+inline constexpr Index deployed_parameter_count =
+    parameter_count<Net> - detail::tables<typename Net::Layers, Net::input>.folded;
 
 namespace detail {
 

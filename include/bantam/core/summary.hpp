@@ -51,8 +51,8 @@ constexpr void append_layers(auto& text) {
 
 template <class Net>
 inline constexpr auto summary_text = [] {
-    // A line of at most 88 characters per layer, and 17 more lines.
-    Text<(layer_table<Net>.size() + 17) * (summary_width + 8)> text;
+    // A line of at most 88 characters per layer, and 18 more lines.
+    Text<(layer_table<Net>.size() + 18) * (summary_width + 8)> text;
     append_layers<Net>(text);
     constexpr Index input_bytes = element_count(input_shape<Net>) * 4;
     constexpr Index pass_bytes = 2 * activation_bytes<Net>;
@@ -61,6 +61,9 @@ inline constexpr auto summary_text = [] {
     if (parameter_count_per_run<Net> > parameter_count<Net>)
         text.append("\nLayers that repeat count once; torchsummary would count ")
             .append_number(parameter_count_per_run<Net>, true);
+    if (deployed_parameter_count<Net> < parameter_count<Net>)
+        text.append("\nParams when deployed, with folded branches: ")
+            .append_number(deployed_parameter_count<Net>, true);
     text.append("\nTrainable params: ").append_number(trainable_parameters<Net>, true);
     text.append("\nNon-trainable params: ").append_number(non_trainable_parameters<Net>, true);
     text.append("\nMultiply-adds: ").append_number(multiply_adds<Net>, true).append('\n');

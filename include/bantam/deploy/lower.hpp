@@ -20,6 +20,7 @@
 #include <bantam/layers/depthwise_conv2d.hpp>
 #include <bantam/layers/dropout.hpp>
 #include <bantam/layers/flatten.hpp>
+#include <bantam/layers/foldable_add.hpp>
 #include <bantam/layers/gate.hpp>
 #include <bantam/layers/layer_norm.hpp>
 #include <bantam/layers/linear.hpp>
@@ -234,6 +235,9 @@ struct LowerComposite<Branches<Forking, Joining, Paths...>> {
                           decltype(lower_path<P, In, logits, Paths, L::child_input(Input, 0)>())...>();
     }
 };
+
+template <class... Paths>
+struct LowerComposite<FoldableAdd<Paths...>> : LowerComposite<Add<Paths...>> {};
 
 template <class... Ls>
 struct LowerComposite<ChannelGate<Ls...>> {

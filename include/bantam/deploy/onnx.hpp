@@ -598,6 +598,9 @@ private:
     }
 };
 
+template <class... Paths>
+struct OnnxForm<FoldableAdd<Paths...>> : OnnxForm<Add<Paths...>> {};
+
 template <class... Ls>
 struct OnnxForm<ChannelGate<Ls...>> {
     template <Shape Input>

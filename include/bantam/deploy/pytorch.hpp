@@ -432,6 +432,9 @@ private:
     }
 };
 
+template <class... Paths>
+struct PyTorchForm<FoldableAdd<Paths...>> : PyTorchForm<Add<Paths...>> {};
+
 template <class... Ls>
 struct PyTorchForm<ChannelGate<Ls...>> {
     template <Shape Input>

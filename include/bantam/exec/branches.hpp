@@ -8,6 +8,7 @@
 #include <bantam/exec/random_stream.hpp>
 #include <bantam/exec/workspace.hpp>
 #include <bantam/layers/branches.hpp>
+#include <bantam/layers/foldable_add.hpp>
 
 #include <algorithm>
 #include <array>
@@ -153,5 +154,9 @@ struct Operation<Backend, Branches<Forking, Joining, Paths...>, Input, S> : Oper
         }
     }
 };
+
+/// In training, paths that are folded later are paths as others.
+template <class Backend, class... Paths, Shape Input, class S>
+struct Operation<Backend, FoldableAdd<Paths...>, Input, S> : Operation<Backend, Add<Paths...>, Input, S> {};
 
 }  // namespace bantam::exec

@@ -9,10 +9,12 @@
 #include <bantam/layers/channel_shuffle.hpp>
 #include <bantam/layers/conv2d.hpp>
 #include <bantam/layers/conv_transpose2d.hpp>
+#include <bantam/layers/deployed.hpp>
 #include <bantam/layers/depthwise_conv2d.hpp>
 #include <bantam/layers/depthwise_separable.hpp>
 #include <bantam/layers/dropout.hpp>
 #include <bantam/layers/flatten.hpp>
+#include <bantam/layers/foldable_add.hpp>
 #include <bantam/layers/gate.hpp>
 #include <bantam/layers/group_norm.hpp>
 #include <bantam/layers/inverted_residual.hpp>
@@ -21,6 +23,7 @@
 #include <bantam/layers/names_elsewhere.hpp>
 #include <bantam/layers/pooling.hpp>
 #include <bantam/layers/prelu.hpp>
+#include <bantam/layers/rep_conv2d.hpp>
 #include <bantam/layers/repeat.hpp>
 #include <bantam/layers/resampling.hpp>
 #include <bantam/layers/residual.hpp>

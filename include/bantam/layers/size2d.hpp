@@ -22,4 +22,13 @@ struct Size2d {
 template <class T>
 concept SizeArgument = std::integral<T> || std::same_as<T, Size2d>;
 
+/// A size as it is written: one number where both are equal.
+template <Size2d Size>
+constexpr auto size_argument() {
+    if constexpr (Size.height == Size.width)
+        return Size.height;
+    else
+        return Size;
+}
+
 }  // namespace bantam
