@@ -47,7 +47,7 @@ DEPLOY_LEVELS = [
     {"whole_maps", "lines"},
     {"host"},
     {"classifier", "line_classifier", "batch_classifier", "self_test", "budget"},
-    {"calibration", "emit_layers", "export", "onnx", "onnx_int8", "prepare", "pytorch", "type_text"},
+    {"calibration", "emit_layers", "export", "fold", "onnx", "onnx_int8", "prepare", "pytorch", "type_text"},
 ]
 # Runtime and kernels do not know which layer they run for. The geometry of a window is no layer.
 BELOW_LAYERS = {"runtime", "kernels"}
