@@ -18,6 +18,7 @@
 #include <bantam/deploy/calibration.hpp>
 #include <bantam/deploy/classifier.hpp>
 #include <bantam/deploy/export.hpp>
+#include <bantam/deploy/fold.hpp>
 #include <bantam/deploy/line_classifier.hpp>
 #ifdef BANTAM_HAS_ONNX
 #include <bantam/deploy/onnx.hpp>
@@ -27,6 +28,7 @@
 #include <bantam/deploy/pytorch.hpp>
 #include <bantam/io/atomic_file.hpp>
 #include <bantam/io/checkpoint.hpp>
+#include <bantam/layers/deployed.hpp>
 
 #include <fmt/format.h>
 
@@ -38,6 +40,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 namespace export_student {
@@ -106,12 +109,14 @@ inline void check_outputs(const Options& options, const HomeworkFolders& folders
     }
 }
 
-template <class Net>
+template <class Trained>
 void export_student(const Options& options, SafetensorsFile& file) {
+    using Net = Deployed<Trained>;
     constexpr auto classes = static_cast<int>(class_count<Net>);
-    std::vector<float> parameters(static_cast<std::size_t>(trainable_parameters<Net>));
-    std::vector<float> statistics(static_cast<std::size_t>(non_trainable_parameters<Net>));
-    read_network<Net>(file, parameters, statistics);
+    std::vector<float> trained_parameters(static_cast<std::size_t>(trainable_parameters<Trained>));
+    std::vector<float> trained_statistics(static_cast<std::size_t>(non_trainable_parameters<Trained>));
+    read_network<Trained>(file, trained_parameters, trained_statistics);
+    const auto [parameters, statistics] = deploy::fold_tensors<Trained>(trained_parameters, trained_statistics);
     const auto float32 = deploy::prepare_float32<Net>(parameters, statistics);
 
     const HomeworkFolders folders = open_homework(options.data, classes);
@@ -126,7 +131,8 @@ void export_student(const Options& options, SafetensorsFile& file) {
     if (!options.onnx.empty())
         write_onnx(options.onnx, deploy::onnx_model<Net>(parameters, statistics, about), "float32");
 #endif
-    if (!options.pytorch.empty()) write_pytorch<Net>(options, folders.classes);
+    // The module loads the student's file.
+    if (!options.pytorch.empty()) write_pytorch<Trained>(options, folders.classes);
     const PictureOptions reading{.stored_size = options.stored_size, .threads = processor_count()};
     const LabeledPictures validation = load_with_report(options.data, folders.validation, reading, "validation");
     const PictureBytes judged{validation, input_shape<Net>, static_cast<Index>(validation.store.size())};
@@ -134,7 +140,8 @@ void export_student(const Options& options, SafetensorsFile& file) {
     if (options.precision == "float32") return write_header<Net>(options, *float32, folders.classes);
 
     if constexpr (deploy::form_problem<Net, deploy::Int8>.empty()) {
-        std::vector<float> ranges = int8_ranges(file);
+        std::vector<float> ranges;
+        if constexpr (std::is_same_v<Net, Trained>) ranges = int8_ranges(file);
         std::string origin = "with the ranges that it was trained for";
         if (ranges.empty()) {
             const LabeledPictures training = load_with_report(options.data, folders.training, reading, "labeled");

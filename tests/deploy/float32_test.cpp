@@ -88,6 +88,17 @@ static_assert(std::is_same_v<Deployed<Branched>, Folded>);
 static_assert(std::is_same_v<Deployed<Folded>, Folded>);
 static_assert(deployed_parameter_count<Branched> == parameter_count<Folded>);
 static_assert(parameter_count<Branched> > parameter_count<Folded>);
+template <class... Paths>
+inline constexpr bool folds = FoldableAdd<Paths...>::argument_error().empty();
+static_assert(folds<Conv2d<8, 3>, Conv2d<8, 1>> && folds<Identity, DepthwiseConv2d<3>>);
+static_assert(!folds<Conv2d<8, 3>, ReLU> && !folds<Identity, BatchNorm2d> && !folds<Conv2d<8, 3, 2>, Identity>);
+static_assert(!folds<Conv2d<8, 3, 1, ConvOptions{.dilation = 2}>, Identity> && !folds<Conv2d<8, 3>, Conv2d<4, 3>>);
+static_assert(!folds<Conv2d<8, 3>, DepthwiseConv2d<3>>);
+// Uneven windows whose sum is one convolution, and some whose sum is none.
+using Uneven = FoldableAdd<Conv2d<8, 4, 1, ConvOptions{.padding = 1}>, Conv2d<8, 2, 1, ConvOptions{.padding = 0}>>;
+static_assert(std::is_same_v<Uneven::Deployed, Conv2d<8, 4, 1, ConvOptions{.padding = 1}>>);
+static_assert(!Uneven::misfit(Shape{6, 6, 3}));
+
 // The deployed network keeps to the limit.
 static_assert(sizeof(Student<Branched, parameter_count<Folded>>) > 0);
 
@@ -110,6 +121,9 @@ BOOST_AUTO_TEST_CASE(folded_branches_give_the_logits_of_the_trained_ones) {
     const auto [low, high] = std::minmax_element(expected.begin(), expected.end());
     BOOST_TEST(*high - *low > 0.1F);
     for (std::size_t i = 0; i < logits.size(); ++i) BOOST_TEST(std::abs(logits[i] - expected[i]) < 1e-4F);
+
+    const deploy::NetworkTensors again = deploy::fold_tensors<Folded>(tensors.parameters, tensors.statistics);
+    BOOST_TEST((again.parameters == tensors.parameters && again.statistics == tensors.statistics));
 
     BOOST_TEST(std::string_view{summary<Branched>()}.find("Params when deployed, with folded branches: ") !=
                std::string_view::npos);

@@ -98,7 +98,8 @@ constexpr FoldablePath sum_of_paths(const std::array<FoldablePath, Count>& paths
 
 template <FoldablePath Sum>
 constexpr auto conv_of() {
-    constexpr bool same = resolved_padding({}, Sum.kernel_size) == Sum.padding;
+    constexpr bool same = Sum.kernel_size.height % 2 == 1 && Sum.kernel_size.width % 2 == 1 &&
+                          resolved_padding({}, Sum.kernel_size) == Sum.padding;
     constexpr ConvOptions options{.padding = same ? Size2d{same_padding} : Sum.padding, .groups = Sum.groups};
     constexpr auto kernel_size = size_argument<Sum.kernel_size>();
     constexpr auto stride = size_argument<Sum.stride>();
