@@ -102,6 +102,8 @@ def link_data(data, target, fraction, seed):
     shutil.rmtree(begun, ignore_errors=True)
     for split in ("labeled", "unlabeled"):
         for path, _ in splits[split]:
+            if archive := homework_folders.archive_of(os.path.join(data, path)):
+                raise Refusal(f"{archive}: pictures in archives cannot be held out; unpack it, or leave out --hold-out")
             link = f"validation/{path[len(labeled) + 1:]}" if path in chosen else path
             place = os.path.join(begun, link)
             os.makedirs(os.path.dirname(place), exist_ok=True)

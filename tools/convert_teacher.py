@@ -193,6 +193,7 @@ def write_logits(options):
         for split in splits.values():
             for path, _ in split:
                 picture = os.path.join(options.data, path)
+                picture = homework_folders.archive_of(picture) or picture
                 if os.path.exists(picture) and os.path.samefile(options.output, picture):
                     raise Refusal(f"{options.output}: is also an input of this program ({picture}); choose another "
                                   "--output")
@@ -214,14 +215,14 @@ def write_logits(options):
         logits.append(results.float().numpy())
         batch.clear()
 
-    with homework.PictureReader(options.stored_size) as reader:
+    with homework.PictureReader(options.stored_size) as reader, homework.ContentReader() as contents:
         for done, (split, path, label) in enumerate((split, *entry) for split in splits for entry in splits[split]):
             try:
                 pixels = reader.read(os.path.join(options.data, path))
             except homework_folders.PictureError as error:
                 bad.append(f"{path} {error}")
                 continue
-            content = read_bytes(os.path.join(options.data, path))  # a file that was a picture just now
+            content = contents.read(os.path.join(options.data, path))  # a file that was a picture just now
             # Views are numbered by the image's position in the logits file, which has no bad pictures.
             image = len(paths)
             paths.append(path)

@@ -3,7 +3,8 @@
 //
 //   decode_pictures SIZE < paths > pixels
 //
-// `paths` are names of files, each ended by a zero byte. For each, in their order, stdout gets a line and the pixels:
+// `paths` are names of files, or of files in tar archives (shard.tar/000123.jpg), each ended by a zero byte. For each,
+// in their order, stdout gets a line and the pixels:
 //
 //   "is sound HEIGHT WIDTH\n" and HEIGHT x WIDTH x 3 bytes of RGB, or "is truncated\n" and the like without pixels.
 //
@@ -14,6 +15,7 @@
 
 #include <bantam/base/error.hpp>
 #include <bantam/data/picture.hpp>
+#include <bantam/data/picture_reader.hpp>
 #include <bantam/data/resize.hpp>
 
 #include <charconv>
@@ -32,9 +34,10 @@ using namespace bantam;
 
 void write_picture(const std::string& path, int size) {
     // Their memory is used for the next picture again.
+    static PictureReader reader;
     static std::vector<std::uint8_t> bytes;
     static Picture picture;
-    PictureProblem problem = read_picture_file(path, bytes);
+    PictureProblem problem = reader.read(path, bytes);
     if (problem == PictureProblem::none) problem = decode_picture(bytes, {}, picture);
     std::cout << picture_problem_text(problem);
     if (problem == PictureProblem::none) {

@@ -4,6 +4,7 @@
 
 #include "bantam/data/testing_refusal.hpp"
 
+#include "io/tar_writer.hpp"
 #include "io/temporary_folder.hpp"
 
 #include <filesystem>
@@ -93,6 +94,17 @@ BOOST_FIXTURE_TEST_CASE(a_linked_testing_picture_is_refused_in_every_split, Fixt
         BOOST_TEST(link_refusal() == (data / place).string() + link_message);
         fs::remove(data / place);
     }
+}
+
+BOOST_FIXTURE_TEST_CASE(a_linked_archive_of_testing_pictures_is_refused, Fixture) {
+    const std::string shard = bantam_test::tar_file("a.jpg", "x") + bantam_test::tar_end;
+    folder.write("photos/shard.tar", shard);
+    fs::create_symlink(folder.path() / "photos/shard.tar", data / "training/unlabeled/photos.tar");
+    BOOST_TEST(link_refusal() == accepted);
+    fs::rename(folder.path() / "photos/shard.tar", data / "testing/own.tar");
+    fs::remove(data / "training/unlabeled/photos.tar");
+    fs::create_symlink(data / "testing/own.tar", data / "training/unlabeled/photos.tar");
+    BOOST_TEST(link_refusal() == (data / "training/unlabeled/photos.tar/a.jpg").string() + link_message);
 }
 
 BOOST_FIXTURE_TEST_CASE(a_linked_testing_folder_is_refused_as_unlabeled_pictures, Fixture) {

@@ -11,6 +11,7 @@ import os
 import pickle
 import struct
 import sys
+import tarfile
 import tempfile
 import time
 import unittest
@@ -597,6 +598,32 @@ class Logits(ConvertTeacher):
         picture(1).save(os.path.join(data, "training", "10_3.png"))
         with self.assertRaisesRegex(homework_folders.PictureError, "class '3' has no pictures"):
             homework_folders.list_pictures(data)
+
+    def test_shards_are_read_by_their_class_files(self):
+        def pack(path, *files):
+            os.makedirs(os.path.dirname(self.path("shards", path)), exist_ok=True)
+            with tarfile.open(self.path("shards", path), "w") as archive:
+                for name, content in files:
+                    member = tarfile.TarInfo(name)
+                    member.size = len(content)
+                    archive.addfile(member, io.BytesIO(content))
+
+        pack("train/b.tar", ("./1.png", b"x"), ("./1.cls", b"0"))
+        pack("train/a.tar", ("d/2.png", b"x"), ("d/2.cls", b"1\n"), ("3.seg.png", b"x"), ("3.png", b"x"), ("._3.png", b""))
+        pack("val/a.tar", ("1.png", b"x"), ("1.cls", b"1"), ("2.png", b"x"))
+        pack("test/a.tar", ("1.png", b"x"), ("1.cls", b"1"))
+        classes, splits = homework_folders.list_pictures(self.path("shards"))
+        self.assertEqual(classes, ["0", "1"])
+        self.assertEqual(splits, {"labeled": [("train/b.tar/1.png", 0), ("train/a.tar/d/2.png", 1)],
+                                  "unlabeled": [("train/a.tar/3.png", None)], "validation": [("val/a.tar/1.png", 1)]})
+        for content, message in ((b"soup", "3.cls holds 'soup', expected a class number"), (b"\xe4", "holds '")):
+            pack("train/a.tar", ("3.png", b"x"), ("3.cls", content))
+            with self.assertRaisesRegex(homework_folders.PictureError, message):
+                homework_folders.list_pictures(self.path("shards"))
+        with open(self.path("shards", "train", "a.tar"), "wb") as file:
+            file.write(b"no archive" * 100)
+        with self.assertRaisesRegex(homework_folders.PictureError, "is no sound tar archive"):
+            homework_folders.list_pictures(self.path("shards"))
 
 
 class SafetensorsFiles(unittest.TestCase):

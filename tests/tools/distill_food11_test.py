@@ -3,12 +3,14 @@
 """Tests of examples/distill_food11, end to end. Exits with 77 (skipped) where a Python package is missing."""
 
 import csv
+import io
 import json
 import os
 import resource
 import shutil
 import signal
 import subprocess
+import tarfile
 import time
 import unittest
 
@@ -133,6 +135,61 @@ class Results(Distill):
                       read(self.path("out"), "summary.txt").decode())
         row = next(csv.DictReader(lines(self.path("out"), "metrics.csv")))
         self.assertEqual((row["training_teacher_agreement"], row["training_distillation_loss"]), ("", ""))
+
+
+def pack(folder, archive, labeled, form):
+    """A tar archive of a split's pictures, with a .cls file where the first folder is the class."""
+    with tarfile.open(archive, "w", format=form) as file:
+        for name in sorted(os.path.relpath(os.path.join(place, name), folder)
+                           for place, _, names in os.walk(folder) for name in names):
+            file.add(os.path.join(folder, name), name)
+            if labeled:
+                label = tarfile.TarInfo(os.path.splitext(name)[0] + ".cls")
+                text = str(int(name.split(os.sep)[0])).encode()
+                label.size = len(text)
+                file.addfile(label, io.BytesIO(text))
+
+
+class OtherPlaces(Distill):
+    """The same pictures from a cache file and from archives."""
+
+    def test_a_cache_of_pictures_changes_no_byte_of_a_run(self):
+        cache = self.path("pictures")
+        made = self.run_program(*self.command(self.path("first"), "--cache", cache))
+        self.assertIn("\ndecoding ", "\n" + made.stderr)
+        self.assert_same_run(self.path("first"))
+        again = self.run_program(*self.command(self.path("second"), "--cache", cache, "--verify-cache", threads=2))
+        self.assertNotIn("decoding", again.stderr)
+        self.assert_same_run(self.path("second"))
+        predicted = read(self.path("second"), "predict.csv")
+        self.run_program(DISTILL, "--data", self.data, "--output", self.path("second"), "--predict-only", "--cache", cache)
+        self.assertEqual(read(self.path("second"), "predict.csv"), predicted)
+        self.assertEqual(sorted(os.listdir(self.folder)), ["first", "pictures", "second"])
+
+    def test_a_cache_that_cannot_be_used_is_refused(self):
+        other = write("something else", self.folder, "notes.txt")
+        self.assertEqual(self.refusal(*self.command(self.path("out"), "--cache", other)),
+                         f"error: {other}: is no cache of pictures; choose another name for the cache")
+        self.assertEqual(read(other), b"something else")
+        self.assertEqual(self.refusal(*self.command(self.path("out"), "--verify-cache")),
+                         "error: --verify-cache verifies the file of --cache; name one, or leave it out")
+        self.assertFalse(os.path.exists(self.path("out", "student.safetensors")))
+
+    def test_shards_are_learned_from_like_folders(self):
+        shards = self.path("shards")
+        for split, labeled, form in (("training/labeled", True, tarfile.PAX_FORMAT), ("validation", True, tarfile.GNU_FORMAT),
+                                     ("training/unlabeled", False, tarfile.USTAR_FORMAT),
+                                     ("testing", False, tarfile.GNU_FORMAT)):
+            os.makedirs(os.path.join(shards, split))
+            pack(os.path.join(self.data, split), os.path.join(shards, split, "shard-000000.tar"), labeled, form)
+        logits = logits_of(shards, self.path("logits.safetensors"), SIZE)
+        self.run_program(*self.command(self.path("out"), "--cache", self.path("pictures"), data=shards, logits=logits))
+        self.assertEqual(lasting_columns(self.path("out")), lasting_columns(self.reference))
+        self.assertEqual(read(self.path("out"), "predict.csv"), read(self.reference, "predict.csv"))
+        shard = os.path.join(shards, "validation", "shard-000000.tar")
+        write(read(shard)[:-10240], shard)
+        self.assertEqual(self.refusal(*self.command(self.path("cut"), data=shards, logits=logits)),
+                         f"error: {shard}: is cut off: it lacks the end of an archive; fetch it again")
 
 
 class Repeated(Distill):

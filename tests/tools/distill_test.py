@@ -67,7 +67,9 @@ class Results(Distill):
         self.assertEqual([os.path.basename(line.split()[1]) for line in first.stdout.splitlines()
                           if line.startswith("$ ")], ["convert_teacher.py", "precompute_logits", "distill_food11"])
 
-        again = self.run_program(*self.command(output="again", **arguments))
+        again = self.run_program(*self.command("--cache-pictures", output="again", **arguments))
+        self.assertEqual(again.stderr.count("decoding "), 1, again.stderr)
+        self.assertEqual(len(os.listdir(self.path("cache", "pictures"))), 1)
         self.assertEqual([os.path.basename(line.split()[1]) for line in again.stdout.splitlines()
                           if line.startswith("$ ")], ["distill_food11"])
         for name in ("student.safetensors", "predict.csv", "summary.txt"):

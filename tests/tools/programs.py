@@ -71,10 +71,10 @@ def logits_of(data, target, stored_size, views=2, seed=5, mixed=0):
     classes, splits = homework_folders.list_pictures(data)
     paths, hashes, boxes, logits = [], [], [], []
     random = np.random.default_rng(seed)
-    with homework_pictures.PictureReader(stored_size) as reader:
+    with homework_pictures.PictureReader(stored_size) as reader, homework_pictures.ContentReader() as contents:
         for pictures in splits.values():
             for path, label in pictures:
-                content = read(data, path)
+                content = contents.read(os.path.join(data, path))
                 try:
                     reader.read(os.path.join(data, path))
                 except homework_folders.PictureError:

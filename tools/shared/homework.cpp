@@ -6,6 +6,7 @@
 #include <bantam/base/printable.hpp>
 #include <bantam/data/color.hpp>
 #include <bantam/data/testing_refusal.hpp>
+#include <bantam/io/tar_index.hpp>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -47,7 +48,10 @@ void refuse_input_as_output(const std::filesystem::path& output, const std::file
     refuse(file);
     for (const std::vector<std::string>* paths :
          {&folders.training.paths, &folders.unlabeled.paths, &folders.validation.paths, &folders.testing.paths()})
-        for (const std::string& path : *paths) refuse(data / path);
+        for (const std::string& path : *paths) {
+            const std::filesystem::path archive = archive_of(data / path);
+            refuse(archive.empty() ? data / path : archive);
+        }
 }
 
 TeacherLogits load_teacher_logits(const std::filesystem::path& path) { return read_teacher_logits(path); }

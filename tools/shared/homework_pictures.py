@@ -7,11 +7,12 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 
 import numpy as np
 
-from homework_folders import PictureError
+from homework_folders import PictureError, archive_of
 
 MEAN = (0.485, 0.456, 0.406)
 DEVIATION = (0.229, 0.224, 0.225)
@@ -58,6 +59,32 @@ class PictureReader:
         return np.frombuffer(pixels, np.uint8).reshape(height, width, 3)
 
 
+class ContentReader:
+    """Reads the bytes of pictures that a PictureReader has found sound, also of those in tar archives. The latest archive
+    stays open."""
+
+    def __init__(self):
+        self.archive, self.members = None, {}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.archive:
+            self.archive.close()
+
+    def read(self, path):
+        name = archive_of(path)
+        if not name:
+            with open(path, "rb") as file:
+                return file.read()
+        if self.archive is None or self.archive.name != os.path.abspath(name):
+            self.__exit__()
+            self.archive = tarfile.open(name, "r:")
+            self.members = {member.name.removeprefix("./"): member for member in self.archive}
+        return self.archive.extractfile(self.members[path[len(name) + 1:]]).read()
+
+
 SOURCE = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 
 
@@ -66,6 +93,7 @@ def decoder_program():
     name = os.path.join("tools", "decode_pictures")
     source = os.path.join(SOURCE, name + ".cpp")
     headers = glob.glob(os.path.join(SOURCE, "include", "bantam", "data", "*.hpp"))
+    headers += glob.glob(os.path.join(SOURCE, "include", "bantam", "io", "*.hpp"))
     changed = max(os.path.getmtime(path) for path in [source, *headers])
     given = os.environ.get("BANTAM_PROGRAMS")
     if given and os.path.exists(os.path.join(given, name)):

@@ -4,14 +4,17 @@
 #include <bantam/base/error.hpp>
 #include <bantam/base/printable.hpp>
 #include <bantam/io/read_file.hpp>
+#include <bantam/io/tar_index.hpp>
 
 #include <algorithm>
 #include <array>
 #include <cctype>
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <fstream>
 #include <initializer_list>
+#include <map>
 #include <set>
 #include <string>
 #include <string_view>
@@ -51,6 +54,13 @@ private:
 ///   training/<label>_<n>.jpg    training/unlabeled/*        validation/<label>_<n>.jpg  testing/*
 ///   train/<class>/*             train/unlabeled/*           val/<class>/*               test/<any>/*
 ///
+/// A .tar file stands for the folder of the pictures in it; the path of one is shard.tar/<name>. Shards in WebDataset's
+/// layout, where 000123.cls has the class number of 000123.jpg, lie where the class folders would:
+///
+///   training/labeled/*.tar      training/unlabeled/*.tar    validation/*.tar    testing/*.tar
+///
+/// Their pictures without a .cls file count as unlabeled in training, and are left out in validation.
+///
 /// Each folder may have any of its names: training or train; validation, val or valid; testing, test or evaluation.
 /// The unlabeled one and the testing one may be absent.
 struct HomeworkFolders {
@@ -78,16 +88,22 @@ inline bool is_whole_number(std::string_view text) {
     });
 }
 
-/// Whether a file counts as a picture: one by its name, even where it is damaged, or a JPEG, PNG or BMP by its first
-/// bytes. What cameras, desktops and archives leave beside pictures (Thumbs.db, a table of labels) does not.
-inline bool is_picture_file(const fs::path& path) {
+/// Whether a file counts as a picture by its name.
+inline bool has_picture_extension(const fs::path& path) {
     std::string extension = path.extension().string();
     std::transform(extension.begin(), extension.end(), extension.begin(),
                    [](unsigned char letter) { return static_cast<char>(std::tolower(letter)); });
     static constexpr std::array<std::string_view, 18> extensions{".jpg",  ".jpeg", ".jpe",  ".jfif", ".png",  ".bmp",
                                                                  ".dib",  ".gif",  ".webp", ".tif",  ".tiff", ".avif",
                                                                  ".heic", ".heif", ".jp2",  ".ppm",  ".pgm",  ".tga"};
-    if (std::find(extensions.begin(), extensions.end(), extension) != extensions.end()) return true;
+    return std::find(extensions.begin(), extensions.end(), extension) != extensions.end();
+}
+
+/// Whether a file counts as a picture: one by its name, even where it is damaged, or a JPEG, PNG or BMP by its first
+/// bytes. What cameras, desktops and archives leave beside pictures (Thumbs.db, a table of labels) does not.
+inline bool is_picture_file(const fs::path& path) {
+    if (has_picture_extension(path)) return true;
+    const std::string extension = path.extension().string();
     // What editors, downloads and backups leave behind holds a picture that is there already, or a part of one.
     static constexpr std::array<std::string_view, 8> copies{".bak",  ".tmp",        ".temp",     ".part",
                                                             ".orig", ".crdownload", ".download", ".old"};
@@ -108,9 +124,10 @@ inline bool is_system_folder(std::string_view name) {
 }
 
 struct FolderContents {
-    std::vector<std::string> files;    // names of pictures, sorted
-    std::vector<std::string> others;   // names of what is left out, sorted; a folder's ends with '/'
-    std::vector<std::string> folders;  // names, sorted
+    std::vector<std::string> files;     // names of pictures, sorted
+    std::vector<std::string> others;    // names of what is left out, sorted; a folder's ends with '/'
+    std::vector<std::string> folders;   // names, sorted
+    std::vector<std::string> archives;  // names of .tar files, sorted
 };
 
 inline FolderContents list_folder(const fs::path& folder) {
@@ -123,7 +140,9 @@ inline FolderContents list_folder(const fs::path& folder) {
             throw Error{shown(folder) + ": the name '" + printable(name) + "' is not valid UTF-8; rename it"};
         std::error_code ignored;
         const bool is_directory = entry->is_directory(ignored);
-        if (is_directory ? is_system_folder(name) : !is_picture_file(entry->path()))
+        if (name.ends_with(".tar") && fs::is_regular_file(file_status(entry->path())))
+            contents.archives.push_back(name);
+        else if (is_directory ? is_system_folder(name) : !is_picture_file(entry->path()))
             contents.others.push_back(is_directory ? name + '/' : name);
         else
             (is_directory ? contents.folders : contents.files).push_back(name);
@@ -134,6 +153,62 @@ inline FolderContents list_folder(const fs::path& folder) {
     std::sort(contents.files.begin(), contents.files.end());
     std::sort(contents.others.begin(), contents.others.end());
     std::sort(contents.folders.begin(), contents.folders.end());
+    std::sort(contents.archives.begin(), contents.archives.end());
+    return contents;
+}
+
+struct ArchiveContents {
+    std::vector<std::pair<std::string, int>> pictures;  // names, and the labels of their .cls files, −1: none
+    std::vector<std::string> others;                    // names of what belongs to no picture
+};
+
+/// The label that a .cls file of an archive holds.
+inline int read_class_file(InputFile& archive, const TarEntry& entry) {
+    constexpr std::uint64_t longest = 32;
+    std::string text(static_cast<std::size_t>(std::min(entry.size, longest)), '\0');
+    archive.read(entry.position, text.data(), text.size());
+    constexpr std::string_view space = " \t\r\n";
+    std::string_view number = text;
+    number.remove_prefix(std::min(number.find_first_not_of(space), number.size()));
+    number = number.substr(0, number.find_last_not_of(space) + 1);
+    if (entry.size > longest || !is_whole_number(number))
+        throw Error{shown(archive.path()) + ": its file " + printable(entry.name) + " holds '" + printable(number) +
+                    "', expected a class number such as 0; pack it again"};
+    return std::stoi(std::string{number});
+}
+
+/// The pictures in a tar archive; hidden files are left out. All files of one key, the name up to its first dot, belong
+/// together. Labels are read where they are asked for.
+inline ArchiveContents list_archive(const fs::path& path, bool with_labels) {
+    InputFile archive{path};
+    ArchiveContents contents;
+    std::map<std::string, int> labels;  // of the keys with a picture
+    const auto place_of_key = [](const std::string& name) { return name.find('.', name.rfind('/') + 1); };
+    std::vector<TarEntry> entries = read_tar_index(archive);
+    std::erase_if(entries, [](const TarEntry& entry) {
+        for (const fs::path& part : fs::path{entry.name})
+            if (part.string().starts_with('.') || is_system_folder(part.string())) return true;
+        return false;
+    });
+    // A key may have a mask beside its picture: 7.seg.png beside 7.jpg is none, but holiday.7.jpg alone is a picture.
+    const auto is_plain = [&](const std::string& name) { return name.find('.', place_of_key(name) + 1) == name.npos; };
+    for (const bool plain : {true, false})
+        for (const TarEntry& entry : entries) {
+            const std::string key = entry.name.substr(0, place_of_key(entry.name));
+            if (!has_picture_extension(entry.name) || is_plain(entry.name) != plain) continue;
+            if (plain || !labels.contains(key)) contents.pictures.emplace_back(entry.name, -1);
+            if (plain) labels.emplace(key, -1);
+        }
+    for (const auto& [name, label] : contents.pictures) labels.emplace(name.substr(0, place_of_key(name)), -1);
+    for (const TarEntry& entry : entries) {
+        const std::size_t dot = place_of_key(entry.name);
+        const auto found = labels.find(entry.name.substr(0, dot));
+        if (found == labels.end())
+            contents.others.push_back(entry.name);
+        else if (with_labels && dot != entry.name.npos && entry.name.substr(dot) == ".cls")
+            found->second = read_class_file(archive, entry);
+    }
+    for (auto& [name, label] : contents.pictures) label = labels.at(name.substr(0, place_of_key(name)));
     return contents;
 }
 
@@ -147,6 +222,11 @@ inline void collect_files(HomeworkFolders& folders, const std::string& relative,
     const FolderContents contents = list_folder(folders.root / relative);
     for (const std::string& name : contents.files) paths.push_back(relative + '/' + name);
     for (const std::string& name : contents.others) folders.ignored.push_back(relative + '/' + name);
+    for (const std::string& archive : contents.archives) {
+        const ArchiveContents packed = list_archive(folders.root / relative / archive, false);
+        for (const auto& [name, label] : packed.pictures) paths.push_back(relative + '/' + archive + '/' + name);
+        for (const std::string& name : packed.others) folders.ignored.push_back(relative + '/' + archive + '/' + name);
+    }
     for (const std::string& name : contents.folders) collect_files(folders, relative + '/' + name, paths, depth + 1);
 }
 
@@ -185,6 +265,9 @@ inline LabeledSplit scan_class_folders(HomeworkFolders& folders, const std::stri
     const FolderContents contents = list_folder(folders.root / relative);
     for (const auto* names : {&contents.files, &contents.others})
         for (const std::string& name : *names) folders.ignored.push_back(relative + '/' + name);
+    if (!contents.archives.empty())
+        throw Error{shown(folders.root / relative / contents.archives.front()) +
+                    ": lies beside class folders, or training has some; put it into the folder of its class"};
     for (std::size_t label = 0; label < folders.classes.size(); ++label) {
         const std::string folder = relative + '/' + folders.classes[label];
         if (!is_folder(folders.root / folder)) continue;
@@ -204,7 +287,9 @@ inline int label_of_name(std::string_view name) {
     return is_whole_number(label) ? std::stoi(std::string{label}) : -1;
 }
 
-inline LabeledSplit scan_flat_folder(HomeworkFolders& folders, const std::string& relative) {
+/// The pictures of archives that have no label are added to `unlabeled`.
+inline LabeledSplit scan_flat_folder(HomeworkFolders& folders, const std::string& relative,
+                                     std::vector<std::string>& unlabeled) {
     std::vector<std::pair<int, std::string>> labeled;
     const FolderContents contents = list_folder(folders.root / relative);
     for (const std::string& name : contents.others) folders.ignored.push_back(relative + '/' + name);
@@ -215,6 +300,17 @@ inline LabeledSplit scan_flat_folder(HomeworkFolders& folders, const std::string
             labeled.emplace_back(label, std::move(path));
         else
             folders.ignored.push_back(std::move(path));
+    }
+    for (const std::string& archive : contents.archives) {
+        const ArchiveContents packed = list_archive(folders.root / relative / archive, true);
+        for (const std::string& name : packed.others) folders.ignored.push_back(relative + '/' + archive + '/' + name);
+        for (const auto& [name, label] : packed.pictures) {
+            std::string path = relative + '/' + archive + '/' + name;
+            if (label >= 0)
+                labeled.emplace_back(label, std::move(path));
+            else
+                unlabeled.push_back(std::move(path));
+        }
     }
     std::sort(labeled.begin(), labeled.end());
     LabeledSplit split;
@@ -262,9 +358,10 @@ inline void scan_class_layout(HomeworkFolders& folders, const FolderNames& names
     folders.validation = scan_class_folders(folders, names.validation);
 }
 
-inline void scan_flat_layout(HomeworkFolders& folders, const FolderNames& names, int expected_classes) {
-    folders.training = scan_flat_folder(folders, names.training);
-    folders.validation = scan_flat_folder(folders, names.validation);
+inline void scan_flat_layout(HomeworkFolders& folders, const FolderNames& names, const std::string& place,
+                             int expected_classes) {
+    folders.training = scan_flat_folder(folders, place, folders.unlabeled.paths);
+    folders.validation = scan_flat_folder(folders, names.validation, folders.ignored);
     const auto& labels = folders.training.labels;
     const std::size_t found = labels.empty() ? 0 : static_cast<std::size_t>(labels.back()) + 1;
     const std::size_t count = expected_classes > 0 ? static_cast<std::size_t>(expected_classes) : found;
@@ -272,7 +369,7 @@ inline void scan_flat_layout(HomeworkFolders& folders, const FolderNames& names,
     require_labels_below(folders, folders.validation, count);
     // A stray large label must not create that many classes.
     const std::set<int> distinct(labels.begin(), labels.end());
-    if (!labels.empty()) require_class_count(folders.root / names.training, distinct.size(), static_cast<int>(count));
+    if (!labels.empty()) require_class_count(folders.root / place, distinct.size(), static_cast<int>(count));
     for (std::size_t label = 0; label < count; ++label) folders.classes.push_back(std::to_string(label));
 }
 
@@ -307,25 +404,28 @@ inline HomeworkFolders scan_homework(const std::filesystem::path& root, int expe
     }
     if (names.validation.empty()) missing(root / "validation", "the data set is incomplete; unpack it again");
 
-    const std::string labeled = names.training + "/labeled", unlabeled = names.training + "/unlabeled";
-    std::vector<std::string> inside = detail::list_folder(root / names.training).folders;
-    std::erase(inside, "unlabeled");
-    if (detail::is_folder(root / labeled))
-        detail::scan_class_layout(folders, names, labeled, expected_classes);
-    else if (!inside.empty())
-        detail::scan_class_layout(folders, names, names.training, expected_classes);
+    const std::string unlabeled = names.training + "/unlabeled";
+    std::string place = names.training + "/labeled";
+    const bool apart = detail::is_folder(root / place);
+    if (!apart) place = names.training;
+    detail::FolderContents inside = detail::list_folder(root / place);
+    std::erase(inside.folders, "unlabeled");
+    if (inside.folders.empty() && (!apart || !inside.archives.empty()))
+        detail::scan_flat_layout(folders, names, place, expected_classes);
     else
-        detail::scan_flat_layout(folders, names, expected_classes);
+        detail::scan_class_layout(folders, names, place, expected_classes);
     if (folders.training.paths.empty())
         throw Error{detail::shown(root / names.training) +
-                    ": has no labeled pictures; expected labeled/<class>/<picture>, <class>/<picture> or "
-                    "<label>_<number>.jpg"};
+                    ": has no labeled pictures; expected labeled/<class>/<picture>, <class>/<picture>, "
+                    "<label>_<number>.jpg, or .tar files with a .cls file per picture"};
     detail::require_every_class(folders, names);
     if (folders.validation.paths.empty())
         throw Error{detail::shown(root / names.validation) +
-                    ": has no labeled pictures; expected <class>/<picture> or <label>_<number>.jpg"};
+                    ": has no labeled pictures; expected <class>/<picture>, <label>_<number>.jpg, or .tar files with a "
+                    ".cls file per picture"};
 
-    if (detail::is_folder(root / unlabeled)) folders.unlabeled.paths = detail::collect_sorted(folders, unlabeled);
+    if (detail::is_folder(root / unlabeled)) detail::collect_files(folders, unlabeled, folders.unlabeled.paths);
+    std::sort(folders.unlabeled.paths.begin(), folders.unlabeled.paths.end());
     if (!names.testing.empty()) folders.testing = TestSplit{detail::collect_sorted(folders, names.testing)};
     return folders;
 }

@@ -10,11 +10,13 @@
 #include <bantam/data/picture.hpp>
 #include <bantam/data/picture_bytes.hpp>
 #include <bantam/data/picture_files.hpp>
+#include <bantam/data/picture_reader.hpp>
 #include <bantam/data/resize.hpp>
 #include <bantam/io/atomic_file.hpp>
 #include <bantam/io/hash.hpp>
 #include <bantam/io/lock_file.hpp>
 #include <bantam/io/mapped_file.hpp>
+#include <bantam/io/tar_index.hpp>
 
 #include <algorithm>
 #include <chrono>
@@ -53,8 +55,8 @@ struct PictureCacheOptions {
 ///   "bantam-pictures\n"  format version (4 bytes)  stored size (4)  pictures (8)  bytes of the header (8)
 ///   XXH64 of the header without this field (8)
 ///   of each picture, in the order of their paths' bytes:
-///     size of its file (8)  time of its last change, ns (8)  XXH64 of its contents (8)  XXH64 of its pixels (8)
-///     problem (1)  use (1)  bytes of its path (2)  path
+///     size of its file or tar archive (8)  time of its last change, ns (8)  XXH64 of its contents (8)  XXH64 of its
+///     pixels (8) problem (1)  use (1)  bytes of its path (2)  path
 ///
 /// The header is filled up with zeros to a multiple of 4,096 bytes. A picture with a problem has black pixels.
 class PictureCache {
@@ -135,7 +137,7 @@ std::shared_ptr<const PictureCache> open_picture_cache(const std::filesystem::pa
 inline PictureCache::PictureCache(const std::filesystem::path& file) : file_{file} {
     using detail::little_endian;
     const std::span<const std::uint8_t> bytes = file_.bytes();
-    if (!detail::starts_with(bytes, magic.substr(0, std::min(magic.size(), bytes.size()))) || bytes.empty())
+    if (bytes.empty() || !detail::starts_with(bytes, magic.substr(0, std::min(magic.size(), bytes.size()))))
         throw Error{path().string() + ": is no cache of pictures; choose another name for the cache"};
     if (bytes.size() < fixed_header) refuse("is cut off");
     const std::uint64_t format = little_endian(bytes, 16, 4), side = little_endian(bytes, 20, 4);
@@ -194,10 +196,12 @@ struct CachedPicture {
     const PictureCache::Entry* known = nullptr;  ///< in the older cache, null: to be decoded
 };
 
-/// Size and time of a picture's file; zeros where it does not exist, which decoding reports.
+/// Size and time of a picture's file, or of the archive that holds it; zeros where it does not exist, which decoding
+/// reports.
 inline void read_stamp(const std::filesystem::path& root, CachedPicture& picture) {
     std::error_code cause;
-    const std::filesystem::path file = root / picture.path;
+    const std::filesystem::path archive = archive_of(root / picture.path);
+    const std::filesystem::path file = archive.empty() ? root / picture.path : archive;
     picture.file_size = std::filesystem::file_size(file, cause);
     const auto time = std::filesystem::last_write_time(file, cause);
     if (cause) {
@@ -228,9 +232,9 @@ inline std::vector<CachedPicture> list_cached_pictures(const HomeworkFolders& fo
 
 /// Whether a picture's file still has the contents of its entry.
 inline bool same_contents(const std::filesystem::path& root, const PictureCache::Entry& entry,
-                          const PictureOptions& options) {
+                          const PictureOptions& options, PictureReader& reader) {
     std::vector<std::uint8_t> bytes;
-    PictureProblem problem = read_picture_file(root / entry.path, bytes, options.limits);
+    PictureProblem problem = reader.read(root / entry.path, bytes, options.limits);
     if (problem == PictureProblem::none && entry.problem == PictureProblem::none)
         return XXH64(bytes.data(), bytes.size(), 0) == entry.file_hash;
     Picture picture;
@@ -251,9 +255,11 @@ inline void verify_pictures(const PictureCache& cache, const std::filesystem::pa
                         " have another hash; remove it, and it is made again"};
         release_pages(pixels);
     });
-    parallel_for(static_cast<Index>(pictures.size()), options.threads, [&](Index index, int) {
+    std::vector<PictureReader> readers(static_cast<std::size_t>(std::max(options.threads, 1)));
+    parallel_for(static_cast<Index>(pictures.size()), options.threads, [&](Index index, int thread) {
         CachedPicture& picture = pictures[static_cast<std::size_t>(index)];
-        if (picture.known != nullptr && !same_contents(root, *picture.known, options)) picture.known = nullptr;
+        PictureReader& reader = readers[static_cast<std::size_t>(thread)];
+        if (picture.known != nullptr && !same_contents(root, *picture.known, options, reader)) picture.known = nullptr;
     });
 }
 

@@ -6,6 +6,7 @@
 #include <bantam/base/index.hpp>
 #include <bantam/base/parallel_for.hpp>
 #include <bantam/data/picture.hpp>
+#include <bantam/data/picture_reader.hpp>
 
 #include <algorithm>
 #include <array>
@@ -90,11 +91,12 @@ std::vector<PictureProblem> decode_files(const std::filesystem::path& root, cons
     std::vector<PictureProblem> problems(count);
     // Of each thread; the memory is used for the next picture again.
     struct Scratch {
+        PictureReader reader;
         std::vector<std::uint8_t> bytes;
         Picture picture;
     };
     const auto decode_one = [&](std::size_t index, Scratch& scratch) {
-        problems[index] = read_picture_file(root / paths[index], scratch.bytes, options.limits);
+        problems[index] = scratch.reader.read(root / paths[index], scratch.bytes, options.limits);
         if (problems[index] != PictureProblem::none) return;
         problems[index] = decode_picture(std::span<const std::uint8_t>{scratch.bytes}, options.limits, scratch.picture);
         if (problems[index] == PictureProblem::none) use(index, scratch.bytes, scratch.picture);

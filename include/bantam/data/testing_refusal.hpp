@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cctype>
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -41,9 +42,18 @@ inline void refuse_testing_links(const HomeworkFolders& folders) {
     for (const char* name : {"testing", "test", "evaluation"})
         if (std::filesystem::is_directory(folders.root / name, ignored))
             tests.push_back(std::filesystem::weakly_canonical(folders.root / name, ignored).string() + '/');
+    std::map<std::string, std::string> real_folders;
+    const auto real_path = [&](const std::string& path) {
+        const std::filesystem::path file = folders.root / path;
+        if (std::filesystem::is_symlink(file, ignored))
+            return std::filesystem::weakly_canonical(file, ignored).string();
+        const auto [folder, is_new] = real_folders.try_emplace(path.substr(0, path.rfind('/')));
+        if (is_new) folder->second = std::filesystem::weakly_canonical(file.parent_path(), ignored).string();
+        return folder->second + '/' + file.filename().string();
+    };
     for (const auto* paths : {&folders.training.paths, &folders.unlabeled.paths, &folders.validation.paths})
         for (const std::string& path : *paths) {
-            const std::string real = std::filesystem::weakly_canonical(folders.root / path, ignored).string();
+            const std::string real = real_path(path);
             for (const std::string& test : tests)
                 if (real.starts_with(test))
                     throw Error{(folders.root / path).string() +

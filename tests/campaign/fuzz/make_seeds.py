@@ -5,10 +5,12 @@
 Files carry no checksum, which would refuse nearly all mutants; one file of each kind has one.
 """
 
+import io
 import json
 import os
 import struct
 import sys
+import tarfile
 
 SOURCE = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", ".."))
 sys.path.insert(0, os.path.join(SOURCE, "tools", "shared"))
@@ -107,10 +109,29 @@ def make_pictures(folder):
             file.write(content)
 
 
+def make_data_files(folder):
+    """Archives, and caches of pictures of 1x1 pixels behind a byte that is one."""
+    for form in (tarfile.USTAR_FORMAT, tarfile.PAX_FORMAT, tarfile.GNU_FORMAT):
+        archive = io.BytesIO()
+        with tarfile.open(fileobj=archive, mode="w", format=form) as file:
+            for name, content in (("0.jpg", b"x" * 9), ("0.cls", b"1"), ("n" * 120 + ".png", b""), ("a/b.jpg", b"x")):
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                file.addfile(member, io.BytesIO(content))
+        with open(os.path.join(folder, f"archive_{form}"), "wb") as seed:
+            seed.write(b"\0" + archive.getvalue()[:-8192])
+    paths = (b"testing/0.jpg", b"training/1.jpg")
+    entries = b"".join(struct.pack("<QqQQBBH", 100, 5, 0, 0, 0, use, len(path)) + path
+                       for path, use in zip(paths, (1, 0)))
+    header = struct.pack("<IIQQQ", 1, 1, len(paths), 48 + len(entries), 0)
+    with open(os.path.join(folder, "cache"), "wb") as seed:
+        seed.write(b"\1bantam-pictures\n" + header + entries + bytes(3 * len(paths)))
+
+
 def main():
     for target, make in (("fuzz_safetensors", make_safetensors), ("fuzz_checkpoint", make_checkpoint),
                          ("fuzz_logits", make_logits), ("fuzz_state", make_state), ("fuzz_names", make_names),
-                         ("fuzz_picture", make_pictures)):
+                         ("fuzz_picture", make_pictures), ("fuzz_data_files", make_data_files)):
         folder = os.path.join(sys.argv[1], target)
         os.makedirs(folder, exist_ok=True)
         make(folder)
