@@ -6,10 +6,12 @@ One process takes one measurement, so that a caller can alternate it with its ow
 
     bench/peer_torch.py --net mobile-98k --mode training --variant channels_last --batch 64 --threads 2
     bench/peer_torch.py --net mobile-98k --device cuda --variant compile --precision bf16 --batch 256
+    mpirun -n 2 bench/peer_torch.py --net mobile-98k --batch 64 --threads 1 --repeats 20
 
 The training step is forward, cross-entropy, backward and SGD with Nesterov momentum; inference is a
 forward pass in eval mode. Where the variant does not exist the line holds `unavailable` instead of times. On a GPU
-the pictures are in its memory, and compile includes CUDA graphs (mode max-autotune).
+the pictures are in its memory, and compile includes CUDA graphs (mode max-autotune). Under Open MPI's mpirun the ranks
+share each training step by DistributedDataParallel and gloo; batch norm then has the statistics of each rank's part.
 """
 
 import argparse
@@ -75,16 +77,24 @@ def main():
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = options.precision != "float32"
     torch.backends.cudnn.benchmark = True
     net = net.to(options.device)
-    images = torch.randn(options.batch, 3, size, size, device=options.device)
+    rank, ranks = (int(os.environ.get(f"OMPI_COMM_WORLD_{name}", default)) for name, default in (("RANK", 0), ("SIZE", 1)))
+    if options.batch % ranks or (ranks > 1 and options.mode != "training"):
+        print(f"error: {ranks} ranks share training steps, of a --batch that they divide", file=sys.stderr)
+        return 1
+    images = torch.randn(options.batch // ranks, 3, size, size, device=options.device)
     with torch.no_grad():
         classes = net.eval()(images[:1]).shape[1]
-    labels = torch.randint(classes, (options.batch,), device=options.device)
+    labels = torch.randint(classes, (len(images),), device=options.device)
     net.train(options.mode == "training")
     if options.variant != "eager":
         net = net.to(memory_format=torch.channels_last)
         images = images.contiguous(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9, nesterov=True, weight_decay=1e-4)
     model = net
+    if ranks > 1:
+        torch.distributed.init_process_group("gloo", rank=rank, world_size=ranks,
+                                             init_method="tcp://127.0.0.1:29517")
+        model = torch.nn.parallel.DistributedDataParallel(net)
     if options.variant == "compile":
         model = torch.compile(net, mode="max-autotune" if options.device == "cuda" else "default")
     narrow = torch.autocast(options.device, dtype=torch.bfloat16, enabled=options.precision == "bf16")
@@ -119,10 +129,14 @@ def main():
         print(json.dumps({**result, "unavailable": f"{what} failed: {reason}"}))
         return 0
     times, started = [], time.perf_counter()
-    while len(times) < options.repeats and (len(times) < 3 or time.perf_counter() - started < options.seconds):
+    # Ranks take the same number of steps.
+    seconds = options.seconds if ranks == 1 else float("inf")
+    while len(times) < options.repeats and (len(times) < 3 or time.perf_counter() - started < seconds):
         before = time.perf_counter()
         step()
         times.append(1000 * (time.perf_counter() - before) / options.steps)
+    if rank > 0:
+        return 0
     median = statistics.median(times)
     print(json.dumps({**result, "repeats": len(times), "median_ms": round(median, 4), "best_ms": round(min(times), 4),
                       "images_per_second": round(1000 * options.batch / median, 2),
