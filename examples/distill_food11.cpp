@@ -59,6 +59,11 @@ int main(int argc, char** argv) {
                 "int8: fine-tune the student of --start-from as it will run in 8 bits on a device; a few epochs at a "
                 "low learning rate are usual")
         .one_of({"no", "int8"});
+    line.option(
+            "--norms", options.norms,
+            "Under mpirun, statistics of batch norms: of the whole batch, or, with less to exchange, of each rank's "
+            "part; the student then depends on the number of ranks")
+        .one_of({"batch", "rank"});
     line.option("--save-seconds", options.save_seconds,
                 "Seconds between two states to resume from within an epoch; a kill loses no more");
     line.flag("--resume", options.resume, "Resume the interrupted run in --output");

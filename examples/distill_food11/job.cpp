@@ -230,6 +230,10 @@ void check_combination(const Options& options, int ranks) {
     if (ranks > 1 && options.device.on_gpu())
         throw Error{
             "several ranks train on the CPU alone; leave out --device cuda, or start the program without mpirun"};
+    if (options.norms == "rank" && ranks == 1)
+        throw Error{"--norms rank is for several ranks; leave it out, or start the program with mpirun -n 2"};
+    if (options.norms == "rank" && options.for_int8())
+        throw Error{"--quantize int8 keeps the statistics of batch norms; leave out --norms rank"};
     if (ranks > 1 && !options.teacher.empty())
         throw Error{
             "--teacher answers in one process alone; store its logits by mpirun precompute_logits and train with "
@@ -406,6 +410,7 @@ void distill(Options& options) {
         return;
     }
     check_combination(options, rank.count);
+    if (options.norms == "rank") options.training.norm_ranks = rank.count;
     if (first_rank) refuse_used_output(options);
     const std::filesystem::path weights =
         options.weights.empty() ? options.output / "student.safetensors" : options.weights;
@@ -515,8 +520,8 @@ void distill(Options& options) {
         }
         print_message(network.summary);
         if (rank.count > 1) {
-            const StepTraffic traffic =
-                step_traffic(network.tensors, network.classes, options.training.batch_size, rank);
+            const StepTraffic traffic = step_traffic(network.tensors, network.classes, options.training.batch_size,
+                                                     rank, options.training.norm_ranks > 1);
             print_message(
                 fmt::format("ranks: {}, which exchange data {} times per step; each receives about {:.2f} MB\n",
                             rank.count, traffic.exchanges, static_cast<double>(traffic.bytes) / 1e6));

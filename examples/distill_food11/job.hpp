@@ -28,6 +28,7 @@ struct Options {
     std::string keep = "loss";
     std::string quantize = "no";  ///< or int8
     double save_seconds = 60;     ///< between two states saved within an epoch
+    std::string norms = "batch";  ///< or rank: whose statistics batch norms have under mpirun
     bool resume = false;
     bool extend = false;
     bool overwrite = false;

@@ -142,6 +142,53 @@ BOOST_AUTO_TEST_CASE(a_rank_needs_the_pixels_of_its_own_samples_alone) {
     });
 }
 
+BOOST_AUTO_TEST_CASE(norms_of_each_rank_have_the_statistics_of_its_samples) {
+    // Both halves of the batch are equal, so that their statistics are those of the whole and the gradients, too, but
+    // for rounding and for the correction of the running variances.
+    auto batch = SyntheticPictures{16, 16, true}.first_batch();
+    const auto repeat = [](auto& values) {
+        std::copy_n(values.begin(), values.size() / 2, values.begin() + std::ssize(values) / 2);
+    };
+    repeat(batch.pixels);
+    repeat(batch.labels);
+    repeat(batch.teacher_logits);
+    TrainingOptions options = tiny_options();
+    options.averaging_decay = 0;
+    using Net = bantam::Network<bantam::Image<6, 8, 3>, bantam::Conv2d<5, 3>, bantam::BatchNorm2d, bantam::ReLU6,
+                                bantam::DepthwiseSeparable<9, 2>, bantam::GlobalAveragePool, bantam::Linear<3>>;
+    bantam::Trainer<Net> whole{options};
+    for (int step = 0; step < 3; ++step) whole.step(batch, 1);
+    const std::vector<float> expected = copied(whole.parameters());
+    options.norm_ranks = 2;
+    std::vector<std::vector<float>> found(2), statistics(2);
+    std::vector<std::size_t> received(2);
+    run_ranks(2, [&](ThreadCommunicator& communicator) {
+        const auto rank = static_cast<std::size_t>(communicator.rank().index);
+        bantam::Trainer<Net> trainer{options};
+        trainer.set_communicator(&communicator);
+        for (int step = 0; step < 3; ++step) trainer.step(batch, 1);
+        found[rank] = copied(trainer.parameters());
+        statistics[rank] = copied(trainer.statistics());
+        received[rank] = communicator.bytes_received;
+    });
+    BOOST_TEST((found[0] == found[1] && statistics[0] == statistics[1]));
+    for (std::size_t i = 0; i < expected.size(); ++i) BOOST_TEST(std::abs(found[0][i] - expected[i]) < 1e-4);
+    BOOST_TEST(received[0] == 3 * static_cast<std::size_t>(bantam::step_traffic_of<Net>(16, {0, 2}, true).bytes));
+    // Of another number of ranks, and of none.
+    bantam::Trainer<Net> alone{options};
+    BOOST_CHECK_THROW(alone.step(batch, 1), Error);
+    std::vector<int> refused(3);
+    run_ranks(3, [&](ThreadCommunicator& communicator) {
+        bantam::Trainer<Net> trainer{options};
+        try {
+            trainer.set_communicator(&communicator);
+        } catch (const Error&) {
+            refused[static_cast<std::size_t>(communicator.rank().index)] = 1;
+        }
+    });
+    BOOST_TEST(refused == std::vector<int>(3, 1), boost::test_tools::per_element());
+}
+
 BOOST_AUTO_TEST_CASE(a_step_receives_the_bytes_that_its_network_states) {
     // The parameters of the first convolution are gathered, the 1,152 of the pointwise one are added from rank to rank.
     using Net = bantam::Network<bantam::Image<4, 4, 3>, bantam::Conv2d<16, 3>, bantam::BatchNorm2d, bantam::ReLU,

@@ -122,6 +122,19 @@ class Training(Ranks):
         self.run_ranks(3, *self.command(output, "--resume"))
         self.assert_same_run(output)
 
+    def test_norms_of_each_rank_are_named_in_the_state(self):
+        output = self.path("norms")
+        self.run_ranks(2, *self.command(output, "--norms", "rank", threads=1))
+        self.assertNotEqual(read(output, "student.safetensors"), read(self.reference, "student.safetensors"))
+        again = self.path("again")
+        self.run_ranks(2, *self.command(again, "--norms", "rank", threads=2))
+        self.assertEqual(read(output, "student.safetensors"), read(again, "student.safetensors"))
+        done = subprocess.run(mpirun(3, *self.command(output, "--norms", "rank", "--resume")), env=ENVIRONMENT,
+                              capture_output=True, text=True, timeout=60)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("the interrupted run had norm_ranks 2, this one has 3", done.stderr)
+        self.assertIn("--norms rank is for several ranks", self.refusal(*self.command(again, "--norms", "rank")))
+
     def test_a_rank_that_fails_ends_all_with_its_message(self):
         # The ranks are told apart by the shell that starts them.
         other = self.path("other-logits.safetensors")

@@ -261,6 +261,7 @@ BOOST_FIXTURE_TEST_CASE(every_option_that_differs_is_refused_by_its_name, Fixtur
         {"seed 3, this one has 4", [](auto& o) { o.seed = 4; }},
         {"flip random, this one has alternating", [](auto& o) { o.alternating_flip = true; }},
         {"allow_tf32 false, this one has true", [](auto& o) { o.allow_tf32 = true; }},
+        {"norm_ranks 1, this one has 2", [](auto& o) { o.norm_ranks = 2; }},
     };
     BOOST_TEST(changes.size() == bantam::described(tiny_options()).size());
     for (const auto& [named, change] : changes) {

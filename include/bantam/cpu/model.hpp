@@ -60,8 +60,12 @@ public:
     /// Computes a part of each batch of `forward` and `backward` from now on, beside the other ranks, which call them
     /// at the same time. `count` is then that of the whole batch; inputs, logits and their gradients are those of this
     /// rank's samples (`samples_of_rank`). Parameters' gradients and running statistics are those of the whole batch,
-    /// with the bits of one process. Null ends that.
-    void set_communicator(Communicator* communicator) { communicator_ = communicator; }
+    /// with the bits of one process. Null ends that. With `norms_per_rank`, batch norms have the statistics of the
+    /// rank's samples, and running statistics and the gradients of the norms' parameters are those of the rank.
+    void set_communicator(Communicator* communicator, bool norms_per_rank = false) {
+        communicator_ = communicator;
+        norms_per_rank_ = norms_per_rank;
+    }
 
     /// Fresh random weights; the same seed gives the same bits on every machine.
     void initialize(std::uint64_t seed, const InitializeOptions& options = {}) {
@@ -97,6 +101,7 @@ public:
         pass_.communicator = communicator_;
         pass_.samples_of_ranks = count;
         pass_.samples_before = own.begin;
+        pass_.norms_per_rank = norms_per_rank_;
         pass_.seed = seed;
         pass_.profiler = profiler_;
         input_ = input;
@@ -212,6 +217,7 @@ private:
     const S* input_ = nullptr;
     StageProfiler* profiler_ = nullptr;
     Communicator* communicator_ = nullptr;
+    bool norms_per_rank_ = false;
     int threads_;
 };
 

@@ -18,10 +18,12 @@
 #include <bantam/train/optimizers/parameter_range.hpp>
 #include <bantam/train/options.hpp>
 #include <bantam/train/schedule.hpp>
+#include <bantam/train/step_traffic.hpp>
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <functional>
 #include <iterator>
 #include <span>
 #include <string>
@@ -60,10 +62,16 @@ public:
     /// Shares `step` and `evaluate(batch)` with the other ranks from now on, which call them with the same batches at
     /// the same time. Each computes its samples of a batch (`samples_of_rank`), of which alone it may have the pixels;
     /// all of them end each call with the weights and figures of one process. Null ends that. `infer` stays with this
-    /// process.
+    /// process. Throws Error where `options().norm_ranks` is another number of ranks.
     void set_communicator(Communicator* communicator) {
         communicator_ = communicator && communicator->rank().count > 1 ? communicator : nullptr;
-        model_.set_communicator(communicator_);
+        if (communicator_ && options_.norm_ranks > 1 && options_.norm_ranks != rank().count)
+            throw Error("norm_ranks is " + std::to_string(options_.norm_ranks) + " and there are " +
+                        std::to_string(rank().count) + " ranks; start as many");
+        if constexpr (has_batch_statistics)
+            model_.set_communicator(communicator_, norms_per_rank());
+        else
+            model_.set_communicator(communicator_);
     }
 
     /// One optimizer step on one batch of an epoch of `steps_per_epoch`. Throws Error where the loss, the
@@ -74,6 +82,7 @@ public:
         const std::size_t outputs = static_cast<std::size_t>(batch.count * classes);
         const std::span<const float> pixels = detail::pixels_of_rank(batch, image, rank());
         const Index first_output = samples_of_rank(batch.count, rank()).begin * classes;
+        require_norms(batch.count);
         logits_.resize(outputs);
         logits_gradient_.resize(outputs);
         std::ranges::copy(std::as_const(model_).statistics(), statistics_before_.begin());
@@ -84,9 +93,11 @@ public:
                            logits_.data() + first_output);
             gather_logits();
             sums = loss_and_gradient<float>(loss_, classes, logits_, detail::targets_of(batch), logits_gradient_);
+            if (norms_per_rank()) average_statistics();
             for (const float value : std::as_const(model_).statistics())
                 if (!std::isfinite(value)) detail::refuse_statistics(batch.pixels);
             model_.backward(logits_gradient_.data() + first_output, gradient_.data());
+            if (norms_per_rank()) add_norm_gradients();
             scale = clip_scale(gradient_norm<float>(std::span<const float>{gradient_}, options_.threads),
                                options_.clip_norm);
         } catch (...) {
@@ -176,6 +187,7 @@ public:
 private:
     using Model = cpu::Model<Net, float>;
     using SampleLoss = detail::LossOf<Loss>;
+    static constexpr bool has_batch_statistics = requires(Model& model) { model.set_communicator(nullptr, true); };
 
     static const TrainingOptions& checked(const TrainingOptions& options) {
         check(options);
@@ -198,6 +210,57 @@ private:
                    [count](Rank of) { return samples_of_rank(count, of); });
     }
 
+    bool norms_per_rank() const { return communicator_ && options_.norm_ranks > 1; }
+
+    /// Throws Error where the norms cannot have statistics of their own on each rank.
+    void require_norms(Index samples) const {
+        if (options_.norm_ranks == 1) return;
+        const std::string chosen = "norm_ranks is " + std::to_string(options_.norm_ranks);
+        if (!has_batch_statistics) throw Error(chosen + ", and training for int8 keeps the norms' statistics; set 1");
+        if (!communicator_) throw Error(chosen + ", and this process trains alone; start as many ranks");
+        if (samples < 2 * options_.norm_ranks)
+            throw Error(chosen + ", and the batch has " + std::to_string(samples) +
+                        " samples; give two of them to each rank");
+    }
+
+    /// Replaces the values by their sum over the ranks, in the order of these.
+    void add_over_ranks(std::span<float> values) {
+        of_ranks_.resize(static_cast<std::size_t>(rank().count) * values.size());
+        const auto of_rank = [&](int index) {
+            return std::span{of_ranks_}.subspan(static_cast<std::size_t>(index) * values.size(), values.size());
+        };
+        std::ranges::copy(values, of_rank(rank().index).begin());
+        all_gather(*communicator_, std::span{of_ranks_}, std::ssize(values),
+                   [](Rank of) { return IndexRange{of.index, of.index + 1}; });
+        std::ranges::copy(of_rank(0), values.begin());
+        for (int index = 1; index < rank().count; ++index)
+            std::ranges::transform(values, of_rank(index), values.begin(), std::plus{});
+    }
+    void average_statistics() {
+        add_over_ranks(model_.statistics());
+        for (float& value : model_.statistics()) value /= static_cast<float>(rank().count);
+    }
+    /// Those of the layers with statistics, which are so far those of this rank's samples.
+    void add_norm_gradients() {
+        const auto for_each_norm = [&](const auto& use) {
+            std::span<float> left{gradient_};
+            for (const auto& [trained, statistics] : layer_tensors(tensor_table<Net>)) {
+                if (statistics > 0) use(left.first(static_cast<std::size_t>(trained)));
+                left = left.subspan(static_cast<std::size_t>(trained));
+            }
+        };
+        norm_gradients_.clear();
+        for_each_norm([&](std::span<float> of_norm) {
+            norm_gradients_.insert(norm_gradients_.end(), of_norm.begin(), of_norm.end());
+        });
+        add_over_ranks(norm_gradients_);
+        std::span<const float> sums{norm_gradients_};
+        for_each_norm([&](std::span<float> of_norm) {
+            std::ranges::copy(sums.first(of_norm.size()), of_norm.begin());
+            sums = sums.subspan(of_norm.size());
+        });
+    }
+
     /// The model with the weights to keep, brought up to date.
     const Model& averaged() {
         if (!average_.active()) return model_;
@@ -212,7 +275,7 @@ private:
     SampleLoss loss_;
     Model model_;
     Model averaged_model_;
-    std::vector<float> gradient_, logits_, logits_gradient_, statistics_before_;
+    std::vector<float> gradient_, logits_, logits_gradient_, statistics_before_, of_ranks_, norm_gradients_;
     Optimizer<float> optimizer_;
     WeightAverage<float> average_;
     bool averaged_is_current_ = false;

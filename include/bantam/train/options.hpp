@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/base/chunk.hpp>
 #include <bantam/base/error.hpp>
 #include <bantam/base/index.hpp>
 #include <bantam/base/number_text.hpp>
@@ -67,6 +68,8 @@ struct TrainingOptions {
     std::uint64_t seed = 1;
     bool alternating_flip = false;  ///< for LoaderOptions: mirrors pictures in every other epoch, not at random
     bool allow_tf32 = false;        ///< on a GPU: products in TensorFloat-32, with 10 bits of mantissa
+    /// On the CPU, ranks whose batch norms have the statistics of their own samples; 1: those of the whole batch.
+    Index norm_ranks = 1;
     int threads = 1;
 
     LossOptions loss() const {
@@ -155,6 +158,7 @@ inline void check(const TrainingOptions& options) {
             "a finite number, at least 0 (0 turns clipping off)");
     require(o.averaging_decay >= 0.0 && o.averaging_decay < 1.0, "averaging_decay", o.averaging_decay,
             "at least 0 and below 1 (0 turns averaging off)");
+    require(o.norm_ranks >= 1 && o.norm_ranks <= max_chunks, "norm_ranks", o.norm_ranks, "in 1..16");
     require(o.threads >= 1 && o.threads <= 1024, "threads", static_cast<Index>(o.threads), "in 1..1024");
 }
 
@@ -192,7 +196,8 @@ inline std::vector<std::pair<std::string, std::string>> described(const Training
             {"zero_residual_norms", text(o.zero_residual_norms)},
             {"seed", std::to_string(o.seed)},
             {"flip", o.alternating_flip ? "alternating" : "random"},
-            {"allow_tf32", text(o.allow_tf32)}};
+            {"allow_tf32", text(o.allow_tf32)},
+            {"norm_ranks", std::to_string(o.norm_ranks)}};
 }
 
 }  // namespace bantam

@@ -76,23 +76,35 @@ constexpr std::vector<LayerTensors> layer_tensors(std::span<const NamedTensor> t
 
 /// The traffic of a network with the tensors `tensor_table<Net>` and this number of outputs: the logits of each sample,
 /// the gradient of each layer's parameters and, for each batch norm, the moments of the batch and the two sums of its
-/// backward pass. Layers run once, and a convolution, its batch norm and its activation are fused.
-constexpr StepTraffic step_traffic(std::span<const NamedTensor> tensors, Index outputs, Index batch, Rank rank) {
+/// backward pass. With `norms_per_rank` the norms exchange their running statistics, and the gradients of their
+/// parameters, all at once. Layers run once, and a convolution, its batch norm and its activation are fused.
+constexpr StepTraffic step_traffic(std::span<const NamedTensor> tensors, Index outputs, Index batch, Rank rank,
+                                   bool norms_per_rank = false) {
     StepTraffic traffic;
     if (rank.count == 1) return traffic;
     traffic.add_gathering(batch, samples_of_rank(batch, rank).count(), outputs * Index{sizeof(float)}, rank.count);
+    LayerTensors norms;
     for (const auto& [trained, statistics] : layer_tensors(tensors)) {
-        // The gradients of a batch norm follow from the sums of its backward pass.
-        if (statistics == 0) traffic.add_sum(trained, sizeof(float), batch, rank);
-        for (int pass = 0; pass < 2 && statistics > 0; ++pass) traffic.add_sum(statistics, sizeof(double), batch, rank);
+        if (statistics == 0) {
+            traffic.add_sum(trained, sizeof(float), batch, rank);
+        } else if (norms_per_rank) {
+            norms.trained += trained;
+            norms.statistics += statistics;
+        } else {
+            // The gradients of a norm's parameters follow from the sums of its backward pass.
+            for (int pass = 0; pass < 2; ++pass) traffic.add_sum(statistics, sizeof(double), batch, rank);
+        }
     }
+    if (norms_per_rank)
+        for (const Index scalars : {norms.statistics, norms.trained})
+            traffic.add_gathering(rank.count, 1, scalars * Index{sizeof(float)}, rank.count);
     return traffic;
 }
 
 /// That of a network type.
 template <class Net>
-constexpr StepTraffic step_traffic_of(Index batch, Rank rank) {
-    return step_traffic(tensor_table<Net>, class_count<Net>, batch, rank);
+constexpr StepTraffic step_traffic_of(Index batch, Rank rank, bool norms_per_rank = false) {
+    return step_traffic(tensor_table<Net>, class_count<Net>, batch, rank, norms_per_rank);
 }
 
 }  // namespace bantam

@@ -34,7 +34,7 @@ struct BatchNormOperation : OperationSizes {
         if (pass.training) {
             const S* origin = input;
             alignas(64) S first_row_of_batch[std::size_t{channels}];
-            if (pass.communicator) {
+            if (pass.communicator && !pass.norms_per_rank) {
                 std::copy_n(input, pass.count > 0 ? channels : 0, first_row_of_batch);
                 broadcast(*pass.communicator, std::span<S>{first_row_of_batch}, 0);
                 origin = first_row_of_batch;
@@ -43,7 +43,7 @@ struct BatchNormOperation : OperationSizes {
                 Kernel::sum_moments(rows, input + first_row * channels, origin, totals);
             });
             BatchNormCoefficients<S>::from_batch(channels, pass.sums,
-                                                 static_cast<double>(pass.batch() * pixel_count(Input)), origin,
+                                                 static_cast<double>(pass.norm_samples() * pixel_count(Input)), origin,
                                                  weights.parameters, weights.statistics, norm);
         } else {
             BatchNormCoefficients<S>::from_running(channels, weights.statistics, weights.parameters, norm);
@@ -79,8 +79,9 @@ struct BatchNormOperation : OperationSizes {
                                              load_packet<S, Width>(norm.mean + c));
                              });
         });
-        BatchNormCoefficients<S>::backward(channels, pass.sums, static_cast<double>(pass.batch() * pixel_count(Input)),
-                                           norm, parameter_gradient);
+        BatchNormCoefficients<S>::backward(channels, pass.sums,
+                                           static_cast<double>(pass.norm_samples() * pixel_count(Input)), norm,
+                                           parameter_gradient);
         if (!input_gradient) return;
         for_each_chunk(pass, [&](Chunk chunk, S*) {
             const Index first = chunk.first * pixel_count(Input);
@@ -109,7 +110,7 @@ private:
             std::fill(totals, totals + sum_count, 0.0);
             add(chunk.first * pixel_count(Input), chunk.count * pixel_count(Input), totals);
         });
-        add_partials(pass, pass.sums, sum_count, sum_count, pass.sums);
+        add_norm_partials(pass, sum_count, sum_count);
     }
 };
 

@@ -111,7 +111,7 @@ struct FusedConvBlocks : OperationSizes {
                                 load_packet<S, Width>(last_stage_gradient.norm.mean + c));
                 });
         });
-        add_partials(pass, pass.sums, sum_count, 2 * channels<last>, pass.sums);
+        add_norm_partials(pass, sum_count, 2 * channels<last>);
         [&]<std::size_t... Is>(std::index_sequence<Is...>) {
             (backward_stage<last - Is>(alternating(pass, size + Is), weights, input, saved, output_gradient,
                                        input_gradient, parameter_gradient),
@@ -188,10 +188,10 @@ private:
             const MomentsEpilogue<channels<I>, S> epilogue{z, stage_weights.statistics, chunk_totals<I>(pass, chunk)};
             ConvOf<StageAt<I>>::forward_chunk(chunk, stage_weights, source, epilogue, scratch);
         });
-        add_partials(pass, pass.sums, sum_count, 2 * channels<I>, pass.sums);
-        BatchNormCoefficients<S>::from_batch(channels<I>, pass.sums, static_cast<double>(pass.batch() * pixels<I>),
-                                             stage_weights.statistics, weights.parameters + norm_parameters<I>,
-                                             stage_weights.statistics, norm_at<I>(saved));
+        add_norm_partials(pass, sum_count, 2 * channels<I>);
+        BatchNormCoefficients<S>::from_batch(
+            channels<I>, pass.sums, static_cast<double>(pass.norm_samples() * pixels<I>), stage_weights.statistics,
+            weights.parameters + norm_parameters<I>, stage_weights.statistics, norm_at<I>(saved));
     }
 
     /// The output of the last stage, or its mean.
@@ -261,7 +261,7 @@ private:
                                                  [[maybe_unused]] InputGradient input_gradient, S* parameter_gradient) {
         const StageProfiler::Scope timed{pass.profiler, StageAt<I>::backward_label};
         using Conv = ConvOf<StageAt<I>>;
-        BatchNormCoefficients<S>::backward(channels<I>, pass.sums, static_cast<double>(pass.batch() * pixels<I>),
+        BatchNormCoefficients<S>::backward(channels<I>, pass.sums, static_cast<double>(pass.norm_samples() * pixels<I>),
                                            norm_at<I>(saved), parameter_gradient + norm_parameters<I>);
         const Weights<S> stage_weights = weights_at<I>(weights);
         const auto source = input_source<I>(pass, input, saved);
@@ -280,7 +280,7 @@ private:
                 return ActBackwardEpilogue<ActOf<I - 1>, channels<I - 1>, S>{source, to,
                                                                              chunk_totals<I - 1>(pass, chunk)};
             });
-            add_partials(pass, pass.sums, sum_count, 2 * channels<I - 1>, pass.sums);
+            add_norm_partials(pass, sum_count, 2 * channels<I - 1>);
         } else {
             constexpr Index input_channels = StageAt<0>::input.channels;
             if constexpr (std::is_null_pointer_v<InputGradient>)

@@ -59,11 +59,14 @@ struct Pass {
     /// Where several ranks compute one batch: how they exchange sums, and which part of the batch is this rank's. Null:
     /// this process computes the whole batch.
     Communicator* communicator = nullptr;
-    Index samples_of_ranks = 0;  ///< samples in the whole batch
-    Index samples_before = 0;    ///< those of the ranks before this one
+    Index samples_of_ranks = 0;   ///< samples in the whole batch
+    Index samples_before = 0;     ///< those of the ranks before this one
+    bool norms_per_rank = false;  ///< batch norms have the statistics of this rank's samples
 
     /// Samples in the whole batch, whoever computes them: what a mean over the batch is divided by.
     Index batch() const { return communicator ? samples_of_ranks : count; }
+    /// Those that a batch norm has the statistics of.
+    Index norm_samples() const { return norms_per_rank ? count : batch(); }
 };
 
 /// The backend's name in error messages.
@@ -104,20 +107,37 @@ Pass<S> alternating(const Pass<S>& pass, std::size_t index) {
     return result;
 }
 
-/// Adds `size` partial sums per chunk in chunk order, those of all ranks: `total[i] = Σ_chunk partials[chunk·stride +
-/// i]`. `total` may be equal to `partials`.
+namespace detail {
+
+/// Adds the sums of this process's chunks.
 template <class S, class T>
-void add_partials(const Pass<S>& pass, const T* partials, Index stride, Index size, T* total) {
-    if (pass.communicator)
-        return sum_in_order(*pass.communicator, chunk_count(pass.batch()), partials, stride, size, total);
+void add_own_partials(const Pass<S>& pass, Index chunks, const T* partials, Index stride, Index size, T* total) {
     constexpr Index slice = 1024;
-    const Index chunks = chunk_count(pass.count);
     parallel_for((size + slice - 1) / slice, pass.threads, [&](Index index, int) {
         const Index end = std::min(size, (index + 1) * slice);
         if (total != partials) std::copy(partials + index * slice, partials + end, total + index * slice);
         for (Index chunk = 1; chunk < chunks; ++chunk)
             for (Index i = index * slice; i < end; ++i) total[i] += partials[chunk * stride + i];
     });
+}
+
+}  // namespace detail
+
+/// Adds `size` partial sums per chunk in chunk order, those of all ranks: `total[i] = Σ_chunk partials[chunk·stride +
+/// i]`. `total` may be equal to `partials`.
+template <class S, class T>
+void add_partials(const Pass<S>& pass, const T* partials, Index stride, Index size, T* total) {
+    if (pass.communicator)
+        return sum_in_order(*pass.communicator, chunk_count(pass.batch()), partials, stride, size, total);
+    detail::add_own_partials(pass, chunk_count(pass.count), partials, stride, size, total);
+}
+
+/// The same for the sums of a batch norm, in place: those of all ranks, or of this one where its norms are its own.
+template <class S>
+void add_norm_partials(const Pass<S>& pass, Index stride, Index size) {
+    if (!pass.norms_per_rank) return add_partials(pass, pass.sums, stride, size, pass.sums);
+    const Index chunks = chunks_of_rank(chunk_count(pass.batch()), pass.communicator->rank()).count();
+    detail::add_own_partials(pass, chunks, pass.sums, stride, size, pass.sums);
 }
 
 }  // namespace bantam::cpu
