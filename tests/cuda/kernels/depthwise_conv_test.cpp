@@ -129,8 +129,8 @@ template <class Conv, int Height, int Width, int Channels>
 void depthwise_agrees() {
     constexpr Shape input{Height, Width, Channels};
     for (const std::int64_t count : test_sizes({1, 5}, {2}))
-        BOOST_TEST_CONTEXT(Conv::kernel_size << " taps wide, stride " << Conv::stride << ", on " << count << 'x'
-                                             << Height << 'x' << Width << 'x' << Channels) {
+        BOOST_TEST_CONTEXT(Conv::kernel_size.width << " taps wide, stride " << Conv::stride.width << ", on " << count
+                                                   << 'x' << Height << 'x' << Width << 'x' << Channels) {
             depthwise_agrees<Conv, input, double>(count);
             depthwise_agrees<Conv, input, float>(count);
         }

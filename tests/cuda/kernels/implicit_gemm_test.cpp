@@ -347,8 +347,8 @@ void dense_agrees() {
 }
 template <class Conv, int Height, int Width, int Channels, class... Scalars>
 void dense_agree() {
-    BOOST_TEST_CONTEXT(Conv::kernel_size << " taps wide, stride " << Conv::stride << ", on " << Height << 'x' << Width
-                                         << 'x' << Channels) {
+    BOOST_TEST_CONTEXT(Conv::kernel_size.width << " taps wide, stride " << Conv::stride.width << ", on " << Height
+                                               << 'x' << Width << 'x' << Channels) {
         (dense_agrees<Conv, Shape{Height, Width, Channels}, Scalars>(), ...);
     }
 }
