@@ -77,10 +77,11 @@ class Ranks(ProgramTest):
 
 class Training(Ranks):
     def test_any_number_of_ranks_and_threads_writes_the_files_of_one_process(self):
-        for ranks, threads in ((2, 1), (3, 2), (4, 1)):
+        # Four of them write and read one cache of the decoded pictures.
+        for ranks, threads, more in ((2, 1, ()), (3, 2, ()), (4, 1, ("--cache", self.path("pictures.cache")))):
             with self.subTest(ranks=ranks, threads=threads):
                 output = self.path(f"ranks-{ranks}")
-                done = self.run_ranks(ranks, *self.command(output, threads=threads))
+                done = self.run_ranks(ranks, *self.command(output, *more, threads=threads))
                 self.assert_same_run(output)
                 self.assertEqual(done.stdout.count("student: "), 1, done.stdout)
                 self.assertEqual(done.stderr.count(f"epoch {EPOCHS}/{EPOCHS}  loss"), 1, done.stderr)
