@@ -416,21 +416,26 @@ def interrupt(*_):
     raise KeyboardInterrupt
 
 
-def main():
-    options = arguments()
+def run(output, work):
+    """Calls `work`; a failure becomes one line. Returns the program's exit status."""
     signal.signal(signal.SIGTERM, interrupt)
     try:
-        measure(options)
+        work()
     except (Refusal, recipes.RecipeError, homework_folders.PictureError) as error:
         print(f"error: {error}", file=sys.stderr)
     except OSError as error:
-        print(f"error: {error.filename or options.output}: {error.strerror or error}", file=sys.stderr)
+        print(f"error: {error.filename or output}: {error.strerror or error}", file=sys.stderr)
     except KeyboardInterrupt:
         print("\ninterrupted; finished runs are kept, and the same command goes on", file=sys.stderr)
         return 130
     else:
         return 0
     return 1
+
+
+def main():
+    options = arguments()
+    return run(options.output, lambda: measure(options))
 
 
 if __name__ == "__main__":

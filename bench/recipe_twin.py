@@ -48,7 +48,7 @@ EVALUATION = DEFAULTS | {"alpha-where-wrong": DEFAULTS["alpha"]}
 CHOICES = {"student": ("mobile-98k", "tiniest-97k"), "optimizer": ("sgd", "adamw", "muon"),
            "flip": ("random", "alternating"), "distillation": ("kl", "reverse-kl", "symmetric-kl", "dkd", "mse"),
            "keep": ("loss", "accuracy", "last")}
-WITHOUT_EFFECT = {"no-report", "save-seconds", "id-digits"}
+WITHOUT_EFFECT = {"no-report", "save-seconds", "id-digits", "tta"}
 COLOR_RANGE = 0.2
 LUMA = np.array([0.299, 0.587, 0.114])
 LOGITS_FORMATS = ("bantam-teacher-logits/1", "bantam-teacher-logits/2")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-# The students of examples/distill_food11 and examples/export_student. Each file of examples/students/ is one:
-# my_student.hpp is `my-student`. distill_food11 lists all of them and trains those of BANTAM_STUDENTS, which
+# The students of examples/distill_food11 and examples/export_student. Each file of examples/students/ and of
+# BANTAM_STUDENT_FOLDERS is one: my_student.hpp is `my-student`. distill_food11 lists all of them and trains those of BANTAM_STUDENTS, which
 # export_student writes; each is compiled alone.
 
 set(BANTAM_STUDENTS "mobile-98k;my-student" CACHE STRING
@@ -9,27 +9,45 @@ set(BANTAM_GPU_STUDENTS "" CACHE STRING "Those of BANTAM_STUDENTS that can train
 
 # A trainer for int8 takes as long to compile as another student, so that by default the first student alone has one.
 set(BANTAM_INT8_STUDENTS "" CACHE STRING
-    "Students of BANTAM_STUDENTS that can be trained for int8 (--quantize); by default the first of them")
+    "Students of BANTAM_STUDENTS that can be trained for int8 (--quantize), or none; by default the first of them")
 
-# All students, those of BANTAM_STUDENTS first.
-file(GLOB BANTAM_ALL_STUDENTS CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR}/examples/students
-     ${PROJECT_SOURCE_DIR}/examples/students/*.hpp)
-list(TRANSFORM BANTAM_ALL_STUDENTS REPLACE "\\.hpp$" "")
-list(TRANSFORM BANTAM_ALL_STUDENTS REPLACE "_" "-")
+set(BANTAM_STUDENT_FOLDERS "" CACHE STRING "Folders with students of your own, beside examples/students")
+
+# The file of student NAME is ${student_file_NAME}; all students are in BANTAM_ALL_STUDENTS, those of BANTAM_STUDENTS
+# first.
+set(BANTAM_ALL_STUDENTS)
+foreach(folder IN LISTS BANTAM_STUDENT_FOLDERS ITEMS ${PROJECT_SOURCE_DIR}/examples/students)
+    get_filename_component(folder ${folder} ABSOLUTE)
+    file(GLOB headers CONFIGURE_DEPENDS ${folder}/*.hpp)
+    if(NOT headers)
+        message(FATAL_ERROR "bantam: BANTAM_STUDENT_FOLDERS names '${folder}', where there is no student (*.hpp)")
+    endif()
+    foreach(header IN LISTS headers)
+        get_filename_component(student ${header} NAME_WE)
+        string(REPLACE "_" "-" student ${student})
+        if(student IN_LIST BANTAM_ALL_STUDENTS)
+            message(FATAL_ERROR "bantam: ${header} and ${student_file_${student}} are two students of one name; rename "
+                                "one of them")
+        endif()
+        set(student_file_${student} ${header})
+        list(APPEND BANTAM_ALL_STUDENTS ${student})
+    endforeach()
+endforeach()
 foreach(student IN LISTS BANTAM_STUDENTS)
     if(NOT student IN_LIST BANTAM_ALL_STUDENTS)
         list(JOIN BANTAM_ALL_STUDENTS ", " known)
         message(FATAL_ERROR "bantam: BANTAM_STUDENTS names '${student}'; there are ${known}")
     endif()
 endforeach()
-foreach(student IN LISTS BANTAM_GPU_STUDENTS BANTAM_INT8_STUDENTS)
+set(int8_students ${BANTAM_INT8_STUDENTS})
+list(REMOVE_ITEM int8_students none)
+foreach(student IN LISTS BANTAM_GPU_STUDENTS int8_students)
     if(NOT student IN_LIST BANTAM_STUDENTS)
         message(FATAL_ERROR "bantam: BANTAM_GPU_STUDENTS or BANTAM_INT8_STUDENTS names '${student}', which is not one of "
                             "BANTAM_STUDENTS")
     endif()
 endforeach()
-set(int8_students ${BANTAM_INT8_STUDENTS})
-if(NOT int8_students)
+if(BANTAM_INT8_STUDENTS STREQUAL "")
     list(GET BANTAM_STUDENTS 0 int8_students)
 endif()
 list(REMOVE_ITEM BANTAM_ALL_STUDENTS ${BANTAM_STUDENTS})
@@ -40,6 +58,7 @@ list(PREPEND BANTAM_ALL_STUDENTS ${BANTAM_STUDENTS})
 function(bantam_write_trainers into folder device extension)
     foreach(student IN LISTS ARGN)
         string(REPLACE "-" "_" file ${student})
+        set(header ${student_file_${student}})
         set(written ${folder}/${file}_on_${device}.${extension})
         configure_file(${PROJECT_SOURCE_DIR}/cmake/train_student.in ${written} @ONLY)
         list(APPEND ${into} ${written})
@@ -66,7 +85,7 @@ function(bantam_write_student_list into folder)
         if(student IN_LIST ARGN)
             set(on_gpu "train_on_gpu<${net}>")
         endif()
-        string(APPEND includes "#include \"${PROJECT_SOURCE_DIR}/examples/students/${file}.hpp\"\n")
+        string(APPEND includes "#include \"${student_file_${student}}\"\n")
         string(APPEND entries "        {describe<${net}>(\"${student}\", students::${file}::accuracy),\n"
                "         ${on_cpu},\n         ${on_cpu_int8},\n         ${on_gpu}},\n")
     endforeach()
@@ -109,9 +128,10 @@ function(bantam_add_exports)
     set(sources)
     foreach(student IN LISTS BANTAM_STUDENTS)
         string(REPLACE "-" "_" file ${student})
+        set(header ${student_file_${student}})
         configure_file(${PROJECT_SOURCE_DIR}/cmake/export_student.in ${folder}/export_${file}.cpp @ONLY)
         list(APPEND sources ${folder}/export_${file}.cpp)
-        string(APPEND includes "#include \"${PROJECT_SOURCE_DIR}/examples/students/${file}.hpp\"\n")
+        string(APPEND includes "#include \"${student_file_${student}}\"\n")
         string(APPEND entries "        {\"${student}\", "
                "export_student<students::${file}::Network<BANTAM_CLASSES, BANTAM_IMAGE_SIZE>>},\n")
     endforeach()
@@ -121,4 +141,19 @@ function(bantam_add_exports)
         target_link_libraries(export_student PRIVATE onnx_proto)
         target_compile_definitions(export_student PRIVATE BANTAM_HAS_ONNX)
     endif()
+endfunction()
+
+# Adds all students to the program prune_channels.
+function(bantam_add_pruning)
+    set(includes)
+    set(entries)
+    foreach(student IN LISTS BANTAM_ALL_STUDENTS)
+        string(REPLACE "-" "_" file ${student})
+        string(APPEND includes "#include \"${student_file_${student}}\"\n")
+        string(APPEND entries
+               "        entry<students::${file}::Network<BANTAM_CLASSES, BANTAM_IMAGE_SIZE>>(\"${student}\"),\n")
+    endforeach()
+    configure_file(${PROJECT_SOURCE_DIR}/cmake/prunable_students.cpp.in
+                   ${PROJECT_BINARY_DIR}/students/prunable_students.cpp @ONLY)
+    target_sources(prune_channels PRIVATE ${PROJECT_BINARY_DIR}/students/prunable_students.cpp)
 endfunction()

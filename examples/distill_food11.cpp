@@ -7,6 +7,8 @@
 #include "distill_food11/job.hpp"
 #include "distill_food11/student.hpp"
 
+#include <bantam/data/view.hpp>
+
 #include <algorithm>
 #include <string>
 
@@ -71,6 +73,8 @@ int main(int argc, char** argv) {
     line.flag("--overwrite", options.overwrite, "Replace the run in --output");
     line.option("--id-digits", options.id_digits, "Digits of Id in predict.csv: 4 writes 0000, 0001, ...")
         .between(1, 12);
+    line.option("--tta", options.tta, "Views of each testing picture whose logits are averaged for predict.csv")
+        .between(1, max_test_time_views);
     line.flag("--predict-only", options.predict_only, "Only predict the testing pictures, with --weights");
     line.option("--weights", options.weights, "Student for --predict-only; by default the one in --output");
     line.flag("--list-students", options.list_students, "Print the students and their figures, and stop");

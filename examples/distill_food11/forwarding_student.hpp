@@ -1,11 +1,31 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/core/budget.hpp>
+
 #include "student.hpp"
 
 #include <string>
 
 namespace distill_food11 {
+
+namespace detail {
+
+template <class Net>
+struct WithLimit {
+    using type = bantam::Student<Net>;
+};
+template <class Net, auto Limit>
+struct WithLimit<bantam::Student<Net, Limit>> {
+    using type = bantam::Student<Net, Limit>;
+};
+
+}  // namespace detail
+
+/// The network with its limit of parameters, which the compiler checks: the homework's, unless its header states one,
+/// `Student<Network<...>, 300'000>`, as for a wide network that is trained to be pruned.
+template <class Net>
+using WithLimit = typename detail::WithLimit<Net>::type;
 
 /// The members that a student on every device passes to its Trainer. `Base` is StudentTrainer or BatchTrainer.
 template <class Base, class Trainer>

@@ -107,17 +107,40 @@ void print_warnings(const std::vector<std::string>& warnings) {
     for (const std::string& warning : warnings) print_message(fmt::format("warning: {}\n", printable(warning, 4000)));
 }
 
+/// The logits of all pictures, averaged over the first `views` views of `test_time_views`.
+std::vector<float> all_logits(StudentTrainer& trainer, const InferenceLoader& data, int views = 1) {
+    std::vector<float> all;
+    for (const View& view : test_time_views(views)) {
+        std::size_t at = 0;
+        trainer.infer(data.showing(view), [&](std::span<const float> logits) {
+            all.resize(std::max(all.size(), at + logits.size()));
+            for (const float logit : logits) all[at++] += logit / static_cast<float>(views);
+        });
+    }
+    return all;
+}
+
 /// The most likely class of every testing picture.
 std::vector<int> predict(StudentTrainer& trainer, const StudentNetwork& network, const TestPictures& pictures,
-                         std::size_t files) {
+                         std::size_t files, int views) {
     std::vector<int> categories(files, 0);
     const auto classes = static_cast<std::size_t>(network.classes);
-    std::size_t index = 0;
-    trainer.infer(InferenceLoader{pictures, network.input, 64}, [&](std::span<const float> logits) {
-        for (; !logits.empty(); logits = logits.subspan(classes), ++index)
-            categories[pictures.store.source_index(index)] = static_cast<int>(most_likely_class(logits.first(classes)));
-    });
+    const std::vector<float> logits = all_logits(trainer, InferenceLoader{pictures, network.input, 64}, views);
+    for (std::size_t index = 0; index < logits.size() / classes; ++index)
+        categories[pictures.store.source_index(index)] =
+            static_cast<int>(most_likely_class(std::span{logits}.subspan(index * classes, classes)));
     return categories;
+}
+
+/// The accuracy on labeled pictures with logits averaged over several views.
+double accuracy_of_views(StudentTrainer& trainer, const EvaluationLoader& data, const std::vector<int>& labels,
+                         int views) {
+    const std::vector<float> logits = all_logits(trainer, data, views);
+    const std::size_t classes = logits.size() / labels.size();
+    Index correct = 0;
+    for (std::size_t i = 0; i < labels.size(); ++i)
+        correct += most_likely_class(std::span{logits}.subspan(i * classes, classes)) == labels[i];
+    return static_cast<double>(correct) / static_cast<double>(labels.size());
 }
 
 std::string percent(std::optional<double> fraction) {
@@ -386,12 +409,6 @@ ReportFacts report_facts(const Options& options, const StudentNetwork& network, 
             .settings = {{"Training", setting_rows(options.training)}, std::move(data), std::move(machine)}};
 }
 
-std::vector<float> all_logits(StudentTrainer& trainer, const EvaluationLoader& data) {
-    std::vector<float> all;
-    trainer.infer(data, [&](std::span<const float> logits) { all.insert(all.end(), logits.begin(), logits.end()); });
-    return all;
-}
-
 }  // namespace
 
 void distill(Options& options) {
@@ -585,6 +602,12 @@ void distill(Options& options) {
     const Metrics result = trainer->evaluate(evaluating);
     summary_text += fmt::format("validation accuracy: {:.4f}\nvalidation cross-entropy: {:.4f}\n",
                                 result.accuracy.value_or(0.0), result.cross_entropy.value_or(0.0));
+    std::string with_views;
+    if (options.tta > 1) {
+        const double accuracy = accuracy_of_views(*trainer, evaluating, validation.labels, options.tta);
+        summary_text += fmt::format("validation accuracy with {} test-time views: {:.4f}\n", options.tta, accuracy);
+        with_views = fmt::format(" ({} with {} test-time views, as predicted)", percent(accuracy), options.tta);
+    }
     if (!options.predict_only) folder->write_text("summary.txt", summary_text);
     if (run_report) {
         const Index kept = folder->picked(keep_rule(options.keep)).epoch;
@@ -597,7 +620,7 @@ void distill(Options& options) {
         PictureOptions inference = reading;
         inference.hash_files = false;
         const TestPictures testing = load_with_report(options.data, folders.testing, inference, "testing");
-        folder->write_predictions(predict(*trainer, network, testing, to_predict),
+        folder->write_predictions(predict(*trainer, network, testing, to_predict, options.tta),
                                   static_cast<std::size_t>(options.id_digits));
     }
     std::vector<std::string> written{"predict.csv"};
@@ -606,7 +629,8 @@ void distill(Options& options) {
             written.emplace_back(name);
     if (run_report) written.emplace_back("report.html");
     folder->write_checksums(written);
-    fmt::print("validation accuracy: {}\nstudent: {}\npredictions: {}\n", percent(result.accuracy), weights.string(),
+    fmt::print("validation accuracy: {}{}\nstudent: {}\npredictions: {}\n", percent(result.accuracy), with_views,
+               weights.string(),
                to_predict > 0 ? folder->predictions().string() : "none, because the data has no testing/ folder");
     if (run_report) fmt::print("report: {}\n", (options.output / "report.html").string());
 }

@@ -25,6 +25,7 @@ struct Options {
     std::filesystem::path cache;  ///< of decoded pictures; empty: none
     bool verify_cache = false;
     int id_digits = 1;
+    int tta = 1;  ///< views of a picture whose logits are averaged for predict.csv
     std::string keep = "loss";
     std::string quantize = "no";  ///< or int8
     double save_seconds = 60;     ///< between two states saved within an epoch

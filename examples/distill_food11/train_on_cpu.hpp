@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <bantam/core/budget.hpp>
 #include <bantam/cpu/trainer.hpp>
 
 #include "forwarding_student.hpp"
@@ -24,10 +23,9 @@ private:
     using Forwarding::trainer_;
 };
 
-/// The compiler checks the parameter limit here, for any layers.
 template <class Net>
 std::unique_ptr<StudentTrainer> train_on_cpu(const TrainingOptions& options, const DeviceOptions&) {
-    return std::make_unique<CpuStudent<bantam::Student<Net>>>(options);
+    return std::make_unique<CpuStudent<WithLimit<Net>>>(options);
 }
 
 }  // namespace distill_food11

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <bantam/base/error.hpp>
-#include <bantam/core/budget.hpp>
 #include <bantam/cpu/trainer.hpp>
 #include <bantam/deploy/calibration.hpp>
 #include <bantam/deploy/prepare.hpp>
@@ -54,7 +53,7 @@ private:
 template <class Net>
 std::unique_ptr<StudentTrainer> train_on_cpu_int8(const TrainingOptions& options, const DeviceOptions&) {
     if constexpr (deploy::form_problem<Net, deploy::Int8>.empty())
-        return std::make_unique<Int8Student<bantam::Student<Net>>>(options);
+        return std::make_unique<Int8Student<WithLimit<Net>>>(options);
     else
         throw Error{"--quantize int8: " + std::string{deploy::form_problem<Net, deploy::Int8>} +
                     "; leave out --quantize"};

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <bantam/core/budget.hpp>
 #include <bantam/cuda/data/picture_data.hpp>
 #include <bantam/cuda/training/trainer.hpp>
 #include <bantam/train/fit.hpp>
@@ -37,7 +36,7 @@ private:
 
 template <class Net>
 std::unique_ptr<StudentTrainer> train_on_gpu(const TrainingOptions& options, const DeviceOptions& device) {
-    using Food = bantam::Student<Net>;
+    using Food = WithLimit<Net>;
     if (device.precision == "bf16") return std::make_unique<GpuStudent<Food, CudaBfloat16>>(options);
     TrainingOptions chosen = options;
     chosen.allow_tf32 = device.precision == "tf32";

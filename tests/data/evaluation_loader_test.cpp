@@ -53,6 +53,19 @@ BOOST_AUTO_TEST_CASE(evaluation_goes_through_whole_pictures_in_order) {
     BOOST_TEST(batch.teacher_logits.empty());
 }
 
+BOOST_AUTO_TEST_CASE(a_view_is_shown_of_every_picture) {
+    const LoadedPictures pictures{2, 1};
+    const bantam::View view{.top = 0.25F, .left = 0.125F, .height = 0.5F, .width = 0.75F, .flipped = true};
+    const EvaluationLoader loader{pictures.labeled, {8, 10, 3}, 2};
+    Batch batch;
+    loader.showing(view).assemble(0, batch);
+    std::vector<float> expected(480);
+    for (std::size_t sample = 0; sample < 2; ++sample)
+        bantam::cut_view(pictures.labeled.store.pixels(sample), LoadedPictures::stored_size, view, {8, 10, 3},
+                         expected.data() + 240 * sample, compose(bantam::byte_colors(), bantam::normalize({})));
+    BOOST_TEST(batch.pixels == expected, boost::test_tools::per_element());
+}
+
 BOOST_AUTO_TEST_CASE(logits_of_too_few_images_are_refused) {
     const LoadedPictures pictures{5, 1};
     const auto load = [&](Index first_row) {

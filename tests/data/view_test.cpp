@@ -140,4 +140,17 @@ BOOST_AUTO_TEST_CASE(the_same_stream_gives_the_same_view) {
     BOOST_CHECK(!(view == bantam::random_view(other)));
 }
 
+BOOST_AUTO_TEST_CASE(test_time_views_are_different_boxes_of_the_picture) {
+    const std::vector<View> views = bantam::test_time_views(bantam::max_test_time_views);
+    BOOST_REQUIRE(std::ssize(views) == bantam::max_test_time_views);
+    BOOST_CHECK(views.front() == bantam::whole_view());
+    for (std::size_t i = 0; i < views.size(); ++i) {
+        BOOST_TEST(std::min(views[i].top, views[i].left) >= 0);
+        BOOST_TEST(std::max(views[i].top + views[i].height, views[i].left + views[i].width) <= 1);
+        BOOST_TEST(views[i].flipped == (i % 2 == 1));
+        BOOST_TEST(std::count(views.begin(), views.end(), views[i]) == 1);
+    }
+    BOOST_TEST(bantam::test_time_views(3).size() == 3U);
+}
+
 }  // namespace

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""Tests of bench/accuracy.py and of recipes. Exits with 77 (skipped) where a Python package or a program is missing."""
+"""Tests of bench/accuracy.py, bench/search.py and of recipes. Exits with 77 (skipped) where a Python package or a program is missing."""
 
 import csv
 import os
@@ -19,6 +19,7 @@ import homework_folders
 import recipes
 
 BUILD = os.environ.get("BANTAM_PROGRAMS", os.path.join(programs.SOURCE, "build", "release"))
+SEARCH = os.path.join(programs.SOURCE, "bench", "search.py")
 ACCURACY = os.path.join(programs.SOURCE, "bench", "accuracy.py")
 DISTILL = os.path.join(programs.SOURCE, "tools", "distill")
 TRAIN_TEACHER = programs.program("tools/sample_data/train_sample_teacher")
@@ -140,6 +141,61 @@ class Continued(Accuracy):
         os.rmdir(os.path.join(data, "validation", "10"))
         line = self.refusal(*self.command(self.recipe("alone", ALONE), data=data))
         self.assertRegex(line, r"^error: .*10 classes.*\(the whole output is in .*/runs/alone/seed-1\.log\)$")
+
+
+# Stands in for cmake: the programs are those of the build, and every network of the search is trained as mobile-98k.
+CMAKE = """#!/bin/sh
+while [ "$1" != -B ] && [ "$1" != --build ]; do shift; done
+mkdir -p "$2/examples" "$2/tools"
+cat > "$2/examples/distill_food11" <<'END'
+#!/bin/sh
+for word; do
+    shift
+    case $word in candidate-*) word=mobile-98k ;; esac
+    set -- "$@" "$word"
+done
+exec {program} "$@"
+END
+chmod +x "$2/examples/distill_food11"
+"""
+
+
+class Search(Accuracy):
+    def search(self, *more):
+        environment = dict(os.environ, PATH=self.path("bin") + os.pathsep + os.environ["PATH"])
+        return subprocess.run([SEARCH, self.recipe("alone", ALONE), "--data", self.data, "--output", self.path("found"),
+                               "--threads", "1", "--candidates", "4", "--epochs", "1", *more],
+                              env=environment, capture_output=True, text=True)
+
+    def test_the_best_of_each_round_go_on_and_the_winner_is_a_student(self):
+        cmake = write(CMAKE.format(program=os.path.join(BUILD, "examples", "distill_food11")), self.path("bin", "cmake"))
+        os.chmod(cmake, 0o755)
+        done = self.search()
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        rows = list(csv.DictReader(lines(self.path("found"), "search.csv")))
+        # Four networks and the baseline for one epoch, then the best two for three.
+        self.assertEqual([(row["round"], row["epochs"]) for row in rows], [("1", "1")] * 5 + [("2", "3")] * 3)
+        for number, count in (("1", 2), ("2", 1)):
+            own = [row for row in rows if row["round"] == number]
+            self.assertEqual(own, sorted(own, key=lambda row: float(row["validation loss"])))
+            best = [row["network"] for row in own if row["network"] != "mobile-98k"]
+            after = {row["network"] for row in rows if row["round"] == "2"} - {"mobile-98k"}
+            self.assertEqual(after if number == "1" else {best[0]}, set(best[:count]))
+        for row in rows:
+            self.assertTrue(90_000 <= int(row["parameters"]) <= 100_000, row)
+        # The compiler counts the same in the winner's header.
+        parameters = next(row["parameters"] for row in rows if row["network"] == best[0])
+        source = write(f"""#include "{self.path('found', 'winner', 'search_winner.hpp')}"
+            static_assert(bantam::parameter_count<students::search_winner::Network<11, 128>> == {parameters});""",
+                       self.path("count.cpp"))
+        subprocess.run([os.environ.get("CXX", "c++"), "-std=c++20", "-fsyntax-only", "-I",
+                        os.path.join(programs.SOURCE, "include"), source], check=True)
+        # The same command does nothing anew.
+        self.assertEqual(self.search().stdout.splitlines()[-8:], done.stdout.splitlines()[-8:])
+        self.assertEqual(list(csv.DictReader(lines(self.path("found"), "search.csv"))), rows)
+        other = self.search("--budget", "60000")
+        self.assertEqual(other.returncode, 1)
+        self.assertIn("holds the networks of another search; name another --output, or remove it", other.stderr)
 
 
 class BadRecipes(Accuracy):

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -22,6 +23,7 @@ import safetensors_io
 import xxhash
 
 DISTILL = programs.program("examples/distill_food11")
+PRUNE = programs.program("tools/prune_channels")
 DRAW = programs.program("tools/sample_data/draw_sample_food11")
 SIZE = 32
 EPOCHS = 4
@@ -411,6 +413,47 @@ class Layouts(Distill):
         plain = [row.split(",") for row in lines(self.reference, "predict.csv")[1:]]
         self.assertEqual(lines(self.path("out"), "predict.csv")[1:],
                          [f"{int(number):04},{category}" for number, category in plain])
+
+    def test_several_views_of_a_testing_picture_are_averaged(self):
+        # A flipped view alone changes some logits, not the number of answers.
+        student = os.path.join(self.reference, "student.safetensors")
+        done = self.run_program(DISTILL, "--data", self.data, "--predict-only", "--weights", student, "--tta", 4,
+                                "--output", self.path("out"))
+        self.assertRegex(done.stdout, r"validation accuracy: [\d.]+ % \([\d.]+ % with 4 test-time views, as predicted\)\n")
+        self.assertEqual(len(lines(self.path("out"), "predict.csv")), TESTING + 1)
+        self.assertIn("--tta", self.refusal(DISTILL, "--data", self.data, "--predict-only", "--tta", 13))
+
+    def test_a_student_is_pruned_to_a_smaller_student(self):
+        student, output = os.path.join(self.reference, "student.safetensors"), self.path("pruned")
+        done = self.run_program(PRUNE, "--weights", student, "--output", output, "--name", "half-98k", "--parameters",
+                                50_000)
+        left = int(re.search(r"^(\d+) parameters of 98155$", done.stdout, re.MULTILINE)[1])
+        self.assertTrue(45_000 < left <= 50_000, left)
+        tensors, metadata = safetensors_io.load(os.path.join(output, "half_98k.safetensors"))
+        self.assertEqual(sum(values.size for values in tensors.values()), left)
+        self.assertEqual(metadata["network"], f"half-98k, 11 classes, 128x128x3, {left} parameters")
+        self.assertEqual(metadata["classes"], json.dumps(CLASSES, separators=(",", ":")))
+        # Every value is one of the student's, in its order.
+        whole, _ = safetensors_io.load(student)
+        for name, values in tensors.items():
+            rest = iter(whole[name].ravel())
+            self.assertTrue(all(value in rest for value in values.ravel()), name)
+        # The compiler counts the same.
+        source = self.path("count.cpp")
+        write(f"""#include "{os.path.join(output, 'half_98k.hpp')}"
+            static_assert(bantam::parameter_count<students::half_98k::Network<11, 128>> == {left});""", source)
+        subprocess.run([os.environ.get("CXX", "c++"), "-std=c++20", "-fsyntax-only", "-I",
+                        os.path.join(programs.SOURCE, "include"), source], check=True)
+
+    def test_what_cannot_be_pruned_is_refused(self):
+        student, output = os.path.join(self.reference, "student.safetensors"), self.path("pruned")
+        for more, message in ((("--parameters", 500), "begin with a narrower network"),
+                              (("--parameters", 100_000), "nothing needs to be removed"),
+                              (("--name", "4x"), "begins with a letter"),
+                              (("--least-share", 0), "must be above 0")):
+            self.assertIn(message, self.refusal(PRUNE, "--weights", student, "--output", output, *more))
+        self.assertFalse(os.path.exists(output))
+        self.assertIn("no such file", self.refusal(PRUNE, "--weights", "absent", "--output", output))
 
 
 class Interrupted(Distill):

@@ -25,6 +25,7 @@ MAY_INCLUDE = {
     "cuda": "base core layers exec io train data",
     "deploy": "base core layers exec",
     "quantize": "base core layers exec io train cpu deploy",
+    "prune": "base core layers exec deploy",
 }
 
 # Inside a backend a header includes its own level and those before it. A level is a folder or a header's stem.

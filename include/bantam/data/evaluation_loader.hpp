@@ -55,13 +55,20 @@ public:
         return {index * batch_size_, std::min((index + 1) * batch_size_, sample_count())};
     }
 
-    /// How picture `sample` is shown: whole.
+    /// A loader of the same pictures that shows `view` of each.
+    InferenceLoader showing(const View& view) const {
+        InferenceLoader loader = *this;
+        loader.view_ = view;
+        return loader;
+    }
+
+    /// How picture `sample` is shown: whole, or as `showing` says.
     SamplePlan plan(Index sample) const {
         return {.sample = sample,
                 .label = labels_ == nullptr ? -1 : (*labels_)[static_cast<std::size_t>(sample)],
                 .teacher_view =
                     teacher_.logits == nullptr ? -1 : (teacher_.first_row + sample) * teacher_.logits->view_count,
-                .view = whole_view(),
+                .view = view_,
                 .colors = colors_};
     }
 
@@ -102,6 +109,7 @@ private:
     ColorTransform colors_;
     TeacherRows teacher_;
     Rank rank_;
+    View view_ = whole_view();
 };
 
 /// The same for pictures that are not for testing, which `evaluate` and the validation of `fit` take, too.

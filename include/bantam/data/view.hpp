@@ -31,6 +31,22 @@ struct View {
 
 constexpr View whole_view() { return {}; }
 
+/// The most views of `test_time_views`.
+inline constexpr int max_test_time_views = 12;
+
+/// The first `count` views whose logits are averaged at test time: the whole picture, then the middle seven eighths,
+/// then seven eighths at each corner, each as it is and mirrored.
+inline std::vector<View> test_time_views(int count) {
+    constexpr float side = 0.875F;
+    constexpr float rest = 1 - side;
+    std::vector<View> views;
+    for (const View& view : {whole_view(), View{rest / 2, rest / 2, side, side}, View{0, 0, side, side},
+                             View{0, rest, side, side}, View{rest, 0, side, side}, View{rest, rest, side, side}})
+        for (const bool flipped : {false, true})
+            if (std::ssize(views) < count) views.push_back({view.top, view.left, view.height, view.width, flipped});
+    return views;
+}
+
 /// The ranges of `random_view`: the box's area relative to the picture's, and its aspect (width / height).
 struct ViewOptions {
     float min_area = 0.35F;

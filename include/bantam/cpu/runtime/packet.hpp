@@ -61,9 +61,9 @@ inline std::array<Packet<S, Width>, std::size_t{Packets}> load_packets(const S* 
 template <class S, class Body>
 inline void for_each_packet(Index count, Body&& body) {
     constexpr int width = lanes<S>;
-    Index offset = 0;
-    for (; offset + width <= count; offset += width) body.template operator()<width>(offset);
-    for (; offset < count; ++offset) body.template operator()<1>(offset);
+    const Index full = count - count % width;
+    for (Index offset = 0; offset < full; offset += width) body.template operator()<width>(offset);
+    for (Index offset = full; offset < count; ++offset) body.template operator()<1>(offset);
 }
 
 }  // namespace bantam::cpu
