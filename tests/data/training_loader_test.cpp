@@ -65,6 +65,34 @@ BOOST_AUTO_TEST_CASE(an_epoch_holds_every_sample_once_in_nearly_equal_batches) {
     }
 }
 
+BOOST_AUTO_TEST_CASE(a_rank_is_given_the_pixels_of_its_samples_and_the_targets_of_all) {
+    const LoadedPictures pictures{23, 0};
+    TrainingLoader whole{small_options(9)};
+    whole.add(pictures.labeled);
+    const std::vector<Batch> expected = all_batches(whole, 1);
+    std::vector<std::vector<float>> together(expected.size());
+    for (int index = 0; index < 3; ++index) {
+        LoaderOptions options = small_options(9);
+        options.rank = {index, 3};
+        TrainingLoader loader{options};
+        loader.add(pictures.labeled);
+        const std::vector<Batch> batches = all_batches(loader, 1);
+        for (std::size_t i = 0; i < batches.size(); ++i) {
+            BOOST_TEST(batches[i].count == expected[i].count);
+            BOOST_TEST(batches[i].labels == expected[i].labels, boost::test_tools::per_element());
+            BOOST_TEST(batches[i].pixels.size() < expected[i].pixels.size() / 2);
+            together[i].insert(together[i].end(), batches[i].pixels.begin(), batches[i].pixels.end());
+        }
+    }
+    for (std::size_t i = 0; i < expected.size(); ++i) BOOST_TEST((together[i] == expected[i].pixels));
+
+    bantam::OnlineTeacher teacher{{8, 10, 3}, 3, [](const float*, Index, float*) {}};
+    LoaderOptions taught = small_options(9);
+    taught.rank = {1, 3};
+    taught.online_teacher = &teacher;
+    BOOST_CHECK_THROW(TrainingLoader{taught}, bantam::Error);
+}
+
 BOOST_AUTO_TEST_CASE(an_online_teacher_answers_what_the_samples_show) {
     const LoadedPictures pictures{5, 4};
     // Its logits are the first and the last pixel of what it sees, and how much that is.
