@@ -157,16 +157,17 @@ struct DenseKernel : OperationSizes {
         });
     }
 
-    /// Adds up the chunks' weight gradients and writes them in PyTorch's layout.
-    static void reduce_gradient(const Pass<S>& pass, S* parameter_gradient) {
-        add_partials(pass, pass.partials, partial_size, partial_size, pass.partials);
+    /// Adds up the chunks' weight gradients, with what follows them in `size` partial sums, and writes them in
+    /// PyTorch's layout.
+    static void reduce_gradient(const Pass<S>& pass, S* parameter_gradient, Index size = partial_size) {
+        add_partials(pass, pass.partials, size, size, pass.partials);
         for (Index group = 0; group < groups; ++group)
             for (Index o = 0; o < out; ++o)
                 for (Index c = 0; c < in; ++c)
                     for (Index tap = 0; tap < taps; ++tap)
                         parameter_gradient[((group * out + o) * in + c) * taps + tap] =
                             pass.partials[group * group_weights + (tap * in + c) * out + o];
-        std::copy(pass.partials + weight_count, pass.partials + partial_size, parameter_gradient + weight_count);
+        std::copy(pass.partials + weight_count, pass.partials + size, parameter_gradient + weight_count);
     }
 
 private:

@@ -28,9 +28,7 @@ struct Operation<ConvTranspose2d<Out, KernelSize, Stride, Options>, Input, S> : 
 
     static constexpr Index packed_size = Kernel::packed_size;
     static constexpr Index scratch_size = Kernel::scratch_size;
-    // The weight gradients of all chunks, then the bias gradients.
-    static constexpr Index bias_size = L::bias ? Out : 0;
-    static constexpr Index partial_size = Kernel::partial_size + bias_size;
+    static constexpr Index partial_size = Kernel::weight_count + (L::bias ? Out : 0);
 
     /// Stores rows, with the bias added.
     struct OutputEpilogue : MemoryEpilogue<Out, S> {
@@ -54,24 +52,21 @@ struct Operation<ConvTranspose2d<Out, KernelSize, Stride, Options>, Input, S> : 
 
     static void backward(const Pass<S>& pass, const Weights<S>& weights, const S* input, const S*,
                          const S* output_gradient, S* input_gradient, S* parameter_gradient) {
-        S* const bias_partials = pass.partials + chunk_count(pass.count) * Kernel::partial_size;
         for_each_chunk(pass, [&](Chunk chunk, S* scratch) {
-            S* partial = pass.partials + chunk.index * Kernel::partial_size;
-            std::fill(partial, partial + Kernel::partial_size, S{0});
+            S* const partial = pass.partials + chunk.index * partial_size;
+            std::fill(partial, partial + partial_size, S{0});
             Kernel::backward_chunk(chunk, weights, GradientSource{output_gradient}, InputSource{input},
                                    NullSink<Out, S>{}, partial, scratch);
             if constexpr (L::bias) {
-                S* const bias_partial = bias_partials + chunk.index * Out;
-                std::fill(bias_partial, bias_partial + Out, S{0});
                 constexpr Index pixels = pixel_count(output_shape);
-                add_row_sums<S>(chunk.count * pixels, Out, output_gradient + chunk.first * pixels * Out, bias_partial);
+                add_row_sums<S>(chunk.count * pixels, Out, output_gradient + chunk.first * pixels * Out,
+                                partial + Kernel::weight_count);
             }
             if (input_gradient)
                 Kernel::forward_chunk(chunk, weights, GradientSource{output_gradient},
                                       MemoryEpilogue<Input.channels, S>{input_gradient}, scratch);
         });
-        Kernel::reduce_gradient(pass, parameter_gradient);
-        if constexpr (L::bias) add_partials(pass, bias_partials, Out, Out, parameter_gradient + Kernel::weight_count);
+        Kernel::reduce_gradient(pass, parameter_gradient, partial_size);
     }
 };
 
