@@ -28,4 +28,12 @@ using Tiniest97k = Network<Image<Size, Size, 3>, Conv2d<48, 3>, LayerNorm, Tinie
                            TiniestBlock<48>, Conv2d<80, 4, 2, ConvOptions{.padding = 1, .groups = 16}>, LayerNorm,
                            TiniestBlock<80>, TiniestBlock<80>, TiniestBlock<80>, GlobalAveragePool, Linear<Classes>>;
 
+/// The same for photographs: a 4×4/4 stem leaves 32×32 positions of a picture of 128×128. 98,619 parameters with 11
+/// classes.
+template <int Classes, int Size = 128>
+using StridedTiniest98k =
+    Network<Image<Size, Size, 3>, Conv2d<48, 4, 4, ConvOptions{.padding = 0}>, LayerNorm, TiniestBlock<48>,
+            TiniestBlock<48>, TiniestBlock<48>, Conv2d<80, 4, 2, ConvOptions{.padding = 1, .groups = 16}>, LayerNorm,
+            TiniestBlock<80>, TiniestBlock<80>, TiniestBlock<80>, GlobalAveragePool, Linear<Classes>>;
+
 }  // namespace bantam
