@@ -229,17 +229,22 @@ const StudentEntry& chosen_student(const Options& options, const std::filesystem
 /// All students with their figures, in 80 columns.
 std::string student_table() {
     const auto commas = [](Index number) { return std::string{bantam::detail::with_commas(number).view()}; };
-    std::string text = fmt::format("{:<14}{:>11}{:>15}{:>14}  {}\n", "student", "parameters", "multiply-adds",
+    const auto shown_name = [](const StudentEntry& student) {
+        return std::string{student.network.name} + (student.on_cpu ? "" : " *");
+    };
+    std::size_t width = 0;
+    for (const StudentEntry& student : students()) width = std::max(width, shown_name(student).size());
+    std::string text = fmt::format("{:<{}}{:>11}{:>14}{:>12}  {}\n", "student", width, "parameters", "multiply-adds",
                                    "activations", "expected accuracy");
     bool absent = false;
-    for (const auto& [network, on_cpu, on_cpu_int8, on_gpu] : students()) {
-        absent = absent || !on_cpu;
-        text +=
-            fmt::format("{:<14}{:>11}{:>15}{:>14}  {}\n", fmt::format("{}{}", network.name, on_cpu ? "" : " *"),
-                        commas(network.parameters()), commas(network.multiply_adds), commas(network.activation_bytes),
-                        network.parameters() > default_parameter_limit
-                            ? fmt::format("over {} parameters", commas(default_parameter_limit))
-                            : network.accuracy);
+    for (const StudentEntry& student : students()) {
+        const StudentNetwork& network = student.network;
+        absent = absent || !student.on_cpu;
+        text += fmt::format("{:<{}}{:>11}{:>14}{:>12}  {}\n", shown_name(student), width, commas(network.parameters()),
+                            commas(network.multiply_adds), commas(network.activation_bytes),
+                            network.parameters() > default_parameter_limit
+                                ? fmt::format("over {} parameters", commas(default_parameter_limit))
+                                : network.accuracy);
     }
     const StudentNetwork& first = students().front().network;
     text += fmt::format("\n{} classes, pictures of {}x{}\nactivations: bytes of all layers' outputs for one picture.\n",

@@ -172,8 +172,14 @@ class Failures(Distill):
         self.assertEqual(self.refusal(*self.command(teacher=absent)), f"error: {absent}: no such file")
 
     def test_a_student_that_does_not_exist_is_named(self):
-        self.assertTrue(self.refusal(*self.command("--student", "huge")).startswith(
-            "error: there is no student 'huge'; there are mobile-98k, my-student, "))
+        line = self.refusal(*self.command("--student", "huge"))
+        self.assertRegex(line, r"^error: there is no student 'huge'; there are .*\bmobile-98k, my-student, ")
+        write("", self.path("mine", "tiny_one.hpp"))
+        line = self.refusal(*self.command("--student", "huge", "--student-folder", self.path("mine")))
+        self.assertRegex(line, r", tiny-one$")
+        absent = self.path("absent")
+        self.assertEqual(self.refusal(*self.command("--student", "huge", "--student-folder", absent)),
+                         f"error: {absent}: No such file or directory")
 
     def test_a_step_that_fails_ends_with_its_own_line(self):
         broken = write("x" * 100, self.path("teacher.safetensors"))
