@@ -162,9 +162,10 @@ class Agreement(Teacher):
             self.assertIn("training/unlabeled/00/empty.png is empty", run.stderr)
         self.assertIn("warning: unlabeled: 2 of 8 pictures left out: ", self.our_run.stderr)
 
-    def test_the_number_of_threads_changes_no_byte(self):
+    def test_the_number_of_threads_and_a_cache_of_pictures_change_no_byte(self):
         call(PRECOMPUTE, "--data", self.data, "--teacher", self.teacher, "--output", self.path("one.safetensors"),
-             "--views", VIEWS, "--view-seed", 9, "--threads", 1)
+             "--views", VIEWS, "--view-seed", 9, "--threads", 1, "--cache", self.path("pictures"))
+        self.assertNotIn(b"testing/", read(self.path("pictures")))
         self.assertEqual(read(self.path("one.safetensors")), read(self.shared, "ours.safetensors"))
 
     def test_both_have_the_same_defaults(self):
