@@ -23,6 +23,7 @@ import safetensors_io
 import xxhash
 
 DISTILL = programs.program("examples/distill_food11")
+JOIN = os.path.join(programs.SOURCE, "tools", "join_students.py")
 PRUNE = programs.program("tools/prune_channels")
 DRAW = programs.program("tools/sample_data/draw_sample_food11")
 SIZE = 32
@@ -454,6 +455,42 @@ class Layouts(Distill):
             self.assertIn(message, self.refusal(PRUNE, "--weights", student, "--output", output, *more))
         self.assertFalse(os.path.exists(output))
         self.assertIn("no such file", self.refusal(PRUNE, "--weights", "absent", "--output", output))
+
+    def test_students_are_joined_to_an_ensemble(self):
+        student, output = os.path.join(self.reference, "student.safetensors"), self.path("pair")
+        done = self.run_program(JOIN, student, student, "--name", "two-98k", "--output", output)
+        self.assertTrue(done.stdout.startswith("196310 parameters (over the homework's limit of 100000)\n"), done.stdout)
+        tensors, metadata = safetensors_io.load(os.path.join(output, "two_98k.safetensors"))
+        self.assertEqual(metadata["network"], "two-98k, 11 classes, 128x128x3, 196310 parameters")
+        whole, _ = safetensors_io.load(student)
+        for member in "01":
+            for name, values in whole.items():
+                self.assertEqual(tensors[f"0.{member}.{name}"].tobytes(), values.tobytes())
+        # The compiler counts the same and gives the tensors these names.
+        names = ", ".join(f'"{name}"' for name in tensors)
+        source = write(f"""#include "{os.path.join(output, 'two_98k.hpp')}"
+            #include <bantam/core/network.hpp>
+            using Net = students::two_98k::Network<11, 128>;
+            static_assert(bantam::parameter_count<Net> == 196310);
+            constexpr std::string_view names[]{{{names}}};
+            static_assert([] {{
+                for (const bantam::NamedTensor& entry : bantam::tensor_table<Net>) {{
+                    bool found = false;
+                    for (const std::string_view name : names) found = found || entry.name.view() == name;
+                    if (!found) return false;
+                }}
+                return bantam::tensor_table<Net>.size() == {len(tensors)};
+            }}());""", self.path("names.cpp"))
+        subprocess.run([os.environ.get("CXX", "c++"), "-std=c++20", "-fsyntax-only", "-I",
+                        os.path.join(programs.SOURCE, "include"), source], check=True)
+        self.assertIn("at least two members", self.refusal(JOIN, student, "--output", output))
+        self.assertIn("no such file", self.refusal(JOIN, student, "absent", "--output", output))
+        self.assertIn("begins with a letter", self.refusal(JOIN, student, student, "--name", "2x", "--output", output))
+        other = self.path("other.safetensors")
+        safetensors_io.save(other, whole, {**metadata, "network": "mobile-98k, 10 classes, 128x128x3, 97978 parameters"})
+        self.assertIn("join students of one kind", self.refusal(JOIN, student, other, "--output", output))
+        safetensors_io.save(other, whole, {**metadata, "network": "unknown, 11 classes, 128x128x3, 98155 parameters"})
+        self.assertIn("there is no header of the student 'unknown'", self.refusal(JOIN, student, other, "--output", output))
 
 
 class Interrupted(Distill):
