@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # The students of examples/distill_food11 and examples/export_student. Each file of examples/students/ and of
-# BANTAM_STUDENT_FOLDERS is one: my_student.hpp is `my-student`. distill_food11 lists all of them and trains those of BANTAM_STUDENTS, which
-# export_student writes; each is compiled alone.
+# BANTAM_STUDENT_FOLDERS is one: my_student.hpp is `my-student`. distill_food11 lists all of them and trains those of
+# BANTAM_STUDENTS, which export_student writes; each is compiled alone.
 
 set(BANTAM_STUDENTS "mobile-98k;my-student" CACHE STRING
     "Students that the examples can train and export, the default one first")
@@ -39,7 +39,7 @@ foreach(student IN LISTS BANTAM_STUDENTS)
         message(FATAL_ERROR "bantam: BANTAM_STUDENTS names '${student}'; there are ${known}")
     endif()
 endforeach()
-set(int8_students ${BANTAM_INT8_STUDENTS})
+set(int8_students "${BANTAM_INT8_STUDENTS}")
 list(REMOVE_ITEM int8_students none)
 foreach(student IN LISTS BANTAM_GPU_STUDENTS int8_students)
     if(NOT student IN_LIST BANTAM_STUDENTS)

@@ -47,13 +47,13 @@ def run_with_kills(output, kills, chance):
 
 
 def main():
-    wanted = int(sys.argv[1]) if len(sys.argv) > 1 else 30
+    target = int(sys.argv[1]) if len(sys.argv) > 1 else 30
     ranks_test.EPOCHS = 14
     ranks_test.Ranks.setUpClass()
     chance, kills, runs = random.Random(5), 0, 0
-    while kills < wanted:
+    while kills < target:
         output = os.path.join(ranks_test.Ranks.shared, f"run-{runs}")
-        kills += run_with_kills(output, wanted - kills, chance)
+        kills += run_with_kills(output, target - kills, chance)
         runs += 1
         for name in FILES:
             if read(output, name) != read(ranks_test.Ranks.reference, name):

@@ -187,6 +187,20 @@ BOOST_AUTO_TEST_CASE(norms_of_each_rank_have_the_statistics_of_its_samples) {
         }
     });
     BOOST_TEST(refused == std::vector<int>(3, 1), boost::test_tools::per_element());
+    // 20 samples in 16 chunks leave one to the first of 10 ranks.
+    options.norm_ranks = 10;
+    const auto uneven = SyntheticPictures{20, 20, true}.first_batch();
+    refused.assign(10, 0);
+    run_ranks(10, [&](ThreadCommunicator& communicator) {
+        bantam::Trainer<Net> trainer{options};
+        trainer.set_communicator(&communicator);
+        try {
+            trainer.step(uneven, 1);
+        } catch (const Error&) {
+            refused[static_cast<std::size_t>(communicator.rank().index)] = 1;
+        }
+    });
+    BOOST_TEST(refused == std::vector<int>(10, 1), boost::test_tools::per_element());
 }
 
 BOOST_AUTO_TEST_CASE(a_step_receives_the_bytes_that_its_network_states) {

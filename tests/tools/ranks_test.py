@@ -137,7 +137,7 @@ class Training(Ranks):
         self.assertIn("--norms rank is for several ranks", self.refusal(*self.command(again, "--norms", "rank")))
 
     def test_a_rank_that_fails_ends_all_with_its_message(self):
-        # The ranks are told apart by the shell that starts them.
+        # The shell that starts the ranks gives one of them another file.
         other = self.path("other-logits.safetensors")
         logits_of(self.data, other, SIZE, views=3, seed=8, mixed=1)
         command = " ".join(self.command(self.path("failed")))

@@ -64,10 +64,11 @@ public:
     /// all of them end each call with the weights and figures of one process. Null ends that. `infer` stays with this
     /// process. Throws Error where `options().norm_ranks` is another number of ranks.
     void set_communicator(Communicator* communicator) {
-        communicator_ = communicator && communicator->rank().count > 1 ? communicator : nullptr;
-        if (communicator_ && options_.norm_ranks > 1 && options_.norm_ranks != rank().count)
+        const int ranks = communicator ? communicator->rank().count : 1;
+        if (ranks > 1 && options_.norm_ranks > 1 && options_.norm_ranks != ranks)
             throw Error("norm_ranks is " + std::to_string(options_.norm_ranks) + " and there are " +
-                        std::to_string(rank().count) + " ranks; start as many");
+                        std::to_string(ranks) + " ranks; start as many");
+        communicator_ = ranks > 1 ? communicator : nullptr;
         if constexpr (has_batch_statistics)
             model_.set_communicator(communicator_, norms_per_rank());
         else
@@ -218,9 +219,12 @@ private:
         const std::string chosen = "norm_ranks is " + std::to_string(options_.norm_ranks);
         if (!has_batch_statistics) throw Error(chosen + ", and training for int8 keeps the norms' statistics; set 1");
         if (!communicator_) throw Error(chosen + ", and this process trains alone; start as many ranks");
-        if (samples < 2 * options_.norm_ranks)
-            throw Error(chosen + ", and the batch has " + std::to_string(samples) +
-                        " samples; give two of them to each rank");
+        Index fewest = samples;
+        for (int index = 0; index < rank().count; ++index)
+            fewest = std::min(fewest, samples_of_rank(samples, {index, rank().count}).count());
+        if (fewest < 2)
+            throw Error(chosen + ", and of a batch of " + std::to_string(samples) + " samples one rank has " +
+                        std::to_string(fewest) + "; choose larger batches, so that each rank has two at least");
     }
 
     /// Replaces the values by their sum over the ranks, in the order of these.

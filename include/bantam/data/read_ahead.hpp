@@ -16,9 +16,9 @@ namespace bantam::detail {
 /// Batches whose pictures the disk reads while earlier ones are used.
 inline constexpr Index batches_read_ahead = 4;
 
-/// `assemble` for a BatchQueue of `count` batches from `first` on whose pictures lie in a MappedFile: before a batch is
-/// assembled the system is told to load the pictures of the next ones, and afterwards the batch's leave this process's
-/// memory. `pictures_of(index, use)` calls `use` with the bytes of each picture of a batch.
+/// `assemble` for a BatchQueue of `count` batches from `first` on whose pictures lie in a MappedFile: the system starts
+/// to load the pictures of the next batches before a batch is assembled, and the batch's leave this process's memory
+/// after it. `pictures_of(index, use)` calls `use` with the bytes of each picture of a batch.
 template <class PicturesOf, class Assemble>
 BatchQueue::Assemble with_read_ahead(Index count, Index first, PicturesOf pictures_of, Assemble assemble) {
     return [=, next = first](Index index, Batch& batch) mutable {

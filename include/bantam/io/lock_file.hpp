@@ -74,7 +74,7 @@ private:
 
     [[noreturn]] void fail(int cause) const {
         throw Error{path_.string() + ": cannot be opened for locking: " + std::generic_category().message(cause) +
-                    "; remove it, or choose another output folder"};
+                    "; remove it, or choose another folder"};
     }
 
     // The owner's name is for messages alone, so that failures are ignored.

@@ -75,7 +75,7 @@ private:
 
 namespace detail {
 
-/// Tells the system how the pages of a MappedFile that hold `bytes` will be used. It may ignore it.
+/// Advises the system on the use of a MappedFile's pages that hold `bytes`, by madvise. The system may ignore it.
 inline void advise_pages([[maybe_unused]] std::span<const std::uint8_t> bytes, [[maybe_unused]] int advice) {
 #if !defined(_WIN32)
     static const auto page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));

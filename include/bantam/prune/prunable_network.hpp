@@ -84,9 +84,9 @@ inline constexpr bool is_linear<Linear<Out, WithBias>> = true;
 
 template <class L>
 inline constexpr bool is_pool = false;
-template <int Kernel, int Stride, int Padding>
+template <auto Kernel, auto Stride, auto Padding>
 inline constexpr bool is_pool<MaxPool2d<Kernel, Stride, Padding>> = true;
-template <int Kernel, int Stride, int Padding>
+template <auto Kernel, auto Stride, auto Padding>
 inline constexpr bool is_pool<AvgPool2d<Kernel, Stride, Padding>> = true;
 template <>
 inline constexpr bool is_pool<GlobalAveragePool> = true;
