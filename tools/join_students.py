@@ -111,8 +111,11 @@ def join(options):
     metadata["network"] = f"{options.name}, {classes} classes, {height}x{width}x{channels}, {parameters} parameters"
     metadata["joined_from"] = "; ".join(member.metadata["network"] for member in members)
 
-    os.makedirs(options.output, exist_ok=True)
     path = os.path.join(options.output, options.name.replace("-", "_"))
+    for member in members:
+        if os.path.realpath(member.path) == os.path.realpath(path + ".safetensors"):
+            raise Refusal(f"{member.path}: is a member and would be replaced; choose another --name")
+    os.makedirs(options.output, exist_ok=True)
     safetensors_io.save(path + ".safetensors", joined_tensors(members), metadata)
     with safetensors_io.replacing(path + ".hpp") as file:
         file.write(text.encode())
@@ -127,12 +130,13 @@ def main():
     parser.add_argument("--output", required=True, metavar="DIR", help="folder for the header and the weights")
     parser.add_argument("--student-folder", action="append", default=[], metavar="DIR",
                         help="folder with the members' headers, beside examples/students/")
+    options = parser.parse_args()
     try:
-        join(parser.parse_args())
+        join(options)
     except (Refusal, safetensors_io.SafetensorsError) as error:
         print(f"error: {error}", file=sys.stderr)
     except OSError as error:
-        print(f"error: {error.filename}: {error.strerror or error}", file=sys.stderr)
+        print(f"error: {error.filename or options.output}: {error.strerror or error}", file=sys.stderr)
     else:
         return 0
     return 1

@@ -18,10 +18,11 @@
 #include <algorithm>
 #include <cctype>
 #include <cstddef>
-#include <cstdio>
+#include <cstdint>
 #include <filesystem>
 #include <numeric>
 #include <string>
+#include <utility>
 #include <vector>
 
 using namespace bantam;
@@ -90,6 +91,10 @@ void run(const Options& options) {
     if (!std::filesystem::exists(options.weights))
         throw Error{options.weights.string() + ": no such file; train first, or name one with --weights"};
     const std::string space = identifier(options.name);
+    const std::filesystem::path header = options.output / (space + ".hpp");
+    const std::filesystem::path weights = options.output / (space + ".safetensors");
+    if (std::filesystem::exists(weights) && std::filesystem::equivalent(weights, options.weights))
+        throw Error{weights.string() + ": is the student to be pruned and would be replaced; choose another --name"};
     SafetensorsFile file = SafetensorsFile::open(options.weights);
     const prune_channels::StudentEntry student = chosen_student(file);
     const PrunableNetwork& network = student.network;
@@ -119,8 +124,6 @@ void run(const Options& options) {
                                       student.input.height, student.input.width, student.input.channels, left);
     metadata["pruned_from"] = file.metadata("network");
 
-    const std::filesystem::path header = options.output / (space + ".hpp");
-    const std::filesystem::path weights = options.output / (space + ".safetensors");
     std::filesystem::create_directories(options.output);
     std::vector<TensorView> views;
     for (const PrunedTensor& tensor : tensors) views.emplace_back(tensor.name, tensor.extents, tensor.values);

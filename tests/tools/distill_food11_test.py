@@ -455,6 +455,11 @@ class Layouts(Distill):
             self.assertIn(message, self.refusal(PRUNE, "--weights", student, "--output", output, *more))
         self.assertFalse(os.path.exists(output))
         self.assertIn("no such file", self.refusal(PRUNE, "--weights", "absent", "--output", output))
+        weights = self.path("student.safetensors")
+        write(read(student), weights)
+        self.assertIn("would be replaced", self.refusal(PRUNE, "--weights", weights, "--output", self.folder, "--name",
+                                                        "student", "--parameters", 50_000))
+        self.assertEqual(read(weights), read(student))
 
     def test_students_are_joined_to_an_ensemble(self):
         student, output = os.path.join(self.reference, "student.safetensors"), self.path("pair")
@@ -486,6 +491,9 @@ class Layouts(Distill):
         self.assertIn("at least two members", self.refusal(JOIN, student, "--output", output))
         self.assertIn("no such file", self.refusal(JOIN, student, "absent", "--output", output))
         self.assertIn("begins with a letter", self.refusal(JOIN, student, student, "--name", "2x", "--output", output))
+        joined = os.path.join(output, "two_98k.safetensors")
+        self.assertIn("would be replaced", self.refusal(JOIN, student, joined, "--name", "two-98k", "--output", output,
+                                                        "--student-folder", output))
         other = self.path("other.safetensors")
         safetensors_io.save(other, whole, {**metadata, "network": "mobile-98k, 10 classes, 128x128x3, 97978 parameters"})
         self.assertIn("join students of one kind", self.refusal(JOIN, student, other, "--output", output))

@@ -54,7 +54,7 @@ void write_message(const std::string& text) {
     std::fflush(stderr);
 }
 
-/// Gives the first rank time for its message, before this one ends it by its own end.
+/// Waits until the first rank has printed its message, if it has one: the end of this rank ends it, too.
 void wait_for_first_rank() { std::this_thread::sleep_for(std::chrono::milliseconds{500}); }
 
 /// Writes a program's last message and returns its status; where it is one of several ranks, ends them all. Ranks that
