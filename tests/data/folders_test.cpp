@@ -303,6 +303,10 @@ BOOST_AUTO_TEST_CASE(archives_of_every_tar_are_read) {
     BOOST_TEST(index_of(tar_header("a", 0, '0', {}, large) + "123" + std::string(509, '\0') + tar_end) == "a=123 ");
     BOOST_TEST(index_of(tar_file("x", pax_record("size", "3"), 'x') + tar_header("a", 0) + "123" +
                         std::string(509, '\0') + tar_end) == "a=123 ");
+    // The size of an extended header is that of the file, not of another header before it.
+    BOOST_TEST(index_of(tar_file("x", pax_record("size", "3"), 'x') +
+                        tar_file("././@LongLink", std::string{"long name"} + '\0', 'L') + tar_header("a", 0) + "123" +
+                        std::string(509, '\0') + tar_end) == "long name=123 ");
     BOOST_TEST(index_of(tar_end) == "");
 }
 

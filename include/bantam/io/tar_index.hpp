@@ -36,11 +36,12 @@ public:
         std::vector<TarEntry> entries;
         while (next_header()) {
             const char type = header_[156];
-            const std::uint64_t size = pax_size_ != none ? pax_size_ : number(124, 12, "size");
+            const bool extends = type == 'x' || type == 'g' || type == 'L' || type == 'K';
+            const std::uint64_t size = pax_size_ != none && !extends ? pax_size_ : number(124, 12, "size");
             // Links, devices and folders have no contents, whatever their size says.
             const std::uint64_t stored = type >= '1' && type <= '6' ? 0 : size;
             if (stored > file_.size() - position_) refuse("is cut off in '" + printable(name()) + "'; fetch it again");
-            if (type == 'x' || type == 'g' || type == 'L' || type == 'K') {
+            if (extends) {
                 read_extension(type, stored);
             } else {
                 if (type == 'S' || sparse_)
