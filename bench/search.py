@@ -13,7 +13,7 @@ the third with the lowest validation loss. The next round has three times the ep
 Talwalkar, 2016). The baseline is trained in every round. The last network is printed as a type and written as a student's
 header, which -DBANTAM_STUDENT_FOLDERS=OUTPUT/winner brings into the programs.
 
-OUTPUT/search.md and search.csv tell what was tried, students/ holds the types of all. After an interruption the same
+OUTPUT/search.md and search.csv have a row for each training, students/ holds the types of all networks. After an interruption the same
 command goes on.
 """
 

@@ -504,6 +504,10 @@ void check_options(const Options& options) {
 void share_among(Communicator& communicator, Options& options) {
     const Rank rank = communicator.rank();
     if (rank.count == 1) return;
+    if (options.device.on_gpu())
+        throw Error{
+            "several ranks compute logits on the CPU alone; leave out --device cuda, or start the program without "
+            "mpirun"};
     if (options.shard != "1/1")
         throw Error{"--shard names one part, and each rank computes one; leave it out, or start the program alone"};
     options.communicator = &communicator;
