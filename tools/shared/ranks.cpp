@@ -73,7 +73,10 @@ std::unique_ptr<Communicator> join_ranks() {
 
 void leave_ranks() {
 #ifdef BANTAM_HAS_MPI
-    if (joined()) MPI_Finalize();
+    if (!joined()) return;
+    // mpirun may wait forever where one rank fails while others are in MPI_Finalize.
+    MpiCommunicator{}.barrier();
+    MPI_Finalize();
 #endif
 }
 
