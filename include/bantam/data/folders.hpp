@@ -248,6 +248,11 @@ inline void sort_classes(std::vector<std::string>& names) {
 }
 
 inline void require_class_count(const fs::path& place, std::size_t found, int expected) {
+    if (expected > 0 && found == 0)
+        throw Error{shown(place) +
+                    ": has no folders of classes, and no .tar files with a .cls file per picture (compressed"
+                    " archives are not read); expected " +
+                    std::to_string(expected) + " classes"};
     if (expected > 0 && found != static_cast<std::size_t>(expected))
         throw Error{shown(place) + ": has " + std::to_string(found) + " classes, expected " + std::to_string(expected) +
                     "; choose the data folder this program was built for, or build it for " + std::to_string(found)};
