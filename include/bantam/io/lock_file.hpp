@@ -73,8 +73,10 @@ private:
     }
 
     [[noreturn]] void fail(int cause) const {
+        const bool no_access = cause == ENOENT || cause == ENOTDIR || cause == EACCES || cause == EROFS;
         throw Error{path_.string() + ": cannot be opened for locking: " + std::generic_category().message(cause) +
-                    "; remove it, or choose another folder"};
+                    (no_access ? "; check that its folder exists and that you may write to it"
+                               : "; remove it, or choose another name")};
     }
 
     // The owner's name is for messages alone, so that failures are ignored.
