@@ -11,6 +11,7 @@
 #include <bantam/base/printable.hpp>
 #include <bantam/io/atomic_file.hpp>
 #include <bantam/io/checkpoint.hpp>
+#include <bantam/io/read_file.hpp>
 #include <bantam/prune/prune_channels.hpp>
 
 #include <fmt/format.h>
@@ -19,9 +20,12 @@
 #include <cctype>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <filesystem>
 #include <numeric>
 #include <string>
+#include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -41,6 +45,8 @@ struct Options {
 /// The student that the weights name.
 prune_channels::StudentEntry chosen_student(const SafetensorsFile& weights) {
     const std::string name = student_name(weights);
+    if (name.empty())
+        throw Error{weights.path().string() + ": names no student; give a student.safetensors of distill_food11"};
     std::string known;
     for (prune_channels::StudentEntry& student : prune_channels::students()) {
         if (student.name == name) return std::move(student);
@@ -63,17 +69,30 @@ std::string identifier(const std::string& name) {
     return text;
 }
 
+constexpr std::string_view header_note = "// Written by prune_channels from ";
+
+/// Throws Error where a file of the smaller student exists that no earlier run of this program wrote.
+void refuse_other_files(const std::filesystem::path& header, const std::filesystem::path& weights) {
+    if (std::filesystem::is_regular_file(header)) {
+        const std::vector<std::uint8_t> bytes = read_file(header);
+        if (!std::ranges::search(bytes, header_note).empty()) return;
+    }
+    for (const std::filesystem::path& path : {header, weights})
+        if (std::filesystem::exists(path))
+            throw Error{path.string() + ": exists and is not of prune_channels; choose another --name or --output"};
+}
+
 std::string header_text(const Options& options, const std::string& space, const std::vector<std::string>& layers,
                         const std::string& source) {
     std::string list;
     for (const std::string& layer : layers) list += ",\n    " + layer;
     return fmt::format(
-        "// SPDX-License-Identifier: MIT\n// Written by prune_channels from {1}, with at most {2} parameters.\n#pragma "
+        "// SPDX-License-Identifier: MIT\n{4}{1}, with at most {2} parameters.\n#pragma "
         "once\n\n#include <bantam/core/network.hpp>\n#include <bantam/layers/all.hpp>\n\nnamespace students::{0} "
         "{{\n\nusing namespace bantam;\n\ntemplate <int Classes, int Size>\nusing Network = "
         "bantam::Network<\n    Image<Size, Size, 3>{3}>;\n\ninline constexpr const char* accuracy = \"-\";\n\n}}  // "
         "namespace students::{0}\n",
-        space, source, options.parameters, list);
+        space, source, options.parameters, list, header_note);
 }
 
 void print_groups(const PrunableNetwork& network, const KeptChannels& kept) {
@@ -95,6 +114,7 @@ void run(const Options& options) {
     const std::filesystem::path weights = options.output / (space + ".safetensors");
     if (std::filesystem::exists(weights) && std::filesystem::equivalent(weights, options.weights))
         throw Error{weights.string() + ": is the student to be pruned and would be replaced; choose another --name"};
+    refuse_other_files(header, weights);
     SafetensorsFile file = SafetensorsFile::open(options.weights);
     const prune_channels::StudentEntry student = chosen_student(file);
     const PrunableNetwork& network = student.network;
@@ -124,7 +144,11 @@ void run(const Options& options) {
                                       student.input.height, student.input.width, student.input.channels, left);
     metadata["pruned_from"] = file.metadata("network");
 
-    std::filesystem::create_directories(options.output);
+    std::error_code cause;
+    std::filesystem::create_directories(options.output, cause);
+    if (cause)
+        throw Error{options.output.string() + ": cannot be used as an output folder: " + cause.message() +
+                    "; choose another one"};
     std::vector<TensorView> views;
     for (const PrunedTensor& tensor : tensors) views.emplace_back(tensor.name, tensor.extents, tensor.values);
     write_safetensors(weights, views, metadata);

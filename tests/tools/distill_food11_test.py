@@ -174,6 +174,9 @@ class OtherPlaces(Distill):
         self.assertEqual(self.refusal(*self.command(self.path("out"), "--cache", other)),
                          f"error: {other}: is no cache of pictures; choose another name for the cache")
         self.assertEqual(read(other), b"something else")
+        self.assertEqual(self.refusal(*self.command(self.path("out"), "--cache", self.path("absent", "pictures"))),
+                         f"error: {self.path('absent', 'pictures')}.lock: cannot be opened for locking: No such file or "
+                         "directory; check that its folder exists and that you may write to it")
         self.assertEqual(self.refusal(*self.command(self.path("out"), "--verify-cache")),
                          "error: --verify-cache verifies the file of --cache; name one, or leave it out")
         self.assertFalse(os.path.exists(self.path("out", "student.safetensors")))
@@ -460,6 +463,17 @@ class Layouts(Distill):
         self.assertIn("would be replaced", self.refusal(PRUNE, "--weights", weights, "--output", self.folder, "--name",
                                                         "student", "--parameters", 50_000))
         self.assertEqual(read(weights), read(student))
+        self.assertIn("names no student", self.refusal(PRUNE, "--weights", self.logits, "--output", output))
+        half = ("--parameters", 50_000)
+        self.assertIn("cannot be used as an output folder",
+                      self.refusal(PRUNE, "--weights", student, "--output", self.logits, *half))
+        # A student of the user's own and the one that is pruned are not replaced.
+        mine = write("// mine", output, "my_student.hpp")
+        self.assertIn(f"{mine}: exists", self.refusal(PRUNE, "--weights", student, "--output", output, "--name",
+                                                      "my-student", *half))
+        self.assertEqual(read(mine), b"// mine")
+        for _ in range(2):  # what the program itself wrote is
+            self.run_program(PRUNE, "--weights", student, "--output", output, *half)
 
     def test_students_are_joined_to_an_ensemble(self):
         student, output = os.path.join(self.reference, "student.safetensors"), self.path("pair")
