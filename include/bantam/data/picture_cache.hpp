@@ -166,7 +166,7 @@ inline void PictureCache::read_entries(std::span<const std::uint8_t> header, std
     std::size_t position = fixed_header;
     for (std::uint64_t index = 0; index < count; ++index) {
         if (header.size() - position < fixed_entry) refuse("is damaged");
-        const std::size_t length = static_cast<std::size_t>(little_endian(header, position + 34, 2));
+        const std::size_t length = little_endian(header, position + 34, 2);
         const std::uint8_t problem = header[position + 32], use = header[position + 33];
         if (length > header.size() - position - fixed_entry || problem >= picture_problem_count || use > 1)
             refuse("is damaged");
@@ -209,8 +209,7 @@ inline void read_stamp(const std::filesystem::path& root, CachedPicture& picture
         picture.file_time = 0;
         return;
     }
-    picture.file_time = static_cast<std::int64_t>(
-        std::chrono::duration_cast<std::chrono::nanoseconds>(time.time_since_epoch()).count());
+    picture.file_time = std::chrono::duration_cast<std::chrono::nanoseconds>(time.time_since_epoch()).count();
 }
 
 inline bool same_file(const CachedPicture& picture, const PictureCache::Entry& entry) {

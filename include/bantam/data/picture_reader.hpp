@@ -35,7 +35,7 @@ public:
         if (found == archive_->entries.end() || found->name != name) return PictureProblem::unreadable;
         if (found->size == 0) return PictureProblem::empty;
         if (found->size > limits.bytes) return PictureProblem::too_large;
-        bytes.resize(static_cast<std::size_t>(found->size));
+        bytes.resize(found->size);
         archive_->file.read(found->position, bytes.data(), bytes.size());
         return PictureProblem::none;
     }

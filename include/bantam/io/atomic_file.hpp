@@ -197,7 +197,8 @@ private:
 #if defined(_WIN32)
         const bool done = _lseeki64(file_, position, from) >= 0;
 #else
-        const bool done = lseek(file_, static_cast<off_t>(position), from) >= 0;
+        const off_t offset = position;
+        const bool done = lseek(file_, offset, from) >= 0;
 #endif
         if (!done) fail_writing();
     }

@@ -152,7 +152,7 @@ private:
     /// The name of the next file where it is longer than a header's field, or its size.
     void read_extension(char type, std::uint64_t size) {
         if (size > longest_extension) refuse("has a name of " + std::to_string(size) + " bytes; pack it again");
-        std::string text(static_cast<std::size_t>(size), '\0');
+        std::string text(size, '\0');
         file_.read(position_, text.data(), text.size());
         if (type == 'L') long_name_ = text.substr(0, text.find('\0'));
         if (type == 'x') read_pax(text);

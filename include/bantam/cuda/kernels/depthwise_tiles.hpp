@@ -98,9 +98,9 @@ struct DepthwiseTiles {
     /// A tile of at least this size with as many strips as there are thread rows, if it is large enough.
     static constexpr TileSize tile_of(Index rows, Index columns) {
         const auto round_up = [](Index size, Index multiple) { return ceil_div(size, multiple) * multiple; };
-        const Index height = round_up(rows, Rows::multiple);
-        const Index strip_count = std::clamp<Index>(thread_rows / height, 1, ceil_div(columns, Columns::multiple));
-        return {height, strip_count, round_up(ceil_div(columns, strip_count), Columns::multiple)};
+        const Index tile_rows = round_up(rows, Rows::multiple);
+        const Index strip_count = std::clamp<Index>(thread_rows / tile_rows, 1, ceil_div(columns, Columns::multiple));
+        return {tile_rows, strip_count, round_up(ceil_div(columns, strip_count), Columns::multiple)};
     }
     /// Strips of eight and one row per thread row; smaller where the patch would leave room for only a few thread
     /// blocks on a multiprocessor.
