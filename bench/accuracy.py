@@ -46,6 +46,17 @@ class Refusal(Exception):
     """A failure that the user can mend; the message is one line."""
 
 
+def add_hold_out(parser):
+    parser.add_argument("--hold-out", type=float, default=0, metavar="FRACTION",
+                        help="part of the labeled pictures to validate on, in place of the data's validation pictures")
+    parser.add_argument("--hold-out-seed", type=int, default=1, metavar="N", help="chooses these pictures (1)")
+
+
+def check_hold_out(parser, options):
+    if not 0 <= options.hold_out < 1:
+        parser.error(f"--hold-out is {options.hold_out}; it must be at least 0 and below 1")
+
+
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
@@ -55,16 +66,13 @@ def arguments():
     add("--programs", required=True, metavar="DIR", help="build folder with precompute_logits and distill_food11")
     add("--output", required=True, metavar="DIR", help="folder for the runs and the tables")
     add("--seeds", type=int, nargs="+", default=[1, 2, 3], metavar="N", help="one run of each recipe per seed (1 2 3)")
-    add("--hold-out", type=float, default=0, metavar="FRACTION",
-        help="part of the labeled pictures to validate on, in place of the data's validation pictures")
-    add("--hold-out-seed", type=int, default=1, metavar="N", help="chooses these pictures (1)")
+    add_hold_out(parser)
     add("--threads", type=int, default=os.cpu_count() or 1, metavar="N", help="CPU threads (all)")
     add("--device", default="cpu", choices=("cpu", "cuda"), help="where teacher and students run (cpu)")
     add("--precision", default="float32", choices=("float32", "tf32", "bf16"), help="of a GPU (float32)")
     add("--build", action="store_true", help="bring the programs in --programs up to date first")
     options = parser.parse_args()
-    if not 0 <= options.hold_out < 1:
-        parser.error(f"--hold-out is {options.hold_out}; it must be at least 0 and below 1")
+    check_hold_out(parser, options)
     if options.threads < 1:
         parser.error(f"--threads is {options.threads}; it must be at least 1")
     for seed in options.seeds:
@@ -313,6 +321,12 @@ def difference_text(results, first):
     return text if len(pairs) < 2 else f"{text} ± {100 * statistics.stdev(pairs) / math.sqrt(len(pairs)):.2f}"
 
 
+def write_text(path, text):
+    with open(path + ".partial", "w", encoding="utf-8") as file:
+        file.write(text)
+    os.replace(file.name, path)
+
+
 def write_rows(path, rows):
     with open(path + ".partial", "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
@@ -353,9 +367,7 @@ def write_tables(options, chosen, runs, validation_count):
     groups = [group for group in groups if group]
     text = markdown(groups, validation_count, f"held out of the labeled ones ({options.hold_out:g} of each class, seed "
                     f"{options.hold_out_seed})" if options.hold_out else "of validation/")
-    with open(os.path.join(options.output, "results.md.partial"), "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(file.name, os.path.join(options.output, "results.md"))
+    write_text(os.path.join(options.output, "results.md"), text)
     write_rows(os.path.join(options.output, "results.csv"), [summarize(group) for group in groups])
     write_rows(os.path.join(options.output, "runs.csv"), [result for group in groups for result in group])
     return text
@@ -363,16 +375,21 @@ def write_tables(options, chosen, runs, validation_count):
 
 # --------------------------------------------------------------------------------------------- main
 
+def require_teacher(recipe, options):
+    """Raises Refusal where a recipe needs a teacher, or the teacher's file is missing."""
+    if recipe.needs_teacher() and not options.teacher:
+        raise Refusal(f"{recipe.path}: needs a teacher; name its weights with --teacher")
+    if options.teacher and not os.path.isfile(options.teacher):
+        raise Refusal(f"{options.teacher}: no such file")
+
+
 def read_recipes(options):
     chosen = [recipes.read(name) for name in options.recipes]
     names = [recipe.name for recipe in chosen]
     for recipe in chosen:
         if names.count(recipe.name) > 1:
             raise Refusal(f"{recipe.path}: two recipes have the name {recipe.name}; rename one of the files")
-        if recipe.needs_teacher() and not options.teacher:
-            raise Refusal(f"{recipe.path}: needs a teacher; name its weights with --teacher")
-    if options.teacher and not os.path.isfile(options.teacher):
-        raise Refusal(f"{options.teacher}: no such file")
+        require_teacher(recipe, options)
     if options.build:
         command = ["cmake", "--build", options.programs, "-j", str(options.threads), "--target", "precompute_logits",
                    "distill_food11"]

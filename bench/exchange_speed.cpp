@@ -31,7 +31,7 @@ double best_time(Communicator& communicator, Index repeats, const std::function<
     using Clock = std::chrono::steady_clock;
     double best = 0;
     for (Index repeat = 0; repeat < repeats; ++repeat) {
-        largest(communicator, 0);  // all ranks begin together
+        largest(communicator, 0);  // all ranks begin at the same time
         const auto start = Clock::now();
         call();
         const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
@@ -40,7 +40,7 @@ double best_time(Communicator& communicator, Index repeats, const std::function<
     return best;
 }
 
-/// Half of the time that `bytes` take to the second rank and back.
+/// The time that a message of `bytes` takes between two ranks: half of a round trip.
 double message_time(Communicator& communicator, Index repeats, std::size_t bytes) {
     std::vector<std::byte> data(bytes);
     return best_time(communicator, repeats,

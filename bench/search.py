@@ -13,8 +13,8 @@ the third with the lowest validation loss. The next round has three times the ep
 Talwalkar, 2016). The baseline is trained in every round. The last network is printed as a type and written as a student's
 header, which -DBANTAM_STUDENT_FOLDERS=OUTPUT/winner brings into the programs.
 
-OUTPUT/search.md and search.csv have a row for each training, students/ holds the types of all networks. After an interruption the same
-command goes on.
+OUTPUT/search.md and search.csv have a row for each training, students/ holds the types of all networks. After an
+interruption the same command goes on.
 """
 
 import argparse
@@ -56,16 +56,13 @@ def arguments():
     add("--baseline", default="mobile-98k", metavar="NAME", help="a file of examples/students/ (mobile-98k)")
     add("--search-seed", type=int, default=1, metavar="N", help="chooses the networks (1)")
     add("--seed", type=int, default=1, metavar="N", help="of each training (1)")
-    add("--hold-out", type=float, default=0, metavar="FRACTION",
-        help="part of the labeled pictures to validate on, in place of the data's validation pictures")
-    add("--hold-out-seed", type=int, default=1, metavar="N", help="chooses these pictures (1)")
+    accuracy.add_hold_out(parser)
     add("--threads", type=int, default=os.cpu_count() or 1, metavar="N", help="CPU threads (all)")
     options = parser.parse_args()
     for name, least in (("candidates", 2), ("epochs", 1), ("budget", 1), ("threads", 1), ("image_size", 32)):
         if getattr(options, name) < least:
             parser.error(f"--{name.replace('_', '-')} is {getattr(options, name)}; it must be at least {least}")
-    if not 0 <= options.hold_out < 1:
-        parser.error(f"--hold-out is {options.hold_out}; it must be at least 0 and below 1")
+    accuracy.check_hold_out(parser, options)
     options.device, options.precision = "cpu", "float32"
     options.programs = os.path.join(options.output, "programs")
     return options
@@ -92,7 +89,7 @@ def sample(choose):
     }
 
 
-def width_text(width):
+def rounded(width):
     """A width as a multiple of four."""
     return max(4 * round(width / 4), 8)
 
@@ -122,12 +119,12 @@ def layers(genes, factor):
     result = [f"Conv2d<{genes['stem']}, 3, 2, {without_bias}>", "BatchNorm2d", act]
     width = 24.0 * factor
     for stage, (stride, blocks) in enumerate(zip(genes["strides"], genes["blocks"])):
-        channels = width_text(width)
+        channels = rounded(width)
         result.append(begin(channels, stride, 3 if stage == 0 else min(kernel, 5)))
         result += [repeated(channels)] * blocks
         width *= genes["growth"]
     if genes["head"]:
-        result += [f"PointwiseConv2d<{width_text(channels * genes['head'])}, {without_bias}>", "BatchNorm2d", act]
+        result += [f"PointwiseConv2d<{rounded(channels * genes['head'])}, {without_bias}>", "BatchNorm2d", act]
     return [*result, "GlobalAveragePool", "Linear<Classes>"]
 
 
@@ -232,9 +229,8 @@ def draw_candidates(options, classes):
     else:
         raise accuracy.Refusal(f"only {len(candidates)} networks of the family fit --budget {options.budget} and "
                                f"--max-multiply-adds {options.max_multiply_adds:g}; choose other limits")
-    with open(path + ".partial", "w", encoding="utf-8") as file:
-        json.dump({"settings": settings, "candidates": [vars(candidate) for candidate in candidates]}, file, indent=1)
-    os.replace(file.name, path)
+    accuracy.write_text(path, json.dumps({"settings": settings,
+                                          "candidates": [vars(candidate) for candidate in candidates]}, indent=1))
     return candidates
 
 
@@ -254,15 +250,6 @@ def build(options, students, classes):
 
 # ------------------------------------------------------------------------------------------- rounds
 
-def rounds(count, epochs):
-    """(networks, epochs) of each round, until one network is left."""
-    result = []
-    while count > 1:
-        result.append((count, epochs))
-        count, epochs = math.ceil(count / KEPT), epochs * KEPT
-    return result
-
-
 def recipe_of(recipe, student, epochs):
     changed = copy.deepcopy(recipe)
     changed.name = f"{student}-{epochs}-epochs"
@@ -280,10 +267,7 @@ def write_log(options, rows):
         lines.append(f"| {row['round']} | {row['epochs']} | {row['network']} | {row['parameters']:,} | "
                      f"{row['multiply-adds'] / 1e6:.1f} M | {row['validation loss']:.4f} | {row['accuracy']:.4f} | "
                      f"{'–' if agreement is None else format(agreement, '.3f')} | {accuracy.duration(row['seconds'])} |")
-    path = os.path.join(options.output, "search.md")
-    with open(path + ".partial", "w", encoding="utf-8") as file:
-        file.write("\n".join(lines) + "\n")
-    os.replace(file.name, path)
+    accuracy.write_text(os.path.join(options.output, "search.md"), "\n".join(lines) + "\n")
 
 
 def round_rows(number, epochs, candidates, results):
@@ -330,10 +314,7 @@ def run_round(options, recipe, data, splits, candidates, epochs, number, rows):
 
 def search(options):
     recipe = recipes.read(options.recipe)
-    if recipe.needs_teacher() and not options.teacher:
-        raise accuracy.Refusal(f"{recipe.path}: needs a teacher; name its weights with --teacher")
-    if options.teacher and not os.path.isfile(options.teacher):
-        raise accuracy.Refusal(f"{options.teacher}: no such file")
+    accuracy.require_teacher(recipe, options)
     data = accuracy.data_folder(options)
     class_names, splits = homework_folders.list_pictures(data)
     os.makedirs(os.path.join(options.output, "students"), exist_ok=True)
@@ -343,15 +324,16 @@ def search(options):
         if not os.path.exists(path):  # a newer file would be compiled again
             with open(path, "w", encoding="utf-8") as file:
                 file.write(candidate.header())
-    rows = []
-    plan = rounds(len(candidates), options.epochs)
-    for number, (_, epochs) in enumerate(plan, 1):
+    rows, number, epochs = [], 0, options.epochs
+    while len(candidates) > 1:
+        number += 1
         build(options, [options.baseline, *(candidate.name for candidate in candidates)], len(class_names))
         baseline = baseline_candidate(options)
         results = run_round(options, recipe, data, splits, [baseline, *candidates], epochs, number, rows)
         rows += round_rows(number, epochs, [baseline, *candidates], results)
         ranked = sorted(zip(results[1:], candidates), key=lambda pair: pair[0]["validation loss"])
         candidates = [candidate for _, candidate in ranked[:math.ceil(len(candidates) / KEPT)]]
+        epochs *= KEPT
     winner = os.path.join(options.output, "winner", "search_winner.hpp")
     os.makedirs(os.path.dirname(winner), exist_ok=True)
     with open(winner, "w", encoding="utf-8") as file:

@@ -491,6 +491,7 @@ void distill(Options& options) {
     std::optional<RunFolder> folder;
     if (first_rank) folder.emplace(options.output, metadata);
     if (options.predict_only) print_warnings(folder->changed_files());
+    const EvaluationLoader evaluating{validation, network.input, 64};
     std::optional<Report> run_report;
     if (!options.predict_only) {
         const LabeledPictures& labeled = *labeled_pictures;
@@ -518,8 +519,6 @@ void distill(Options& options) {
         training.add(labeled, rows(0));
         if (taught) training.add(unlabeled, rows(labeled.store.size()));
         const EvaluationLoader validating{validation, network.input, 64, {}, validation_rows, rank};
-
-        const EvaluationLoader whole_validation{validation, network.input, 64};
 
         const Metadata identity = run_identity(options, metadata, pictures);
         require_same_data(*communicator, identity);
@@ -576,7 +575,7 @@ void distill(Options& options) {
                     std::filesystem::remove(result);
                 if (run_report) {
                     if (kept && run_report->affordable())
-                        run_report->set_answers(report.epoch, [&] { return all_logits(*trainer, whole_validation); });
+                        run_report->set_answers(report.epoch, [&] { return all_logits(*trainer, evaluating); });
                     run_report->write(folder->picked(keep_rule(options.keep)).epoch, false);
                 }
                 progress.print(epoch_line(report, options.training.epochs, kept));
@@ -603,7 +602,6 @@ void distill(Options& options) {
     }
 
     load_student(weights, network, *trainer);
-    const EvaluationLoader evaluating{validation, network.input, 64};
     const Metrics result = trainer->evaluate(evaluating);
     summary_text += fmt::format("validation accuracy: {:.4f}\nvalidation cross-entropy: {:.4f}\n",
                                 result.accuracy.value_or(0.0), result.cross_entropy.value_or(0.0));

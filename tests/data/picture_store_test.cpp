@@ -308,7 +308,7 @@ BOOST_AUTO_TEST_CASE(testing_pictures_of_a_cache_are_refused_for_training) {
                }).starts_with(start + "p100.jpg is a training picture and no testing picture"));
     BOOST_TEST(message_of<bantam::Error>([&] { PictureStore(root, {"other.jpg"}, cached); }) ==
                data.file.string() + ": lacks the picture other.jpg; open the cache with the folders that hold it");
-    // A picture that moves from testing to training is decoded again, and back.
+    // A picture that moves from testing to training is decoded again; so is one that moves the other way.
     data.folders.testing = bantam::TestSplit{{"p108.jpg"}};
     data.folders.unlabeled.paths.push_back("p110.jpg");
     BOOST_TEST((data.open()->find("p110.jpg")->use == PictureUse::training));

@@ -70,7 +70,7 @@ BOOST_AUTO_TEST_CASE(a_rank_is_given_the_pixels_of_its_samples_and_the_targets_o
     TrainingLoader whole{small_options(9)};
     whole.add(pictures.labeled);
     const std::vector<Batch> expected = all_batches(whole, 1);
-    std::vector<std::vector<float>> together(expected.size());
+    std::vector<std::vector<float>> of_all_ranks(expected.size());
     for (int index = 0; index < 3; ++index) {
         LoaderOptions options = small_options(9);
         options.rank = {index, 3};
@@ -81,10 +81,10 @@ BOOST_AUTO_TEST_CASE(a_rank_is_given_the_pixels_of_its_samples_and_the_targets_o
             BOOST_TEST(batches[i].count == expected[i].count);
             BOOST_TEST(batches[i].labels == expected[i].labels, boost::test_tools::per_element());
             BOOST_TEST(batches[i].pixels.size() < expected[i].pixels.size() / 2);
-            together[i].insert(together[i].end(), batches[i].pixels.begin(), batches[i].pixels.end());
+            of_all_ranks[i].insert(of_all_ranks[i].end(), batches[i].pixels.begin(), batches[i].pixels.end());
         }
     }
-    for (std::size_t i = 0; i < expected.size(); ++i) BOOST_TEST((together[i] == expected[i].pixels));
+    for (std::size_t i = 0; i < expected.size(); ++i) BOOST_TEST((of_all_ranks[i] == expected[i].pixels));
 
     bantam::OnlineTeacher teacher{{8, 10, 3}, 3, [](const float*, Index, float*) {}};
     LoaderOptions taught = small_options(9);

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""Tests of bench/accuracy.py, bench/search.py and of recipes. Exits with 77 (skipped) where a Python package or a program is missing."""
+"""Tests of bench/accuracy.py, bench/search.py and of recipes. Exits with 77 (skipped) where a Python package or a program
+is missing."""
 
 import csv
 import os

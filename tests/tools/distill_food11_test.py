@@ -419,12 +419,28 @@ class Layouts(Distill):
                          [f"{int(number):04},{category}" for number, category in plain])
 
     def test_several_views_of_a_testing_picture_are_averaged(self):
-        # A flipped view alone changes some logits, not the number of answers.
-        student = os.path.join(self.reference, "student.safetensors")
-        done = self.run_program(DISTILL, "--data", self.data, "--predict-only", "--weights", student, "--tta", 4,
-                                "--output", self.path("out"))
-        self.assertRegex(done.stdout, r"validation accuracy: [\d.]+ % \([\d.]+ % with 4 test-time views, as predicted\)\n")
-        self.assertEqual(len(lines(self.path("out"), "predict.csv")), TESTING + 1)
+        # The mean over a picture and its mirror image is the same for the mirrored picture; one view's logits are not.
+        student, count = os.path.join(self.reference, "student.safetensors"), 200
+        colors = np.random.default_rng(3).integers(0, 256, (count, 4, 4, 3), dtype=np.uint8)
+        for kind, step in (("plain", 1), ("mirrored", -1)):
+            shutil.copytree(self.data, self.path(kind))
+            shutil.rmtree(self.path(kind, "testing"))
+            for number, picture in enumerate(colors):
+                pixels = np.kron(picture, np.ones((SIZE // 4, SIZE // 4, 1), np.uint8))[:, ::step]
+                write(programs.png(pixels), self.path(kind, "testing", "00"), f"{number:04}.png")
+
+        def answers(kind, views):
+            output = self.path(f"{kind}-{views}")
+            done = self.run_program(DISTILL, "--data", self.path(kind), "--predict-only", "--weights", student, "--tta",
+                                    views, "--output", output)
+            views_text = rf" \([\d.]+ % with {views} test-time views, as predicted\)" if views > 1 else ""
+            self.assertRegex(done.stdout, rf"validation accuracy: [\d.]+ %{views_text}\n")
+            self.assertEqual(len(lines(output, "predict.csv")), count + 1)
+            return lines(output, "predict.csv")
+
+        self.assertNotEqual(answers("plain", 1), answers("mirrored", 1))
+        self.assertEqual(answers("plain", 2), answers("mirrored", 2))
+        self.assertNotEqual(answers("plain", 12), answers("plain", 2))
         self.assertIn("--tta", self.refusal(DISTILL, "--data", self.data, "--predict-only", "--tta", 13))
 
     def test_a_student_is_pruned_to_a_smaller_student(self):

@@ -175,11 +175,11 @@ class Logits(Ranks):
             with self.subTest(ranks=ranks):
                 folder = self.path(str(ranks))
                 os.mkdir(folder)
-                together = os.path.join(folder, "logits.safetensors")
-                done = self.run_ranks(ranks, PRECOMPUTE, *options, together)
-                self.assertEqual(read(together), read(alone))
+                of_ranks = os.path.join(folder, "logits.safetensors")
+                done = self.run_ranks(ranks, PRECOMPUTE, *options, of_ranks)
+                self.assertEqual(read(of_ranks), read(alone))
                 self.assertEqual(os.listdir(folder), ["logits.safetensors"])
-                self.assertEqual(done.stdout.replace(together, alone), printed)
+                self.assertEqual(done.stdout.replace(of_ranks, alone), printed)
 
 
 if __name__ == "__main__":

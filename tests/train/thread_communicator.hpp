@@ -50,7 +50,7 @@ public:
         bytes_received += data.size();
     }
     void all_gather(std::span<std::byte> data, std::span<const std::size_t> offsets) override {
-        together(data, [&] {
+        collective(data, [&] {
             for (std::size_t from = 0; from + 1 < offsets.size(); ++from)
                 if (static_cast<int>(from) != rank().index)
                     std::copy(ranks_.places[from].begin() + static_cast<std::ptrdiff_t>(offsets[from]),
@@ -61,7 +61,7 @@ public:
         });
     }
     void broadcast(std::span<std::byte> data, int from) override {
-        together(data, [&] {
+        collective(data, [&] {
             if (from == rank().index) return;
             std::ranges::copy(ranks_.places[static_cast<std::size_t>(from)], data.begin());
             bytes_received += data.size();
@@ -71,7 +71,7 @@ public:
 
 private:
     template <class Exchange>
-    void together(std::span<std::byte> data, Exchange&& exchange) {
+    void collective(std::span<std::byte> data, Exchange&& exchange) {
         ranks_.places[static_cast<std::size_t>(rank().index)] = data;
         barrier();
         exchange();

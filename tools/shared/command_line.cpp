@@ -43,10 +43,6 @@ void replace_closed_streams() {
 #endif
 }
 
-}  // namespace
-
-namespace {
-
 bool silent = false;
 
 void write_message(const std::string& text) {

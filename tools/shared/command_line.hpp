@@ -27,7 +27,7 @@ void print_message(const std::string& text);
 /// Shows no message from now on but that of a failure, as in all ranks but the first.
 void silence_messages();
 
-/// The number of processors, at least one; of those of this machine's ranks, a rank's share.
+/// The number of processors, at least one; divided by the number of ranks on this machine.
 int processor_count();
 
 /// The command that started a program, quoted for a POSIX shell where needed.

@@ -14,7 +14,8 @@ namespace bantam {
 
 /// How the ranks that train one network exchange data. train/mpi_communicator.hpp has the one for MPI; derive from this
 /// class for another transport. All ranks call the same members in the same order, each from one thread, and every
-/// member returns once its own data may be used again. A rank that fails must end the others, which wait for it.
+/// member returns once its own data may be used again. A rank that fails must end the others, whose calls
+/// would never return.
 class Communicator {
 public:
     explicit Communicator(Rank rank) : rank_{rank} {}

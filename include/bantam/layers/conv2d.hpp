@@ -23,11 +23,11 @@ struct ConvOptions {
 
 /// What is wrong with the arguments of a convolution or depthwise convolution; empty where nothing is.
 constexpr std::string_view conv_argument_error(Size2d kernel_size, Size2d stride, ConvOptions options) {
-    if (!kernel_size.at_least(1)) return "its kernel size is at least 1";
-    if (!stride.at_least(1)) return "its stride is at least 1";
-    if (!options.dilation.at_least(1)) return "its dilation is at least 1";
+    if (kernel_size.min() < 1) return "its kernel size is at least 1";
+    if (stride.min() < 1) return "its stride is at least 1";
+    if (options.dilation.min() < 1) return "its dilation is at least 1";
     if (options.groups < 1) return "its groups are at least 1";
-    if (!options.padding.at_least(same_padding)) return "its padding is not negative";
+    if (options.padding.min() < same_padding) return "its padding is not negative";
     const auto shrinks = [](int padding, int taps) { return padding == same_padding && taps % 2 == 0; };
     if (shrinks(options.padding.height, kernel_size.height) || shrinks(options.padding.width, kernel_size.width))
         return "an even kernel cannot keep the size of the map: use an odd kernel size or write ConvOptions{.padding = "

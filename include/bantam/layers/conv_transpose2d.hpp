@@ -39,9 +39,9 @@ struct ConvTranspose2d : Layer {
 
     static constexpr std::string_view argument_error() {
         if (OutChannels < 1) return "it has at least one output channel";
-        if (!padding.at_least(0)) return "its padding is not negative";
+        if (padding.min() < 0) return "its padding is not negative";
         const bool smaller = output_padding.height < stride.height && output_padding.width < stride.width;
-        if (!output_padding.at_least(0) || !smaller) return "its output padding is from 0 to less than its stride";
+        if (output_padding.min() < 0 || !smaller) return "its output padding is from 0 to less than its stride";
         return conv_argument_error(kernel_size, stride, transposed);
     }
     static constexpr Shape output_shape(Shape input) {

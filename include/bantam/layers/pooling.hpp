@@ -21,10 +21,10 @@ struct MaxPool2d : Layer {
     using Window = ConvWindow<kernel_size, stride, padding, 1>;
 
     static constexpr std::string_view argument_error() {
-        if (!kernel_size.at_least(1)) return "its kernel size is at least 1";
-        if (!stride.at_least(1)) return "its stride is at least 1";
+        if (kernel_size.min() < 1) return "its kernel size is at least 1";
+        if (stride.min() < 1) return "its stride is at least 1";
         const bool at_most_half = 2 * padding.height <= kernel_size.height && 2 * padding.width <= kernel_size.width;
-        return padding.at_least(0) && at_most_half ? "" : "its padding is at most half of its kernel size";
+        return padding.min() >= 0 && at_most_half ? "" : "its padding is at most half of its kernel size";
     }
     static constexpr Shape output_shape(Shape input) { return Window::output_shape(input, input.channels); }
     static constexpr Misfit misfit(Shape input) { return Window::misfit(input); }

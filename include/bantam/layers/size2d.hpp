@@ -14,8 +14,8 @@ struct Size2d {
     constexpr Size2d(int of_height, int of_width) : height{of_height}, width{of_width} {}
     friend constexpr bool operator==(const Size2d&, const Size2d&) = default;
 
-    /// Whether both numbers are at least `least`.
-    constexpr bool at_least(int least) const { return height >= least && width >= least; }
+    /// The smaller number.
+    constexpr int min() const { return height < width ? height : width; }
 };
 
 /// What a layer takes as a size: a number for both axes, or a Size2d.

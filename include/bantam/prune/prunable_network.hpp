@@ -34,8 +34,8 @@ struct ChannelGroup {
     std::vector<int> norms;  ///< tensors that hold a batch norm's scale of each channel
 };
 
-/// A piece of a network's type as source text, or the width of a group.
-struct TypePiece {
+/// Source text of a network's type, or a group whose width stands there.
+struct TypeToken {
     std::string text;
     int group = -1;
 };
@@ -45,7 +45,7 @@ struct PrunableNetwork {
     std::span<const NamedTensor> tensors;
     std::vector<std::array<int, 4>> axes;  ///< of each tensor: the group along each axis, -1 where there is none
     std::vector<ChannelGroup> groups;
-    std::vector<std::vector<TypePiece>> layers;  ///< the network's layers as types
+    std::vector<std::vector<TypeToken>> layers;  ///< the network's layers as types
     int classes = -1;                            ///< the group of the network's outputs
 };
 
@@ -106,7 +106,7 @@ inline constexpr bool is_channelwise =
 /// Follows the channels through the layers in storage order, and joins groups where paths meet.
 class ChannelTracer {
 public:
-    using Pieces = std::vector<TypePiece>;
+    using Tokens = std::vector<TypeToken>;
 
     int add_group(Index channels, bool fixed) {
         parents_.push_back(static_cast<int>(parents_.size()));
@@ -117,7 +117,7 @@ public:
 
     /// The group of the output of layer L; appends L's type to `type`.
     template <class L, Shape Input>
-    int trace(int group, Pieces& type) {
+    int trace(int group, Tokens& type) {
         if constexpr (NamedLayer<L>) {
             type.push_back({"Named<\"" + std::string{L::path} + "\", "});
             group = trace<typename L::Wrapped, Input>(group, type);
@@ -125,7 +125,7 @@ public:
         } else if constexpr (BlockLayer<L>) {
             group = trace<typename L::template Expansion<Input>, Input>(group, type);
         } else if constexpr (is_depthwise_separable<L>) {
-            Pieces written_out;
+            Tokens written_out;
             group = trace<typename L::Layers, Input>(group, written_out);
             append_with_width<L>(type, group);
         } else if constexpr (SequenceLayer<L>) {
@@ -150,14 +150,14 @@ public:
     }
 
     template <class Net>
-    PrunableNetwork finish(int output) {
+    PrunableNetwork result(int output) {
         fix(output);
         network_.classes = find(output);
         network_.tensors = tensor_table<Net>;
         for (auto& tensor : network_.axes)
             for (int& group : tensor) group = group < 0 ? group : find(group);
-        for (Pieces& layer : network_.layers)
-            for (TypePiece& piece : layer) piece.group = piece.group < 0 ? piece.group : find(piece.group);
+        for (Tokens& layer : network_.layers)
+            for (TypeToken& token : layer) token.group = token.group < 0 ? token.group : find(token.group);
         return std::move(network_);
     }
 
@@ -224,7 +224,7 @@ private:
 
     /// The type of L, whose first template argument is its number of output channels, with the width of a group there.
     template <class L>
-    static void append_with_width(Pieces& type, int group) {
+    static void append_with_width(Tokens& type, int group) {
         const std::string whole = text<L>();
         const std::size_t begin = whole.find('<') + 1;
         type.push_back({whole.substr(0, begin)});
@@ -233,19 +233,19 @@ private:
     }
 
     template <Shape Input, class... Ls, std::size_t... Is>
-    int trace_sequence(int group, Pieces& type, Sequence<Ls...>, std::index_sequence<Is...>) {
+    int trace_sequence(int group, Tokens& type, Sequence<Ls...>, std::index_sequence<Is...>) {
         ((type.push_back({Is > 0 ? ", " : ""}), group = trace<Ls, sequence_shapes<Input, Ls...>[Is]>(group, type)),
          ...);
         return group;
     }
 
     template <Shape Input, class... Ls>
-    int trace_layers(int group, Pieces& type, Sequence<Ls...> layers) {
+    int trace_layers(int group, Tokens& type, Sequence<Ls...> layers) {
         return trace_sequence<Input>(group, type, layers, std::index_sequence_for<Ls...>{});
     }
 
     template <Shape Input, class... Ls, class Shortcut, Scale Scaled>
-    int trace_residual(int input, Pieces& type, ResidualBlock<Sequence<Ls...>, Shortcut, Scaled>) {
+    int trace_residual(int input, Tokens& type, ResidualBlock<Sequence<Ls...>, Shortcut, Scaled>) {
         if constexpr (!std::is_same_v<Shortcut, Identity>)
             type.push_back({"ProjectedResidual<"});
         else if constexpr (Scaled != Scale::none)
@@ -254,8 +254,8 @@ private:
         else
             type.push_back({"Residual<"});
         // The body is stored before the shortcut and written after it.
-        Pieces body;
-        Pieces shortcut;
+        Tokens body;
+        Tokens shortcut;
         const int output = trace_layers<Input>(input, body, Sequence<Ls...>{});
         int other = input;
         if constexpr (!std::is_same_v<Shortcut, Identity>) {
@@ -271,7 +271,7 @@ private:
     }
 
     template <class L, Shape Input>
-    int trace_primitive(int group, Pieces& type) {
+    int trace_primitive(int group, Tokens& type) {
         if constexpr (is_dense_convolution<L>()) {
             const int output = add_group(L::output_shape(Input).channels, false);
             network_.axes.push_back({output, group, -1, -1});
@@ -312,7 +312,7 @@ PrunableNetwork prunable_network() {
     const int picture = tracer.add_group(Net::input.channels, true);
     const int classes = tracer.trace_network<Net::input>(picture, typename Net::Layers{},
                                                          std::make_index_sequence<Net::Layers::size>{});
-    return tracer.finish<Net>(classes);
+    return tracer.result<Net>(classes);
 }
 
 }  // namespace bantam

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/base/division.hpp>
 #include <bantam/base/error.hpp>
 #include <bantam/base/index.hpp>
 #include <bantam/prune/prunable_network.hpp>
@@ -58,6 +59,12 @@ inline std::vector<double> channel_scores(const PrunableNetwork& network, const 
     return scores;
 }
 
+inline std::vector<Index> all_channels(Index count) {
+    std::vector<Index> channels(static_cast<std::size_t>(count));
+    std::iota(channels.begin(), channels.end(), Index{0});
+    return channels;
+}
+
 inline bool prunable(const ChannelGroup& group) { return !group.fixed && !group.norms.empty(); }
 
 }  // namespace detail
@@ -95,24 +102,22 @@ inline KeptChannels choose_channels(const PrunableNetwork& network, std::span<co
         Index& rest = left[channel.group];
         if (rest - 1 < std::max(least, Index{1})) continue;
         --rest;
-        widths[channel.group] = std::min(all, (rest + limits.multiple - 1) / limits.multiple * limits.multiple);
-        if (parameter_count_of(network, widths) <= limits.parameters) {
-            KeptChannels kept(network.groups.size());
-            for (std::size_t g = 0; g < kept.size(); ++g)
-                if (!detail::prunable(network.groups[g])) {
-                    kept[g].resize(static_cast<std::size_t>(widths[g]));
-                    std::iota(kept[g].begin(), kept[g].end(), Index{0});
-                }
-            // The largest scales of each group.
-            for (auto best = order.rbegin(); best != order.rend(); ++best)
-                if (std::ssize(kept[best->group]) < widths[best->group]) kept[best->group].push_back(best->channel);
-            for (auto& channels : kept) std::ranges::sort(channels);
-            return kept;
-        }
+        widths[channel.group] = std::min(all, ceil_div(rest, limits.multiple) * limits.multiple);
+        if (parameter_count_of(network, widths) <= limits.parameters) break;
     }
-    throw Error{"the network keeps " + std::to_string(parameter_count_of(network, widths)) +
-                " parameters where as many channels are removed as is allowed, over the limit of " +
-                std::to_string(limits.parameters) + "; begin with a narrower network"};
+    if (const Index count = parameter_count_of(network, widths); count > limits.parameters)
+        throw Error{"the network keeps " + std::to_string(count) +
+                    " parameters where as many channels are removed as is allowed, over the limit of " +
+                    std::to_string(limits.parameters) + "; begin with a narrower network"};
+
+    KeptChannels kept(network.groups.size());
+    for (std::size_t g = 0; g < kept.size(); ++g)
+        if (!detail::prunable(network.groups[g])) kept[g] = detail::all_channels(widths[g]);
+    // The largest scales of each group.
+    for (auto best = order.rbegin(); best != order.rend(); ++best)
+        if (std::ssize(kept[best->group]) < widths[best->group]) kept[best->group].push_back(best->channel);
+    for (auto& channels : kept) std::ranges::sort(channels);
+    return kept;
 }
 
 /// A tensor of the pruned network.
@@ -137,9 +142,9 @@ inline std::vector<PrunedTensor> prune_channels(const PrunableNetwork& network, 
         PrunedTensor tensor{std::string{entry.name.view()}, {}, {}};
         for (std::size_t axis = 0; axis < rank; ++axis) {
             const Index extent = entry.tensor.extents[axis];
-            std::vector<Index> along(static_cast<std::size_t>(extent));
-            std::iota(along.begin(), along.end(), Index{0});
-            if (const int group = network.axes[i][axis]; group >= 0) along = kept[static_cast<std::size_t>(group)];
+            const int group = network.axes[i][axis];
+            const std::vector<Index> along =
+                group < 0 ? detail::all_channels(extent) : kept[static_cast<std::size_t>(group)];
             std::vector<Index> next;
             for (const Index position : positions)
                 for (const Index index : along) next.push_back(position * extent + index);
@@ -156,15 +161,15 @@ inline std::vector<PrunedTensor> prune_channels(const PrunableNetwork& network, 
 inline std::vector<std::string> pruned_layers(const PrunableNetwork& network, const KeptChannels& kept,
                                               const std::string& classes) {
     std::vector<std::string> layers;
-    for (const auto& pieces : network.layers) {
+    for (const auto& tokens : network.layers) {
         std::string& text = layers.emplace_back();
-        for (const TypePiece& piece : pieces) {
-            if (piece.group < 0)
-                text += piece.text;
-            else if (piece.group == network.classes)
+        for (const TypeToken& token : tokens) {
+            if (token.group < 0)
+                text += token.text;
+            else if (token.group == network.classes)
                 text += classes;
             else
-                text += std::to_string(kept[static_cast<std::size_t>(piece.group)].size());
+                text += std::to_string(kept[static_cast<std::size_t>(token.group)].size());
         }
     }
     return layers;

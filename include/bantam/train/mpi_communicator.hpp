@@ -43,7 +43,7 @@ public:
     void broadcast(std::span<std::byte> data, int from) override {
         MPI_Bcast(data.data(), size(data), MPI_BYTE, from, ranks_);
     }
-    /// Ranks that wait for long leave the processors to the others.
+    /// With pauses, because MPI_Barrier would keep a processor busy while it waits.
     void barrier() override {
         MPI_Request request;
         MPI_Ibarrier(ranks_, &request);

@@ -16,10 +16,10 @@ namespace bantam {
 
 /// What a training step on the CPU exchanges among ranks.
 struct StepTraffic {
-    Index exchanges = 0;  ///< each waits for all ranks
+    Index exchanges = 0;  ///< collective calls, which return when all ranks have taken part
     Index bytes = 0;      ///< that the rank receives
-    /// Messages that wait for each other, and their bytes: a gathering and a broadcast among N ranks take ⌈log2 N⌉ of
-    /// them, and a sum that goes from rank to rank N − 1.
+    /// Messages of which each depends on the one before, and their bytes: a gathering and a broadcast among N ranks
+    /// take ⌈log2 N⌉ of them, and a sum that goes from rank to rank N − 1.
     Index messages_in_turn = 0;
     Index bytes_in_turn = 0;
 

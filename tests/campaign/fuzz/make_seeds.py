@@ -114,7 +114,8 @@ def make_data_files(folder):
     for form in (tarfile.USTAR_FORMAT, tarfile.PAX_FORMAT, tarfile.GNU_FORMAT):
         archive = io.BytesIO()
         with tarfile.open(fileobj=archive, mode="w", format=form) as file:
-            for name, content in (("0.jpg", b"x" * 9), ("0.cls", b"1"), ("n" * 60 + "/" + "n" * 60 + ".png", b""), ("a/b.jpg", b"x")):
+            for name, content in (("0.jpg", b"x" * 9), ("0.cls", b"1"), ("n" * 60 + "/" + "n" * 60 + ".png", b""),
+                                  ("a/b.jpg", b"x")):
                 member = tarfile.TarInfo(name)
                 member.size = len(content)
                 file.addfile(member, io.BytesIO(content))

@@ -63,7 +63,7 @@ struct Pass {
     Index samples_before = 0;     ///< those of the ranks before this one
     bool norms_per_rank = false;  ///< batch norms have the statistics of this rank's samples
 
-    /// Samples in the whole batch, whoever computes them: what a mean over the batch is divided by.
+    /// Samples in the whole batch, those of all ranks: what a mean over the batch is divided by.
     Index batch() const { return communicator ? samples_of_ranks : count; }
     /// Those that a batch norm has the statistics of.
     Index norm_samples() const { return norms_per_rank ? count : batch(); }

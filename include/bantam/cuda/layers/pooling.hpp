@@ -73,7 +73,7 @@ struct Operation<MaxPool2d<KernelSize, Stride, Padding>, Input, S> : OperationSi
 template <auto KernelSize, auto Stride, auto Padding, Shape Input, class S>
 struct Operation<AvgPool2d<KernelSize, Stride, Padding>, Input, S> : OperationSizes {
     static constexpr Shape output_shape = AvgPool2d<KernelSize, Stride, Padding>::output_shape(Input);
-    using Geometry = ConvGeometry<Input, typename MaxPool2d<KernelSize, Stride, Padding>::Window>;
+    using Geometry = ConvGeometry<Input, typename AvgPool2d<KernelSize, Stride, Padding>::Window>;
     static constexpr Index channels = Input.channels;
 
     /// to[i] = Σ from[…] / taps, over the pixels under output i (forward) or the windows over input i (backward).

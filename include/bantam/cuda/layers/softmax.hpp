@@ -16,7 +16,7 @@ struct Operation<Softmax, Input, S> : OperationSizes {
     using M = exec::Math<ComputeType>;
     static constexpr Index channels = Input.channels;
 
-    /// eˣ of one position's channels, as a share of their sum. The largest channel is subtracted first, so that no
+    /// eˣ of one position's channels, divided by their sum. The largest channel is subtracted first, so that no
     /// power overflows.
     struct Position {
         const S* x;

@@ -34,8 +34,8 @@ struct LineWindow {
 };
 
 /// What every stage states:
-/// - `input`: how it reads its input. `output(read_layout)`: how it writes its output if the stage behind reads
-/// `read_layout`.
+/// - `input`: how it reads its input.
+/// - `output(read_layout)`: how it writes its output if the stage behind reads `read_layout`.
 /// - `window`, or `whole_map` where a step needs all lines; `lines_per_step`: output lines that are computed together.
 /// - `packed_bytes` and `prepare(view, packed)`: weights as its kernel reads them, packed once.
 /// - `scratch_bytes` and `run<To>(lines, count, out, view, packed, scratch)`: `count` output lines from `window.height`
