@@ -38,6 +38,8 @@ GOALS = [
     ("the same, torch.compile", ("mobile-98k", "training", 64, None), ["compile"], 2, 3.5),
     ("the same, bf16 autocast", ("mobile-98k", "training", 64, None),
      ["eager-bf16", "channels_last-bf16", "compile-bf16"], 2, 3.5),
+    ("training step, high-resolution-98k, batch 64", ("high-resolution-98k", "training", 64, None), [*EAGER, "compile"],
+     3, 4),
     ("training step, sample-88k (dense 3×3), batch 64", ("sample-88k", "training", 64, None), [*EAGER, "compile"],
      1.3, 2),
     ("training step, tiniest-97k at 32×32, batch 256", ("tiniest-97k", "training", 256, None), [*EAGER, "compile"],

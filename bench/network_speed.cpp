@@ -33,6 +33,7 @@ double peak_megabytes() {
 
 Timing time_chosen(const TimingOptions& options) {
     if (options.net == "mobile-98k") return time_mobile_98k(options);
+    if (options.net == "high-resolution-98k") return time_high_resolution_98k(options);
     if (options.net == "sample-88k") return time_sample_88k(options);
     if (options.net == "tiniest-97k") return time_tiniest_97k(options);
     if (options.net == "small-32") return time_small_32(options);
@@ -101,7 +102,7 @@ int main(int argc, char** argv) {
     options.threads = processor_count();
     CommandLine line{"Times one reference net and prints one JSON line, or a table of its stages"};
     line.option("--net", options.net, "The net; resnet18 in inference only")
-        .one_of({"mobile-98k", "sample-88k", "tiniest-97k", "small-32", "resnet18"});
+        .one_of({"mobile-98k", "high-resolution-98k", "sample-88k", "tiniest-97k", "small-32", "resnet18"});
     line.option("--mode", options.mode, "What is timed")
         .one_of({"training", "inference", "stages", "gradients-fused", "gradients-layer-by-layer", "inference-int8"});
     line.option("--batch", options.batch, "Pictures in a step").between(1, 65536);
@@ -110,8 +111,8 @@ int main(int argc, char** argv) {
     line.option("--repeats", options.repeats, "Steps timed one by one, at most").between(1, 1'000'000);
     line.option("--seconds", options.seconds, "Stop timing after this long, three steps at least");
     return line.run(argc, argv, [&] {
-        if (options.mode == "inference-int8" && options.net != "mobile-98k")
-            throw bantam::Error{"--mode inference-int8 times mobile-98k alone; leave --net out"};
+        if (options.mode == "inference-int8" && options.net != "mobile-98k" && options.net != "high-resolution-98k")
+            throw bantam::Error{"--mode inference-int8 times mobile-98k and high-resolution-98k; choose one of them"};
         const auto communicator = join_ranks();
         options.communicator = communicator.get();
         if (communicator->rank().count > 1 && options.mode != "training")

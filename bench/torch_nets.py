@@ -18,6 +18,18 @@ def mobile_98k(classes=11):
     return layers.mobile(3, 16, blocks, classes)
 
 
+def high_resolution_98k(classes=11):
+    """bantam/models/residual.hpp."""
+    def stage(inputs, outputs, stride, shortcuts):
+        return [layers.depthwise_separable(inputs, outputs, stride, 5),
+                *(layers.Residual(layers.depthwise_separable(outputs, outputs, 1, 5)) for _ in range(shortcuts))]
+
+    return nn.Sequential(
+        layers.conv(3, 16, 3, 2), nn.BatchNorm2d(16), nn.ReLU6(inplace=True), layers.depthwise_separable(16, 32),
+        *stage(32, 64, 1, 1), *stage(64, 108, 2, 2), *stage(108, 148, 2, 1),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(148, classes))
+
+
 def sample_88k(classes=11):
     """The course's sample student."""
     def stage(inputs, outputs):
@@ -48,6 +60,7 @@ def tiniest_97k(classes=10):
 # name: (function, image size, trainable parameters, running statistics)
 NETS = {
     "mobile-98k": (mobile_98k, 128, 95_371, 2_784),
+    "high-resolution-98k": (high_resolution_98k, 128, 95_687, 2_888),
     "sample-88k": (sample_88k, 128, 87_907, 456),
     "resnet18": (resnet18, 128, 11_181_642, 9_600),
     "tiniest-97k": (tiniest_97k, 32, 97_530, 0),
@@ -68,7 +81,7 @@ def main():
         counted = list(count(net))
         with torch.no_grad():
             classes = net(torch.zeros(1, 3, size, size)).shape[1]
-        print(f"{name:12} {size}x{size}x3 -> {classes:2}  trainable {counted[0]:>10,}  statistics {counted[1]:>6,}"
+        print(f"{name:19} {size}x{size}x3 -> {classes:2}  trainable {counted[0]:>10,}  statistics {counted[1]:>6,}"
               + ("" if counted == expected else f"  expected {expected}"))
         wrong += counted != expected
     return 1 if wrong else 0

@@ -26,10 +26,10 @@ def pointwise(inputs, outputs, bias=False):
     return conv(inputs, outputs, 1, bias=bias)
 
 
-def depthwise_separable(inputs, outputs, stride=1):
-    """Depthwise 3x3, BN, ReLU6, pointwise, BN, ReLU6 (MobileNet, Howard et al. 2017)."""
+def depthwise_separable(inputs, outputs, stride=1, kernel=3):
+    """Depthwise, BN, ReLU6, pointwise, BN, ReLU6 (MobileNet, Howard et al. 2017)."""
     return nn.Sequential(
-        depthwise(inputs, 3, stride), nn.BatchNorm2d(inputs), nn.ReLU6(inplace=True),
+        depthwise(inputs, kernel, stride), nn.BatchNorm2d(inputs), nn.ReLU6(inplace=True),
         pointwise(inputs, outputs), nn.BatchNorm2d(outputs), nn.ReLU6(inplace=True))
 
 

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: MIT
+#include "../common/int8_timing.hpp"
+#include "nets.hpp"
+
+#include <bantam/models/residual.hpp>
+
+namespace bantam::bench {
+
+Timing time_high_resolution_98k(const TimingOptions& options) {
+    if (options.mode == "inference-int8") return time_int8_inference<HighResolution98k<11>>(options);
+    return time_net<HighResolution98k<11>>(options);
+}
+
+}  // namespace bantam::bench
