@@ -13,6 +13,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <cstdlib>
 #include <ctime>
 #include <mutex>
 #include <numeric>
@@ -96,6 +97,8 @@ BOOST_AUTO_TEST_CASE(an_exception_comes_out_and_ends_the_loop) {
                 parallel_for(100'000, threads, [&](Index index, int) {
                     if (index == 5) throw bantam::Error{"index 5"};
                     ++ran;
+                    // So that the thread that throws gets a core before the others have run all.
+                    std::this_thread::yield();
                 });
             };
             BOOST_CHECK_EXCEPTION(loop(), bantam::Error,
@@ -131,7 +134,14 @@ BOOST_AUTO_TEST_CASE(waiting_threads_leave_their_cores_to_others) {
     BOOST_TEST(processor_seconds() - before < 0.2);
 }
 
-BOOST_AUTO_TEST_CASE(a_child_process_runs_loops_and_ends) {
+/// QEMU's user mode (7.2) ends itself where the child of a program with threads starts a thread.
+boost::test_tools::assertion_result children_may_have_threads(boost::unit_test::test_unit_id) {
+    boost::test_tools::assertion_result may{std::getenv("BANTAM_EMULATED") == nullptr};
+    may.message() << "QEMU's user mode ends itself where a child process starts a thread";
+    return may;
+}
+
+BOOST_AUTO_TEST_CASE(a_child_process_runs_loops_and_ends, *boost::unit_test::precondition(children_may_have_threads)) {
     visits(100, 3);
     const pid_t child = fork();
     BOOST_REQUIRE(child >= 0);
