@@ -8,6 +8,8 @@
 
 #include <bantam/deploy/batch_classifier.hpp>
 #include <bantam/deploy/line_classifier.hpp>
+#include <bantam/models/inverted.hpp>
+#include <bantam/models/residual.hpp>
 
 #include <cstring>
 #include <memory>
@@ -68,6 +70,12 @@ void check_batches(const deploy::Weights<Net, deploy::Int8>& weights) {
 }
 
 template <class Net>
+void check_batches() {
+    cpu::Model<Net> model = random_model<Net>(7);
+    check_batches(*int8_weights<Net>(model, 2));
+}
+
+template <class Net>
 void check_int8() {
     cpu::Model<Net> model = random_model<Net>(7);
     const auto weights = int8_weights<Net>(model, 2);
@@ -107,10 +115,10 @@ BOOST_AUTO_TEST_CASE(ensembles_give_the_same_bits) { check_int8<SmallEnsemble>()
 BOOST_AUTO_TEST_CASE(networks_without_a_linear_layer_give_the_same_bits) { check_int8<PooledNet>(); }
 
 BOOST_AUTO_TEST_CASE(windows_of_all_kinds_give_the_same_bits) { check_int8<WindowNet>(); }
-BOOST_AUTO_TEST_CASE(channel_gates_give_the_same_bits_in_batches) {
-    cpu::Model<GatedNet> model = random_model<GatedNet>(7);
-    check_batches(*int8_weights<GatedNet>(model, 2));
-}
+BOOST_AUTO_TEST_CASE(channel_gates_give_the_same_bits_in_batches) { check_batches<GatedNet>(); }
+BOOST_AUTO_TEST_CASE(shortcuts_give_the_same_bits_in_batches) { check_batches<ShortcutNet>(); }
+BOOST_AUTO_TEST_CASE(high_resolution_98k_gives_the_same_bits_in_batches) { check_batches<HighResolution98k<11, 32>>(); }
+BOOST_AUTO_TEST_CASE(inverted_99k_gives_the_same_bits_in_batches) { check_batches<Inverted99k<11, 32>>(); }
 
 BOOST_AUTO_TEST_CASE(mobile_98k_takes_a_sixth_of_the_memory) {
     using Lines = deploy::LineClassifier<Mobile98k<11>, deploy::Int8>;

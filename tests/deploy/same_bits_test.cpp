@@ -33,40 +33,68 @@ void export_net(const std::filesystem::path& folder, const std::string& type, co
     body << "), " << name << "::expected_test_logits, bantam::class_count<" << name << "::Network>); }\n";
 }
 
-bool succeeds(const std::string& command) { return std::system(command.c_str()) == 0; }
-
-/// The program that tests every exported net, written once.
-const std::filesystem::path& program() {
-    static const bantam_test::TemporaryFolder folder;
-    static const std::filesystem::path path = [] {
-        const std::filesystem::path source = folder.path() / "main.cpp";
-        {
-            std::ofstream includes{folder.path() / "all.hpp"};
-            includes << "#include \"deploy/nets.hpp\"\n#include <bantam/deploy/self_test.hpp>\n";
-            std::ofstream body{source};
-            body << "#include \"all.hpp\"\nusing namespace bantam::deploy;\nstatic std::uint8_t picture[4096];\n";
-            export_net<ResidualNet>(folder.path(), "deployed::ResidualNet", "residual", "LineClassifier", includes,
-                                    body);
-            export_net<BranchingNet>(folder.path(), "deployed::BranchingNet", "branching", "LineClassifier", includes,
-                                     body);
-            export_net<GatedNet>(folder.path(), "deployed::GatedNet", "gated", "Classifier", includes, body);
-            export_net<SmallEnsemble>(folder.path(), "deployed::SmallEnsemble", "ensemble", "LineClassifier", includes,
-                                      body);
-            body << "int main() { return residual_fails() + 2 * branching_fails() + 4 * gated_fails() + "
-                    "8 * ensemble_fails(); }\n";
-        }
-        return source;
-    }();
-    return path;
+/// The lines of a program that tests an exported net in a batch.
+void test_batch(const std::string& name, std::ofstream& body) {
+    body << "static bool " << name << "_fails() {\n"
+         << "    using Net = " << name << "::Network;\n"
+         << "    constexpr int line = bantam::input_shape<Net>.width * bantam::input_shape<Net>.channels;\n"
+         << "    for (int y = 0; y < bantam::input_shape<Net>.height; ++y)\n"
+         << "        test_picture_line<Net>(y, picture + y * line);\n"
+         << "    std::int32_t logits[bantam::class_count<Net>];\n"
+         << "    BatchClassifier<Net>{" << name << "::weights}.infer(picture, 1, logits);\n"
+         << "    return !logits_match(logits, " << name << "::expected_test_logits, bantam::class_count<Net>);\n}\n";
 }
 
-/// Compiles the program and runs it, by `emulator` where it is another processor's.
-void check(const std::string& compiler, const std::string& options, const std::string& emulator = {}) {
+bool succeeds(const std::string& command) { return std::system(command.c_str()) == 0; }
+
+/// The programs that test every exported net, written once: as firmware would, and in batches.
+struct Programs {
+    bantam_test::TemporaryFolder folder;
+    std::filesystem::path one_by_one = folder.path() / "main.cpp";
+    std::filesystem::path in_batches = folder.path() / "batches.cpp";
+
+    Programs() {
+        const std::string begin =
+            "#include \"all.hpp\"\nusing namespace bantam::deploy;\nstatic std::uint8_t picture[4096];\n";
+        std::ofstream includes{folder.path() / "all.hpp"};
+        includes << "#include \"deploy/nets.hpp\"\n#include <bantam/deploy/self_test.hpp>\n";
+        std::ofstream body{one_by_one};
+        body << begin;
+        export_net<ResidualNet>(folder.path(), "deployed::ResidualNet", "residual", "LineClassifier", includes, body);
+        export_net<BranchingNet>(folder.path(), "deployed::BranchingNet", "branching", "LineClassifier", includes,
+                                 body);
+        export_net<GatedNet>(folder.path(), "deployed::GatedNet", "gated", "Classifier", includes, body);
+        export_net<SmallEnsemble>(folder.path(), "deployed::SmallEnsemble", "ensemble", "LineClassifier", includes,
+                                  body);
+        body << "int main() { return residual_fails() + 2 * branching_fails() + 4 * gated_fails() + "
+                "8 * ensemble_fails(); }\n";
+        std::ofstream batches{in_batches};
+        batches << "#include <bantam/deploy/batch_classifier.hpp>\n" << begin;
+        test_batch("residual", batches);
+        test_batch("branching", batches);
+        batches << "int main() { return residual_fails() + 2 * branching_fails(); }\n";
+    }
+};
+
+const Programs& programs() {
+    static const Programs written;
+    return written;
+}
+
+/// Compiles a program and runs it, by `emulator` where it is another processor's.
+void check_program(const std::filesystem::path& program, const std::string& compiler, const std::string& options,
+                   const std::string& emulator = {}) {
     const std::string tests = BANTAM_TESTS_DIR;
-    const std::string executable = program().parent_path() / "main";
+    const std::string executable = program.parent_path() / "main";
     BOOST_REQUIRE(succeeds(compiler + " -std=c++20 " + options + " -I" + tests + " -I" + tests + "/../include " +
-                           program().string() + " -o " + executable));
+                           program.string() + " -o " + executable));
     BOOST_TEST(succeeds(emulator + " " + executable));
+}
+void check(const std::string& compiler, const std::string& options, const std::string& emulator = {}) {
+    check_program(programs().one_by_one, compiler, options, emulator);
+}
+void check_batches(const std::string& compiler, const std::string& options, const std::string& emulator = {}) {
+    check_program(programs().in_batches, compiler, options, emulator);
 }
 
 boost::test_tools::assertion_result aarch64_is_there(boost::unit_test::test_unit_id) {
@@ -97,7 +125,20 @@ BOOST_AUTO_TEST_CASE(clang_with_optimization_gives_the_same_bits, *boost::unit_t
 }
 #if defined(__x86_64__)
 BOOST_AUTO_TEST_CASE(vectors_of_128_bits_give_the_same_bits) { check("g++", "-O2 -mno-avx"); }
+
+boost::test_tools::assertion_result avx2_is_there(boost::unit_test::test_unit_id) {
+    boost::test_tools::assertion_result there{__builtin_cpu_supports("avx2") != 0};
+    there.message() << "this processor has no AVX2";
+    return there;
+}
+BOOST_AUTO_TEST_CASE(batches_with_avx2_give_the_same_bits, *boost::unit_test::precondition(avx2_is_there)) {
+    check_batches("g++", "-O1 -march=x86-64 -mavx2 -pthread");
+}
 #endif
+BOOST_AUTO_TEST_CASE(batches_with_dot_products_of_arm_give_the_same_bits,
+                     *boost::unit_test::precondition(aarch64_is_there)) {
+    check_batches("aarch64-linux-gnu-g++", "-O1 -static -march=armv8.2-a+dotprod", "qemu-aarch64");
+}
 BOOST_AUTO_TEST_CASE(aarch64_gives_the_same_bits, *boost::unit_test::precondition(aarch64_is_there)) {
     check("aarch64-linux-gnu-g++", "-O2 -static", "qemu-aarch64");
 }

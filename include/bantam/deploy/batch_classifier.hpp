@@ -21,7 +21,8 @@ namespace bantam::deploy {
 /// thread takes one picture at a time. Uses VNNI, AVX2 or Arm's dot products where the compiler may; needs the heap.
 template <class Net>
 class BatchClassifier {
-    using Chain = host::Chain<StagesOf<Net, Int8>>;
+    using Chain = host::Chain<StagesOf<Net, Int8>, std::uint8_t, host::MapLayout{.shape = input_shape<Net>},
+                              host::MapLayout{.shape = output_shape<Net>}>;
 
 public:
     using Logit = Int8::Logit;
@@ -45,8 +46,16 @@ public:
     /// Int8::logit_unit. One call at a time.
     void infer(const std::uint8_t* pictures, Index count, Logit* logits) {
         parallel_for(count, threads(), [&](Index picture, int thread) {
-            Chain::run(pictures + picture * picture_bytes, logits + picture * class_count, view_, packed_.data()->bytes,
-                       memory_[static_cast<std::size_t>(thread)].data()->bytes);
+            const host::ChainMemory memory{
+                .view = view_,
+                .packed = packed_.data()->bytes,
+                .memory = reinterpret_cast<std::uint8_t*>(memory_[static_cast<std::size_t>(thread)].data()->bytes),
+                .out = reinterpret_cast<std::uint8_t*>(logits + picture * class_count),
+                .out_slots = static_cast<int>(output_shape<Net>.height)};
+            typename Chain::State state;
+            const std::uint8_t* line = pictures + picture * picture_bytes;
+            for (int y = 0; y < static_cast<int>(input_shape<Net>.height); ++y, line += line_bytes)
+                Chain::take(line, y, memory, state);
         });
     }
 
@@ -55,6 +64,8 @@ private:
         alignas(64) std::byte bytes[64];
     };
     using Memory = std::vector<CacheLine>;
+
+    static constexpr Index line_bytes = picture_bytes / input_shape<Net>.height;
 
     static constexpr std::size_t lines(Index bytes) { return static_cast<std::size_t>(bytes / 64 + 1); }
 

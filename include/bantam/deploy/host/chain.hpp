@@ -4,6 +4,7 @@
 #pragma once
 
 #include <bantam/base/index.hpp>
+#include <bantam/deploy/host/joins.hpp>
 #include <bantam/deploy/host/map_layout.hpp>
 #include <bantam/deploy/host/stages.hpp>
 #include <bantam/deploy/precision.hpp>
@@ -15,19 +16,46 @@
 #include <cstdint>
 #include <cstring>
 #include <tuple>
+#include <utility>
 
 namespace bantam::deploy::host {
 
-template <class List>
-struct Chain;
+/// What a chain works with.
+struct ChainMemory {
+    WeightView<Int8> view;
+    const std::byte* packed;
+    std::uint8_t* memory;
+    std::uint8_t* out;  ///< the last stage's line y goes to slot y % out_slots
+    int out_slots;
+};
 
-/// Stages one after the other on a plain map.
-template <class... Stages>
-struct Chain<StageList<Stages...>> {
+/// Whether a stage is made of chains, one per path.
+template <class S>
+inline constexpr bool is_join = false;
+template <JoinSpec S, class P, class In, class Out, class... Paths>
+inline constexpr bool is_join<JoinPaths<S, P, In, Out, Paths...>> = true;
+
+/// No stage: lines are copied.
+template <class T, MapLayout From, MapLayout To>
+struct Chain<StageList<>, T, From, To> {
+    struct State {};
+    static constexpr Index packed_bytes = 0;
+    static constexpr Index memory_bytes = 0;
+    static constexpr int lines_out(int lines) { return lines; }
+    static void prepare(WeightView<Int8>, std::byte*) {}
+    static void initialize(std::byte*) {}
+    static void take(const std::uint8_t* line, int y, const ChainMemory& memory, State&) {
+        copy_line<T, From, To>(line, memory.out + y % memory.out_slots * To.line_bytes(sizeof(T)));
+    }
+};
+
+/// Stages one after the other on a map of `T`s, whose lines are given as `From` says. The last stage's are written as
+/// `To` says.
+template <class T, MapLayout From, MapLayout To, class... Stages>
+struct Chain<StageList<Stages...>, T, From, To> {
     static constexpr std::size_t size = sizeof...(Stages);
     template <std::size_t I>
     using StageAt = std::tuple_element_t<I, std::tuple<Stages...>>;
-    using In = typename StageAt<0>::In;
     using Out = typename StageAt<size - 1>::Out;
 
     static constexpr Index packed_bytes = (HostStage<Stages>::packed_bytes + ...);
@@ -49,13 +77,15 @@ private:
         if constexpr (I + 1 < size)
             return Host<I + 1>::input;
         else
-            return MapLayout{.shape = StageAt<I>::output};
+            return To;
     }();
     template <std::size_t I>
     static constexpr MapLayout write_layout = Host<I>::output(read_layout<I>);
 
     template <std::size_t I>
     static constexpr int height = static_cast<int>(StageAt<I>::input.height);
+    template <std::size_t I>
+    static constexpr int out_height = static_cast<int>(StageAt<I>::output.height);
 
     /// The last input line that output line `y` of stage `I` reads, or the map's first or last one.
     template <std::size_t I>
@@ -65,20 +95,39 @@ private:
         return std::clamp(y * window.stride - window.padding + (window.height - 1) * window.dilation, 0, height<I> - 1);
     }
 
+    /// Lines that stage `I` has given when it has taken `lines`.
+    template <std::size_t I>
+    static constexpr int stage_lines_out(int lines) {
+        if constexpr (is_join<StageAt<I>>) {
+            return Host<I>::lines_out(lines);
+        } else {
+            int given = 0;
+            while (given < out_height<I> && last_read<I>(given + step_lines<I>(given) - 1) < lines)
+                given += step_lines<I>(given);
+            return given;
+        }
+    }
+    /// Lines of the step of stage `I` that begins with line `first`.
+    template <std::size_t I>
+    static constexpr int step_lines(int first) {
+        return std::min(Host<I>::lines_per_step, out_height<I> - first);
+    }
+
     /// Lines of stage `I`'s input that exist at one time: those of a step, and those that come with the last of them.
     template <std::size_t I>
     static constexpr int slots = [] {
         constexpr LineWindow window = Host<I>::window;
         int step_before = 1;
         if constexpr (I > 0) step_before = Host<I - 1>::lines_per_step;
+        if constexpr (is_join<StageAt<I>>) return std::min(height<I>, Host<I>::waiting + step_before);
         const int step =
             (Host<I>::lines_per_step - 1) * window.stride + (window.height - 1) * window.dilation + step_before;
         return Host<I>::whole_map ? height<I> : std::min(height<I>, step);
     }();
     /// Whether stage `I` takes its lines from where the caller has them.
     template <std::size_t I>
-    static constexpr bool in_place =
-        I == 0 && Host<I>::input.order == Order::plain && Host<I>::window.height == 1 && slots<I> == 1;
+    static constexpr bool in_place = I == 0 && Host<I>::input == From && Host<I>::window.height == 1 &&
+                                     Host<I>::window.padding == 0 && slots<I> == 1;
     template <std::size_t I>
     static constexpr Index line_bytes = [] {
         const Index bytes = Host<I>::input.line_bytes(sizeof(typename StageAt<I>::In));
@@ -94,9 +143,17 @@ private:
             ? 0
             : cache_lines(Host<I>::lines_per_step * write_layout<I>.line_bytes(sizeof(typename StageAt<I>::Out)));
 
-    /// Where the lines in front of each stage begin, and where the packed weights.
+    template <std::size_t I>
+    static constexpr Index stage_memory_bytes = [] {
+        if constexpr (is_join<StageAt<I>>)
+            return Host<I>::memory_bytes;
+        else
+            return Index{0};
+    }();
+
+    /// Where the lines in front of each stage begin, its own memory, and its packed weights.
     struct Offsets {
-        std::array<Index, size + 1> ring{}, packed{};
+        std::array<Index, size + 1> ring{}, memory{}, packed{};
         Index converted = 0, scratch = 0;
     };
     static constexpr Offsets offsets = []<std::size_t... Is>(std::index_sequence<Is...>) {
@@ -104,18 +161,22 @@ private:
         ((result.ring[Is + 1] = result.ring[Is] + ring_bytes<Is>,
           result.packed[Is + 1] = result.packed[Is] + Host<Is>::packed_bytes),
          ...);
-        result.converted = result.ring[size];
+        result.memory[0] = result.ring[size];
+        ((result.memory[Is + 1] = result.memory[Is] + stage_memory_bytes<Is>), ...);
+        result.converted = result.memory[size];
         result.scratch = result.converted + std::max({converted_bytes<Is>...});
         return result;
     }(std::make_index_sequence<size>{});
 
-    struct Pass {
-        const std::uint8_t* map;
-        std::uint8_t* out;
-        WeightView<Int8> view;
-        const std::byte* packed;
-        std::uint8_t* memory;
-        std::array<int, size> given{};  ///< output lines of each stage so far
+    /// Output lines of a stage so far, or how far a join's paths have come.
+    template <class Stage>
+    struct StageState {
+        int given = 0;
+    };
+    template <class Stage>
+        requires is_join<Stage>
+    struct StageState<Stage> {
+        typename HostStage<Stage>::State paths;
     };
 
 public:
@@ -127,37 +188,50 @@ public:
             (std::memset(memory + offsets.ring[Is], stored_flip<typename StageAt<Is>::In>,
                          static_cast<std::size_t>(ring_bytes<Is>)),
              ...);
+            (initialize_stage<Is>(memory), ...);
         }(std::make_index_sequence<size>{});
     }
 
-    static void run(const In* map, Out* out, WeightView<Int8> view, const std::byte* packed, std::byte* memory) {
-        Pass pass{reinterpret_cast<const std::uint8_t*>(map),
-                  reinterpret_cast<std::uint8_t*>(out),
-                  view,
-                  packed,
-                  reinterpret_cast<std::uint8_t*>(memory),
-                  {}};
-        constexpr MapLayout given{.shape = StageAt<0>::input};
-        for (int y = 0; y < height<0>; ++y) {
-            if constexpr (!in_place<0>) copy<In, given, Host<0>::input>(map_line(pass, y), ring_line<0>(pass, y));
-            take<0>(pass, y);
-        }
+    /// Lines given when `lines` have been taken.
+    static constexpr int lines_out(int lines) {
+        return [&]<std::size_t... Is>(std::index_sequence<Is...>) {
+            ((lines = stage_lines_out<Is>(lines)), ...);
+            return lines;
+        }(std::make_index_sequence<size>{});
+    }
+
+    /// How far the stages have come with a picture.
+    using State = std::tuple<StageState<Stages>...>;
+
+    /// Takes line `y` and writes the lines that it completes.
+    static void take(const std::uint8_t* line, int y, const ChainMemory& memory, State& state) {
+        const Pass pass{memory, line, state};
+        if constexpr (!in_place<0>) copy_line<T, From, Host<0>::input>(line, ring_line<0>(pass, y));
+        run_from<0>(pass, y);
     }
 
 private:
-    static const std::uint8_t* map_line(const Pass& pass, int y) {
-        return pass.map + y * StageAt<0>::input.width * StageAt<0>::input.channels * static_cast<Index>(sizeof(In));
+    template <std::size_t I>
+    static void initialize_stage(std::byte* memory) {
+        if constexpr (is_join<StageAt<I>>) Host<I>::initialize(memory + offsets.memory[I]);
     }
+
+    struct Pass {
+        const ChainMemory& chain;
+        const std::uint8_t* line;
+        State& state;
+    };
+
     template <std::size_t I>
     static std::uint8_t* ring_line(const Pass& pass, int y) {
-        return pass.memory + offsets.ring[I] + y % slots<I> * line_bytes<I>;
+        return pass.chain.memory + offsets.ring[I] + y % slots<I> * line_bytes<I>;
     }
     template <std::size_t I>
     static const std::uint8_t* outside(const Pass& pass) {
         if constexpr (Host<I>::input.order == Order::plain)
             return nullptr;
         else
-            return pass.memory + offsets.ring[I] + slots<I> * line_bytes<I>;
+            return pass.chain.memory + offsets.ring[I] + slots<I> * line_bytes<I>;
     }
     /// Where line `y` of stage `I`'s output belongs.
     template <std::size_t I>
@@ -165,37 +239,66 @@ private:
         if constexpr (I + 1 < size)
             return ring_line<I + 1>(pass, y);
         else
-            return pass.out + y * read_layout<I>.line_bytes(sizeof(Out));
+            return pass.chain.out + y % pass.chain.out_slots * To.line_bytes(sizeof(Out));
     }
 
-    template <class T, MapLayout From, MapLayout To>
-    static void copy(const std::uint8_t* from, std::uint8_t* to) {
-        if constexpr (From == To)
-            std::memcpy(to, from, static_cast<std::size_t>(From.line_bytes(sizeof(T))));
+    /// Line `y` of stage `I`'s input.
+    template <std::size_t I>
+    static const std::uint8_t* in_line(const Pass& pass, int y) {
+        if constexpr (in_place<I>)
+            return pass.line;
         else
-            copy_line<T, From, To>(from, to);
+            return ring_line<I>(pass, y);
+    }
+
+    /// Where stage `I` writes line `y`, the `i`-th of a step.
+    template <std::size_t I>
+    static std::uint8_t* written_line(const Pass& pass, int y, int i) {
+        if constexpr (write_layout<I> == read_layout<I>)
+            return out_line<I>(pass, y);
+        else
+            return pass.chain.memory + offsets.converted +
+                   i * write_layout<I>.line_bytes(sizeof(typename StageAt<I>::Out));
+    }
+    template <std::size_t I>
+    static void convert(const Pass& pass, int y, int i) {
+        if constexpr (write_layout<I> != read_layout<I>)
+            copy_line<typename StageAt<I>::Out, write_layout<I>, read_layout<I>>(written_line<I>(pass, y, i),
+                                                                                 out_line<I>(pass, y));
     }
 
     /// Line `y` of stage `I`'s input is there.
     template <std::size_t I>
-    static void take(Pass& pass, int y) {
+    static void run_from(const Pass& pass, int y) {
         if constexpr (I < size) {
-            constexpr int out_height = static_cast<int>(StageAt<I>::output.height);
-            constexpr int step = Host<I>::lines_per_step;
-            int& given = pass.given[I];
-            while (given < out_height) {
-                const int first = given;
-                const int count = std::min(step, out_height - first);
-                if (last_read<I>(first + count - 1) > y) return;
-                run_step<I>(pass, first, count);
-                given += count;
-                for (int i = 0; i < count; ++i) take<I + 1>(pass, first + i);
+            constexpr auto at = StageSizes<StageList<Stages...>>::offsets[I];
+            const WeightView<Int8> view = pass.chain.view.at(at[0], at[1]);
+            const std::byte* packed = pass.chain.packed + offsets.packed[I];
+            if constexpr (is_join<StageAt<I>>) {
+                Host<I>::template take<write_layout<I>>(
+                    y, [&](int line) { return in_line<I>(pass, line); }, view, packed,
+                    pass.chain.memory + offsets.memory[I], std::get<I>(pass.state).paths,
+                    [&](int line, const auto& compute) {
+                        compute(written_line<I>(pass, line, 0));
+                        convert<I>(pass, line, 0);
+                        run_from<I + 1>(pass, line);
+                    });
+            } else {
+                int& given = std::get<I>(pass.state).given;
+                while (given < out_height<I>) {
+                    const int first = given;
+                    const int count = step_lines<I>(first);
+                    if (last_read<I>(first + count - 1) > y) return;
+                    run_step<I>(pass, view, packed, first, count);
+                    given += count;
+                    for (int i = 0; i < count; ++i) run_from<I + 1>(pass, first + i);
+                }
             }
         }
     }
 
     template <std::size_t I>
-    static void run_step(Pass& pass, int first, int count) {
+    static void run_step(const Pass& pass, WeightView<Int8> view, const std::byte* packed, int first, int count) {
         constexpr LineWindow window = Host<I>::window;
         constexpr int step = Host<I>::lines_per_step;
         const std::uint8_t* lines[std::size_t{step * window.height}]{};
@@ -203,27 +306,13 @@ private:
         for (int i = 0; i < count; ++i) {
             for (int ky = 0; ky < window.height; ++ky) {
                 const int y = (first + i) * window.stride - window.padding + ky * window.dilation;
-                const std::uint8_t*& line = lines[i * window.height + ky];
-                if (y < 0 || y >= height<I>)
-                    line = outside<I>(pass);
-                else if constexpr (in_place<I>)
-                    line = map_line(pass, y);
-                else
-                    line = ring_line<I>(pass, y);
+                lines[i * window.height + ky] = y < 0 || y >= height<I> ? outside<I>(pass) : in_line<I>(pass, y);
             }
-            if constexpr (write_layout<I> == read_layout<I>)
-                out[i] = out_line<I>(pass, first + i);
-            else
-                out[i] =
-                    pass.memory + offsets.converted + i * write_layout<I>.line_bytes(sizeof(typename StageAt<I>::Out));
+            out[i] = written_line<I>(pass, first + i, i);
         }
-        constexpr auto at = StageSizes<StageList<Stages...>>::offsets[I];
-        Host<I>::template run<write_layout<I>>(lines, count, out, pass.view.at(at[0], at[1]),
-                                               pass.packed + offsets.packed[I],
-                                               reinterpret_cast<std::byte*>(pass.memory + offsets.scratch));
-        if constexpr (write_layout<I> != read_layout<I>)
-            for (int i = 0; i < count; ++i)
-                copy<typename StageAt<I>::Out, write_layout<I>, read_layout<I>>(out[i], out_line<I>(pass, first + i));
+        Host<I>::template run<write_layout<I>>(lines, count, out, view, packed,
+                                               reinterpret_cast<std::byte*>(pass.chain.memory + offsets.scratch));
+        for (int i = 0; i < count; ++i) convert<I>(pass, first + i, i);
     }
 };
 

@@ -19,18 +19,16 @@ inline constexpr int tile_vectors = 2;
 inline constexpr int tile_quads = 1;
 #endif
 
-/// How a window moves along a line of blocks of `block_channels`.
-struct WindowStep {
-    int kernel_width;
-    int stride;
-    int dilation;
-    int padding;
+/// The window of a convolution over blocks of `block_channels`.
+struct DenseWindow {
+    WindowStep step;
     int block_channels;
 
-    /// Bytes from a pixel whose number is a multiple of 4 to the one `x` behind it.
-    constexpr int pixel_offset(int x) const {
-        const int quad = (x < 0 ? x - 3 : x) / 4;
-        return quad * 4 * block_channels + (x - 4 * quad) * 4;
+    /// Bytes from a pixel whose number is a multiple of 4 to the one that column `kx` reads for output pixel `x`.
+    constexpr int offset(int x, int kx) const {
+        const int pixel = step.pixel(x, kx);
+        const int quad = quad_of(pixel);
+        return quad * 4 * block_channels + (pixel - 4 * quad) * 4;
     }
 };
 
@@ -46,7 +44,7 @@ struct DenseLine {
 };
 
 /// `Quads` quads of pixels of `Vectors` vectors of outputs. Weights lie as [row][word][column][vector].
-template <WindowStep Step, int Vectors, int Quads, class Out, Words words>
+template <DenseWindow Window, int Vectors, int Quads, class Out, Words words>
 [[gnu::always_inline]] inline void convolve_tile(const DenseLine& line, int quad, const std::int8_t* weights,
                                                  const std::int32_t* biases, ChannelScales channels) {
     constexpr int pixels = 4 * Quads;
@@ -55,27 +53,27 @@ template <WindowStep Step, int Vectors, int Quads, class Out, Words words>
         const Lanes bias = load(biases + v * lanes);
         unroll<pixels>([&](auto pixel) __attribute__((always_inline)) { sums[v][pixel] = bias; });
     });
-    const int begin = quad * Step.stride * 4 * Step.block_channels;
+    const int begin = quad * Window.step.stride * 4 * Window.block_channels;
     for (int ky = 0; ky < line.kernel_height; ++ky) {
         const std::uint8_t* block = line.lines[ky] + begin;
-        for (int left = line.input_words; left > 0; left -= Step.block_channels / 4, block += line.input_block_bytes) {
-            const int count = left < Step.block_channels / 4 ? left : Step.block_channels / 4;
+        for (int left = line.input_words; left > 0;
+             left -= Window.block_channels / 4, block += line.input_block_bytes) {
+            const int count = left < Window.block_channels / 4 ? left : Window.block_channels / 4;
             const std::uint8_t* word = block;
             for (int i = 0; i < count; ++i, word += 16) {
-                unroll<Step.kernel_width>([&](auto kx) __attribute__((always_inline)) {
+                unroll<Window.step.kernel_width>([&](auto kx) __attribute__((always_inline)) {
                     Lanes rows[std::size_t{Vectors}];
                     unroll<Vectors>([&](auto v) __attribute__((always_inline)) {
                         rows[v] = load(weights + (kx * Vectors + v) * 4 * lanes);
                     });
                     unroll<pixels>([&](auto pixel) __attribute__((always_inline)) {
-                        constexpr int x = pixel * Step.stride + kx * Step.dilation - Step.padding;
-                        const Lanes input = repeat(word + Step.pixel_offset(x));
+                        const Lanes input = repeat(word + Window.offset(pixel, kx));
                         unroll<Vectors>([&](auto v) __attribute__((always_inline)) {
                             sums[v][pixel] = dot(sums[v][pixel], input, rows[v]);
                         });
                     });
                 });
-                weights += Step.kernel_width * Vectors * 4 * lanes;
+                weights += Window.step.kernel_width * Vectors * 4 * lanes;
             }
         }
     }
@@ -89,15 +87,15 @@ template <WindowStep Step, int Vectors, int Quads, class Out, Words words>
 }
 
 /// One line of `Vectors` vectors of outputs.
-template <WindowStep Step, int Vectors, class Out, Words words>
+template <DenseWindow Window, int Vectors, class Out, Words words>
 [[gnu::noinline]] void convolve_line(const DenseLine& line, const std::int8_t* weights, const std::int32_t* biases,
                                      ChannelScales channels) {
     int quad = 0;
     for (; quad + tile_quads <= line.output_quads; quad += tile_quads)
-        convolve_tile<Step, Vectors, tile_quads, Out, words>(line, quad, weights, biases, channels);
+        convolve_tile<Window, Vectors, tile_quads, Out, words>(line, quad, weights, biases, channels);
     if constexpr (tile_quads > 1)
         for (; quad < line.output_quads; ++quad)
-            convolve_tile<Step, Vectors, 1, Out, words>(line, quad, weights, biases, channels);
+            convolve_tile<Window, Vectors, 1, Out, words>(line, quad, weights, biases, channels);
 }
 
 }  // namespace bantam::deploy::host

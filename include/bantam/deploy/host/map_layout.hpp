@@ -5,9 +5,25 @@
 #include <bantam/core/shape.hpp>
 #include <bantam/deploy/host/lanes.hpp>
 
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 namespace bantam::deploy::host {
+
+/// How a window moves along a line.
+struct WindowStep {
+    int kernel_width;
+    int stride;
+    int dilation;
+    int padding;
+
+    /// The pixel that column `kx` reads for output pixel `x`.
+    constexpr int pixel(int x, int kx) const { return x * stride + kx * dilation - padding; }
+};
+
+/// The quad of a pixel, which may lie before the first one.
+constexpr int quad_of(int x) { return (x < 0 ? x - 3 : x) / 4; }
 
 /// How the elements of a line lie. `plain`: [pixel][channel], as the stages of bantam/deploy/stages/ read them. The
 /// others have blocks of channels, in them quads of four neighboring pixels, and words of 32 bits that a dot product
@@ -26,6 +42,16 @@ struct MapLayout {
 
     friend constexpr bool operator==(const MapLayout&, const MapLayout&) = default;
 
+    /// The layout of a line with as many quads beside it as windows read for `output_width` pixels, four at a time.
+    constexpr MapLayout read_by(WindowStep step, Index output_width) const {
+        MapLayout layout = *this;
+        layout.left = -quad_of(step.pixel(0, 0));
+        const int last = static_cast<int>((output_width + 3) / 4 * 4) - 1;
+        layout.right = quad_of(step.pixel(last, step.kernel_width - 1)) + 1 - quads();
+        layout.right = layout.right < 0 ? 0 : layout.right;
+        return layout;
+    }
+
     constexpr int quads() const { return static_cast<int>((shape.width + 3) / 4); }
     constexpr int quad_bytes() const { return 4 * block_channels; }
     constexpr int blocks() const { return static_cast<int>((shape.channels + block_channels - 1) / block_channels); }
@@ -36,6 +62,9 @@ struct MapLayout {
         if (order == Order::plain) return shape.width * shape.channels * element_bytes;
         return Index{blocks()} * block_bytes();
     }
+    /// Whether a quad is what the vector operations take.
+    constexpr bool has_blocks_of_lanes() const { return order != Order::plain && block_channels == lanes; }
+    constexpr int quad_at(int block, int quad) const { return block * block_bytes() + begin() + quad * quad_bytes(); }
     /// Where a line has the element of one byte of channel `c` at pixel `x`.
     constexpr int offset(int x, int c) const {
         if (order == Order::plain) return x * static_cast<int>(shape.channels) + c;
@@ -44,9 +73,19 @@ struct MapLayout {
     }
 };
 
-/// Copies a line of `T`s, elements of one byte, from one layout to the other.
+/// Copies a line of `T`s from one layout to the other; elements have one byte where one of the two is not plain.
 template <class T, MapLayout From, MapLayout To>
 void copy_line(const std::uint8_t* from, std::uint8_t* to) {
+    if constexpr (From == To) {
+        std::memcpy(to, from, static_cast<std::size_t>(From.line_bytes(sizeof(T))));
+        return;
+    }
+    if constexpr (From.has_blocks_of_lanes() && To.has_blocks_of_lanes()) {
+        for (int block = 0; block < From.blocks(); ++block)
+            for (int quad = 0; quad < From.quads(); ++quad)
+                copy_quad<From.order != To.order>(from + From.quad_at(block, quad), to + To.quad_at(block, quad));
+        return;
+    }
     constexpr std::uint8_t flip =
         (From.order == Order::plain) == (To.order == Order::plain) ? std::uint8_t{0} : stored_flip<T>;
     for (int x = 0; x < static_cast<int>(From.shape.width); ++x)

@@ -141,6 +141,9 @@ struct PackedChannels {
 template <class T>
 inline constexpr bool is_byte = sizeof(T) == 1;
 
+template <ConvSpec S>
+inline constexpr WindowStep window_step{S.kernel_width, S.stride.width, S.dilation.width, S.padding.width};
+
 template <ConvSpec S, class In, class Out>
     requires(S.groups == 1 && S.output.width > 1 && is_byte<Out>)
 struct HostStage<Convolution<S, Int8, In, Out>> {
@@ -150,18 +153,11 @@ struct HostStage<Convolution<S, Int8, In, Out>> {
     static constexpr int panels = static_cast<int>(ceil_div(vectors, tile_vectors));
     static constexpr int words = static_cast<int>(ceil_div(Stage::in_channels, 4));
     static constexpr int rows = S.kernel_height;
-    static constexpr WindowStep step{S.kernel_width, S.stride.width, S.dilation.width, S.padding.width,
-                                     words == 1 ? 4 : lanes};
+    static constexpr DenseWindow dense_window{.step = window_step<S>, .block_channels = words == 1 ? 4 : lanes};
     static constexpr Index weight_bytes = Index{vectors} * rows * words * S.kernel_width * 4 * lanes;
 
-    static constexpr MapLayout input = [] {
-        MapLayout layout{S.input, Order::pixel_words, step.block_channels};
-        const int output_quads = static_cast<int>((S.output.width + 3) / 4);
-        const int last = (4 * output_quads - 1) * step.stride + (S.kernel_width - 1) * step.dilation - step.padding;
-        layout.left = (step.padding + 3) / 4;
-        layout.right = std::max(0, last / 4 + 1 - layout.quads());
-        return layout;
-    }();
+    static constexpr MapLayout input =
+        MapLayout{S.input, Order::pixel_words, dense_window.block_channels}.read_by(window_step<S>, S.output.width);
     static constexpr LineWindow window{rows, Stage::stride, Stage::padding, Stage::dilation};
     static constexpr bool whole_map = false;
     /// Lines of 64 pixels in all share the weights that the fastest cache holds.
@@ -169,7 +165,7 @@ struct HostStage<Convolution<S, Int8, In, Out>> {
     static constexpr Index packed_bytes = cache_lines(weight_bytes) + Channels::bytes;
     static constexpr Index scratch_bytes = 0;
     static constexpr MapLayout output(MapLayout read_layout) {
-        if (read_layout.order != Order::plain && read_layout.block_channels == lanes) return read_layout;
+        if (read_layout.has_blocks_of_lanes()) return read_layout;
         return {S.output, Order::pixel_words};
     }
 
@@ -209,7 +205,7 @@ struct HostStage<Convolution<S, Int8, In, Out>> {
                                      .output_block_bytes = To.block_bytes(),
                                      .output_quads = To.quads()};
                 const auto convolve = [&]<int Vectors>() {
-                    convolve_line<step, Vectors, Out, words_of(To.order)>(
+                    convolve_line<dense_window, Vectors, Out, words_of(To.order)>(
                         line, weights, channels.biases + first * lanes, channels.from(first));
                 };
                 constexpr int narrow = vectors / panels;
@@ -227,40 +223,38 @@ struct HostStage<Convolution<S, Int8, In, Out>> {
 };
 
 template <ConvSpec S, class In, class Out>
-    requires(S.kernel_height == 3 && S.kernel_width == 3 && S.padding == 1 && S.dilation == 1 &&
-             (S.stride == 1 || S.stride == 2) && S.output.width > 1 && is_byte<Out>)
+    requires(S.output.width > 1 && is_byte<Out>)
 struct HostStage<Depthwise<S, Int8, In, Out>> {
     using Stage = Depthwise<S, Int8, In, Out>;
     using Channels = PackedChannels<Stage>;
+    static constexpr bool shifted = S.kernel_height == 3 && S.kernel_width == 3 && S.padding.width == 1 &&
+                                    S.dilation.width == 1 && S.stride.width <= 2;
+    using Columns =
+        std::conditional_t<shifted, ShiftedColumns<shifted ? S.stride.width : 1>, PlacedColumns<window_step<S>>>;
+    static constexpr int rows = S.kernel_height;
     static constexpr int vectors = Channels::vectors;
-    static constexpr Index weight_bytes = Index{vectors} * depthwise_vectors * 4 * lanes;
+    static constexpr Index weight_bytes = Index{vectors} * rows * Columns::row_vectors * 4 * lanes;
 
-    static constexpr MapLayout input = [] {
-        MapLayout layout{S.input, Order::channel_words};
-        const int output_quads = static_cast<int>((S.output.width + 3) / 4);
-        layout.left = 1;
-        layout.right = std::max(0, output_quads * Stage::stride + (Stage::stride == 1 ? 1 : 0) - layout.quads());
-        return layout;
-    }();
-    static constexpr LineWindow window{3, Stage::stride, 1, 1};
+    static constexpr MapLayout input = MapLayout{S.input, Order::channel_words}.read_by(window_step<S>, S.output.width);
+    static constexpr LineWindow window{rows, Stage::stride, Stage::padding, Stage::dilation};
     static constexpr bool whole_map = false;
     static constexpr int lines_per_step = 1;
     static constexpr Index packed_bytes = cache_lines(weight_bytes) + Channels::bytes;
     static constexpr Index scratch_bytes = 0;
     static constexpr MapLayout output(MapLayout read_layout) {
-        if (read_layout.order != Order::plain && read_layout.block_channels == lanes) return read_layout;
+        if (read_layout.has_blocks_of_lanes()) return read_layout;
         return {S.output, Order::pixel_words};
     }
 
     static void prepare(WeightView<Int8> view, std::byte* packed) {
         auto* to = reinterpret_cast<std::int8_t*>(packed);
         for (int block = 0; block < vectors; ++block)
-            for (int ky = 0; ky < 3; ++ky)
-                for (int shift = 0; shift < 2; ++shift)
+            for (int ky = 0; ky < rows; ++ky)
+                for (int vector = 0; vector < Columns::row_vectors; ++vector)
                     for (int m = block * lanes; m < (block + 1) * lanes; ++m)
-                        for (int i = 0; i < 4; ++i) {
-                            const int kx = i - shift;
-                            *to++ = m < Stage::out_channels && kx >= 0 && kx < 3
+                        for (int byte = 0; byte < 4; ++byte) {
+                            const int kx = Columns::column(vector, byte);
+                            *to++ = m < Stage::out_channels && kx >= 0 && kx < S.kernel_width
                                         ? view.weights[Stage::weight_index(m, ky, kx, 0)]
                                         : std::int8_t{0};
                         }
@@ -271,10 +265,17 @@ struct HostStage<Depthwise<S, Int8, In, Out>> {
     static void run(const std::uint8_t* const* lines, int, std::uint8_t* const* out, WeightView<Int8>,
                     const std::byte* packed, std::byte*) {
         const Channels channels{packed + cache_lines(weight_bytes)};
-        const std::uint8_t* seen[3] = {lines[0] + input.begin(), lines[1] + input.begin(), lines[2] + input.begin()};
-        convolve_depthwise_line<Stage::stride, Out, words_of(To.order)>(
-            seen, vectors, input.block_bytes(), reinterpret_cast<const std::int8_t*>(packed), channels.biases,
-            channels.from(0), out[0] + To.begin(), To.block_bytes(), To.quads());
+        const std::uint8_t* seen[std::size_t{rows}];
+        for (int ky = 0; ky < rows; ++ky) seen[ky] = lines[ky] + input.begin();
+        const DepthwiseLine line{.lines = seen,
+                                 .kernel_height = rows,
+                                 .blocks = vectors,
+                                 .input_block_bytes = input.block_bytes(),
+                                 .out = out[0] + To.begin(),
+                                 .output_block_bytes = To.block_bytes(),
+                                 .output_quads = To.quads()};
+        Columns::template convolve<Out, words_of(To.order)>(line, reinterpret_cast<const std::int8_t*>(packed),
+                                                            channels.biases, channels.from(0));
         clear_outside<Out, To>(out[0]);
     }
 };
