@@ -6,6 +6,7 @@
 #include <bantam/base/communicator.hpp>
 #include <bantam/base/error.hpp>
 #include <bantam/base/index.hpp>
+#include <bantam/base/overlapped_sums.hpp>
 #include <bantam/models/mobile.hpp>
 #include <bantam/train/step_traffic.hpp>
 
@@ -18,6 +19,7 @@
 #include <chrono>
 #include <cstddef>
 #include <functional>
+#include <ranges>
 #include <span>
 #include <vector>
 
@@ -57,33 +59,46 @@ double message_time(Communicator& communicator, Index repeats, std::size_t bytes
            2;
 }
 
-/// The exchanges of one step, as the trainer makes them.
+/// The exchanges of one step, as the trainer makes them: moments of the norms, then the sums of the backward pass.
 class Exchanges {
 public:
     Exchanges(Communicator& communicator, Index batch)
-        : communicator_{communicator}, batch_{batch}, logits_(static_cast<std::size_t>(batch * class_count<Net>)) {}
+        : communicator_{communicator},
+          batch_{batch},
+          logits_(static_cast<std::size_t>(batch * class_count<Net>)),
+          gradients_(static_cast<std::size_t>(chunk_count(batch) * trainable_parameters<Net>)),
+          moments_(static_cast<std::size_t>(chunk_count(batch) * non_trainable_parameters<Net>)),
+          gradient_sums_{communicator} {
+        gradient_sums_.reserve(trainable_parameters<Net>);
+    }
 
     void operator()() {
+        const std::vector<LayerTensors> layers = layer_tensors(tensor_table<Net>);
+        for (const LayerTensors& layer : layers) add_norm(layer);
         all_gather(communicator_, std::span{logits_}, class_count<Net>,
                    [&](Rank of) { return samples_of_rank(batch_, of); });
-        for (const LayerTensors& layer : layer_tensors(tensor_table<Net>)) {
-            if (layer.statistics == 0) sum(gradients_, layer.trained);
-            for (int pass = 0; pass < 2 && layer.statistics > 0; ++pass) sum(moments_, layer.statistics);
+        for (const LayerTensors& layer : layers | std::views::reverse) {
+            add_norm(layer);
+            if (layer.statistics == 0) add_gradient(layer.trained);
         }
+        gradient_sums_.finish();
     }
 
 private:
-    template <class T>
-    void sum(std::vector<T>& partials, Index size) {
-        const Index chunks = chunk_count(batch_);
-        partials.resize(std::max(partials.size(), static_cast<std::size_t>(chunks * size)));
-        sum_in_order(communicator_, chunks, partials.data(), size, size, partials.data());
+    void add_norm(const LayerTensors& layer) {
+        if (layer.statistics == 0) return;
+        sum_in_order(communicator_, chunk_count(batch_), moments_.data(), layer.statistics, layer.statistics,
+                     moments_.data());
+    }
+    void add_gradient(Index size) {
+        gradient_sums_.add(chunk_count(batch_), gradients_.data(), size, nullptr, gradients_.data());
     }
 
     Communicator& communicator_;
     Index batch_;
     std::vector<float> logits_, gradients_;
     std::vector<double> moments_;
+    OverlappedSums<float> gradient_sums_;
 };
 
 void measure(Index batch, Index repeats) {

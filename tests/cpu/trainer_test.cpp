@@ -4,6 +4,7 @@
 
 #include "bantam/bantam.hpp"
 #include "bantam/base/index.hpp"
+#include "bantam/base/overlapped_sums.hpp"
 #include "bantam/base/random.hpp"
 #include "bantam/cpu/trainer.hpp"
 #include "bantam/data/batch.hpp"
@@ -102,22 +103,26 @@ BOOST_AUTO_TEST_CASE(training_for_int8_learns_and_resumes_with_the_same_bits) {
 }
 
 BOOST_AUTO_TEST_CASE(ranks_that_share_the_batches_give_the_bits_of_one_process) {
-    // With batches of 21 and of 1 sample, so that a rank has several chunks, or none.
+    // With batches of 21 and of 1 sample, so that a rank has several chunks, or none. Three ranks can only block.
     const SyntheticPictures pictures{22, 21};
     for (const TrainingOptions& kind : every_kind()) {
         TinyTrainer one{kind};
         const LossSums expected = train(one, pictures, 0, 3);
-        for (const int ranks : {2, 3}) {
+        for (const int ranks : {2, 3, 4}) {
             std::vector<int> same(static_cast<std::size_t>(ranks));
-            run_ranks(ranks, [&](ThreadCommunicator& communicator) {
-                TrainingOptions options = kind;
-                options.threads = 1 + communicator.rank().index % 2;
-                TinyTrainer trainer{options};
-                trainer.set_communicator(&communicator);
-                const LossSums sums = train(trainer, pictures, 0, 3);
-                same[static_cast<std::size_t>(communicator.rank().index)] =
-                    sums.loss == expected.loss && sums.correct == expected.correct && bits_of(trainer) == bits_of(one);
-            });
+            run_ranks(
+                ranks,
+                [&](ThreadCommunicator& communicator) {
+                    TrainingOptions options = kind;
+                    options.threads = 1 + communicator.rank().index % 2;
+                    TinyTrainer trainer{options};
+                    trainer.set_communicator(&communicator);
+                    const LossSums sums = train(trainer, pictures, 0, 3);
+                    same[static_cast<std::size_t>(communicator.rank().index)] = sums.loss == expected.loss &&
+                                                                                sums.correct == expected.correct &&
+                                                                                bits_of(trainer) == bits_of(one);
+                },
+                ranks != 3);
             BOOST_TEST(same == std::vector<int>(same.size(), 1), boost::test_tools::per_element());
         }
     }
@@ -204,9 +209,9 @@ BOOST_AUTO_TEST_CASE(norms_of_each_rank_have_the_statistics_of_its_samples) {
 }
 
 BOOST_AUTO_TEST_CASE(a_step_receives_the_bytes_that_its_network_states) {
-    // The parameters of the first convolution are gathered, the 1,152 of the pointwise one are added from rank to rank.
+    // The sums of the first norm are gathered, the 288 of the last one are added from rank to rank.
     using Net = bantam::Network<bantam::Image<4, 4, 3>, bantam::Conv2d<16, 3>, bantam::BatchNorm2d, bantam::ReLU,
-                                bantam::DepthwiseSeparable<72>, bantam::GlobalAveragePool, bantam::Linear<3>>;
+                                bantam::DepthwiseSeparable<144>, bantam::GlobalAveragePool, bantam::Linear<3>>;
     bantam::Batch batch{.count = 21};
     batch.pixels.assign(21 * 48, 0.5F);
     batch.labels.assign(21, 1);
@@ -223,8 +228,13 @@ BOOST_AUTO_TEST_CASE(a_step_receives_the_bytes_that_its_network_states) {
             expected.push_back(bantam::step_traffic_of<Net>(batch.count, {index, ranks}).bytes);
         BOOST_TEST(found == expected, boost::test_tools::per_element());
     }
-    // The logits, three convolutions and Linear, and two sums of three norms.
-    BOOST_TEST(bantam::step_traffic_of<Net>(21, {0, 2}).exchanges == 1 + 4 + 2 * 3);
+    // The logits, the gradients, and two sums of three norms.
+    constexpr bantam::StepTraffic traffic = bantam::step_traffic_of<Net>(21, {0, 2});
+    BOOST_TEST(traffic.exchanges == 1 + 1 + 2 * 3);
+    // A backward pass hides the gradients, and no more.
+    BOOST_TEST(traffic.seconds(1e-5, 1e7) ==
+               traffic.blocking.seconds(1e-5, 1e7) + traffic.gradients.seconds(1e-5, 1e7));
+    BOOST_TEST(traffic.seconds(1e-5, 1e7, 10) == traffic.blocking.seconds(1e-5, 1e7));
     BOOST_TEST(bantam::step_traffic_of<Net>(21, {}).exchanges == 0);
 }
 
@@ -265,6 +275,53 @@ BOOST_AUTO_TEST_CASE(sums_in_chunk_order_are_those_of_one_process_whatever_their
                 sum_in_order(communicator, chunks, own.data(), stride, size, own.data());  // in place
                 own.resize(static_cast<std::size_t>(size));
                 same[static_cast<std::size_t>(communicator.rank().index)] = own == expected;
+            });
+            BOOST_TEST(same == std::vector<int>(same.size(), 1), boost::test_tools::per_element());
+        }
+    }
+}
+
+BOOST_AUTO_TEST_CASE(overlapped_sums_are_those_of_one_process_whatever_their_sizes) {
+    // Of a part of a segment, of several, and of more than there is room for at once.
+    const std::vector<bantam::Index> sizes{5, 9'000, 700, 20'000};
+    const bantam::Index segment = bantam::Index{bantam::overlapped_segment / sizeof(float)};
+    BOOST_TEST((sizes[0] < segment && sizes[1] > 2 * segment));
+    bantam::Random random{12, 0};
+    for (const bantam::Index chunks : {bantam::Index{1}, bantam::max_chunks}) {
+        std::vector<std::vector<float>> partials, expected;
+        for (const bantam::Index size : sizes) {
+            partials.emplace_back(static_cast<std::size_t>(chunks * size));
+            for (float& value : partials.back()) value = static_cast<float>(random.uniform(-1, 1));
+            expected.emplace_back(partials.back().begin(), partials.back().begin() + size);
+            for (std::size_t i = static_cast<std::size_t>(size); i < partials.back().size(); ++i)
+                expected.back()[i % static_cast<std::size_t>(size)] += partials.back()[i];
+        }
+        // As a kernel that sums in another order than the gradient's.
+        for (std::vector<float>& sums : expected) std::ranges::reverse(sums);
+        for (const int ranks : {2, 3, 5, 18}) {
+            std::vector<int> same(static_cast<std::size_t>(ranks));
+            run_ranks(ranks, [&](ThreadCommunicator& communicator) {
+                const auto [begin, end] = bantam::chunks_of_rank(chunks, communicator.rank());
+                bantam::OverlappedSums<float> overlapped{communicator};
+                overlapped.reserve(12'000);
+                std::vector<std::vector<float>> found;
+                for (const bantam::Index size : sizes) found.emplace_back(static_cast<std::size_t>(size));
+                bool equal = true;
+                for (int step = 0; step < 2; ++step) {
+                    for (std::size_t i = 0; i < sizes.size(); ++i) {
+                        std::vector<float> own(partials[i].begin() + begin * sizes[i],
+                                               partials[i].begin() + end * sizes[i]);
+                        overlapped.add(
+                            chunks, own.data(), sizes[i],
+                            [](const float* sums, bantam::Index size, float* to) {
+                                std::reverse_copy(sums, sums + size, to);
+                            },
+                            found[i].data());
+                    }
+                    overlapped.finish();
+                    equal = equal && found == expected;
+                }
+                same[static_cast<std::size_t>(communicator.rank().index)] = equal;
             });
             BOOST_TEST(same == std::vector<int>(same.size(), 1), boost::test_tools::per_element());
         }

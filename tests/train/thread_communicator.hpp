@@ -27,12 +27,14 @@ struct ThreadRanks {
     std::vector<std::span<std::byte>> places;  // of each rank's data in a collective call
     std::mutex mutex;
     std::condition_variable sent;
-    std::map<std::pair<int, int>, std::queue<std::vector<std::byte>>> messages;  // by sender and receiver
+    using Queues = std::map<std::pair<int, int>, std::queue<std::vector<std::byte>>>;  // by sender and receiver
+    Queues messages, overlapped;
 };
 
 class ThreadCommunicator final : public bantam::Communicator {
 public:
-    ThreadCommunicator(ThreadRanks& ranks, bantam::Rank rank) : Communicator{rank}, ranks_{ranks} {}
+    ThreadCommunicator(ThreadRanks& ranks, bantam::Rank rank, bool overlaps)
+        : Communicator{rank}, ranks_{ranks}, overlaps_{overlaps} {}
 
     std::size_t bytes_received = 0;
 
@@ -67,6 +69,27 @@ public:
             bytes_received += data.size();
         });
     }
+    bool overlaps() const override { return overlaps_; }
+    bantam::Transfer start_send(std::span<const std::byte> data, int to) override {
+        // The message leaves late, as in a transport that needs time.
+        return [this, data, to, calls = 0]() mutable {
+            if (++calls != 2) return calls > 2;
+            const std::lock_guard lock{ranks_.mutex};
+            ranks_.overlapped[{rank().index, to}].emplace(data.begin(), data.end());
+            return true;
+        };
+    }
+    bantam::Transfer start_receive(std::span<std::byte> data, int from) override {
+        return [this, data, from] {
+            const std::lock_guard lock{ranks_.mutex};
+            auto& queue = ranks_.overlapped[{from, rank().index}];
+            if (queue.empty()) return false;
+            std::ranges::copy(queue.front(), data.begin());
+            queue.pop();
+            bytes_received += data.size();
+            return true;
+        };
+    }
     void barrier() override { ranks_.all.arrive_and_wait(); }
 
 private:
@@ -79,16 +102,17 @@ private:
     }
 
     ThreadRanks& ranks_;
+    bool overlaps_;
 };
 
 /// Runs `body(communicator)` for each of `count` ranks at the same time.
 template <class Body>
-void run_ranks(int count, const Body& body) {
+void run_ranks(int count, const Body& body, bool overlaps = true) {
     ThreadRanks ranks{count};
     std::vector<std::jthread> threads;
     for (int index = 0; index < count; ++index)
-        threads.emplace_back([&ranks, &body, count, index] {
-            ThreadCommunicator communicator{ranks, {index, count}};
+        threads.emplace_back([&ranks, &body, overlaps, count, index] {
+            ThreadCommunicator communicator{ranks, {index, count}, overlaps};
             body(communicator);
         });
 }

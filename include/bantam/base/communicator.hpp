@@ -6,11 +6,15 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <functional>
 #include <span>
 #include <type_traits>
 #include <vector>
 
 namespace bantam {
+
+/// A message under way: whether it has arrived, or has left the memory of its sender. Called until it is.
+using Transfer = std::function<bool()>;
 
 /// How the ranks that train one network exchange data. train/mpi_communicator.hpp has the one for MPI; derive from this
 /// class for another transport. All ranks call the same members in the same order, each from one thread, and every
@@ -34,6 +38,14 @@ public:
     virtual void broadcast(std::span<std::byte> data, int from) = 0;
     /// Returns when all ranks have called it.
     virtual void barrier() = 0;
+
+    /// Whether the transport has the two members below, which it need not have. With them, gradients are exchanged
+    /// while the ranks compute.
+    virtual bool overlaps() const { return false; }
+    /// Begin to send and to receive, and return at once. The data must stay until the transfer is done. Messages from
+    /// one rank to another arrive in the order in which they were begun, beside those of `send`.
+    virtual Transfer start_send(std::span<const std::byte>, int /*to*/) { return {}; }
+    virtual Transfer start_receive(std::span<std::byte>, int /*from*/) { return {}; }
 
     /// Memory of at least `bytes` for the duration of one exchange, aligned for any scalar.
     std::byte* scratch(std::size_t bytes) {

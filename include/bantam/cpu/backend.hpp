@@ -68,7 +68,7 @@ struct Backend {
                 store_packet<S, Width>(pass.partials + chunk.index * Channels + c, sum);
             });
         });
-        add_partials(pass, pass.partials, Channels, Channels, sums);
+        add_gradient_partials(pass, Channels, sums);
     }
 
     /// Copies `Channels` scalars of each of `pixels` positions per sample, between maps with `from_stride` and
@@ -85,7 +85,8 @@ struct Backend {
 
     /// to += from, `count` scalars in all.
     template <class S>
-    static void add_gradients(const cpu::Pass<S>&, Index count, const S* from, S* to) {
+    static void add_gradients(const cpu::Pass<S>& pass, Index count, const S* from, S* to) {
+        if (pass.gradient_sums) pass.gradient_sums->finish();  // the ranks may still exchange them
         for_each_packet<S>(count, [&]<int Width>(Index i) {
             store_packet<S, Width>(to + i, load_packet<S, Width>(to + i) + load_packet<S, Width>(from + i));
         });

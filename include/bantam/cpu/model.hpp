@@ -6,6 +6,7 @@
 #include <bantam/base/division.hpp>
 #include <bantam/base/error.hpp>
 #include <bantam/base/index.hpp>
+#include <bantam/base/overlapped_sums.hpp>
 #include <bantam/base/parallel_for.hpp>
 #include <bantam/base/picture_count.hpp>
 #include <bantam/core/network.hpp>
@@ -17,6 +18,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -65,6 +67,9 @@ public:
     void set_communicator(Communicator* communicator, bool norms_per_rank = false) {
         communicator_ = communicator;
         norms_per_rank_ = norms_per_rank;
+        gradient_sums_ =
+            communicator && communicator->overlaps() ? std::make_unique<OverlappedSums<S>>(*communicator) : nullptr;
+        if (gradient_sums_) gradient_sums_->reserve(trainable_parameters<Net>);
     }
 
     /// Fresh random weights; the same seed gives the same bits on every machine.
@@ -99,6 +104,7 @@ public:
         if (packed_by_pass_) Program::prepare(parameters_.data(), packed_.data());
         pass_ = make_pass(workspace_, own.count(), true, threads_);
         pass_.communicator = communicator_;
+        pass_.gradient_sums = gradient_sums_.get();
         pass_.samples_of_ranks = count;
         pass_.samples_before = own.begin;
         pass_.norms_per_rank = norms_per_rank_;
@@ -187,6 +193,7 @@ private:
         if (!input_ && pass_.batch() == 0) throw_error("backward: there was no forward pass; call forward first");
         Program::backward(pass_, weights(packed_), input_, workspace_.saved.data(), logits_gradient, input_gradient,
                           parameter_gradient);
+        if (pass_.gradient_sums) pass_.gradient_sums->finish();
     }
 
     /// Samples that one thread takes at a time, at least 1. More of them share weights that do not fit into the cache.
@@ -217,6 +224,7 @@ private:
     const S* input_ = nullptr;
     StageProfiler* profiler_ = nullptr;
     Communicator* communicator_ = nullptr;
+    std::unique_ptr<OverlappedSums<S>> gradient_sums_;  // null where the communicator can only block
     bool norms_per_rank_ = false;
     int threads_;
 };

@@ -43,6 +43,17 @@ public:
     void broadcast(std::span<std::byte> data, int from) override {
         MPI_Bcast(data.data(), size(data), MPI_BYTE, from, ranks_);
     }
+    bool overlaps() const override { return true; }
+    Transfer start_send(std::span<const std::byte> data, int to) override {
+        MPI_Request request;
+        MPI_Isend(data.data(), size(data), MPI_BYTE, to, overlapped_tag, ranks_, &request);
+        return is_done(request);
+    }
+    Transfer start_receive(std::span<std::byte> data, int from) override {
+        MPI_Request request;
+        MPI_Irecv(data.data(), size(data), MPI_BYTE, from, overlapped_tag, ranks_, &request);
+        return is_done(request);
+    }
     /// With pauses, because MPI_Barrier would keep a processor busy while it waits.
     void barrier() override {
         MPI_Request request;
@@ -53,6 +64,15 @@ public:
     }
 
 private:
+    static constexpr int overlapped_tag = 1;  // `send` has 0
+
+    static Transfer is_done(MPI_Request request) {
+        return [request]() mutable {
+            int done = 0;
+            MPI_Test(&request, &done, MPI_STATUS_IGNORE);
+            return done != 0;
+        };
+    }
     static Rank rank_in(MPI_Comm ranks) {
         Rank rank;
         MPI_Comm_rank(ranks, &rank.index);

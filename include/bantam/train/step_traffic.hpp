@@ -4,8 +4,10 @@
 #include <bantam/base/chunk.hpp>
 #include <bantam/base/communicator.hpp>
 #include <bantam/base/index.hpp>
+#include <bantam/base/overlapped_sums.hpp>
 #include <bantam/core/network.hpp>
 
+#include <algorithm>
 #include <bit>
 #include <cstddef>
 #include <span>
@@ -14,42 +16,65 @@
 
 namespace bantam {
 
-/// What a training step on the CPU exchanges among ranks.
+/// What a training step on the CPU exchanges among ranks by a communicator that `overlaps`.
 struct StepTraffic {
-    Index exchanges = 0;  ///< collective calls, which return when all ranks have taken part
+    Index exchanges = 0;  ///< for each of which all ranks wait; the gradients of all layers are one
     Index bytes = 0;      ///< that the rank receives
     /// Messages of which each depends on the one before, and their bytes: a gathering and a broadcast among N ranks
     /// take ⌈log2 N⌉ of them, and a sum that goes from rank to rank N − 1.
-    Index messages_in_turn = 0;
-    Index bytes_in_turn = 0;
+    struct InTurn {
+        Index messages = 0;
+        Index bytes = 0;
 
-    /// The time that a step's exchanges take by the usual model of a network: a latency for each message, and a time
-    /// for each byte.
-    constexpr double seconds(double latency, double bytes_per_second) const {
-        return static_cast<double>(messages_in_turn) * latency + static_cast<double>(bytes_in_turn) / bytes_per_second;
+        /// By the usual model of a network: a latency for each message, and a time for each byte.
+        constexpr double seconds(double latency, double bytes_per_second) const {
+            return static_cast<double>(messages) * latency + static_cast<double>(bytes) / bytes_per_second;
+        }
+    };
+    InTurn blocking;   ///< of exchanges that the computation waits for
+    InTurn gradients;  ///< of those that go on while the backward pass computes
+
+    /// The time that a step's exchanges add to its computation, of which the backward pass takes `backward` seconds.
+    constexpr double seconds(double latency, double bytes_per_second, double backward = 0) const {
+        return blocking.seconds(latency, bytes_per_second) +
+               std::max(0.0, gradients.seconds(latency, bytes_per_second) - backward);
     }
 
     /// Items of which each rank has its own and gets the others.
     constexpr void add_gathering(Index items, Index own, Index item_bytes, int ranks) {
         ++exchanges;
         bytes += (items - own) * item_bytes;
-        messages_in_turn += rounds(ranks);
-        bytes_in_turn += items * (ranks - 1) / ranks * item_bytes;
+        blocking.messages += rounds(ranks);
+        blocking.bytes += items * (ranks - 1) / ranks * item_bytes;
     }
     /// `sum_in_order` of `size` scalars of `scalar_bytes`.
     constexpr void add_sum(Index size, Index scalar_bytes, Index batch, Rank rank) {
         const Index chunks = chunk_count(batch), bytes_per_sum = size * scalar_bytes;
         if (static_cast<std::size_t>(chunks * bytes_per_sum) <= gathered_partials)
             return add_gathering(chunks, chunks_of_rank(chunks, rank).count(), bytes_per_sum, rank.count);
-        ++exchanges;
-        const int last = ranks_with_chunks(chunks, rank.count) - 1;
-        if (rank.index > 0 && rank.index <= last) bytes += bytes_per_sum;  // the sum of the chunks before
-        if (rank.index != last) bytes += bytes_per_sum;                    // the total
-        messages_in_turn += last + rounds(rank.count);
-        bytes_in_turn += (last + rounds(rank.count)) * bytes_per_sum;
+        const Index last = add_chain(bytes_per_sum, chunks, rank);
+        blocking.messages += last + rounds(rank.count);
+        blocking.bytes += (last + rounds(rank.count)) * bytes_per_sum;
+    }
+    /// `OverlappedSums` of `size` scalars of `scalar_bytes` in all: segments go to the last rank with chunks and back,
+    /// one behind the other. A rank between two others sends each of them twice.
+    constexpr void add_overlapped_sums(Index size, Index scalar_bytes, Index batch, Rank rank) {
+        const Index last = add_chain(size * scalar_bytes, chunk_count(batch), rank);
+        const Index hops = last + std::max(last, rank.count - 1 - last);
+        gradients.messages += hops;
+        gradients.bytes += (rank.count > 2 ? 2 : 1) * size * scalar_bytes +
+                           (hops - 1) * std::min(size * scalar_bytes, Index{overlapped_segment});
     }
 
 private:
+    /// Sums that go from rank to rank; returns the last one that adds.
+    constexpr Index add_chain(Index sum_bytes, Index chunks, Rank rank) {
+        ++exchanges;
+        const int last = ranks_with_chunks(chunks, rank.count) - 1;
+        if (rank.index > 0 && rank.index <= last) bytes += sum_bytes;  // the sum of the chunks before
+        if (rank.index != last) bytes += sum_bytes;                    // the total
+        return last;
+    }
     static constexpr Index rounds(int ranks) { return std::bit_width(static_cast<unsigned>(ranks) - 1U); }
 };
 
@@ -75,7 +100,7 @@ constexpr std::vector<LayerTensors> layer_tensors(std::span<const NamedTensor> t
 }
 
 /// The traffic of a network with the tensors `tensor_table<Net>` and this number of outputs: the logits of each sample,
-/// the gradient of each layer's parameters and, for each batch norm, the moments of the batch and the two sums of its
+/// the gradients of the layers' parameters and, for each batch norm, the moments of the batch and the two sums of its
 /// backward pass. With `norms_per_rank` the norms exchange their running statistics, and the gradients of their
 /// parameters, all at once. Layers run once, and a convolution, its batch norm and its activation are fused.
 constexpr StepTraffic step_traffic(std::span<const NamedTensor> tensors, Index outputs, Index batch, Rank rank,
@@ -84,9 +109,10 @@ constexpr StepTraffic step_traffic(std::span<const NamedTensor> tensors, Index o
     if (rank.count == 1) return traffic;
     traffic.add_gathering(batch, samples_of_rank(batch, rank).count(), outputs * Index{sizeof(float)}, rank.count);
     LayerTensors norms;
+    Index gradients = 0;
     for (const auto& [trained, statistics] : layer_tensors(tensors)) {
         if (statistics == 0) {
-            traffic.add_sum(trained, sizeof(float), batch, rank);
+            gradients += trained;
         } else if (norms_per_rank) {
             norms.trained += trained;
             norms.statistics += statistics;
@@ -95,6 +121,7 @@ constexpr StepTraffic step_traffic(std::span<const NamedTensor> tensors, Index o
             for (int pass = 0; pass < 2; ++pass) traffic.add_sum(statistics, sizeof(double), batch, rank);
         }
     }
+    if (gradients > 0) traffic.add_overlapped_sums(gradients, sizeof(float), batch, rank);
     if (norms_per_rank)
         for (const Index scalars : {norms.statistics, norms.trained})
             traffic.add_gathering(rank.count, 1, scalars * Index{sizeof(float)}, rank.count);

@@ -160,14 +160,15 @@ struct DenseKernel : OperationSizes {
     /// Adds up the chunks' weight gradients, with what follows them in `size` partial sums, and writes them in
     /// PyTorch's layout.
     static void reduce_gradient(const Pass<S>& pass, S* parameter_gradient, Index size = partial_size) {
-        add_partials(pass, pass.partials, size, size, pass.partials);
-        for (Index group = 0; group < groups; ++group)
-            for (Index o = 0; o < out; ++o)
-                for (Index c = 0; c < in; ++c)
-                    for (Index tap = 0; tap < taps; ++tap)
-                        parameter_gradient[((group * out + o) * in + c) * taps + tap] =
-                            pass.partials[group * group_weights + (tap * in + c) * out + o];
-        std::copy(pass.partials + weight_count, pass.partials + size, parameter_gradient + weight_count);
+        add_gradient_partials(pass, size, parameter_gradient, [](const S* sums, Index count, S* to) {
+            for (Index group = 0; group < groups; ++group)
+                for (Index o = 0; o < out; ++o)
+                    for (Index c = 0; c < in; ++c)
+                        for (Index tap = 0; tap < taps; ++tap)
+                            to[((group * out + o) * in + c) * taps + tap] =
+                                sums[group * group_weights + (tap * in + c) * out + o];
+            std::copy(sums + weight_count, sums + count, to + weight_count);
+        });
     }
 
 private:

@@ -207,11 +207,11 @@ struct DepthwiseKernel : OperationSizes {
 
     /// Adds up the chunks' weight gradients and writes them in PyTorch's layout.
     static void reduce_gradient(const Pass<S>& pass, S* parameter_gradient) {
-        add_partials(pass, pass.partials, partial_size, partial_size, pass.partials);
-        for (Index c = 0; c < channels; ++c)
-            for (Index tap = 0; tap < taps; ++tap)
-                parameter_gradient[c * taps + tap] = pass.partials[tap * channels + c];
-        std::copy(pass.partials + weight_count, pass.partials + partial_size, parameter_gradient + weight_count);
+        add_gradient_partials(pass, partial_size, parameter_gradient, [](const S* sums, Index size, S* to) {
+            for (Index c = 0; c < channels; ++c)
+                for (Index tap = 0; tap < taps; ++tap) to[c * taps + tap] = sums[tap * channels + c];
+            std::copy(sums + weight_count, sums + size, to + weight_count);
+        });
     }
 
 private:

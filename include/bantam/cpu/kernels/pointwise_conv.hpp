@@ -104,7 +104,7 @@ struct PointwiseKernel : OperationSizes {
     }
 
     static void reduce_gradient(const Pass<S>& pass, S* parameter_gradient) {
-        add_partials(pass, pass.partials, partial_size, partial_size, parameter_gradient);
+        add_gradient_partials(pass, partial_size, parameter_gradient);
     }
 
 private:

@@ -81,7 +81,7 @@ struct Operation<GroupNorm<Groups>, Input, S> : OperationSizes {
                                                           inverse;
             }
         });
-        add_partials(pass, pass.partials, partial_size, partial_size, parameter_gradient);
+        add_gradient_partials(pass, partial_size, parameter_gradient);
     }
 };
 

@@ -62,7 +62,7 @@ struct Operation<LayerNorm, Input, S> : OperationSizes {
                 Eigen::Map<Row>(input_gradient + row * channels) = (scaled - mean - normalized * slope) * inverse;
             }
         });
-        add_partials(pass, pass.partials, partial_size, partial_size, parameter_gradient);
+        add_gradient_partials(pass, partial_size, parameter_gradient);
     }
 };
 

@@ -51,7 +51,7 @@ struct Operation<PReLU, Input, S> : OperationSizes {
                 store_packet<S, Width>(input_gradient + i, M::if_greater(x, 0, gradient, scaled));
             });
         });
-        add_partials(pass, pass.partials, partial_size, partial_size, parameter_gradient);
+        add_gradient_partials(pass, partial_size, parameter_gradient);
     }
 };
 

@@ -4,6 +4,7 @@
 #include <bantam/base/chunk.hpp>
 #include <bantam/base/communicator.hpp>
 #include <bantam/base/index.hpp>
+#include <bantam/base/overlapped_sums.hpp>
 #include <bantam/base/parallel_for.hpp>
 #include <bantam/core/layer.hpp>
 #include <bantam/core/shape.hpp>
@@ -59,6 +60,8 @@ struct Pass {
     /// Where several ranks compute one batch: how they exchange sums, and which part of the batch is this rank's. Null:
     /// this process computes the whole batch.
     Communicator* communicator = nullptr;
+    /// What exchanges gradients while the backward pass computes; null: each when it is computed.
+    OverlappedSums<S>* gradient_sums = nullptr;
     Index samples_of_ranks = 0;   ///< samples in the whole batch
     Index samples_before = 0;     ///< those of the ranks before this one
     bool norms_per_rank = false;  ///< batch norms have the statistics of this rank's samples
@@ -130,6 +133,19 @@ void add_partials(const Pass<S>& pass, const T* partials, Index stride, Index si
     if (pass.communicator)
         return sum_in_order(*pass.communicator, chunk_count(pass.batch()), partials, stride, size, total);
     detail::add_own_partials(pass, chunk_count(pass.count), partials, stride, size, total);
+}
+
+/// The same for the gradient of a layer's parameters: the sums of pass.partials[chunk · size + i]. `store(sums, size,
+/// parameter_gradient)` writes them; null copies them. Ranks may exchange them until the backward pass has ended, so
+/// that nothing within it may read the gradient.
+template <class S>
+void add_gradient_partials(const Pass<S>& pass, Index size, S* parameter_gradient,
+                           typename OverlappedSums<S>::Store store = nullptr) {
+    if (pass.gradient_sums)
+        return pass.gradient_sums->add(chunk_count(pass.batch()), pass.partials, size, store, parameter_gradient);
+    S* const total = store ? pass.partials : parameter_gradient;
+    add_partials(pass, pass.partials, size, size, total);
+    if (store) store(total, size, parameter_gradient);
 }
 
 /// The same for the sums of a batch norm, in place: those of all ranks, or of this one where its norms are its own.
