@@ -48,6 +48,10 @@ GOALS = [
     ("inference, mobile-98k, batch 64", ("mobile-98k", "inference", 64, None), [*EAGER, *RUNTIMES], 2, 4),
     ("int8 inference, mobile-98k, batch 1", ("mobile-98k", "inference-int8", 1, 1), INT8_RUNTIMES, 1.2, 2),
     ("int8 inference, mobile-98k, batch 64", ("mobile-98k", "inference-int8", 64, None), INT8_RUNTIMES, 1.2, 2),
+    ("int8 inference, high-resolution-98k, batch 1", ("high-resolution-98k", "inference-int8", 1, 1), INT8_RUNTIMES,
+     1.2, 2),
+    ("int8 inference, high-resolution-98k, batch 64", ("high-resolution-98k", "inference-int8", 64, None),
+     INT8_RUNTIMES, 1.2, 2),
     ("ResNet-18 forward, batch 64", ("resnet18", "inference", 64, None), ["channels_last"], 1, 1.3),
 ]
 

@@ -118,7 +118,7 @@ private:
             const std::uint8_t* row = line.lines[ky] + at;
             unroll<4>([&](auto pixel) __attribute__((always_inline)) {
                 unroll<begin(pixel + 1) - begin(pixel)>([&](auto word) __attribute__((always_inline)) {
-                    const Lanes taps = load(weights + (begin(pixel) + word) * bytes);
+                    const Lanes taps = load_once(weights + (begin(pixel) + word) * bytes);
                     unroll<Quads>([&](auto q) __attribute__((always_inline)) {
                         constexpr int input = first_quad(pixel) + word + q * Step.stride;
                         sums[q][pixel] = dot(sums[q][pixel], load(row + input * bytes), taps);

@@ -59,6 +59,15 @@ inline constexpr std::uint8_t stored_flip = stored_offset<T> == 0 ? 0 : 0x80;
 }
 [[gnu::always_inline]] inline void store(Lanes value, void* to) { __builtin_memcpy(to, &value, sizeof value); }
 
+/// A vector for several products. GCC would otherwise read it from memory for each of them.
+[[gnu::always_inline]] inline Lanes load_once(const void* from) {
+    Lanes result = load(from);
+#if defined(__AVX2__)
+    asm("" : "+v"(result));
+#endif
+    return result;
+}
+
 /// The word at `from` in every lane.
 [[gnu::always_inline]] inline Lanes repeat(const void* from) {
     std::uint32_t word;
@@ -291,8 +300,11 @@ template <bool transposed>
 template <class Out, Words words>
 [[gnu::always_inline]] inline void store_quad(const Lanes (&sums)[4], ChannelScales channels, std::uint8_t* to) {
 #if defined(__AVX2__)
-    if (!channels.fast) [[unlikely]]
-        return detail::store_quad_one_by_one<Out, words>(sums, channels.factors, to);
+    if (!channels.fast) [[unlikely]] {
+        // A copy, so that the sums need no memory elsewhere.
+        const Lanes stored[4] = {sums[0], sums[1], sums[2], sums[3]};
+        return detail::store_quad_one_by_one<Out, words>(stored, channels.factors, to);
+    }
 #endif
 #if BANTAM_INT8_LANES == 16
     // sum · factor + 1/2 rounded down to a float, then to an integer: no float lies between an integer and the values
