@@ -128,6 +128,25 @@ BOOST_AUTO_TEST_CASE(ranks_that_share_the_batches_give_the_bits_of_one_process) 
     }
 }
 
+BOOST_AUTO_TEST_CASE(ranks_add_the_gradients_of_repeated_layers_after_they_have_exchanged_them) {
+    using Net = bantam::Network<bantam::Image<4, 4, 3>, bantam::Repeat<3, bantam::Conv2d<3, 3>, bantam::PReLU>,
+                                bantam::GlobalAveragePool, bantam::Linear<3>>;
+    bantam::Batch batch{.count = 5};
+    for (int i = 0; i < 5 * 48; ++i) batch.pixels.push_back(std::sin(static_cast<float>(i)));
+    batch.labels = {0, 1, 2, 0, 1};
+    bantam::Trainer<Net> one{tiny_options()};
+    for (int step = 0; step < 2; ++step) one.step(batch, 1);
+    std::vector<int> same(2);
+    run_ranks(2, [&](ThreadCommunicator& communicator) {
+        bantam::Trainer<Net> trainer{tiny_options()};
+        trainer.set_communicator(&communicator);
+        for (int step = 0; step < 2; ++step) trainer.step(batch, 1);
+        same[static_cast<std::size_t>(communicator.rank().index)] =
+            copied(trainer.parameters()) == copied(one.parameters());
+    });
+    BOOST_TEST(same == std::vector<int>(2, 1), boost::test_tools::per_element());
+}
+
 BOOST_AUTO_TEST_CASE(a_rank_needs_the_pixels_of_its_own_samples_alone) {
     const auto batch = SyntheticPictures{21, 21}.first_batch();
     TinyTrainer one{tiny_options()};
