@@ -17,6 +17,7 @@ StudentNetwork describe(const char* name, const char* accuracy) {
             .classes = class_count<Net>,
             .trainable = trainable_parameters<Net>,
             .non_trainable = non_trainable_parameters<Net>,
+            .deployed = deployed_parameter_count<Net>,
             .multiply_adds = multiply_adds<Net>,
             .activation_bytes = activation_bytes<Net>,
             .summary = summary<Net>(),

@@ -240,9 +240,9 @@ std::string student_table() {
     for (const StudentEntry& student : students()) {
         const StudentNetwork& network = student.network;
         absent = absent || !student.on_cpu;
-        text += fmt::format("{:<{}}{:>11}{:>14}{:>12}  {}\n", shown_name(student), width, commas(network.parameters()),
+        text += fmt::format("{:<{}}{:>11}{:>14}{:>12}  {}\n", shown_name(student), width, commas(network.deployed),
                             commas(network.multiply_adds), commas(network.activation_bytes),
-                            network.parameters() > default_parameter_limit
+                            network.deployed > default_parameter_limit
                                 ? fmt::format("over {} parameters", commas(default_parameter_limit))
                                 : network.accuracy);
     }
@@ -407,7 +407,7 @@ ReportFacts report_facts(const Options& options, const StudentNetwork& network, 
             .command = options.command,
             .keep = options.keep,
             .epochs = options.training.epochs,
-            .parameters = network.parameters(),
+            .parameters = network.deployed,
             .parameter_limit = default_parameter_limit,
             .classes = pictures.classes,
             .layers = network.layers,
@@ -486,7 +486,9 @@ void distill(Options& options) {
                          : std::vector<float>{};
     const Metadata metadata = student_metadata(options, network, folders.classes, ranges);
     std::string summary_text =
-        fmt::format("{}\nparameters: {}\nlimit: {}\n", network.summary, network.parameters(), default_parameter_limit);
+        fmt::format("{}\nparameters: {}\nlimit: {}\n", network.summary, network.deployed, default_parameter_limit);
+    if (network.parameters() > network.deployed)
+        summary_text += fmt::format("parameters while branches are trained: {}\n", network.parameters());
 
     std::optional<RunFolder> folder;
     if (first_rank) folder.emplace(options.output, metadata);

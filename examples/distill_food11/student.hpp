@@ -43,12 +43,14 @@ struct StudentNetwork {
     Index classes;
     Index trainable;
     Index non_trainable;
+    Index deployed;  ///< the parameters that stay when branches are folded, which the limit is about
     Index multiply_adds;
     Index activation_bytes;
     const char* summary;  ///< the layer table as text
     std::span<const LayerEntry> layers;
     std::span<const NamedTensor> tensors;  ///< their names, shapes and places
 
+    /// Those that are trained.
     Index parameters() const { return trainable + non_trainable; }
     /// "mobile-98k, 11 classes, 128x128x3, 98155 parameters"
     std::string text() const;
