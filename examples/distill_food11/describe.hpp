@@ -9,8 +9,9 @@
 
 namespace distill_food11 {
 
-template <class Net>
+template <class Trained>
 StudentNetwork describe(const char* name, const char* accuracy) {
+    using Net = KeptNetwork<Trained>;
     return {.name = name,
             .accuracy = accuracy,
             .input = input_shape<Net>,
@@ -18,11 +19,14 @@ StudentNetwork describe(const char* name, const char* accuracy) {
             .trainable = trainable_parameters<Net>,
             .non_trainable = non_trainable_parameters<Net>,
             .deployed = deployed_parameter_count<Net>,
+            .trained = parameter_count<Trained>,
             .multiply_adds = multiply_adds<Net>,
             .activation_bytes = activation_bytes<Net>,
-            .summary = summary<Net>(),
+            .summary = summary<Trained>(),
             .layers = layer_table<Net>,
-            .tensors = tensor_table<Net>};
+            .tensors = tensor_table<Net>,
+            .trained_tensors = tensor_table<Trained>,
+            .trained_outputs = class_count<Trained>};
 }
 
 }  // namespace distill_food11

@@ -487,8 +487,8 @@ void distill(Options& options) {
     const Metadata metadata = student_metadata(options, network, folders.classes, ranges);
     std::string summary_text =
         fmt::format("{}\nparameters: {}\nlimit: {}\n", network.summary, network.deployed, default_parameter_limit);
-    if (network.parameters() > network.deployed)
-        summary_text += fmt::format("parameters while branches are trained: {}\n", network.parameters());
+    if (network.trained > network.deployed)
+        summary_text += fmt::format("parameters while training: {}\n", network.trained);
 
     std::optional<RunFolder> folder;
     if (first_rank) folder.emplace(options.output, metadata);
@@ -543,8 +543,9 @@ void distill(Options& options) {
         }
         print_message(network.summary);
         if (rank.count > 1) {
-            const StepTraffic traffic = step_traffic(network.tensors, network.classes, options.training.batch_size,
-                                                     rank, options.training.norm_ranks > 1);
+            const StepTraffic traffic =
+                step_traffic(network.trained_tensors, network.trained_outputs, options.training.batch_size, rank,
+                             options.training.norm_ranks > 1);
             print_message(
                 fmt::format("ranks: {}, which exchange data {} times per step; each receives about {:.2f} MB\n",
                             rank.count, traffic.exchanges, static_cast<double>(traffic.bytes) / 1e6));

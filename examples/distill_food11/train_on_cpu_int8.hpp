@@ -50,8 +50,9 @@ private:
     std::vector<float> ranges_ = std::vector<float>(deploy::map_count<Net>);
 };
 
-template <class Net>
+template <class Trained>
 std::unique_ptr<StudentTrainer> train_on_cpu_int8(const TrainingOptions& options, const DeviceOptions&) {
+    using Net = KeptNetwork<Trained>;
     if constexpr (deploy::form_problem<Net, deploy::Int8>.empty())
         return std::make_unique<Int8Student<WithLimit<Net>>>(options);
     else

@@ -36,11 +36,17 @@ private:
 
 template <class Net>
 std::unique_ptr<StudentTrainer> train_on_gpu(const TrainingOptions& options, const DeviceOptions& device) {
-    using Food = WithLimit<Net>;
-    if (device.precision == "bf16") return std::make_unique<GpuStudent<Food, CudaBfloat16>>(options);
-    TrainingOptions chosen = options;
-    chosen.allow_tf32 = device.precision == "tf32";
-    return std::make_unique<GpuStudent<Food, Cuda>>(chosen);
+    if constexpr (training_heads<Net> > 1) {
+        throw Error{
+            "--device cuda: the student is trained inside a larger network, which the CPU alone can; leave "
+            "out --device"};
+    } else {
+        using Food = WithLimit<Net>;
+        if (device.precision == "bf16") return std::make_unique<GpuStudent<Food, CudaBfloat16>>(options);
+        TrainingOptions chosen = options;
+        chosen.allow_tf32 = device.precision == "tf32";
+        return std::make_unique<GpuStudent<Food, Cuda>>(chosen);
+    }
 }
 
 }  // namespace distill_food11

@@ -109,8 +109,9 @@ inline void check_outputs(const Options& options, const HomeworkFolders& folders
     }
 }
 
-template <class Trained>
+template <class Student>
 void export_student(const Options& options, SafetensorsFile& file) {
+    using Trained = KeptNetwork<Student>;
     using Net = Deployed<Trained>;
     constexpr auto classes = static_cast<int>(class_count<Net>);
     std::vector<float> trained_parameters(static_cast<std::size_t>(trainable_parameters<Trained>));

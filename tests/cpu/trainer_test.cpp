@@ -8,6 +8,9 @@
 #include "bantam/base/random.hpp"
 #include "bantam/cpu/trainer.hpp"
 #include "bantam/data/batch.hpp"
+#include "bantam/layers/deployed.hpp"
+#include "bantam/models/ensemble.hpp"
+#include "bantam/models/net_aug.hpp"
 #include "bantam/quantize/quantized.hpp"
 #include "bantam/train/step_traffic.hpp"
 
@@ -16,11 +19,14 @@
 #include "train/thread_communicator.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <limits>
 #include <span>
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 using namespace bantam_test;
@@ -604,6 +610,161 @@ BOOST_AUTO_TEST_CASE(weights_of_another_network_are_refused) {
                             "0 statistics were given, the network has "));
         BOOST_TEST((bits_of(trainer) == before));
     }
+}
+
+namespace {
+
+using bantam::Index;
+constexpr bantam::ConvOptions unbiased{.bias = false};
+template <int First, int Second>
+using TwoStages =
+    bantam::Network<bantam::Image<6, 8, 3>, bantam::Conv2d<First, 3, 1, unbiased>, bantam::BatchNorm2d, bantam::ReLU6,
+                    bantam::DepthwiseSeparable<Second, 2>, bantam::GlobalAveragePool, bantam::Linear<3>>;
+using Narrow = TwoStages<5, 9>;
+using Wide = TwoStages<11, 20>;
+using Augmented = bantam::NetAug<Narrow, Wide>;
+
+static_assert(bantam::parameter_count<bantam::Student<Augmented>> ==
+              bantam::parameter_count<Narrow> + bantam::parameter_count<Wide>);
+static_assert(bantam::deployed_parameter_count<Augmented> == bantam::parameter_count<Narrow>);
+static_assert(std::is_same_v<bantam::Deployed<Augmented>, Narrow>);
+static_assert(std::is_same_v<bantam::KeptNetwork<bantam::Student<Augmented>>, Narrow>);
+
+/// Where each parameter of `Narrow` lies among those of `Wide`, by its place along each axis.
+std::vector<std::size_t> places_inside() {
+    std::vector<std::size_t> places;
+    for (std::size_t t = 0; t < bantam::tensor_table<Narrow>.size(); ++t) {
+        const auto &inner = bantam::tensor_table<Narrow>[t], &outer = bantam::tensor_table<Wide>[t];
+        if (!inner.tensor.trainable) continue;
+        std::array<Index, 4> inner_extents{1, 1, 1, 1}, outer_extents{1, 1, 1, 1};
+        std::copy_n(inner.tensor.extents.begin(), inner.tensor.rank, inner_extents.begin());
+        std::copy_n(outer.tensor.extents.begin(), outer.tensor.rank, outer_extents.begin());
+        for (Index a = 0; a < inner_extents[0]; ++a)
+            for (Index b = 0; b < inner_extents[1]; ++b)
+                for (Index c = 0; c < inner_extents[2]; ++c)
+                    for (Index d = 0; d < inner_extents[3]; ++d)
+                        places.push_back(static_cast<std::size_t>(
+                            outer.offset + ((a * outer_extents[1] + b) * outer_extents[2] + c) * outer_extents[3] + d));
+    }
+    return places;
+}
+
+/// Loss and gradient of one network on a batch.
+template <class Net>
+std::pair<LossSums, std::vector<float>> gradient_of(std::span<const float> parameters, const SyntheticBatch& batch) {
+    bantam::cpu::Model<Net> model;
+    model.initialize(1);
+    const std::vector<float> statistics = copied(std::as_const(model).statistics());
+    model.set_weights(parameters, statistics);
+    std::vector<float> logits(static_cast<std::size_t>(batch.count * 3)), slope(logits.size()),
+        gradient(static_cast<std::size_t>(bantam::trainable_parameters<Net>));
+    model.forward(batch.pixels.data(), batch.count, 0, logits.data());
+    const LossSums sums =
+        bantam::loss_and_gradient<float>(tiny_options().loss(), 3, logits, bantam::detail::targets_of(batch), slope);
+    model.backward(slope.data(), gradient.data());
+    return {sums, gradient};
+}
+
+TrainingOptions plain_steps() {
+    TrainingOptions options = tiny_options();
+    options.warmup_epochs = 0;
+    options.momentum = 0;
+    options.weight_decay = 0;
+    options.clip_norm = 0;
+    options.averaging_decay = 0;
+    return options;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(net_aug_minimizes_the_loss_of_the_student_and_that_of_the_network_around_it) {
+    const auto batch = SyntheticPictures{16, 16}.first_batch();
+    bantam::Trainer<Augmented> trainer{plain_steps()};
+    const std::vector<float> before = copied(trainer.state()[0].values);
+    constexpr auto narrow = static_cast<std::size_t>(bantam::trainable_parameters<Narrow>);
+    const std::span<const float> student = std::span{before}.first(narrow), wide = std::span{before}.subspan(narrow);
+    const std::vector<std::size_t> places = places_inside();
+    BOOST_REQUIRE(places.size() == narrow);
+    for (std::size_t i = 0; i < narrow; ++i) BOOST_REQUIRE(student[i] == wide[places[i]]);
+
+    const auto [student_loss, student_gradient] = gradient_of<Narrow>(student, batch);
+    auto [wide_loss, gradient] = gradient_of<Wide>(wide, batch);
+    for (std::size_t i = 0; i < narrow; ++i) gradient[places[i]] += student_gradient[i];
+    const LossSums sums = trainer.step(batch, 1000);
+    BOOST_TEST(sums.loss == student_loss.loss);
+    BOOST_TEST(sums.correct == student_loss.correct);
+    BOOST_TEST(wide_loss.loss != student_loss.loss);
+    const std::span<const float> after = trainer.state()[0].values;
+    const auto rate = static_cast<float>(plain_steps().learning_rate);
+    for (std::size_t i = 0; i < gradient.size(); ++i)
+        BOOST_TEST(std::abs(after[narrow + i] - (wide[i] - rate * gradient[i])) < 1e-6F);
+    for (std::size_t i = 0; i < narrow; ++i) BOOST_TEST(after[i] == after[narrow + places[i]]);
+}
+
+BOOST_AUTO_TEST_CASE(the_student_of_a_net_aug_is_kept_and_stays_inside) {
+    const SyntheticPictures pictures{20, 8};
+    const std::vector<std::size_t> places = places_inside();
+    for (const TrainingOptions& options : every_kind()) {
+        bantam::Trainer<Augmented> whole{options}, begun{options}, resumed{options};
+        train(whole, pictures, 0, 4);
+        train(begun, pictures, 0, 2);
+        carry_over(begun, resumed);
+        train(resumed, pictures, 2, 4);
+        BOOST_TEST((bits_of(resumed) == bits_of(whole)));
+        for (const auto& state : whole.state()) {
+            if (!state.name.ends_with(".parameters")) continue;
+            for (std::size_t i = 0; i < places.size(); ++i)
+                BOOST_REQUIRE(state.values[i] == state.values[places.size() + places[i]]);
+        }
+        const std::vector<float> parameters = copied(whole.parameters()), statistics = copied(whole.statistics());
+        const std::vector<float> pixels = pictures.first_batch().pixels;
+        bantam::cpu::Model<Narrow> student;
+        student.set_weights(parameters, statistics);
+        const std::vector<float> logits = student.infer(pixels);
+        BOOST_TEST(copied(whole.infer(pixels)) == logits);
+
+        bantam::Trainer<Augmented> other{options};
+        other.set_weights(parameters, statistics);
+        BOOST_TEST(copied(other.infer(pixels)) == logits);
+        const std::span<const float> all = other.state()[0].values;
+        for (std::size_t i = 0; i < places.size(); ++i) BOOST_REQUIRE(all[places.size() + places[i]] == parameters[i]);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(threads_and_ranks_do_not_change_the_bits_of_a_net_aug) {
+    const SyntheticPictures pictures{22, 21};
+    bantam::Trainer<Augmented> one{tiny_options()};
+    train(one, pictures, 0, 2);
+    std::vector<int> same(2);
+    run_ranks(2, [&](ThreadCommunicator& communicator) {
+        TrainingOptions options = tiny_options();
+        options.threads = 1 + communicator.rank().index;
+        bantam::Trainer<Augmented> trainer{options};
+        trainer.set_communicator(&communicator);
+        train(trainer, pictures, 0, 2);
+        same[static_cast<std::size_t>(communicator.rank().index)] = bits_of(trainer) == bits_of(one);
+    });
+    BOOST_TEST(same == std::vector<int>(2, 1), boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(members_with_a_loss_each_learn_what_they_learn_alone) {
+    using Pair = bantam::Ensemble<Narrow, TwoStages<4, 6>>;
+    const SyntheticPictures pictures{24, 8};
+    TrainingOptions options = tiny_options();
+    options.clip_norm = 0;  // a norm over both would couple them
+    bantam::Trainer<bantam::MemberWise<Pair>> both{options};
+    bantam::Trainer<Narrow> alone{options};
+    const auto first = static_cast<std::size_t>(bantam::trainable_parameters<Narrow>);
+    alone.set_weights(both.parameters().first(first),
+                      both.statistics().first(static_cast<std::size_t>(bantam::non_trainable_parameters<Narrow>)));
+    const LossSums sums = train(both, pictures, 0, 3), expected = train(alone, pictures, 0, 3);
+    BOOST_TEST(sums.loss == expected.loss, boost::test_tools::tolerance(1e-6));
+    for (std::size_t i = 0; i < first; ++i) BOOST_TEST(std::abs(both.parameters()[i] - alone.parameters()[i]) < 1e-5F);
+
+    bantam::cpu::Model<Pair> pair;
+    pair.set_weights(both.parameters(), both.statistics());
+    const std::vector<float> pixels = pictures.first_batch().pixels;
+    BOOST_TEST(copied(both.infer(pixels)) == pair.infer(pixels));
 }
 
 namespace {

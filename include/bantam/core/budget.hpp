@@ -19,10 +19,10 @@ template <class Net>
 constexpr void append_heaviest_layers(Sentence& text) {
     bool first = true;
     Index position = 0;
-    for (const LayerEntry& layer : layer_table<Net>) {
+    for (const LayerEntry& layer : layer_table<KeptNetwork<Net>>) {
         ++position;
         const Index parameters = layer.trainable + layer.non_trainable;
-        if (parameters * 10 < parameter_count<Net>) continue;
+        if (parameters * 10 < parameter_count<KeptNetwork<Net>>) continue;
         text.append(first ? "; the heaviest layers: " : ", ");
         text.append(layer.name).append('-').append_number(position);
         text.append(" (").append_number(parameters, true).append(')');
@@ -60,7 +60,8 @@ struct WithinLimit<Net, Limit> : private Refusal<ParametersOverLimit<Net, Index{
 
 /// A network with a parameter budget: it does not compile with more than `Limit` parameters, batch-norm statistics
 /// included. An Ensemble counts as the sum of its members; a FoldableAdd counts as the convolution that it is folded
-/// into. With bantam/deploy/budget.hpp, `Limit` may also be a Budget that names the memory of a device.
+/// into, a NetAug as its student. With bantam/deploy/budget.hpp, `Limit` may also be a Budget that names the memory of
+/// a device.
 template <class Net, auto Limit = default_parameter_limit>
 struct Student : Net, detail::WithinLimit<Net, Limit> {};
 

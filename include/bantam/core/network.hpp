@@ -229,11 +229,41 @@ template <class Net>
 inline constexpr Index parameter_count = detail::tables<typename Net::Layers, Net::input>.trainable +
                                          detail::tables<typename Net::Layers, Net::input>.non_trainable;
 
+namespace detail {
+
+template <class Net>
+struct Kept {
+    using type = Net;
+};
+template <class Net>
+    requires requires { typename Net::Kept; }
+struct Kept<Net> {
+    using type = typename Net::Kept;
+};
+
+}  // namespace detail
+
+/// The network whose weights a trainer of `Net` keeps, and by which it infers: `Net`, unless that names another one as
+/// its `Kept`, such as the student of a NetAug.
+template <class Net>
+using KeptNetwork = typename detail::Kept<Net>::type;
+
+/// How many networks give logits for each picture while `Net` is trained, each of which has the loss; [heads][classes]
+/// is what `Net` gives.
+template <class Net>
+inline constexpr Index training_heads = [] {
+    if constexpr (requires { Net::heads; })
+        return Net::heads;
+    else
+        return Index{1};
+}();
+
 /// The parameters of `Deployed<Net>` (bantam/layers/deployed.hpp): those that stay when branches are folded after
 /// training.
 template <class Net>
 inline constexpr Index deployed_parameter_count =
-    parameter_count<Net> - detail::tables<typename Net::Layers, Net::input>.folded;
+    parameter_count<KeptNetwork<Net>> -
+    detail::tables<typename KeptNetwork<Net>::Layers, KeptNetwork<Net>::input>.folded;
 
 namespace detail {
 

@@ -49,10 +49,11 @@ constexpr void append_layers(auto& text) {
     append_rule(text, '=');
 }
 
-template <class Net>
+template <class Trained>
 inline constexpr auto summary_text = [] {
-    // A line of at most 88 characters per layer, and 18 more lines.
-    Text<(layer_table<Net>.size() + 18) * (summary_width + 8)> text;
+    using Net = KeptNetwork<Trained>;
+    // A line of at most 88 characters per layer, and 19 more lines.
+    Text<(layer_table<Net>.size() + 19) * (summary_width + 8)> text;
     append_layers<Net>(text);
     constexpr Index input_bytes = element_count(input_shape<Net>) * 4;
     constexpr Index pass_bytes = 2 * activation_bytes<Net>;
@@ -64,6 +65,8 @@ inline constexpr auto summary_text = [] {
     if (deployed_parameter_count<Net> < parameter_count<Net>)
         text.append("\nParams when deployed, with folded branches: ")
             .append_number(deployed_parameter_count<Net>, true);
+    if (parameter_count<Trained> > parameter_count<Net>)
+        text.append("\nParams while training: ").append_number(parameter_count<Trained>, true);
     text.append("\nTrainable params: ").append_number(trainable_parameters<Net>, true);
     text.append("\nNon-trainable params: ").append_number(non_trainable_parameters<Net>, true);
     text.append("\nMultiply-adds: ").append_number(multiply_adds<Net>, true).append('\n');
@@ -81,7 +84,7 @@ inline constexpr auto summary_text = [] {
 
 /// torchsummary's table as a null-terminated string made at compile time: every layer with its output shape and
 /// parameters (statistics included), the totals, the multiply-adds of one image, and sizes in MB for one image in
-/// float32.
+/// float32. Of a NetAug they are those of its student.
 template <class Net>
 constexpr const char* summary() {
     static_assert(sizeof(Net) + sizeof(detail::Refusal<detail::NotANetwork<Net>>) > 0);

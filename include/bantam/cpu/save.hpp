@@ -20,7 +20,7 @@ namespace bantam {
 /// naming a file that cannot be written.
 template <class Net, class Device, class Loss>
 void save(const std::filesystem::path& path, Trainer<Net, Device, Loss>& trainer, Metadata metadata = {}) {
-    write_network<Net>(path, trainer.parameters(), trainer.statistics(), std::move(metadata));
+    write_network<KeptNetwork<Net>>(path, trainer.parameters(), trainer.statistics(), std::move(metadata));
 }
 template <class Net, bool Fused>
 void save(const std::filesystem::path& path, const cpu::Model<Net, float, Fused>& model, Metadata metadata = {}) {
@@ -44,12 +44,12 @@ cpu::Model<Net> load(const std::filesystem::path& path, int threads = 1) {
 template <class Net, class Device, class Loss>
 void load(const std::filesystem::path& path, Trainer<Net, Device, Loss>& trainer) {
     SafetensorsFile file = SafetensorsFile::open(path);
-    std::vector<float> parameters(static_cast<std::size_t>(trainable_parameters<Net>));
-    std::vector<float> statistics(static_cast<std::size_t>(non_trainable_parameters<Net>));
+    std::vector<float> parameters(static_cast<std::size_t>(trainable_parameters<KeptNetwork<Net>>));
+    std::vector<float> statistics(static_cast<std::size_t>(non_trainable_parameters<KeptNetwork<Net>>));
     // Explicit spans: with <filesystem> included, nvcc 13.0 does not convert a vector to a span.
     const std::span<float> to_parameters{parameters.data(), parameters.size()};
     const std::span<float> to_statistics{statistics.data(), statistics.size()};
-    read_network<Net>(file, to_parameters, to_statistics);
+    read_network<KeptNetwork<Net>>(file, to_parameters, to_statistics);
     trainer.set_weights(to_parameters, to_statistics);
 }
 

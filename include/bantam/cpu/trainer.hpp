@@ -18,10 +18,12 @@
 #include <bantam/train/optimizers/parameter_range.hpp>
 #include <bantam/train/options.hpp>
 #include <bantam/train/schedule.hpp>
+#include <bantam/train/shared_parameters.hpp>
 #include <bantam/train/step_traffic.hpp>
 
 #include <algorithm>
 #include <cmath>
+#include <concepts>
 #include <cstddef>
 #include <functional>
 #include <iterator>
@@ -32,12 +34,13 @@
 
 namespace bantam {
 
-/// Trainer on the CPU; train/device.hpp describes its members.
+/// Trainer on the CPU; train/device.hpp describes its members. Of a network that is trained inside another one, such as
+/// the student of a NetAug, they are those of `KeptNetwork<Net>`, but for the state.
 template <class Net, class Loss>
 class Trainer<Net, Cpu, Loss> : detail::Trainable<Net, Loss> {
 public:
     static constexpr Shape image = input_shape<Net>;
-    static constexpr Index classes = class_count<Net>;
+    static constexpr Index classes = class_count<KeptNetwork<Net>>;
 
     /// Random weights from `options.seed`. Throws Error naming an option that is out of range.
     explicit Trainer(const TrainingOptions& options, const Loss& loss = {})
@@ -48,6 +51,7 @@ public:
           gradient_(static_cast<std::size_t>(trainable_parameters<Net>)),
           statistics_before_(static_cast<std::size_t>(non_trainable_parameters<Net>)),
           optimizer_{options, parameter_ranges<Net>(), trainable_parameters<Net>, parameter_matrices<Net>()},
+          shared_{detail::shared_parameters<Net>()},
           average_{initialize()} {}
 
     const TrainingOptions& options() const { return options_; }
@@ -80,9 +84,9 @@ public:
     template <class Batch>
     LossSums step(const Batch& batch, Index steps_per_epoch) {
         detail::require_batch<SampleLoss>(batch, image, classes, rank());
-        const std::size_t outputs = static_cast<std::size_t>(batch.count * classes);
+        const std::size_t outputs = static_cast<std::size_t>(batch.count * outputs_per_sample);
         const std::span<const float> pixels = detail::pixels_of_rank(batch, image, rank());
-        const Index first_output = samples_of_rank(batch.count, rank()).begin * classes;
+        const Index first_output = samples_of_rank(batch.count, rank()).begin * outputs_per_sample;
         require_norms(batch.count);
         logits_.resize(outputs);
         logits_gradient_.resize(outputs);
@@ -92,13 +96,15 @@ public:
         try {
             model_.forward(pixels.data(), batch.count, options_.dropout_seed(optimizer_.steps()),
                            logits_.data() + first_output);
-            gather_logits();
-            sums = loss_and_gradient<float>(loss_, classes, logits_, detail::targets_of(batch), logits_gradient_);
+            gather_logits(outputs_per_sample);
+            sums = detail::losses_and_gradient<training_heads<Net>>(loss_, classes, logits_, detail::targets_of(batch),
+                                                                    logits_gradient_);
             if (norms_per_rank()) average_statistics();
             for (const float value : std::as_const(model_).statistics())
                 if (!std::isfinite(value)) detail::refuse_statistics(batch.pixels);
             model_.backward(logits_gradient_.data() + first_output, gradient_.data());
             if (norms_per_rank()) add_norm_gradients();
+            shared_.gather_gradients(std::span<float>{gradient_});
             scale = clip_scale(gradient_norm<float>(std::span<const float>{gradient_}, options_.threads),
                                options_.clip_norm);
         } catch (...) {
@@ -113,6 +119,8 @@ public:
                              .averaging_decay = decay,
                              .threads = options_.threads},
                             gradient_, parameters, average_.parameters());
+            shared_.update_copies(parameters);
+            if (average_.active()) shared_.update_copies(average_.parameters());
             average_.add_statistics(decay, statistics);
         });
         averaged_is_current_ = false;
@@ -133,7 +141,7 @@ public:
         const IndexRange own = samples_of_rank(batch.count, rank());
         logits_.resize(static_cast<std::size_t>(batch.count * classes));
         averaged().infer(pixels.data(), own.count(), logits_.data() + own.begin * classes);
-        gather_logits();
+        gather_logits(classes);
         on_logits(std::span<const float>{logits_});
         return detail::evaluation_loss(loss_, classes, logits_, batch);
     }
@@ -141,7 +149,7 @@ public:
     /// The logits [count][classes] of pictures [count][H][W][C] with the weights to keep, valid until the next
     /// call.
     std::span<const float> infer(std::span<const float> pixels) {
-        const Model& model = averaged();
+        const KeptModel& model = averaged();
         const Index count = picture_count(pixels.size(), image.height, image.width, image.channels);
         logits_.resize(static_cast<std::size_t>(count * classes));
         model.infer(pixels.data(), count, logits_.data());
@@ -155,10 +163,16 @@ public:
     /// Replaces the weights, as for inference with a stored student, and counts steps from 0. Throws Error on sizes
     /// that are not those of the network.
     void set_weights(std::span<const float> parameters, std::span<const float> statistics) {
-        model_.set_weights(parameters, statistics);
+        detail::require_weights<KeptNetwork<Net>>(parameters.size(), statistics.size());
+        // What is kept comes first, and stays within what it is trained inside.
+        model_.update([&](std::span<float> to_parameters, std::span<float> to_statistics) {
+            std::ranges::copy(parameters, to_parameters.begin());
+            std::ranges::copy(statistics, to_statistics.begin());
+            shared_.update_originals(to_parameters);
+        });
         if (average_.active()) {
-            std::ranges::copy(parameters, average_.parameters().begin());
-            std::ranges::copy(statistics, average_.statistics().begin());
+            std::ranges::copy(std::as_const(model_).parameters(), average_.parameters().begin());
+            std::ranges::copy(std::as_const(model_).statistics(), average_.statistics().begin());
         }
         restored(0);
     }
@@ -187,6 +201,9 @@ public:
 
 private:
     using Model = cpu::Model<Net, float>;
+    using KeptModel = cpu::Model<KeptNetwork<Net>, float>;
+    /// The logits of all heads.
+    static constexpr Index outputs_per_sample = class_count<Net>;
     using SampleLoss = detail::LossOf<Loss>;
     static constexpr bool has_batch_statistics = requires(Model& model) { model.set_communicator(nullptr, true); };
 
@@ -197,6 +214,7 @@ private:
     WeightAverage<float> initialize() {
         model_.initialize(options_.seed, {.near_identity_depthwise = options_.near_identity_depthwise,
                                           .zero_residual_norms = options_.zero_residual_norms});
+        model_.update([&](std::span<float> parameters, std::span<float>) { shared_.update_copies(parameters); });
         return {options_.averaging_decay, std::as_const(model_).parameters(), std::as_const(model_).statistics()};
     }
 
@@ -204,10 +222,10 @@ private:
 
     /// The logits of all ranks' samples. Every rank computes the loss of the whole batch, so that all of them find the
     /// same sums and the same errors.
-    void gather_logits() {
+    void gather_logits(Index width) {
         if (!communicator_) return;
-        const Index count = std::ssize(logits_) / classes;
-        all_gather(*communicator_, std::span<float>{logits_}, classes,
+        const Index count = std::ssize(logits_) / width;
+        all_gather(*communicator_, std::span<float>{logits_}, width,
                    [count](Rank of) { return samples_of_rank(count, of); });
     }
 
@@ -266,10 +284,17 @@ private:
     }
 
     /// The model with the weights to keep, brought up to date.
-    const Model& averaged() {
-        if (!average_.active()) return model_;
+    const KeptModel& averaged() {
+        if constexpr (std::same_as<Model, KeptModel>)
+            if (!average_.active()) return model_;
         if (!averaged_is_current_) {
-            averaged_model_.set_weights(average_.parameters(), average_.statistics());
+            const std::span<const float> parameters =
+                average_.active() ? average_.parameters() : std::as_const(model_).parameters();
+            const std::span<const float> statistics =
+                average_.active() ? average_.statistics() : std::as_const(model_).statistics();
+            averaged_model_.set_weights(
+                parameters.first(static_cast<std::size_t>(trainable_parameters<KeptNetwork<Net>>)),
+                statistics.first(static_cast<std::size_t>(non_trainable_parameters<KeptNetwork<Net>>)));
             averaged_is_current_ = true;
         }
         return averaged_model_;
@@ -278,9 +303,10 @@ private:
     TrainingOptions options_;
     SampleLoss loss_;
     Model model_;
-    Model averaged_model_;
+    KeptModel averaged_model_;
     std::vector<float> gradient_, logits_, logits_gradient_, statistics_before_, of_ranks_, norm_gradients_;
     Optimizer<float> optimizer_;
+    SharedParameters shared_;
     WeightAverage<float> average_;
     bool averaged_is_current_ = false;
     Communicator* communicator_ = nullptr;

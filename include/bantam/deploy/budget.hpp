@@ -7,6 +7,7 @@
 #include <bantam/deploy/classifier.hpp>
 #include <bantam/deploy/line_classifier.hpp>
 #include <bantam/deploy/precision.hpp>
+#include <bantam/layers/deployed.hpp>
 
 #include <cstdint>
 #include <type_traits>
@@ -93,8 +94,8 @@ struct WeightsWithin<Net, Limit> {};
 template <class Net, auto Limit>
     requires std::is_same_v<std::remove_const_t<decltype(Limit)>, Budget>
 struct WithinLimit<Net, Limit> : private Refusal<ParametersOverLimit<Net, Limit.parameters>>,
-                                 private ArenaWithin<Net, Limit>,
-                                 private WeightsWithin<Net, Limit> {
+                                 private ArenaWithin<Deployed<Net>, Limit>,
+                                 private WeightsWithin<Deployed<Net>, Limit> {
     static constexpr Index parameter_limit = Limit.parameters;
     static constexpr Budget budget = Limit;
 };

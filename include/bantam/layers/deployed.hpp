@@ -79,8 +79,9 @@ struct DeployedLayer<Repeat<Count, Ls...>, Input> {
     using type = decltype(repeat(deployed_layer<Sequence<Ls...>, Input>{}));
 };
 
-template <class Net>
+template <class Trained>
 struct DeployedNetwork {
+    using Net = KeptNetwork<Trained>;
     template <class... Ls>
     static auto network(Sequence<Ls...>)
         -> Network<Image<static_cast<int>(Net::input.height), static_cast<int>(Net::input.width),
@@ -94,8 +95,8 @@ struct DeployedNetwork {
 
 }  // namespace detail
 
-/// The network that `Net` is after training: each FoldableAdd is the convolution that it is folded into, and all else
-/// stays. `deploy::fold_tensors` of bantam/deploy/fold.hpp computes its tensors.
+/// The network that `Net` is after training: each FoldableAdd is the convolution that it is folded into, a NetAug is
+/// its student, and all else stays. `deploy::fold_tensors` of bantam/deploy/fold.hpp computes its tensors.
 template <class Net>
 using Deployed = typename detail::DeployedNetwork<Net>::type;
 

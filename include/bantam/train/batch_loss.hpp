@@ -18,6 +18,7 @@
 #include <span>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace bantam {
 
@@ -86,6 +87,32 @@ inline const LossOptions& evaluated(const LossOptions&) { return evaluation_loss
 template <class L>
 const L& evaluated(const L& loss) {
     return loss;
+}
+
+/// The losses of a network that gives the logits [count][Heads][classes], and their gradient. The sum of the heads'
+/// losses is minimized; the figures are those of the first head.
+template <Index Heads, class L>
+LossSums losses_and_gradient(const L& loss, Index classes, std::span<const float> logits, const Targets<float>& targets,
+                             std::span<float> gradient) {
+    if constexpr (Heads == 1) return loss_and_gradient<float>(loss, classes, logits, targets, gradient);
+    std::vector<float> of_head(logits.size() / Heads), gradient_of_head(of_head.size());
+    LossSums first;
+    for (Index head = 0; head < Heads; ++head) {
+        const auto for_each_row = [&](const auto& use) {
+            const auto width = static_cast<std::size_t>(classes);
+            for (std::size_t row = 0; row * width < of_head.size(); ++row)
+                use(row * width, (row * Heads + static_cast<std::size_t>(head)) * width, width);
+        };
+        for_each_row([&](std::size_t to, std::size_t from, std::size_t width) {
+            std::ranges::copy(logits.subspan(from, width), of_head.begin() + static_cast<std::ptrdiff_t>(to));
+        });
+        const LossSums sums = loss_and_gradient<float>(loss, classes, of_head, targets, gradient_of_head);
+        for_each_row([&](std::size_t from, std::size_t to, std::size_t width) {
+            std::ranges::copy(std::span{gradient_of_head}.subspan(from, width), gradient.subspan(to).begin());
+        });
+        if (head == 0) first = sums;
+    }
+    return first;
 }
 
 /// The loss of a batch in an evaluation.

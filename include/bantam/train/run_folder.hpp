@@ -134,7 +134,7 @@ public:
 
     template <class Net, class Trainer>
     bool finish_epoch(Trainer& trainer, const EpochReport& report, const Metadata& student_metadata) {
-        return finish_epoch(tensor_table<Net>, trainer, report, student_metadata);
+        return finish_epoch(tensor_table<KeptNetwork<Net>>, trainer, report, student_metadata);
     }
 
     /// Saves the state between two steps of an epoch, from which `resume` continues with the same bits.

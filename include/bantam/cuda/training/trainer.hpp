@@ -51,6 +51,8 @@ namespace cuda {
 /// back after each step.
 template <class Net, class Activation, class Loss>
 class GpuTrainer : bantam::detail::Trainable<Net, Loss> {
+    static_assert(training_heads<Net> == 1, "NetAug and MemberWise train on the CPU alone: use Trainer<Net, Cpu>");
+
 public:
     static constexpr Shape image = input_shape<Net>;
     static constexpr Index classes = class_count<Net>;

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: MIT
+// expect-text: NetAug: tensor 0.weight of the student is no part of tensor 0.weight of the wide network
+// without: nvcc
+// errors: 1
+#include <bantam/layers/all.hpp>
+#include <bantam/models/net_aug.hpp>
+
+using namespace bantam;
+
+template <int Channels>
+using Net = Network<Image<8, 8, 3>, Conv2d<Channels, 3>, ReLU, GlobalAveragePool, Linear<4>>;
+
+#ifdef TWIN
+using Augmented = NetAug<Net<8>, Net<16>>;
+#else
+using Augmented = NetAug<Net<8>, Net<4>>;
+#endif
+static_assert(sizeof(Augmented) > 0);
