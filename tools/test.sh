@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# Installs what the tests need, builds everything and runs all tests; then builds the unit tests once
-# more with AddressSanitizer and UndefinedBehaviorSanitizer and runs those, and some for 64-bit Arm, by QEMU.
+# Installs what the tests need, builds everything and runs all tests; then some unit tests for 64-bit Arm, by QEMU, and
+# once more with AddressSanitizer and UndefinedBehaviorSanitizer all unit tests.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -31,12 +31,6 @@ cmake --build --preset release -j "$jobs"
 echo "== Tests"
 run_tests release
 
-echo "== Build with AddressSanitizer and UndefinedBehaviorSanitizer"
-cmake --preset asan
-cmake --build --preset asan -j "$jobs" --target unit_tests
-echo "== Unit tests under the sanitizers"
-run_tests asan
-
 echo "== Some unit tests for 64-bit Arm"
 status=0
 tools/test_on_aarch64.sh core exec > build/aarch64.log 2>&1 || status=$?
@@ -48,3 +42,9 @@ case $status in
         exit "$status"
         ;;
 esac
+
+echo "== Build with AddressSanitizer and UndefinedBehaviorSanitizer"
+cmake --preset asan
+cmake --build --preset asan -j "$jobs" --target unit_tests
+echo "== Unit tests under the sanitizers"
+run_tests asan
