@@ -474,6 +474,8 @@ void distill(Options& options) {
     // Pictures without labels can be trained on only with a teacher.
     if (!taught || options.predict_only) used.unlabeled = {};
     if (options.predict_only) used.training = {};
+    // Each rank decodes a part of the training and validation pictures.
+    if (!options.predict_only) reading.ranks = communicator.get();
     reading.cache = open_cache_with_report(options.cache, used, reading, options.verify_cache);
     // Fails now, not after the training, where predictions are not possible.
     if (!options.predict_only && first_rank) check_with_report(options.data, folders.testing, reading, "testing");
@@ -625,6 +627,7 @@ void distill(Options& options) {
     if (to_predict > 0) {
         PictureOptions inference = reading;
         inference.hash_files = false;
+        inference.ranks = nullptr;
         const TestPictures testing = load_with_report(options.data, folders.testing, inference, "testing");
         folder->write_predictions(predict(*trainer, network, testing, to_predict, options.tta),
                                   static_cast<std::size_t>(options.id_digits));

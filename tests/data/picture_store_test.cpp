@@ -5,6 +5,7 @@
 #include "data/sample_pictures.hpp"
 #include "io/tar_writer.hpp"
 #include "io/temporary_folder.hpp"
+#include "train/thread_communicator.hpp"
 
 #include <atomic>
 #include <boost/test/unit_test.hpp>
@@ -38,6 +39,13 @@ std::vector<std::string> write_mixture(const TemporaryFolder& folder) {
     return paths;
 }
 
+bool same_pixels(const PictureStore& a, const PictureStore& b) {
+    bool same = a.size() == b.size() && a.picture_bytes() == b.picture_bytes();
+    for (std::size_t i = 0; same && i < a.size(); ++i)
+        same = std::equal(a.pixels(i), a.pixels(i) + a.picture_bytes(), b.pixels(i));
+    return same;
+}
+
 BOOST_AUTO_TEST_CASE(bad_pictures_are_left_out_counted_and_named) {
     const TemporaryFolder folder;
     const auto paths = write_mixture(folder);
@@ -54,6 +62,49 @@ BOOST_AUTO_TEST_CASE(bad_pictures_are_left_out_counted_and_named) {
     Bytes expected(16 * 16 * 3);
     bantam::resize_rgb(alone.rgb.data(), alone.height, alone.width, expected.data(), 16, 16);
     BOOST_TEST(Bytes(store.pixels(2), store.pixels(3)) == expected);
+}
+
+BOOST_AUTO_TEST_CASE(ranks_decode_a_part_each_and_hold_the_pictures_of_one_process) {
+    const TemporaryFolder folder;
+    const auto paths = write_mixture(folder);
+    const PictureOptions options{.stored_size = 16, .threads = 2, .hash_files = true};
+    const PictureStore one{folder.path(), paths, options};
+    for (const int count : {2, 3, 12}) {
+        for (const bool share_memory : {true, false}) {
+            std::vector<int> same(static_cast<std::size_t>(count));
+            std::vector<std::size_t> decoded(static_cast<std::size_t>(count)), received(decoded);
+            run_ranks(count, [&](ThreadCommunicator& communicator) {
+                const auto rank = static_cast<std::size_t>(communicator.rank().index);
+                PictureOptions of_rank = options;
+                of_rank.ranks = &communicator;
+                of_rank.share_memory = share_memory;
+                of_rank.progress = [&](std::size_t done, std::size_t all) { decoded[rank] = all == 11 ? done : 0; };
+                const PictureStore store{folder.path(), paths, of_rank};
+                same[rank] = store.paths() == one.paths() && store.hashes() == one.hashes() &&
+                             store.report().text() == one.report().text() &&
+                             store.source_index(2) == one.source_index(2) && same_pixels(store, one);
+                received[rank] = communicator.bytes_received;
+            });
+            BOOST_TEST(same == std::vector<int>(same.size(), 1), boost::test_tools::per_element());
+            BOOST_TEST(decoded == std::vector<std::size_t>(decoded.size(), 11), boost::test_tools::per_element());
+            // What others have decoded arrives as a message only where each rank has memory of its own.
+            BOOST_TEST((received[0] >= 5 * one.picture_bytes()) == !share_memory);
+        }
+    }
+}
+
+BOOST_AUTO_TEST_CASE(ranks_that_list_other_pictures_are_refused) {
+    std::vector<int> refused(2);
+    run_ranks(2, [&](ThreadCommunicator& communicator) {
+        const auto rank = static_cast<std::size_t>(communicator.rank().index);
+        const std::vector<std::string> paths(3 - rank, "a.jpg");
+        try {
+            bantam::detail::require_same_paths(communicator, "data", paths);
+        } catch (const bantam::Error&) {
+            refused[rank] = 1;
+        }
+    });
+    BOOST_TEST(refused == (std::vector<int>{0, 1}), boost::test_tools::per_element());
 }
 
 BOOST_AUTO_TEST_CASE(testing_pictures_are_checked_without_being_kept) {
@@ -89,7 +140,7 @@ BOOST_AUTO_TEST_CASE(the_result_does_not_depend_on_the_number_of_threads) {
         BOOST_TEST(many.paths() == one.paths());
         BOOST_TEST(many.hashes() == one.hashes());
         BOOST_TEST(many.report().text() == one.report().text());
-        BOOST_TEST(std::memcmp(many.pixels(0), one.pixels(0), one.size() * one.picture_bytes()) == 0);
+        BOOST_TEST(same_pixels(many, one));
     }
     BOOST_TEST(one.hashes().size() == one.size());
     BOOST_TEST(one.hashes()[2] == bantam::hash_file(folder.path() / "p103.jpg"));
@@ -397,8 +448,7 @@ BOOST_AUTO_TEST_CASE(pictures_of_archives_are_read_and_cached_like_files) {
     BOOST_TEST(packed.store.hashes() == read.store.hashes());
     BOOST_TEST(packed.store.report().bad() == read.store.report().bad());
     BOOST_TEST(packed.store.paths()[0] == "even.tar/in/p100.jpg");
-    BOOST_TEST(
-        std::memcmp(packed.store.pixels(0), read.store.pixels(0), read.store.size() * read.store.picture_bytes()) == 0);
+    BOOST_TEST(same_pixels(packed.store, read.store));
     data.check_same_pictures(data.open());
     BOOST_TEST(data.decoded == 11U);
     data.open({.verify = true});

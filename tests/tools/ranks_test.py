@@ -3,6 +3,7 @@
 """Tests of the programs under mpirun: any number of ranks writes the files of one process. Exits with 77 (skipped) where
 mpirun or a Python package is missing."""
 
+import glob
 import os
 import random
 import shutil
@@ -38,6 +39,10 @@ def lasting_columns(output):
     return [row.rsplit(",", 2)[0] for row in lines(output, "metrics.csv")]
 
 
+def warnings(messages):
+    return [line for line in messages.splitlines() if line.startswith("warning: ")]
+
+
 def processes_of(output):
     """The processes of distill_food11 that write to `output`."""
     found = []
@@ -56,9 +61,14 @@ class Ranks(ProgramTest):
     def setUpClass(cls):
         cls.draw_shared_data("--size", SIZE, "--labeled-per-class", 2, "--unlabeled", 9, "--validation-per-class", 1,
                              "--testing", 3)
+        # Two damaged pictures, which different ranks find.
+        pictures = sorted(glob.glob(os.path.join(cls.data, "training", "**", "*.jpg"), recursive=True))
+        for path in (pictures[0], pictures[-1]):
+            os.truncate(path, os.path.getsize(path) // 2)
         cls.logits = logits_of(cls.data, os.path.join(cls.shared, "logits.safetensors"), SIZE, views=3, mixed=1)
         cls.reference = os.path.join(cls.shared, "reference")
-        subprocess.run(cls.command(cls.reference), check=True, capture_output=True)
+        done = subprocess.run(cls.command(cls.reference), check=True, capture_output=True, text=True)
+        cls.warnings = warnings(done.stderr)
 
     @classmethod
     def command(cls, output, *more, threads=1):
@@ -84,6 +94,8 @@ class Training(Ranks):
                 done = self.run_ranks(ranks, *self.command(output, *more, threads=threads))
                 self.assert_same_run(output)
                 self.assertEqual(done.stdout.count("student: "), 1, done.stdout)
+                self.assertEqual(warnings(done.stderr), self.warnings)
+                self.assertEqual(len(self.warnings), 2, self.warnings)
                 self.assertEqual(done.stderr.count(f"epoch {EPOCHS}/{EPOCHS}  loss"), 1, done.stderr)
 
     def test_a_killed_rank_ends_all_and_the_run_resumes_with_another_number_of_ranks(self):

@@ -357,15 +357,16 @@ inline void write_pictures(const std::filesystem::path& file, const std::filesys
         PictureOptions reading = options;
         if (options.progress)
             reading.progress = [&](std::size_t done, std::size_t) { options.progress(decoded + done, missing); };
-        const auto problems = decode_files(
-            root, paths, reading, [&](std::size_t i, const std::vector<std::uint8_t>& bytes, const Picture& picture) {
-                PictureCache::Entry& entry = entries[indices[i]];
-                std::uint8_t* const to = pixels_of(indices[i]);
-                resize_rgb(picture.rgb.data(), picture.height, picture.width, to, options.stored_size,
-                           options.stored_size);
-                entry.file_hash = XXH64(bytes.data(), bytes.size(), 0);
-                entry.pixel_hash = XXH64(to, picture_bytes, 0);
-            });
+        const auto problems =
+            decode_files(root, std::span<const std::string>{paths}, reading,
+                         [&](std::size_t i, const std::vector<std::uint8_t>& bytes, const Picture& picture) {
+                             PictureCache::Entry& entry = entries[indices[i]];
+                             std::uint8_t* const to = pixels_of(indices[i]);
+                             resize_rgb(picture.rgb.data(), picture.height, picture.width, to, options.stored_size,
+                                        options.stored_size);
+                             entry.file_hash = XXH64(bytes.data(), bytes.size(), 0);
+                             entry.pixel_hash = XXH64(to, picture_bytes, 0);
+                         });
         for (std::size_t i = 0; i < problems.size(); ++i) entries[indices[i]].problem = problems[i];
         decoded += paths.size();
         out.write(pixels.data(), pixels.size());

@@ -2,6 +2,7 @@
 // Needs stb_image (through data/picture.hpp) and threads.
 #pragma once
 
+#include <bantam/base/communicator.hpp>
 #include <bantam/base/error.hpp>
 #include <bantam/base/index.hpp>
 #include <bantam/base/parallel_for.hpp>
@@ -38,6 +39,10 @@ struct PictureOptions {
     std::function<void(std::size_t, std::size_t)> progress{};
     /// Takes the pictures from a cache file in place of their own files; null: none. See data/picture_cache.hpp.
     std::shared_ptr<const PictureCache> cache{};
+    /// The ranks that read the same pictures, of which each decodes a part; null: this process reads them alone.
+    Communicator* ranks = nullptr;
+    /// Whether the ranks of one machine hold the pictures once.
+    bool share_memory = true;
 };
 
 /// The outcome of reading a list of picture files.
@@ -85,7 +90,7 @@ inline void require_stored_size(int stored_size) {
 /// Reads and decodes `paths` (relative to `root`) with `options.threads` threads; calls
 /// `use(index, bytes, picture)` for each sound file, in any order. Returns what is wrong with each file.
 template <class Use>
-std::vector<PictureProblem> decode_files(const std::filesystem::path& root, const std::vector<std::string>& paths,
+std::vector<PictureProblem> decode_files(const std::filesystem::path& root, std::span<const std::string> paths,
                                          const PictureOptions& options, const Use& use) {
     const std::size_t count = paths.size();
     std::vector<PictureProblem> problems(count);

@@ -2,20 +2,24 @@
 // Needs stb_image and xxhash (through data/picture.hpp and io/hash.hpp) and threads.
 #pragma once
 
+#include <bantam/base/communicator.hpp>
 #include <bantam/base/error.hpp>
+#include <bantam/base/index.hpp>
 #include <bantam/base/picture_count.hpp>
 #include <bantam/data/folders.hpp>
 #include <bantam/data/picture_cache.hpp>
 #include <bantam/data/picture_files.hpp>
 #include <bantam/data/resize.hpp>
 #include <bantam/io/hash.hpp>
+#include <bantam/io/rank_memory.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <filesystem>
 #include <memory>
 #include <new>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -31,7 +35,8 @@ public:
     PictureStore() = default;
 
     /// Reads and decodes `paths` (relative to `root`) with `options.threads` threads; the result
-    /// does not depend on their number. In strict mode throws Error naming the first bad file. With `options.cache`
+    /// does not depend on their number, nor on that of `options.ranks`, all of which pass the same paths. In strict
+    /// mode throws Error naming the first bad file. With `options.cache`
     /// nothing is read or copied; throws Error where the cache lacks a path, or has it for another use.
     PictureStore(const std::filesystem::path& root, const std::vector<std::string>& paths,
                  const PictureOptions& options, PictureUse use = PictureUse::training);
@@ -47,7 +52,7 @@ public:
         return std::size_t{3} * static_cast<std::size_t>(stored_size_) * static_cast<std::size_t>(stored_size_);
     }
     const std::uint8_t* pixels(std::size_t index) const {
-        return cache_ ? cache_->pixels(entries_[index]) : pixels_.get() + index * picture_bytes();
+        return cache_ ? cache_->pixels(entries_[index]) : pixels_.get() + sources_[index] * picture_bytes();
     }
     /// Whether the pictures lie in a mapped file, where those of the next batches are best read ahead.
     bool is_mapped() const { return cache_ != nullptr; }
@@ -58,8 +63,9 @@ public:
     const PictureReport& report() const { return report_; }
 
 private:
-    /// Memory for `count` pictures; `from` names them in errors.
-    void allocate(std::size_t count, int stored_size, const std::string& from);
+    /// Memory of `create(bytes)` for `count` pictures; `from` names them in errors.
+    template <class Create>
+    void allocate(std::size_t count, int stored_size, const std::string& from, const Create& create);
     void decode(const std::filesystem::path& root, const std::vector<std::string>& paths,
                 const PictureOptions& options);
     void take_from_cache(const std::vector<std::string>& paths, const PictureOptions& options, PictureUse use);
@@ -68,7 +74,7 @@ private:
                     const std::vector<PictureProblem>& problems, const PictureOptions& options);
 
     int stored_size_ = 0;
-    std::unique_ptr<std::uint8_t[]> pixels_;
+    std::shared_ptr<std::uint8_t[]> pixels_;  // of all files, also of bad ones
     std::shared_ptr<const PictureCache> cache_;
     std::vector<std::size_t> entries_;  // of each picture in the cache
     std::vector<std::string> paths_;
@@ -130,15 +136,16 @@ inline PictureReport check_pictures(const std::filesystem::path& root, const Tes
         reporting.strict = false;
         return load_pictures(root, split, reporting).store.report();
     }
-    return detail::picture_report(split.paths(),
-                                  detail::decode_files(root, split.paths(), options, [](const auto&...) {}));
+    return detail::picture_report(split.paths(), detail::decode_files(root, std::span<const std::string>{split.paths()},
+                                                                      options, [](const auto&...) {}));
 }
 
-inline void PictureStore::allocate(std::size_t count, int stored_size, const std::string& from) {
+template <class Create>
+void PictureStore::allocate(std::size_t count, int stored_size, const std::string& from, const Create& create) {
     detail::require_stored_size(stored_size);
     stored_size_ = stored_size;
     try {
-        pixels_ = std::make_unique_for_overwrite<std::uint8_t[]>(count * picture_bytes());
+        pixels_ = create(count * picture_bytes());
     } catch (const std::bad_alloc&) {
         throw Error{from + ": " + std::to_string(count) + " pictures of " + std::to_string(stored_size_) + "x" +
                     std::to_string(stored_size_) + " pixels do not fit into memory; choose a smaller stored size"};
@@ -152,7 +159,7 @@ inline PictureStore PictureStore::from_memory(std::span<const std::uint8_t> pixe
                     " have no pixels; name their height and width"};
     const auto count = static_cast<std::size_t>(picture_count(pixels.size(), height, width, 3));
     PictureStore store;
-    store.allocate(count, options.stored_size, "memory");
+    store.allocate(count, options.stored_size, "memory", std::make_unique_for_overwrite<std::uint8_t[]>);
     const std::size_t bytes = count == 0 ? 0 : pixels.size() / count;
     for (std::size_t index = 0; index < count; ++index) {
         const std::uint8_t* const from = pixels.data() + index * bytes;
@@ -183,32 +190,93 @@ inline void PictureStore::set_report(const std::filesystem::path& root, const st
                     std::string{picture_problem_text(report_.named.front().second)} + "; replace or remove the file"};
 }
 
+namespace detail {
+
+/// Throws Error where a rank lists other pictures than the first one.
+inline void require_same_paths(Communicator& ranks, const std::filesystem::path& root,
+                               const std::vector<std::string>& paths) {
+    Hasher hasher;
+    for (const std::string& path : paths) hasher.update(path.c_str(), path.size() + 1);
+    const std::uint64_t here = hasher.value();
+    std::uint64_t first = here;
+    broadcast(ranks, std::span{&first, 1}, 0);
+    if (here != first)
+        throw Error{root.string() + ": has other pictures than the first rank reads; give all ranks the same files"};
+}
+
+/// Sends what each rank has written, the bytes `part_of(rank)`, to the ranks that hold other memory.
+template <class PartOf>
+void exchange_parts(Communicator& ranks, const RankMemory& memory, const PartOf& part_of) {
+    constexpr Index most_bytes = Index{1} << 26;
+    const auto [own, count] = ranks.rank();
+    for (int from = 0; from < count; ++from) {
+        const IndexRange part = part_of(Rank{from, count});
+        for (int to = 0; to < count; ++to) {
+            if (memory.holder(to) != to || memory.holder(from) == to || (own != from && own != to)) continue;
+            for (Index begin = part.begin; begin < part.end; begin += most_bytes) {
+                const auto size = static_cast<std::size_t>(std::min(most_bytes, part.end - begin));
+                const std::span<std::uint8_t> bytes{memory.bytes().get() + begin, size};
+                if (own == from)
+                    ranks.send(std::as_bytes(bytes), to);
+                else
+                    ranks.receive(std::as_writable_bytes(bytes), from);
+            }
+        }
+    }
+    ranks.barrier();
+}
+
+}  // namespace detail
+
 inline void PictureStore::decode(const std::filesystem::path& root, const std::vector<std::string>& paths,
                                  const PictureOptions& options) {
     const std::size_t count = paths.size();
-    allocate(count, options.stored_size, root.string());
-    if (options.hash_files) hashes_.resize(count);
-    const std::vector<PictureProblem> problems = detail::decode_files(
-        root, paths, options, [&](std::size_t index, const std::vector<std::uint8_t>& bytes, const Picture& picture) {
-            if (options.hash_files) hashes_[index] = hash_bytes(bytes.data(), bytes.size());
-            resize_rgb(picture.rgb.data(), picture.height, picture.width, pixels_.get() + index * picture_bytes(),
-                       stored_size_, stored_size_);
+    const auto files_of = [&](Rank rank) {
+        const auto files = static_cast<Index>(count);
+        return IndexRange{files * rank.index / rank.count, files * (rank.index + 1) / rank.count};
+    };
+    Communicator* const ranks = options.ranks && options.ranks->rank().count > 1 ? options.ranks : nullptr;
+    std::optional<RankMemory> memory;
+    if (ranks) detail::require_same_paths(*ranks, root, paths);
+    allocate(count, options.stored_size, root.string(), [&](std::size_t bytes) -> std::shared_ptr<std::uint8_t[]> {
+        if (!ranks) return std::make_unique_for_overwrite<std::uint8_t[]>(bytes);
+        return memory.emplace(*ranks, bytes, options.share_memory).bytes();
+    });
+
+    const IndexRange own = files_of(ranks ? ranks->rank() : Rank{});
+    const auto first = static_cast<std::size_t>(own.begin);
+    PictureOptions reading = options;
+    if (options.progress)
+        reading.progress = [&](std::size_t done, std::size_t all) {
+            options.progress(all == 0 ? count : done * count / all, count);
+        };
+    std::vector<std::uint64_t> hashes(count);
+    std::vector<PictureProblem> problems = detail::decode_files(
+        root, std::span<const std::string>{paths}.subspan(first, static_cast<std::size_t>(own.count())), reading,
+        [&](std::size_t index, const std::vector<std::uint8_t>& bytes, const Picture& picture) {
+            if (options.hash_files) hashes[first + index] = XXH64(bytes.data(), bytes.size(), 0);
+            resize_rgb(picture.rgb.data(), picture.height, picture.width,
+                       pixels_.get() + (first + index) * picture_bytes(), stored_size_, stored_size_);
         });
+    if (ranks) {
+        problems.insert(problems.begin(), first, PictureProblem::none);
+        problems.resize(count);
+        all_gather(*ranks, std::span{problems}, 1, files_of);
+        all_gather(*ranks, std::span{hashes}, 1, files_of);
+        const auto bytes = static_cast<Index>(picture_bytes());
+        detail::exchange_parts(*ranks, *memory, [&](Rank rank) {
+            const IndexRange files = files_of(rank);
+            return IndexRange{files.begin * bytes, files.end * bytes};
+        });
+    }
 
     set_report(root, paths, problems, options);
-    std::size_t kept = 0;
     for (std::size_t index = 0; index < count; ++index) {
         if (problems[index] != PictureProblem::none) continue;
-        if (kept != index) {
-            std::memcpy(pixels_.get() + kept * picture_bytes(), pixels_.get() + index * picture_bytes(),
-                        picture_bytes());
-            if (options.hash_files) hashes_[kept] = std::move(hashes_[index]);
-        }
+        if (options.hash_files) hashes_.push_back(hash_text(hashes[index]));
         paths_.push_back(paths[index]);
         sources_.push_back(index);
-        ++kept;
     }
-    if (options.hash_files) hashes_.resize(kept);
 }
 
 inline void PictureStore::take_from_cache(const std::vector<std::string>& paths, const PictureOptions& options,
