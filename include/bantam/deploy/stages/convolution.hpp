@@ -54,6 +54,12 @@ struct ConvolutionBase {
     static constexpr int inputs = in_channels / S.groups;
     static constexpr int outputs = out_channels / S.groups;
     static constexpr int length = S.kernel_height * S.kernel_width * inputs;
+    /// The output pixels whose windows have all columns inside the map.
+    static constexpr int inside_begin = (S.padding.width + S.stride.width - 1) / S.stride.width;
+    static constexpr int inside_end = [] {
+        const int last = in_width - 1 + S.padding.width - (S.kernel_width - 1) * S.dilation.width;
+        return last < 0 ? 0 : last / S.stride.width + 1;
+    }();
     // With the largest element and weight and a bias of 2^30 a sum stays below 2^31.
     static_assert(std::is_same_v<P, Float32> || length <= 33'000, "a sum of more products may leave 32 bits");
 
@@ -77,12 +83,19 @@ template <ConvSpec S, class P, class In, class Out>
 struct Convolution : ConvolutionBase<S, P, In, Out> {
     using Base = ConvolutionBase<S, P, In, Out>;
     using Base::in_channels, Base::in_width, Base::out_channels, Base::out_width, Base::inputs, Base::outputs,
-        Base::length;
+        Base::length, Base::inside_begin, Base::inside_end;
     static constexpr int padded_length = (length + P::length_multiple - 1) / P::length_multiple * P::length_multiple;
     static constexpr Index weight_count = Index{out_channels} * padded_length;
     /// Whether a pixel's inputs lie in a line as a product reads them.
     static constexpr bool in_place = std::is_same_v<In, typename P::Patch> && S.groups == 1 && S.kernel_height == 1 &&
                                      S.kernel_width == 1 && S.padding == 0 && padded_length == length;
+    /// Whether products read windows inside the map where they are: a row of one lies as its weights do.
+#if defined(__SSE2__) || defined(__ARM_NEON)
+    static constexpr bool reads_windows = std::is_same_v<P, Float32> && !in_place && S.groups == 1 &&
+                                          S.dilation.width == 1 && out_channels % (2 * P::output_block) == 0;
+#else
+    static constexpr bool reads_windows = false;
+#endif
     // Patches take memory, and more than two pixels' sums take more registers than small processors have.
 #if defined(__SSE2__) || defined(__ARM_NEON)
     static constexpr int pixels_per_step = out_width == 1 ? 1 : in_place && out_width >= 8 ? 8 : 2;
@@ -133,9 +146,25 @@ struct Convolution : ConvolutionBase<S, P, In, Out> {
     static void line(const In* const* lines, Out* out, WeightView<P> view, std::byte* scratch) {
         auto* patches = reinterpret_cast<typename P::Patch*>(scratch);
         int x = 0;
+#if defined(__SSE2__) || defined(__ARM_NEON)
+        if constexpr (reads_windows) {
+            constexpr int windows_per_step = 8;
+            for (; x < inside_begin && x < out_width; ++x) pixels<1>(lines, x, out, view, patches);
+            for (; x + windows_per_step <= inside_end; x += windows_per_step) {
+                const float* windows[std::size_t{S.kernel_height}];
+                for (int ky = 0; ky < S.kernel_height; ++ky)
+                    windows[ky] = lines[ky] == nullptr
+                                      ? nullptr
+                                      : lines[ky] + (x * S.stride.width - S.padding.width) * in_channels;
+                multiply_windows<windows_per_step, S.bound>(windows, S.kernel_height, S.kernel_width * inputs,
+                                                            S.stride.width * in_channels, view.weights, out_channels,
+                                                            view.constants, out + x * out_channels);
+            }
+        }
+#endif
         for (; x + pixels_per_step <= out_width; x += pixels_per_step)
             pixels<pixels_per_step>(lines, x, out, view, patches);
-        if constexpr (out_width % pixels_per_step != 0)
+        if constexpr (out_width % pixels_per_step != 0 || reads_windows)
             for (; x < out_width; ++x) pixels<1>(lines, x, out, view, patches);
     }
 };
@@ -180,7 +209,7 @@ template <class P, Bound bound, class In, class Out>
 template <ConvSpec S, class P, class In, class Out>
 struct Depthwise : ConvolutionBase<S, P, In, Out> {
     using Base = ConvolutionBase<S, P, In, Out>;
-    using Base::in_channels, Base::in_width, Base::out_channels, Base::out_width;
+    using Base::in_channels, Base::in_width, Base::out_channels, Base::out_width, Base::inside_begin, Base::inside_end;
     static constexpr Index weight_count = Index{Base::length} * out_channels;
     static constexpr Index line_scratch_bytes = 0;
 
@@ -189,22 +218,70 @@ struct Depthwise : ConvolutionBase<S, P, In, Out> {
     }
 
     static void line(const In* const* lines, Out* out, WeightView<P> view, std::byte*) {
-        for (int x = 0; x < out_width; ++x) {
-            const In* inputs[static_cast<std::size_t>(S.kernel_height * S.kernel_width)];
-            const typename P::Weight* weights[static_cast<std::size_t>(S.kernel_height * S.kernel_width)];
-            int taps = 0;
+        int x = 0;
+#if defined(__SSE2__) || defined(__ARM_NEON)
+        if constexpr (std::is_same_v<P, Float32> && out_channels % vector_length == 0) {
+            for (; x < inside_begin && x < out_width; ++x) pixel(lines, x, out, view);
+            for (; x + inside_pixels <= inside_end; x += inside_pixels) pixels_inside(lines, x, out, view);
+            // The last ones together with some that are there already.
+            if constexpr (inside_end - inside_begin >= inside_pixels)
+                if (x < inside_end) {
+                    pixels_inside(lines, inside_end - inside_pixels, out, view);
+                    x = inside_end;
+                }
+        }
+#endif
+        for (; x < out_width; ++x) pixel(lines, x, out, view);
+    }
+
+private:
+    static void pixel(const In* const* lines, int x, Out* out, WeightView<P> view) {
+        const In* inputs[static_cast<std::size_t>(S.kernel_height * S.kernel_width)];
+        const typename P::Weight* weights[static_cast<std::size_t>(S.kernel_height * S.kernel_width)];
+        int taps = 0;
+        for (int ky = 0; ky < S.kernel_height; ++ky) {
+            if (lines[ky] == nullptr) continue;
+            for (int kx = 0; kx < S.kernel_width; ++kx) {
+                const int in_x = x * S.stride.width - S.padding.width + kx * S.dilation.width;
+                if (in_x < 0 || in_x >= in_width) continue;
+                inputs[taps] = lines[ky] + in_x * in_channels;
+                weights[taps++] = view.weights + (ky * S.kernel_width + kx) * out_channels;
+            }
+        }
+        convolve_channels<P, S.bound>(inputs, weights, taps, out_channels, view.constants, out + x * out_channels);
+    }
+
+#if defined(__SSE2__) || defined(__ARM_NEON)
+    // Pixels inside, some at a time: a weight is read once for all.
+    static constexpr int vector_length = sizeof(FloatVector) / sizeof(float);
+    static constexpr int inside_pixels = 4;
+    static void pixels_inside(const float* const* lines, int x, float* out, WeightView<Float32> view) {
+        constexpr int pixel_step = S.stride.width * in_channels;
+        const int begin = (x * S.stride.width - S.padding.width) * in_channels;
+        for (int channel = 0; channel < out_channels; channel += vector_length) {
+            FloatVector sums[std::size_t{inside_pixels}] = {};
             for (int ky = 0; ky < S.kernel_height; ++ky) {
                 if (lines[ky] == nullptr) continue;
-                for (int kx = 0; kx < S.kernel_width; ++kx) {
-                    const int in_x = x * S.stride.width - S.padding.width + kx * S.dilation.width;
-                    if (in_x < 0 || in_x >= in_width) continue;
-                    inputs[taps] = lines[ky] + in_x * in_channels;
-                    weights[taps++] = view.weights + (ky * S.kernel_width + kx) * out_channels;
-                }
+                unroll<S.kernel_width>([&](auto kx) __attribute__((always_inline)) {
+                    FloatVector weight;
+                    __builtin_memcpy(&weight, view.weights + (ky * S.kernel_width + kx) * out_channels + channel,
+                                     sizeof weight);
+                    const float* input = lines[ky] + begin + kx * S.dilation.width * in_channels + channel;
+                    unroll<inside_pixels>([&](auto i) __attribute__((always_inline)) {
+                        FloatVector value;
+                        __builtin_memcpy(&value, input + i * pixel_step, sizeof value);
+                        sums[i] += value * weight;
+                    });
+                });
             }
-            convolve_channels<P, S.bound>(inputs, weights, taps, out_channels, view.constants, out + x * out_channels);
+            unroll<inside_pixels>([&](auto i) __attribute__((always_inline)) {
+                float stored[std::size_t{vector_length}];
+                __builtin_memcpy(stored, &sums[i], sizeof stored);
+                store_vector<S.bound>(stored, view.constants + channel, out + (x + i) * out_channels + channel);
+            });
         }
     }
+#endif
 };
 
 }  // namespace bantam::deploy

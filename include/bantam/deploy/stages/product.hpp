@@ -246,6 +246,69 @@ template <Bound bound>
     if constexpr (bound == Bound::relu6) values = values > six ? six : values;
     __builtin_memcpy(out, &values, sizeof values);
 }
+
+/// Pixels whose sums for two blocks of outputs stay in registers.
+template <int Pixels>
+inline constexpr int pixels_per_pass =
+#if defined(__AVX__) && !defined(__AVX512VL__)
+    Pixels < 4 ? Pixels : 4;
+#else
+    Pixels;
+#endif
+
+/// Adds `count` products per pixel and output for two neighboring blocks of outputs whose weights lie `next_block`
+/// elements apart: an element of a patch is read once for both.
+template <int Pixels>
+[[gnu::always_inline]] inline void accumulate_products(const float* const (&patches)[std::size_t{Pixels}],
+                                                       const float* weights, int next_block, int count,
+                                                       FloatVector (&sums)[std::size_t{Pixels}][2]) {
+    for (int k = 0; k < count; ++k, weights += Float32::output_block) {
+        FloatVector rows[2];
+        __builtin_memcpy(&rows[0], weights, sizeof rows[0]);
+        __builtin_memcpy(&rows[1], weights + next_block, sizeof rows[1]);
+        unroll<Pixels>([&](auto pixel) __attribute__((always_inline)) {
+            const float factor = patches[pixel][k];
+            sums[pixel][0] += factor * rows[0];
+            sums[pixel][1] += factor * rows[1];
+        });
+    }
+}
+
+template <int Pixels, Bound bound>
+[[gnu::always_inline]] inline void store_two_blocks(const FloatVector (&sums)[std::size_t{Pixels}][2],
+                                                    const float* biases, float* out, int out_step) {
+    constexpr int block = Float32::output_block;
+    unroll<Pixels>([&](auto pixel) __attribute__((always_inline)) {
+        unroll<2>([&](auto i) __attribute__((always_inline)) {
+            float stored[std::size_t{block}];
+            __builtin_memcpy(stored, &sums[pixel][i], sizeof stored);
+            store_vector<bound>(stored, biases + i * block, out + pixel * out_step + i * block);
+        });
+    });
+}
+
+/// Products of neighboring pixels' windows with the weights of `count` outputs, a multiple of two blocks. A window has
+/// `rows` rows of `row_length` elements, null where they are zeros; the next pixel's lie `pixel_step` elements behind.
+template <int Pixels, Bound bound>
+[[gnu::noinline]] void multiply_windows(const float* const* windows, int rows, int row_length, int pixel_step,
+                                        const float* weights, int count, const float* biases, float* out) {
+    constexpr int block = Float32::output_block;
+    constexpr int pixels = pixels_per_pass<Pixels>;
+    const int length = rows * row_length;
+    for (int output = 0; output < count; output += 2 * block, weights += 2 * block * length)
+        for (int first = 0; first < Pixels; first += pixels) {
+            FloatVector sums[std::size_t{pixels}][2] = {};
+            for (int row = 0; row < rows; ++row) {
+                if (windows[row] == nullptr) continue;
+                const float* in[std::size_t{pixels}];
+                unroll<pixels>([&](auto pixel) __attribute__((always_inline)) {
+                    in[pixel] = windows[row] + (first + pixel) * pixel_step;
+                });
+                accumulate_products<pixels>(in, weights + row * row_length * block, block * length, row_length, sums);
+            }
+            store_two_blocks<pixels, bound>(sums, biases + output, out + first * count + output, count);
+        }
+}
 #endif
 
 /// Outputs of a block that are computed together: as many as there are registers for their sums.
@@ -256,8 +319,8 @@ inline constexpr int outputs_per_step =
 #endif
                             P::output_block;
 
-/// Products of `Pixels` patches of `length` with the weights of `count` outputs, of which the last block has `Rest`, to
-/// `out`, `out_step` elements per pixel. Not inlined: one copy serves every stage.
+/// Products of `Pixels` patches of `length` with the weights of `count` outputs, of which the last
+/// block has `Rest`, to `out`, `out_step` elements per pixel. Not inlined: one copy serves every stage.
 template <class P, int Pixels, int Rest, Bound bound, class Out>
 [[gnu::noinline]] void multiply(const typename P::Patch* const* patches, const typename P::Weight* weights, int length,
                                 int count, const typename P::Constant* constants, Out* out, int out_step) {
@@ -289,6 +352,18 @@ template <class P, int Pixels, int Rest, Bound bound, class Out>
             step.template operator()<Width, Width % together>(output, Width - Width % together);
     };
     int output = 0;
+#if defined(__SSE2__) || defined(__ARM_NEON)
+    if constexpr (std::is_same_v<P, Float32>)
+        for (; output + 2 * block <= count; output += 2 * block, weights += 2 * block * length, constants += 2 * block)
+            for (int first = 0; first < Pixels; first += pixels_per_pass<Pixels>) {
+                constexpr int pixels = pixels_per_pass<Pixels>;
+                FloatVector sums[std::size_t{pixels}][2] = {};
+                const float* in[std::size_t{pixels}];
+                unroll<pixels>([&](auto pixel) __attribute__((always_inline)) { in[pixel] = patches[first + pixel]; });
+                accumulate_products<pixels>(in, weights, block * length, length, sums);
+                store_two_blocks<pixels, bound>(sums, constants, out + first * out_step + output, out_step);
+            }
+#endif
     for (; output + block <= count;
          output += block, weights += block * length, constants += block * ChannelEpilogue<P>::constants_per_channel)
         whole_block.template operator()<block>(output);
