@@ -2,8 +2,8 @@
 // Times one reference net and prints one JSON line, as bench/peer_torch.py does for PyTorch. The training
 // step is forward, cross-entropy, backward and SGD with Nesterov momentum, shared by ranks under mpirun; inference is a
 // forward pass; gradients are forward and backward alone, with adjacent layers fused or layer by layer; inference-int8
-// is a forward pass of deploy::BatchClassifier; `stages` prints the time of each stage beside its bound on this
-// machine.
+// is a forward pass of deploy::BatchClassifier, inference-deployed of deploy::Classifier in float32; `stages` prints
+// the time of each stage beside its bound on this machine.
 
 #include "common/machine_bounds.hpp"
 #include "nets/nets.hpp"
@@ -104,15 +104,20 @@ int main(int argc, char** argv) {
     line.option("--net", options.net, "The net; resnet18 in inference only")
         .one_of({"mobile-98k", "high-resolution-98k", "sample-88k", "tiniest-97k", "small-32", "resnet18"});
     line.option("--mode", options.mode, "What is timed")
-        .one_of({"training", "inference", "stages", "gradients-fused", "gradients-layer-by-layer", "inference-int8"});
+        .one_of({"training", "inference", "stages", "gradients-fused", "gradients-layer-by-layer", "inference-deployed",
+                 "inference-int8"});
     line.option("--batch", options.batch, "Pictures in a step").between(1, 65536);
     line.option("--threads", options.threads, "Threads").between(1, 1024);
     line.option("--warmup", options.warmup, "Steps before the clock starts").between(0, 1'000'000);
     line.option("--repeats", options.repeats, "Steps timed one by one, at most").between(1, 1'000'000);
     line.option("--seconds", options.seconds, "Stop timing after this long, three steps at least");
     return line.run(argc, argv, [&] {
-        if (options.mode == "inference-int8" && options.net != "mobile-98k" && options.net != "high-resolution-98k")
-            throw bantam::Error{"--mode inference-int8 times mobile-98k and high-resolution-98k; choose one of them"};
+        const bool deployed = options.mode == "inference-deployed" || options.mode == "inference-int8";
+        if (deployed && options.net != "mobile-98k" && options.net != "high-resolution-98k")
+            throw bantam::Error{"--mode " + options.mode +
+                                " times mobile-98k and high-resolution-98k; choose one of them"};
+        if (options.mode == "inference-deployed" && options.threads != 1)
+            throw bantam::Error{"--mode inference-deployed has one thread; set --threads 1"};
         const auto communicator = join_ranks();
         options.communicator = communicator.get();
         if (communicator->rank().count > 1 && options.mode != "training")
