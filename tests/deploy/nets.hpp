@@ -45,14 +45,14 @@ using BranchingNet = Network<
     BatchNorm2d, Conv2d<18, 3, 1, ConvOptions{.padding = 0, .groups = 9}>, AvgPool2d<2>, Flatten,
     Linear<13, Bias::without>, BatchNorm2d, ReLU, Linear<7>>;
 
-/// Shortcuts around kernels of all sizes on odd shapes, and sums of other paths.
+/// Shortcuts around kernels of all sizes on odd shapes, and other paths beside the input.
 using ShortcutNet = Network<
     Image<21, 27, 3>, Conv2d<17, 3>, ReLU6, Residual<DepthwiseSeparable<17, 1, 5>>, DepthwiseSeparable<19, 2, 7>,
     Residual<Conv2d<19, 3>, BatchNorm2d, ReLU6, DepthwiseConv2d<7>, BatchNorm2d>,
     ProjectedResidual<Sequence<Conv2d<21, 1, 2>, BatchNorm2d>, DepthwiseConv2d<5, 2>, ReLU, PointwiseConv2d<21>>, ReLU,
     Residual<DepthwiseSeparable<21>>, PointwiseConv2d<18>,
     Add<Sequence<DepthwiseConv2d<3, 1, ConvOptions{.padding = 2, .dilation = 2}>, ReLU>, Identity, Conv2d<18, 3>>,
-    GlobalAveragePool, Linear<5>>;
+    Concatenate<Identity, DepthwiseConv2d<5>>, PointwiseConv2d<12>, GlobalAveragePool, Linear<5>>;
 
 /// A layer that needs its whole input before its first output.
 using GatedNet = Network<Image<11, 9, 3>, Conv2d<8, 3>, ReLU, SqueezeExcite<2>, Conv2d<6, 3>, SqueezeExcite<2, SiLU>,

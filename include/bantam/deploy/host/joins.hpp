@@ -33,10 +33,17 @@ struct HostStage<JoinPaths<S, Int8, In, Out, Paths...>> {
     using Indices = std::index_sequence_for<Paths...>;
     static constexpr int height = static_cast<int>(S.input.height);
     static constexpr bool splits = S.fork == Fork::split;
-    static constexpr bool sums = S.join != Join::concatenate;
+    /// Whether the join is a sum of bytes.
+    static constexpr bool adds_bytes =
+        S.join != Join::concatenate && is_byte<Out> && (is_byte<typename Paths::Out> && ...);
 
 private:
-    /// The input as the first path with stages reads it, if that is in blocks of lanes.
+    /// Whether a path gives the join's input as it is.
+    template <std::size_t I>
+    static constexpr bool passes = PathAt<I>::Stages::size == 0 && !splits;
+    static constexpr bool any_passes = ((Paths::Stages::size == 0) || ...) && !splits;
+
+    /// The input as the first path with stages reads it, if that is in blocks of lanes and the join can take it so.
     static constexpr MapLayout preferred = [] {
         MapLayout result{.shape = S.input};
         const auto consider = [&]<class First, class... Others>(StageList<First, Others...>) {
@@ -46,7 +53,7 @@ private:
         const auto consider_path = [&]<class Path>(std::type_identity<Path>) {
             if constexpr (Path::Stages::size > 0) consider(typename Path::Stages{});
         };
-        if (!splits) (consider_path(std::type_identity<Paths>{}), ...);
+        if (!splits && (!any_passes || adds_bytes)) (consider_path(std::type_identity<Paths>{}), ...);
         return result;
     }();
 
@@ -58,16 +65,13 @@ public:
     static constexpr Index scratch_bytes = 0;
 
     /// Whether lines are added in blocks.
-    static constexpr bool in_blocks = sums && is_byte<Out> && preferred.has_blocks_of_lanes();
+    static constexpr bool in_blocks = adds_bytes && preferred.has_blocks_of_lanes();
     static constexpr MapLayout output(MapLayout read_layout) {
         if (!in_blocks) return {.shape = S.output};
         return read_layout.has_blocks_of_lanes() ? read_layout : MapLayout{S.output, preferred.order};
     }
 
 private:
-    /// Whether a path gives the join's input as it is.
-    template <std::size_t I>
-    static constexpr bool passes = PathAt<I>::Stages::size == 0 && !splits;
     /// How a path's lines lie when they are joined.
     template <std::size_t I>
     static constexpr MapLayout joined_layout = passes<I>   ? preferred
@@ -76,9 +80,6 @@ private:
     template <std::size_t I>
     using PathChain = Chain<typename PathAt<I>::Stages, In, splits ? MapLayout{.shape = PathAt<I>::input} : preferred,
                             joined_layout<I>>;
-    static constexpr bool any_passes = []<std::size_t... Is>(std::index_sequence<Is...>) {
-        return (passes<Is> || ...);
-    }(Indices{});
 
     template <std::size_t I>
     static constexpr int path_lines_out(int lines) {
@@ -116,8 +117,6 @@ private:
     }();
     template <std::size_t I>
     static constexpr Index path_line_bytes = joined_layout<I>.line_bytes(sizeof(typename PathAt<I>::Out));
-    template <std::size_t I>
-    static constexpr Index path_packed_bytes = PathChain<I>::packed_bytes;
 
     /// Where each path's waiting lines begin, and its chain's memory and packed weights.
     struct Offsets {
