@@ -36,7 +36,7 @@ status=0
 tools/test_on_aarch64.sh core exec > build/aarch64.log 2>&1 || status=$?
 case $status in
     0) grep 'tests passed' build/aarch64.log ;;
-    77) echo "left out: $(tail -n 1 build/aarch64.log)" ;;
+    77) echo "left out: $(tail -n 1 build/aarch64.log) (build/aarch64.log)" ;;
     *)
         cat build/aarch64.log
         exit "$status"

@@ -32,7 +32,7 @@ if [[ ! -e $libraries/complete ]]; then
              -o APT::Architecture=arm64 -o APT::Architectures=arm64 -o Debug::NoLocking=true)
     if ! { apt-get "${options[@]}" update &&
            apt-get "${options[@]}" install -y --no-install-recommends --download-only "${packages[@]}"; }; then
-        echo "error: the arm64 packages cannot be downloaded; see apt's message above" >&2
+        echo "error: apt-get cannot download the arm64 packages" >&2
         exit 77
     fi
     for package in "$apt"/cache/archives/*.deb; do

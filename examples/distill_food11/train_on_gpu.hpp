@@ -37,9 +37,7 @@ private:
 template <class Net>
 std::unique_ptr<StudentTrainer> train_on_gpu(const TrainingOptions& options, const DeviceOptions& device) {
     if constexpr (training_heads<Net> > 1) {
-        throw Error{
-            "--device cuda: the student is trained inside a larger network, which the CPU alone can; leave "
-            "out --device"};
+        throw Error{"--device cuda: students in a NetAug or MemberWise run on the CPU alone; leave out --device"};
     } else {
         using Food = WithLimit<Net>;
         if (device.precision == "bf16") return std::make_unique<GpuStudent<Food, CudaBfloat16>>(options);

@@ -16,3 +16,9 @@ using Augmented = NetAug<Net<8>, Net<16>>;
 using Augmented = NetAug<Net<8>, Net<4>>;
 #endif
 static_assert(sizeof(Augmented) > 0);
+
+// The student's pixels would meet weights of others.
+template <int Channels>
+using Flat = Network<Image<4, 4, 3>, Conv2d<Channels, 3>, Flatten, Linear<4>>;
+static_assert(detail::NotInside<Flat<2>, Flat<4>>::sentence.view().starts_with("NetAug: Flatten moves channels"));
+static_assert(detail::NotInside<Net<4>, Net<8>>::sentence.view().empty());

@@ -13,7 +13,7 @@
 
 namespace bantam {
 
-/// A message under way: whether it has arrived, or has left the memory of its sender. Called until it is.
+/// A message under way: call it until it returns true, when the message has arrived or has left its sender's memory.
 using Transfer = std::function<bool()>;
 
 /// How the ranks that train one network exchange data. train/mpi_communicator.hpp has the one for MPI; derive from this
@@ -91,12 +91,19 @@ void broadcast(Communicator& communicator, std::span<T> values, int from) {
     communicator.broadcast(std::as_writable_bytes(values), from);
 }
 
-/// The largest of the ranks' values.
-inline int largest(Communicator& communicator, int value) {
+/// `all_gather` of one value per rank.
+template <class T>
+std::vector<T> gather_from_ranks(Communicator& communicator, const T& value) {
     const Rank rank = communicator.rank();
-    std::vector<int> values(static_cast<std::size_t>(rank.count));
+    std::vector<T> values(static_cast<std::size_t>(rank.count));
     values[static_cast<std::size_t>(rank.index)] = value;
     all_gather(communicator, std::span{values}, 1, [](Rank of) { return IndexRange{of.index, of.index + 1}; });
+    return values;
+}
+
+/// The largest of the ranks' values.
+inline int largest(Communicator& communicator, int value) {
+    const std::vector<int> values = gather_from_ranks(communicator, value);
     return *std::ranges::max_element(values);
 }
 

@@ -22,12 +22,13 @@ inline constexpr std::size_t overlapped_segment = std::size_t{16} << 10;
 /// needed at once: they are exchanged while the ranks compute. All ranks call the members in the same order, with a
 /// communicator that `overlaps`.
 ///
-/// The scalars of all sums are one stream of segments. The partial sum of a segment goes from the first rank to the
+/// Every rank but the first holds the partials of its chunks until `finish`. The scalars of all sums are one stream of
+/// segments. The partial sum of a segment goes from the first rank to the
 /// last one that has chunks, each of which adds its own, and the total goes back from rank to rank.
 template <class T>
 class OverlappedSums {
 public:
-    /// Takes `size` sums to their place.
+    /// Writes `size` sums to `to`.
     using Store = void (*)(const T* sums, Index size, T* to);
 
     explicit OverlappedSums(Communicator& communicator) : communicator_{&communicator}, rank_{communicator.rank()} {}
@@ -105,7 +106,7 @@ private:
         return true;
     }
 
-    /// Takes up what has arrived; where `all`, up to the end of the stream. Whether nothing is under way.
+    /// Adds and forwards what has arrived; where `all`, up to the end of the stream. Whether nothing is under way.
     bool advance(bool all) {
         std::erase_if(sends_, [](Transfer& sent) { return sent(); });
         const Index ready = all ? ceil_div(added_, segment) : added_ / segment;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <bantam/base/communicator.hpp>
+#include <bantam/base/error.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -41,36 +42,27 @@ private:
 
 namespace detail {
 
-/// `all_gather` of one value per rank.
-template <class T>
-std::vector<T> gather_from_ranks(Communicator& ranks, const T& value) {
-    std::vector<T> values(static_cast<std::size_t>(ranks.rank().count));
-    values[static_cast<std::size_t>(ranks.rank().index)] = value;
-    all_gather(ranks, std::span{values}, 1, [](Rank of) { return IndexRange{of.index, of.index + 1}; });
-    return values;
-}
-
 #ifdef __linux__
 
-/// An open file, or none.
-class OpenFile {
+/// An open file descriptor, or none.
+class FileDescriptor {
 public:
-    explicit OpenFile(int number = -1) : number_{number} {}
-    OpenFile(OpenFile&& other) noexcept : number_{std::exchange(other.number_, -1)} {}
-    OpenFile& operator=(OpenFile&& other) noexcept {
-        std::swap(number_, other.number_);
+    explicit FileDescriptor(int descriptor = -1) : descriptor_{descriptor} {}
+    FileDescriptor(FileDescriptor&& other) noexcept : descriptor_{std::exchange(other.descriptor_, -1)} {}
+    FileDescriptor& operator=(FileDescriptor&& other) noexcept {
+        std::swap(descriptor_, other.descriptor_);
         return *this;
     }
-    ~OpenFile() {
-        if (number_ >= 0) close(number_);
+    ~FileDescriptor() {
+        if (descriptor_ >= 0) close(descriptor_);
     }
-    int number() const { return number_; }
+    int get() const { return descriptor_; }
 
 private:
-    int number_;
+    int descriptor_;
 };
 
-/// Memory without a name that another process of the machine finds by its process and file number. Numbers may mean
+/// Memory without a name that another process of the machine finds by its process and file descriptor. They may mean
 /// something else on another machine, so that it ends with a random token.
 struct MemoryOffer {
     std::int64_t process = 0;
@@ -78,32 +70,32 @@ struct MemoryOffer {
     std::array<std::uint32_t, 4> token{};
 };
 
-inline std::shared_ptr<std::uint8_t[]> map_memory(const OpenFile& file, std::size_t bytes) {
-    void* const mapped = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file.number(), 0);
+inline std::shared_ptr<std::uint8_t[]> map_memory(const FileDescriptor& file, std::size_t bytes) {
+    void* const mapped = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0);
     if (mapped == MAP_FAILED) return nullptr;
     return {static_cast<std::uint8_t*>(mapped), [bytes](std::uint8_t* memory) { munmap(memory, bytes); }};
 }
 
-inline OpenFile create_memory(std::size_t bytes, MemoryOffer& offer) {
-    OpenFile file{memfd_create("bantam", MFD_CLOEXEC)};
+inline FileDescriptor create_memory(std::size_t bytes, MemoryOffer& offer) {
+    FileDescriptor file{memfd_create("bantam", MFD_CLOEXEC)};
     std::random_device random;
     for (std::uint32_t& word : offer.token) word = random();
     const auto end = static_cast<off_t>(bytes);
-    if (file.number() < 0 || pwrite(file.number(), offer.token.data(), sizeof offer.token, end) < 0) return OpenFile{};
+    if (file.get() < 0 || pwrite(file.get(), offer.token.data(), sizeof offer.token, end) < 0) return FileDescriptor{};
     offer.process = getpid();
-    offer.file = file.number();
+    offer.file = file.get();
     return file;
 }
 
-inline OpenFile open_offer(const MemoryOffer& offer, std::size_t bytes) {
-    if (offer.file < 0) return OpenFile{};
+inline FileDescriptor open_offer(const MemoryOffer& offer, std::size_t bytes) {
+    if (offer.file < 0) return FileDescriptor{};
     const std::string path = "/proc/" + std::to_string(offer.process) + "/fd/" + std::to_string(offer.file);
     // What the numbers mean on this machine may be a pipe.
-    OpenFile file{open(path.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK)};
+    FileDescriptor file{open(path.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK)};
     decltype(offer.token) token{};
-    const bool read = file.number() >= 0 &&
-                      pread(file.number(), token.data(), sizeof token, static_cast<off_t>(bytes)) == sizeof token;
-    return read && token == offer.token ? std::move(file) : OpenFile{};
+    const bool read =
+        file.get() >= 0 && pread(file.get(), token.data(), sizeof token, static_cast<off_t>(bytes)) == sizeof token;
+    return read && token == offer.token ? std::move(file) : FileDescriptor{};
 }
 
 #endif
@@ -115,14 +107,14 @@ inline RankMemory::RankMemory(Communicator& ranks, std::size_t bytes, [[maybe_un
 #ifdef __linux__
     const std::size_t size = bytes + sizeof(detail::MemoryOffer::token);
     detail::MemoryOffer offer;
-    detail::OpenFile own;
+    detail::FileDescriptor own;
     if (shared) own = detail::create_memory(bytes, offer);
-    if (own.number() >= 0) bytes_ = detail::map_memory(own, size);
+    if (own.get() >= 0) bytes_ = detail::map_memory(own, size);
     if (!bytes_) offer.file = -1;
-    const std::vector<detail::MemoryOffer> offers = detail::gather_from_ranks(ranks, offer);
+    const std::vector<detail::MemoryOffer> offers = gather_from_ranks(ranks, offer);
     for (int rank = 0; shared && rank < ranks.rank().index; ++rank) {
-        const detail::OpenFile other = detail::open_offer(offers[static_cast<std::size_t>(rank)], bytes);
-        auto mapped = other.number() >= 0 ? detail::map_memory(other, size) : nullptr;
+        const detail::FileDescriptor other = detail::open_offer(offers[static_cast<std::size_t>(rank)], bytes);
+        auto mapped = other.get() >= 0 ? detail::map_memory(other, size) : nullptr;
         if (!mapped) continue;
         bytes_ = std::move(mapped);
         holder = rank;
@@ -130,7 +122,12 @@ inline RankMemory::RankMemory(Communicator& ranks, std::size_t bytes, [[maybe_un
     }
 #endif
     if (!bytes_) bytes_ = std::make_unique_for_overwrite<std::uint8_t[]>(bytes);
-    holders_ = detail::gather_from_ranks(ranks, holder);
+    holders_ = gather_from_ranks(ranks, holder);
+    for (const int first : holders_)
+        if (holders_[static_cast<std::size_t>(first)] != first)
+            throw Error{
+                "the ranks of this machine cannot all open the memory that they share; start them in one container "
+                "and as one user"};
 }
 
 }  // namespace bantam

@@ -90,7 +90,7 @@ struct Convolution : ConvolutionBase<S, P, In, Out> {
     static constexpr bool in_place = std::is_same_v<In, typename P::Patch> && S.groups == 1 && S.kernel_height == 1 &&
                                      S.kernel_width == 1 && S.padding == 0 && padded_length == length;
     /// Whether products read windows inside the map where they are: a row of one lies as its weights do.
-#if defined(__SSE2__) || defined(__ARM_NEON)
+#if defined(__AVX__)
     static constexpr bool reads_windows = std::is_same_v<P, Float32> && !in_place && S.groups == 1 &&
                                           S.dilation.width == 1 && out_channels % (2 * P::output_block) == 0;
 #else
@@ -146,7 +146,7 @@ struct Convolution : ConvolutionBase<S, P, In, Out> {
     static void line(const In* const* lines, Out* out, WeightView<P> view, std::byte* scratch) {
         auto* patches = reinterpret_cast<typename P::Patch*>(scratch);
         int x = 0;
-#if defined(__SSE2__) || defined(__ARM_NEON)
+#if defined(__AVX__)
         if constexpr (reads_windows) {
             constexpr int windows_per_step = 8;
             for (; x < inside_begin && x < out_width; ++x) pixels<1>(lines, x, out, view, patches);

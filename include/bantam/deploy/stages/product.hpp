@@ -247,13 +247,18 @@ template <Bound bound>
     __builtin_memcpy(out, &values, sizeof values);
 }
 
+#endif
+
+// Two blocks of outputs at a time, where a FloatVector is a register; of smaller registers g++ keeps the sums in
+// memory.
+#if defined(__AVX__)
 /// Pixels whose sums for two blocks of outputs stay in registers.
 template <int Pixels>
 inline constexpr int pixels_per_pass =
-#if defined(__AVX__) && !defined(__AVX512VL__)
-    Pixels < 4 ? Pixels : 4;
-#else
+#if defined(__AVX512VL__)
     Pixels;
+#else
+    Pixels < 4 ? Pixels : 4;
 #endif
 
 /// Adds `count` products per pixel and output for two neighboring blocks of outputs whose weights lie `next_block`
@@ -352,7 +357,7 @@ template <class P, int Pixels, int Rest, Bound bound, class Out>
             step.template operator()<Width, Width % together>(output, Width - Width % together);
     };
     int output = 0;
-#if defined(__SSE2__) || defined(__ARM_NEON)
+#if defined(__AVX__)
     if constexpr (std::is_same_v<P, Float32>)
         for (; output + 2 * block <= count; output += 2 * block, weights += 2 * block * length, constants += 2 * block)
             for (int first = 0; first < Pixels; first += pixels_per_pass<Pixels>) {
