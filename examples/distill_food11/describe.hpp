@@ -19,7 +19,6 @@ StudentNetwork describe(const char* name, const char* accuracy) {
             .trainable = trainable_parameters<Net>,
             .non_trainable = non_trainable_parameters<Net>,
             .deployed = deployed_parameter_count<Net>,
-            .trained = parameter_count<Trained>,
             .multiply_adds = multiply_adds<Net>,
             .activation_bytes = activation_bytes<Net>,
             .summary = summary<Trained>(),

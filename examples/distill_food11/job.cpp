@@ -489,8 +489,8 @@ void distill(Options& options) {
     const Metadata metadata = student_metadata(options, network, folders.classes, ranges);
     std::string summary_text =
         fmt::format("{}\nparameters: {}\nlimit: {}\n", network.summary, network.deployed, default_parameter_limit);
-    if (network.trained > network.deployed)
-        summary_text += fmt::format("parameters while training: {}\n", network.trained);
+    if (const Index trained = network.trained_parameters(); trained > network.deployed)
+        summary_text += fmt::format("parameters while training: {}\n", trained);
 
     std::optional<RunFolder> folder;
     if (first_rank) folder.emplace(options.output, metadata);

@@ -7,7 +7,14 @@
 
 #include <fmt/format.h>
 
+#include <numeric>
+
 namespace distill_food11 {
+
+Index StudentNetwork::trained_parameters() const {
+    return std::accumulate(trained_tensors.begin(), trained_tensors.end(), Index{0},
+                           [](Index sum, const NamedTensor& entry) { return sum + entry.tensor.element_count(); });
+}
 
 std::string StudentNetwork::text() const {
     return fmt::format("{}, {} classes, {}x{}x{}, {} parameters", name, classes, input.height, input.width,

@@ -44,17 +44,18 @@ struct StudentNetwork {
     Index trainable;
     Index non_trainable;
     Index deployed;  ///< the parameters that stay when branches are folded, which the limit is about
-    Index trained;   ///< those while it is trained, of a network around it as well
     Index multiply_adds;
     Index activation_bytes;
     const char* summary;  ///< the layer table as text
     std::span<const LayerEntry> layers;
-    std::span<const NamedTensor> tensors;  ///< their names, shapes and places
-    std::span<const NamedTensor> trained_tensors;
-    Index trained_outputs;  ///< logits per picture while it is trained
+    std::span<const NamedTensor> tensors;          ///< their names, shapes and places
+    std::span<const NamedTensor> trained_tensors;  ///< the same while it is trained, of a network around it as well
+    Index trained_outputs;                         ///< logits per picture while it is trained
 
     /// Those that are kept.
     Index parameters() const { return trainable + non_trainable; }
+    /// Those while it is trained.
+    Index trained_parameters() const;
     /// "mobile-98k, 11 classes, 128x128x3, 98155 parameters"
     std::string text() const;
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/base/error.hpp>
 #include <bantam/cuda/data/picture_data.hpp>
 #include <bantam/cuda/training/trainer.hpp>
 #include <bantam/train/fit.hpp>

@@ -97,8 +97,8 @@ public:
             model_.forward(pixels.data(), batch.count, options_.dropout_seed(optimizer_.steps()),
                            logits_.data() + first_output);
             gather_logits(outputs_per_sample);
-            sums = detail::losses_and_gradient<training_heads<Net>>(loss_, classes, logits_, detail::targets_of(batch),
-                                                                    logits_gradient_);
+            sums = detail::losses_and_gradient(loss_, training_heads<Net>, classes, logits_, detail::targets_of(batch),
+                                               logits_gradient_);
             if (norms_per_rank()) average_statistics();
             for (const float value : std::as_const(model_).statistics())
                 if (!std::isfinite(value)) detail::refuse_statistics(batch.pixels);

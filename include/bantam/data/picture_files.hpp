@@ -2,7 +2,6 @@
 // Needs stb_image (through data/picture.hpp) and threads.
 #pragma once
 
-#include <bantam/base/communicator.hpp>
 #include <bantam/base/error.hpp>
 #include <bantam/base/index.hpp>
 #include <bantam/base/parallel_for.hpp>
@@ -24,6 +23,7 @@
 
 namespace bantam {
 
+class Communicator;
 class PictureCache;
 
 /// How picture files are read.

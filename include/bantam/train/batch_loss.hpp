@@ -89,27 +89,21 @@ const L& evaluated(const L& loss) {
     return loss;
 }
 
-/// The losses of a network that gives the logits [count][Heads][classes], and their gradient. The sum of the heads'
+/// The losses of a network that gives the logits [count][heads][classes], and their gradient. The sum of the heads'
 /// losses is minimized; the figures are those of the first head.
-template <Index Heads, class L>
-LossSums losses_and_gradient(const L& loss, Index classes, std::span<const float> logits, const Targets<float>& targets,
-                             std::span<float> gradient) {
-    if constexpr (Heads == 1) return loss_and_gradient<float>(loss, classes, logits, targets, gradient);
-    std::vector<float> of_head(logits.size() / Heads), gradient_of_head(of_head.size());
+template <class L>
+LossSums losses_and_gradient(const L& loss, Index heads, Index classes, std::span<const float> logits,
+                             const Targets<float>& targets, std::span<float> gradient) {
+    if (heads == 1) return loss_and_gradient<float>(loss, classes, logits, targets, gradient);
+    const auto width = static_cast<std::size_t>(classes), stride = width * static_cast<std::size_t>(heads);
+    std::vector<float> of_head(logits.size() / static_cast<std::size_t>(heads)), gradient_of_head(of_head.size());
     LossSums first;
-    for (Index head = 0; head < Heads; ++head) {
-        const auto for_each_row = [&](const auto& use) {
-            const auto width = static_cast<std::size_t>(classes);
-            for (std::size_t row = 0; row * width < of_head.size(); ++row)
-                use(row * width, (row * Heads + static_cast<std::size_t>(head)) * width, width);
-        };
-        for_each_row([&](std::size_t to, std::size_t from, std::size_t width) {
-            std::ranges::copy(logits.subspan(from, width), of_head.begin() + static_cast<std::ptrdiff_t>(to));
-        });
+    for (std::size_t head = 0; head * width < stride; ++head) {
+        for (std::size_t row = 0; row * width < of_head.size(); ++row)
+            std::copy_n(logits.data() + row * stride + head * width, width, of_head.data() + row * width);
         const LossSums sums = loss_and_gradient<float>(loss, classes, of_head, targets, gradient_of_head);
-        for_each_row([&](std::size_t from, std::size_t to, std::size_t width) {
-            std::ranges::copy(std::span{gradient_of_head}.subspan(from, width), gradient.subspan(to).begin());
-        });
+        for (std::size_t row = 0; row * width < of_head.size(); ++row)
+            std::copy_n(gradient_of_head.data() + row * width, width, gradient.data() + row * stride + head * width);
         if (head == 0) first = sums;
     }
     return first;
