@@ -81,7 +81,7 @@ public:
             add_norm(layer);
             if (layer.statistics == 0) add_gradient(layer.trained);
         }
-        gradient_sums_.finish();
+        gradient_sums_.complete();
     }
 
 private:

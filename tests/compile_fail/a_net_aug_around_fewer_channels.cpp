@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// expect-text: NetAug: tensor 0.weight of the student is no part of tensor 0.weight of the wide network
+// expect-text: NetAug: tensor 0.weight of the student does not fit into tensor 0.weight of the wide network
 // without: nvcc
 // errors: 1
 #include <bantam/layers/all.hpp>
@@ -17,7 +17,7 @@ using Augmented = NetAug<Net<8>, Net<4>>;
 #endif
 static_assert(sizeof(Augmented) > 0);
 
-// The student's pixels would meet weights of others.
+// The student's elements would be multiplied by the weights of others.
 template <int Channels>
 using Flat = Network<Image<4, 4, 3>, Conv2d<Channels, 3>, Flatten, Linear<4>>;
 static_assert(detail::NotInside<Flat<2>, Flat<4>>::sentence.view().starts_with("NetAug: Flatten moves channels"));

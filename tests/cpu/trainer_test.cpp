@@ -295,11 +295,11 @@ BOOST_AUTO_TEST_CASE(sums_in_chunk_order_are_those_of_one_process_whatever_their
             std::vector<int> same(static_cast<std::size_t>(ranks));
             run_ranks(ranks, [&](ThreadCommunicator& communicator) {
                 const auto [begin, end] = bantam::chunks_of_rank(chunks, communicator.rank());
-                std::vector<float> own(partials.begin() + begin * stride, partials.begin() + end * stride);
-                own.resize(std::max(own.size(), static_cast<std::size_t>(size)));
-                sum_in_order(communicator, chunks, own.data(), stride, size, own.data());  // in place
-                own.resize(static_cast<std::size_t>(size));
-                same[static_cast<std::size_t>(communicator.rank().index)] = own == expected;
+                std::vector<float> of_rank(partials.begin() + begin * stride, partials.begin() + end * stride);
+                of_rank.resize(std::max(of_rank.size(), static_cast<std::size_t>(size)));
+                sum_in_order(communicator, chunks, of_rank.data(), stride, size, of_rank.data());  // in place
+                of_rank.resize(static_cast<std::size_t>(size));
+                same[static_cast<std::size_t>(communicator.rank().index)] = of_rank == expected;
             });
             BOOST_TEST(same == std::vector<int>(same.size(), 1), boost::test_tools::per_element());
         }
@@ -307,7 +307,7 @@ BOOST_AUTO_TEST_CASE(sums_in_chunk_order_are_those_of_one_process_whatever_their
 }
 
 BOOST_AUTO_TEST_CASE(overlapped_sums_are_those_of_one_process_whatever_their_sizes) {
-    // Of a part of a segment, of several, and of more than there is room for at once.
+    // Less than a segment, several segments, and more than fits into the reserved memory.
     const std::vector<bantam::Index> sizes{5, 9'000, 700, 20'000};
     const bantam::Index segment = bantam::Index{bantam::overlapped_segment / sizeof(float)};
     BOOST_TEST((sizes[0] < segment && sizes[1] > 2 * segment));
@@ -334,16 +334,16 @@ BOOST_AUTO_TEST_CASE(overlapped_sums_are_those_of_one_process_whatever_their_siz
                 bool equal = true;
                 for (int step = 0; step < 2; ++step) {
                     for (std::size_t i = 0; i < sizes.size(); ++i) {
-                        std::vector<float> own(partials[i].begin() + begin * sizes[i],
-                                               partials[i].begin() + end * sizes[i]);
+                        std::vector<float> of_rank(partials[i].begin() + begin * sizes[i],
+                                                   partials[i].begin() + end * sizes[i]);
                         overlapped.add(
-                            chunks, own.data(), sizes[i],
+                            chunks, of_rank.data(), sizes[i],
                             [](const float* sums, bantam::Index size, float* to) {
                                 std::reverse_copy(sums, sums + size, to);
                             },
                             found[i].data());
                     }
-                    overlapped.finish();
+                    overlapped.complete();
                     equal = equal && found == expected;
                 }
                 same[static_cast<std::size_t>(communicator.rank().index)] = equal;

@@ -74,8 +74,8 @@ std::unique_ptr<Communicator> join_ranks() {
 void leave_ranks() {
 #ifdef BANTAM_HAS_MPI
     if (!joined()) return;
-    // mpirun may wait forever where a rank calls MPI_Abort while others are in MPI_Finalize: its PMIx (4.2.2) then
-    // locks a mutex twice. So they wait outside until no rank can fail any more.
+    // mpirun may not end where a rank calls MPI_Abort while others are in MPI_Finalize: its PMIx (4.2.2) then locks a
+    // mutex twice. After the barrier no rank calls MPI_Abort.
     MpiCommunicator{}.barrier();
     MPI_Finalize();
 #endif

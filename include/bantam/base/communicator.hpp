@@ -42,8 +42,8 @@ public:
     /// Whether the transport has the two members below, which it need not have. With them, gradients are exchanged
     /// while the ranks compute.
     virtual bool overlaps() const { return false; }
-    /// Begin to send and to receive, and return at once. The data must stay until the transfer is done. Messages from
-    /// one rank to another arrive in the order in which they were begun, beside those of `send`.
+    /// Begin to send and to receive, and return immediately. The data must stay until the transfer is done. Messages
+    /// from one rank to another arrive in the order in which they were begun, beside those of `send`.
     virtual Transfer start_send(std::span<const std::byte>, int /*to*/) { return {}; }
     virtual Transfer start_receive(std::span<std::byte>, int /*from*/) { return {}; }
 

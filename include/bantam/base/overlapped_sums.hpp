@@ -14,17 +14,16 @@
 
 namespace bantam {
 
-/// Bytes that a rank sends at a time of sums that are exchanged while it computes. Other messages wait behind few of
-/// them.
+/// Bytes that a rank sends at a time of sums that are exchanged while it computes, few of which delay another message.
 inline constexpr std::size_t overlapped_segment = std::size_t{16} << 10;
 
 /// Sums over the chunks of all ranks in the order of the chunks, as `sum_in_order` gives them, for those that are not
-/// needed at once: they are exchanged while the ranks compute. All ranks call the members in the same order, with a
+/// needed immediately: they are exchanged while the ranks compute. All ranks call the members in the same order, with a
 /// communicator that `overlaps`.
 ///
-/// Every rank but the first holds the partials of its chunks until `finish`. The scalars of all sums are one stream of
-/// segments. The partial sum of a segment goes from the first rank to the
-/// last one that has chunks, each of which adds its own, and the total goes back from rank to rank.
+/// The scalars of all sums are one stream of segments. The partial sum of a segment is sent from the first rank to the
+/// last one that has chunks, and each rank between them adds its partials; the last one sends the total to its
+/// neighbors, which send it on. Every rank but the first holds the partials of its chunks until `complete`.
 template <class T>
 class OverlappedSums {
 public:
@@ -33,24 +32,23 @@ public:
 
     explicit OverlappedSums(Communicator& communicator) : communicator_{&communicator}, rank_{communicator.rank()} {}
 
-    /// Begins the sums of partials[chunk · size + i] over `chunks` chunks in all, the same number until `finish`. A
-    /// rank passes those of its own chunks, which are copied. `store` writes the sums, to `to`, within `finish`; null
+    /// Begins the sums of partials[chunk · size + i] over `chunks` chunks in all, the same number until `complete`.
+    /// A rank passes those of its chunks, which are copied. `store` writes the sums, to `to`, within `complete`; null
     /// copies them.
     void add(Index chunks, const T* partials, Index size, Store store, T* to) {
         if (added_ + size > capacity_) {
-            finish();
+            complete();
             capacity_ = std::max(capacity_, size);
         }
-        const IndexRange own = chunks_of_rank(chunks, rank_);
         last_ = ranks_with_chunks(chunks, rank_.count) - 1;
-        own_ = own.count();
+        chunks_of_rank_ = chunks_of_rank(chunks, rank_).count();
         for (std::vector<T>* values : {&sums_, &totals_}) values->resize(static_cast<std::size_t>(capacity_));
         if (rank_.index == 0) {
             std::copy_n(partials, size, sums() + added_);
             add_chunks(1, partials, size, sums() + added_, size);
         } else {
-            partials_.resize(std::max(partials_.size(), static_cast<std::size_t>(own_ * capacity_)));
-            for (Index chunk = 0; chunk < own_; ++chunk)
+            partials_.resize(std::max(partials_.size(), static_cast<std::size_t>(chunks_of_rank_ * capacity_)));
+            for (Index chunk = 0; chunk < chunks_of_rank_; ++chunk)
                 std::copy_n(partials + chunk * size, size, partials_.data() + chunk * capacity_ + added_);
         }
         stores_.push_back({store, added_, size, to});
@@ -59,7 +57,7 @@ public:
     }
 
     /// Waits for all sums that were begun, and stores them.
-    void finish() {
+    void complete() {
         while (!advance(true)) std::this_thread::yield();
         for (const auto& [store, begin, size, to] : stores_) {
             if (store)
@@ -71,7 +69,8 @@ public:
         added_ = summed_ = totaled_ = 0;
     }
 
-    /// Room for `capacity` sums between two calls of `finish`, which has been called. More of them wait for others.
+    /// Memory for `capacity` sums between two calls of `complete`, which has been called. More of them call it
+    /// themselves.
     void reserve(Index capacity) { capacity_ = std::max(capacity_, capacity); }
 
 private:
@@ -88,7 +87,7 @@ private:
     T* sums() { return rank_.index == last_ ? totals_.data() : sums_.data(); }
 
     void add_chunks(Index first, const T* partials, Index stride, T* to, Index size) const {
-        for (Index chunk = first; chunk < own_; ++chunk)
+        for (Index chunk = first; chunk < chunks_of_rank_; ++chunk)
             for (Index i = 0; i < size; ++i) to[i] += partials[chunk * stride + i];
     }
 
@@ -125,7 +124,7 @@ private:
                 ++totaled_;
             }
             ++summed_;
-            // One segment per layer, so that the sums of the next norm do not wait behind many.
+            // One segment per layer, so that few of them delay the sums of the next norm.
             if (rank_.index == 0 && !all) break;
         }
         const int toward_last = rank_.index < last_ ? 1 : -1;
@@ -141,11 +140,11 @@ private:
     Communicator* communicator_;
     Rank rank_;
     int last_ = 0;  // the last rank that has chunks
-    Index own_ = 0;
+    Index chunks_of_rank_ = 0;
     Index capacity_ = 0;
     Index added_ = 0;                 // scalars
     Index summed_ = 0, totaled_ = 0;  // segments: added to and sent on, and received in total
-    std::vector<T> partials_;         // [own chunk][capacity]; not of the first rank, which adds them at once
+    std::vector<T> partials_;         // [chunk of the rank][capacity]; not of the first rank, which adds them in `add`
     std::vector<T> sums_, totals_;
     std::vector<Stored> stores_;
     std::vector<Transfer> sends_;

@@ -86,7 +86,7 @@ struct Backend {
     /// to += from, `count` scalars in all.
     template <class S>
     static void add_gradients(const cpu::Pass<S>& pass, Index count, const S* from, S* to) {
-        if (pass.gradient_sums) pass.gradient_sums->finish();  // the ranks may still exchange them
+        if (pass.gradient_sums) pass.gradient_sums->complete();  // the ranks may still exchange them
         for_each_packet<S>(count, [&]<int Width>(Index i) {
             store_packet<S, Width>(to + i, load_packet<S, Width>(to + i) + load_packet<S, Width>(from + i));
         });

@@ -193,7 +193,7 @@ private:
         if (!input_ && pass_.batch() == 0) throw_error("backward: there was no forward pass; call forward first");
         Program::backward(pass_, weights(packed_), input_, workspace_.saved.data(), logits_gradient, input_gradient,
                           parameter_gradient);
-        if (pass_.gradient_sums) pass_.gradient_sums->finish();
+        if (pass_.gradient_sums) pass_.gradient_sums->complete();
     }
 
     /// Samples that one thread takes at a time, at least 1. More of them share weights that do not fit into the cache.

@@ -204,19 +204,19 @@ inline void require_same_paths(Communicator& ranks, const std::filesystem::path&
         throw Error{root.string() + ": has other pictures than the first rank reads; give all ranks the same files"};
 }
 
-/// Sends what each rank has written, the bytes `part_of(rank)`, to the ranks that hold other memory.
-template <class PartOf>
-void exchange_parts(Communicator& ranks, const RankMemory& memory, const PartOf& part_of) {
+/// Sends what each rank has written, the bytes `slice_of(rank)`, to the ranks that hold other memory.
+template <class SliceOf>
+void exchange_slices(Communicator& ranks, const RankMemory& memory, const SliceOf& slice_of) {
     constexpr Index most_bytes = Index{1} << 26;
-    const auto [own, count] = ranks.rank();
+    const auto [here, count] = ranks.rank();
     for (int from = 0; from < count; ++from) {
-        const IndexRange part = part_of(Rank{from, count});
+        const IndexRange slice = slice_of(Rank{from, count});
         for (int to = 0; to < count; ++to) {
-            if (memory.holder(to) != to || memory.holder(from) == to || (own != from && own != to)) continue;
-            for (Index begin = part.begin; begin < part.end; begin += most_bytes) {
-                const auto size = static_cast<std::size_t>(std::min(most_bytes, part.end - begin));
+            if (memory.holder(to) != to || memory.holder(from) == to || (here != from && here != to)) continue;
+            for (Index begin = slice.begin; begin < slice.end; begin += most_bytes) {
+                const auto size = static_cast<std::size_t>(std::min(most_bytes, slice.end - begin));
                 const std::span<std::uint8_t> bytes{memory.bytes().get() + begin, size};
-                if (own == from)
+                if (here == from)
                     ranks.send(std::as_bytes(bytes), to);
                 else
                     ranks.receive(std::as_writable_bytes(bytes), from);
@@ -243,8 +243,8 @@ inline void PictureStore::decode(const std::filesystem::path& root, const std::v
         return memory.emplace(*ranks, bytes, options.share_memory).bytes();
     });
 
-    const IndexRange own = files_of(ranks ? ranks->rank() : Rank{});
-    const auto first = static_cast<std::size_t>(own.begin);
+    const IndexRange slice = files_of(ranks ? ranks->rank() : Rank{});
+    const auto first = static_cast<std::size_t>(slice.begin);
     PictureOptions reading = options;
     if (options.progress)
         reading.progress = [&](std::size_t done, std::size_t all) {
@@ -252,7 +252,7 @@ inline void PictureStore::decode(const std::filesystem::path& root, const std::v
         };
     std::vector<std::uint64_t> hashes(count);
     std::vector<PictureProblem> problems = detail::decode_files(
-        root, std::span<const std::string>{paths}.subspan(first, static_cast<std::size_t>(own.count())), reading,
+        root, std::span<const std::string>{paths}.subspan(first, static_cast<std::size_t>(slice.count())), reading,
         [&](std::size_t index, const std::vector<std::uint8_t>& bytes, const Picture& picture) {
             if (options.hash_files) hashes[first + index] = XXH64(bytes.data(), bytes.size(), 0);
             resize_rgb(picture.rgb.data(), picture.height, picture.width,
@@ -264,7 +264,7 @@ inline void PictureStore::decode(const std::filesystem::path& root, const std::v
         all_gather(*ranks, std::span{problems}, 1, files_of);
         all_gather(*ranks, std::span{hashes}, 1, files_of);
         const auto bytes = static_cast<Index>(picture_bytes());
-        detail::exchange_parts(*ranks, *memory, [&](Rank rank) {
+        detail::exchange_slices(*ranks, *memory, [&](Rank rank) {
             const IndexRange files = files_of(rank);
             return IndexRange{files.begin * bytes, files.end * bytes};
         });

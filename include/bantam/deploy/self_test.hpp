@@ -38,7 +38,7 @@ const typename P::Logit* test_logits(LineClassifier<Net, P>& classifier) {
     return classifier.logits();
 }
 
-/// The same layer by layer; `picture` has room for one.
+/// The same layer by layer; `picture` has memory for one.
 template <class Net, class P>
 const typename P::Logit* test_logits(Classifier<Net, P>& classifier, std::uint8_t* picture) {
     constexpr int line = static_cast<int>(input_shape<Net>.width * input_shape<Net>.channels);

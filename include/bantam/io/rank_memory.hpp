@@ -107,9 +107,9 @@ inline RankMemory::RankMemory(Communicator& ranks, std::size_t bytes, [[maybe_un
 #ifdef __linux__
     const std::size_t size = bytes + sizeof(detail::MemoryOffer::token);
     detail::MemoryOffer offer;
-    detail::FileDescriptor own;
-    if (shared) own = detail::create_memory(bytes, offer);
-    if (own.get() >= 0) bytes_ = detail::map_memory(own, size);
+    detail::FileDescriptor created;
+    if (shared) created = detail::create_memory(bytes, offer);
+    if (created.get() >= 0) bytes_ = detail::map_memory(created, size);
     if (!bytes_) offer.file = -1;
     const std::vector<detail::MemoryOffer> offers = gather_from_ranks(ranks, offer);
     for (int rank = 0; shared && rank < ranks.rank().index; ++rank) {

@@ -13,7 +13,7 @@ namespace bantam {
 
 namespace detail {
 
-/// Why the tensors of `Net` are not parts of those of `Wide`.
+/// Why the tensors of `Net` do not fit into those of `Wide`.
 template <class Net, class Wide>
 struct NotInside {
     static constexpr Sentence sentence = [] {
@@ -36,7 +36,7 @@ struct NotInside {
             if (!inside)
                 return text.append("NetAug: tensor ")
                     .append(inner[i].name.view())
-                    .append(" of the student is no part of tensor ")
+                    .append(" of the student does not fit into tensor ")
                     .append(outer[i].name.view())
                     .append(" of the wide network: write the same layers with at least as many channels");
         }

@@ -12,7 +12,7 @@
 
 namespace bantam {
 
-/// Parameters of a network that are those of another part of it, as the student's are in NetAug. Offsets are those of
+/// Parameters that a network has in two of its layers, as the student's are in NetAug. Offsets are those of
 /// the flat parameter buffer. Without runs, every member does nothing.
 class SharedParameters {
 public:
@@ -46,10 +46,10 @@ public:
 private:
     template <class Scalar, class Use>
     void for_each(std::span<Scalar> values, const Use& use) const {
-        const auto part = [&](Index begin, Index count) {
+        const auto values_at = [&](Index begin, Index count) {
             return values.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(count));
         };
-        for (const Run& run : runs_) use(part(run.original, run.count), part(run.copy, run.count));
+        for (const Run& run : runs_) use(values_at(run.original, run.count), values_at(run.copy, run.count));
     }
 
     std::vector<Run> runs_;
@@ -57,8 +57,8 @@ private:
 
 namespace detail {
 
-/// Appends the runs of a tensor that is the first part along each axis of another one. `before` are the parameters that
-/// precede those of the network around it.
+/// Appends the runs of a tensor whose elements are the first ones along each axis of another one. `before` are the
+/// parameters that precede those of the network around it.
 inline void append_shared_runs(const NamedTensor& inner, const NamedTensor& outer, Index before,
                                std::vector<SharedParameters::Run>& runs) {
     // Axes from the last one on that are equal, and the one before them, are a run.

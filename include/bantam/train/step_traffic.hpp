@@ -18,7 +18,7 @@ namespace bantam {
 
 /// What a training step on the CPU exchanges among ranks by a communicator that `overlaps`.
 struct StepTraffic {
-    Index exchanges = 0;  ///< for each of which all ranks wait; the gradients of all layers are one
+    Index exchanges = 0;  ///< collective calls; the gradients of all layers are one
     Index bytes = 0;      ///< that the rank receives
     /// Messages of which each depends on the one before, and their bytes: a gathering and a broadcast among N ranks
     /// take ⌈log2 N⌉ of them, and a sum that goes from rank to rank N − 1.
@@ -31,7 +31,7 @@ struct StepTraffic {
             return static_cast<double>(messages) * latency + static_cast<double>(bytes) / bytes_per_second;
         }
     };
-    InTurn blocking;   ///< of exchanges that the computation waits for
+    InTurn blocking;   ///< of exchanges that block the computation
     InTurn gradients;  ///< of those that go on while the backward pass computes
 
     /// The time that a step's exchanges add to its computation, of which the backward pass takes `backward` seconds.
@@ -56,8 +56,8 @@ struct StepTraffic {
         blocking.messages += last + rounds(rank.count);
         blocking.bytes += (last + rounds(rank.count)) * bytes_per_sum;
     }
-    /// `OverlappedSums` of `size` scalars of `scalar_bytes` in all: segments go to the last rank with chunks and back,
-    /// one behind the other. A rank between two others sends each of them twice.
+    /// `OverlappedSums` of `size` scalars of `scalar_bytes` in all: segments are sent to the last rank with chunks and
+    /// their totals from there, one behind the other. A rank between two others sends each of them twice.
     constexpr void add_overlapped_sums(Index size, Index scalar_bytes, Index batch, Rank rank) {
         const Index last = add_chain(size * scalar_bytes, chunk_count(batch), rank);
         const Index hops = last + std::max(last, rank.count - 1 - last);

@@ -102,8 +102,8 @@ struct DepthwiseTiles {
         const Index strip_count = std::clamp<Index>(thread_rows / tile_rows, 1, ceil_div(columns, Columns::multiple));
         return {tile_rows, strip_count, round_up(ceil_div(columns, strip_count), Columns::multiple)};
     }
-    /// Strips of eight and one row per thread row; smaller where the patch would leave room for only a few thread
-    /// blocks on a multiprocessor.
+    /// Strips of eight and one row per thread row; smaller where a multiprocessor has memory for only a few thread
+    /// blocks with such patches.
     static constexpr TileSize tile = [] {
         constexpr Index preferred_bytes = 32 << 10;
         Index rows = even_split(To.height, thread_rows);

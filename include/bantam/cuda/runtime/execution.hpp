@@ -321,8 +321,8 @@ public:
     const T* data() const { return thrust::raw_pointer_cast(values_.data()); }
     Index size() const { return static_cast<Index>(values_.size()); }
 
-    /// Makes room for at least `size` values; returns true if the memory moved. Throws std::bad_alloc if there is not
-    /// enough.
+    /// Reserves memory for at least `size` values; returns true if the memory moved. Throws std::bad_alloc if there is
+    /// not enough.
     bool reserve(Index size, const std::source_location& where = std::source_location::current()) {
         if (size <= this->size()) return false;
         detail::run_at(where, [&] {

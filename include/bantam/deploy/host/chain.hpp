@@ -119,7 +119,7 @@ private:
         constexpr LineWindow window = Host<I>::window;
         int step_before = 1;
         if constexpr (I > 0) step_before = Host<I - 1>::lines_per_step;
-        if constexpr (is_join<StageAt<I>>) return std::min(height<I>, Host<I>::waiting + step_before);
+        if constexpr (is_join<StageAt<I>>) return std::min(height<I>, Host<I>::lines_kept + step_before);
         const int step =
             (Host<I>::lines_per_step - 1) * window.stride + (window.height - 1) * window.dilation + step_before;
         return Host<I>::whole_map ? height<I> : std::min(height<I>, step);

@@ -70,7 +70,7 @@ struct ShiftedColumns {
     }
 };
 
-/// Columns of every window: a vector per pixel of a quad and input word that its window reaches, with zeros in the
+/// Columns of every window: a vector per pixel of a quad and input word that its window covers, with zeros in the
 /// bytes outside the window.
 template <WindowStep Step>
 struct PlacedColumns {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Residual blocks and branches: each path is a chain of its own. A line of the input goes into every path, and what all
-// of them have given is joined at once.
+// of them have given is joined immediately.
 #pragma once
 
 #include <bantam/base/index.hpp>
@@ -99,7 +99,7 @@ public:
     static constexpr int lines_out(int lines) { return all_lines_out[static_cast<std::size_t>(lines)]; }
 
     /// Input lines before line `y` that are still needed when it comes.
-    static constexpr int waiting = [] {
+    static constexpr int lines_kept = [] {
         int most = 0;
         if (any_passes)
             for (int y = 0; y < height; ++y) most = std::max(most, y - lines_out(y));
@@ -107,7 +107,7 @@ public:
     }();
 
 private:
-    /// Lines of a path that wait for the other paths at one time.
+    /// Lines of a path that are stored until the other paths have given theirs.
     template <std::size_t I>
     static constexpr int slots = [] {
         int most = 0;
@@ -118,10 +118,10 @@ private:
     template <std::size_t I>
     static constexpr Index path_line_bytes = joined_layout<I>.line_bytes(sizeof(typename PathAt<I>::Out));
 
-    /// Where each path's waiting lines begin, and its chain's memory and packed weights.
+    /// Where each path's stored lines begin, and its chain's memory and packed weights.
     struct Offsets {
         std::array<Index, count + 1> lines{}, memory{}, packed{};
-        Index share = 0;
+        Index split = 0;
     };
     static constexpr Offsets offsets = []<std::size_t... Is>(std::index_sequence<Is...>) {
         Offsets result;
@@ -130,7 +130,7 @@ private:
         ((result.memory[Is + 1] = result.memory[Is] + PathChain<Is>::memory_bytes,
           result.packed[Is + 1] = result.packed[Is] + PathChain<Is>::packed_bytes),
          ...);
-        result.share = result.memory[count];
+        result.split = result.memory[count];
         return result;
     }(Indices{});
 
@@ -143,7 +143,7 @@ private:
 public:
     static constexpr Index packed_bytes = offsets.packed[count] + (in_blocks ? cache_lines(sizeof(Sum)) : 0);
     static constexpr Index memory_bytes =
-        offsets.share +
+        offsets.split +
         (splits ? cache_lines(PathAt<0>::input.width * PathAt<0>::input.channels * static_cast<Index>(sizeof(In))) : 0);
 
     /// How far each path has come with a picture.
@@ -175,7 +175,7 @@ public:
         }(Indices{});
     }
 
-    /// Line `y` of the input is there: `lines(y)` gives it, and the `waiting` lines before it. Calls `write(line,
+    /// Line `y` of the input is there: `lines(y)` gives it, and the `lines_kept` lines before it. Calls `write(line,
     /// compute)` for each line that can be joined, in order; `compute(out)` writes it to `out`, as `To` says.
     template <MapLayout To, class Lines, class Write>
     static void take(int y, const Lines& lines, WeightView<Int8> view, const std::byte* packed, std::uint8_t* memory,
@@ -196,7 +196,7 @@ private:
     static void take_path(int y, const std::uint8_t* line, WeightView<Int8> view, const std::byte* packed,
                           std::uint8_t* memory, typename PathChain<I>::State& state) {
         if constexpr (!passes<I>) {
-            if constexpr (splits) line = copy_share<I>(line, memory + offsets.share);
+            if constexpr (splits) line = copy_split<I>(line, memory + offsets.split);
             PathChain<I>::take(line, y,
                                {.view = path_view(view, I),
                                 .packed = packed + offsets.packed[I],
@@ -209,11 +209,12 @@ private:
 
     /// A path's channels of a plain line.
     template <std::size_t I>
-    static const std::uint8_t* copy_share(const std::uint8_t* line, std::uint8_t* to) {
+    static const std::uint8_t* copy_split(const std::uint8_t* line, std::uint8_t* to) {
         constexpr auto bytes = static_cast<Index>(sizeof(In));
-        constexpr Index share = PathAt<I>::input.channels * bytes;
+        constexpr Index split_bytes = PathAt<I>::input.channels * bytes;
         for (Index x = 0; x < S.input.width; ++x)
-            std::copy_n(line + x * S.input.channels * bytes + static_cast<Index>(I) * share, share, to + x * share);
+            std::copy_n(line + x * S.input.channels * bytes + static_cast<Index>(I) * split_bytes, split_bytes,
+                        to + x * split_bytes);
         return to;
     }
 

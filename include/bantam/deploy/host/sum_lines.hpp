@@ -35,8 +35,8 @@ struct LineSum {
             const std::int32_t multiplier = multipliers[path];
             start -= std::int64_t{multiplier} * offsets[path];
             largest += 256 * ((multiplier < 0 ? -std::int64_t{multiplier} : multiplier) + (1 << low_bits));
-            const auto half = [path](std::int32_t part) {
-                return (static_cast<std::uint32_t>(part) & 0xffff) << 16 * (path % 2);
+            const auto half = [path](std::int32_t bits) {
+                return (static_cast<std::uint32_t>(bits) & 0xffff) << 16 * (path % 2);
             };
             sum.high[path / 2] |= half(multiplier >> low_bits);
             sum.low[path / 2] |= half(multiplier & ((1 << low_bits) - 1));

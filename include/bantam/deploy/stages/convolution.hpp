@@ -223,7 +223,7 @@ struct Depthwise : ConvolutionBase<S, P, In, Out> {
         if constexpr (std::is_same_v<P, Float32> && out_channels % vector_length == 0) {
             for (; x < inside_begin && x < out_width; ++x) pixel(lines, x, out, view);
             for (; x + inside_pixels <= inside_end; x += inside_pixels) pixels_inside(lines, x, out, view);
-            // The last ones together with some that are there already.
+            // The last ones, and before them some that are computed a second time.
             if constexpr (inside_end - inside_begin >= inside_pixels)
                 if (x < inside_end) {
                     pixels_inside(lines, inside_end - inside_pixels, out, view);

@@ -316,7 +316,7 @@ template <int Pixels, Bound bound>
 }
 #endif
 
-/// Outputs of a block that are computed together: as many as there are registers for their sums.
+/// Outputs of a block that a step computes: as many as there are registers for their sums.
 template <class P>
 inline constexpr int outputs_per_step =
 #if defined(__ARM_FEATURE_DSP)
@@ -350,11 +350,11 @@ template <class P, int Pixels, int Rest, Bound bound, class Out>
         });
     };
     const auto whole_block = [&]<int Width>(int output) __attribute__((always_inline)) {
-        constexpr int together = Width < outputs_per_step<P> ? Width : outputs_per_step<P>;
-        for (int within = 0; within + together <= Width; within += together)
-            step.template operator()<Width, together>(output, within);
-        if constexpr (Width % together != 0)
-            step.template operator()<Width, Width % together>(output, Width - Width % together);
+        constexpr int step_outputs = Width < outputs_per_step<P> ? Width : outputs_per_step<P>;
+        for (int within = 0; within + step_outputs <= Width; within += step_outputs)
+            step.template operator()<Width, step_outputs>(output, within);
+        if constexpr (Width % step_outputs != 0)
+            step.template operator()<Width, Width % step_outputs>(output, Width - Width % step_outputs);
     };
     int output = 0;
 #if defined(__AVX__)
