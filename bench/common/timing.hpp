@@ -2,6 +2,7 @@
 #pragma once
 
 #include <bantam/base/communicator.hpp>
+#include <bantam/base/error.hpp>
 #include <bantam/base/index.hpp>
 #include <bantam/base/random.hpp>
 #include <bantam/core/network.hpp>
@@ -34,8 +35,16 @@ inline double median(std::vector<double> values) {
     return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
 }
 
+/// Throws Error in a program that was compiled without optimization, whose times say nothing.
+inline void require_optimization() {
+#ifndef __OPTIMIZE__
+    throw Error("compiled without optimization; build with cmake --preset release && cmake --build --preset release");
+#endif
+}
+
 /// The milliseconds of each call: at most `repeats` calls for at most `seconds`, but at least three.
 inline std::vector<double> time_calls(const TimingOptions& options, const std::function<void()>& call) {
+    require_optimization();
     using Clock = std::chrono::steady_clock;
     for (int i = 0; i < std::max(options.warmup, 1); ++i) call();
     std::vector<double> times;
