@@ -4,10 +4,7 @@
 #pragma once
 
 #include <bantam/core/network.hpp>
-#include <bantam/layers/depthwise_separable.hpp>
-#include <bantam/layers/linear.hpp>
-#include <bantam/layers/pooling.hpp>
-#include <bantam/layers/residual.hpp>
+#include <bantam/layers/all.hpp>
 
 namespace students::my_student {
 

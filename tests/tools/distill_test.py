@@ -3,6 +3,8 @@
 """Tests of tools/distill with programs that are built already. Exits with 77 (skipped) where a Python package or a
 program is missing."""
 
+import importlib.machinery
+import importlib.util
 import io
 import os
 import shutil
@@ -72,6 +74,9 @@ class Results(Distill):
         self.assertEqual(len(os.listdir(self.path("cache", "pictures"))), 1)
         self.assertEqual([os.path.basename(line.split()[1]) for line in again.stdout.splitlines()
                           if line.startswith("$ ")], ["distill_food11"])
+        page = self.path("comparison.html")
+        self.run_program(DISTILL, "--compare", self.path("run"), self.path("again"), "--output", page)
+        self.assertIn(b'"again"', read(page))
         for name in ("student.safetensors", "predict.csv", "summary.txt"):
             self.assertEqual(read(self.path("again"), name), read(self.path("run"), name), name)
 
@@ -116,6 +121,12 @@ class Results(Distill):
         where = command.index("--teacher")
         self.run_program(*command[:where], *command[where + 2:])
         self.assertIn("\nteacher: none\n", read(self.path("run"), "summary.txt").decode())
+
+    def test_students_are_shown_without_data(self):
+        listed = self.run_program(DISTILL, "--list-students", "--programs", BUILD).stdout
+        self.assertRegex(listed, r"\nmobile-98k +9\d,\d{3} ")
+        shown = self.run_program(DISTILL, "--summary", "--student", "my-student", "--programs", BUILD).stdout
+        self.assertIn("\nTotal params: ", shown)
 
     def test_both_scripts_explain_themselves(self):
         self.assertIn("--overwrite", self.run_program(DISTILL, "--help").stdout)
@@ -192,6 +203,17 @@ class Failures(Distill):
         line = self.refusal(*command[:where], *command[where + 2:], env={**os.environ, "CXX": "/no/compiler"})
         self.assertIn("/no/compiler", line)
         self.assertTrue(line.endswith(f"configure.log)"), line)
+
+    def test_a_network_that_does_not_compile_is_refused_in_one_sentence(self):
+        loader = importlib.machinery.SourceFileLoader("distill", DISTILL)
+        distill = importlib.util.module_from_spec(importlib.util.spec_from_loader("distill", loader))
+        loader.exec_module(distill)
+        for printed in ("bantam::Words<31>{\"layer 2 Linear: it has at least \"}, bantam::Words<10>{\"one output\"}>’",
+                        "Words<size>{\"layer 2 Linear: it has at least one output\"}>'"):
+            log = write(f"In file included from a.cpp:\nb.hpp:8:1: error: no type named ‘valid’ in ‘{printed}\nmore\n",
+                        self.path("build.log"))
+            self.assertEqual(distill.first_error(log),
+                             "the network does not compile: layer 2 Linear: it has at least one output")
 
     def test_data_without_classes_are_named(self):
         os.makedirs(self.path("empty", "training"))
