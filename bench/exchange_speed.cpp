@@ -42,21 +42,41 @@ double best_time(Communicator& communicator, Index repeats, const std::function<
     return best;
 }
 
-/// The time that a message of `bytes` takes between two ranks: half of a round trip.
-double message_time(Communicator& communicator, Index repeats, std::size_t bytes) {
-    std::vector<std::byte> data(bytes);
+/// The time that a short message takes between two ranks: half of a round trip.
+double message_time(Communicator& communicator, Index repeats) {
+    std::byte data{};
+    const int rank = communicator.rank().index;
     return best_time(communicator, repeats,
                      [&] {
-                         const int rank = communicator.rank().index;
-                         if (rank == 0) {
-                             communicator.send(data, 1);
-                             communicator.receive(data, 1);
-                         } else if (rank == 1) {
-                             communicator.receive(data, 0);
-                             communicator.send(data, 0);
-                         }
+                         if (rank == 1) communicator.receive({&data, 1}, 0);
+                         if (rank < 2) communicator.send({&data, 1}, 1 - rank);
+                         if (rank == 0) communicator.receive({&data, 1}, 1);
                      }) /
            2;
+}
+
+/// The time in which two ranks send each other `segments` segments of gradients at the same time, as during a step. Of
+/// several times in turn, because a rank may begin by a message's time before the other.
+double segments_time(Communicator& communicator, Index repeats, Index segments) {
+    constexpr Index turns = 10;
+    const std::vector<std::byte> sent(overlapped_segment);
+    std::vector<std::byte> received(static_cast<std::size_t>(segments) * overlapped_segment);
+    const int rank = communicator.rank().index;
+    const auto exchange = [&] {
+        std::vector<Transfer> transfers;
+        for (Index segment = 0; segment < segments; ++segment) {
+            const std::size_t offset = static_cast<std::size_t>(segment) * overlapped_segment;
+            transfers.push_back(
+                communicator.start_receive(std::span{received}.subspan(offset, overlapped_segment), 1 - rank));
+            transfers.push_back(communicator.start_send(sent, 1 - rank));
+        }
+        while (!transfers.empty()) std::erase_if(transfers, [](const Transfer& transfer) { return transfer(); });
+    };
+    return best_time(communicator, repeats,
+                     [&] {
+                         for (Index turn = 0; rank < 2 && turn < turns; ++turn) exchange();
+                     }) /
+           turns;
 }
 
 /// The exchanges of one step, as the trainer makes them: moments of the norms, then the sums of the backward pass.
@@ -105,10 +125,11 @@ void measure(Index batch, Index repeats) {
     const auto communicator = join_ranks();
     const Rank rank = communicator->rank();
     if (rank.count == 1) throw Error{"there are no exchanges among one rank; start it with mpirun -n 2 or more"};
-    const std::size_t small = 8, large = std::size_t{1} << 18;
-    const double latency = message_time(*communicator, 10 * repeats, small);
-    const double transfer = message_time(*communicator, repeats, large);
-    const double bandwidth = static_cast<double>(large) / std::max(transfer - latency, 1e-9);
+    const double latency = message_time(*communicator, 10 * repeats);
+    constexpr Index segments = 16;
+    const double transfer = segments_time(*communicator, repeats, segments);
+    const double bandwidth =
+        static_cast<double>(segments * Index{overlapped_segment}) / std::max(transfer - latency, 1e-9);
     Exchanges exchanges{*communicator, batch};
     const double measured = best_time(*communicator, repeats, exchanges);
     const StepTraffic traffic = step_traffic_of<Net>(batch, rank);

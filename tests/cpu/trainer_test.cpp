@@ -256,10 +256,15 @@ BOOST_AUTO_TEST_CASE(a_step_receives_the_bytes_that_its_network_states) {
     // The logits, the gradients, and two sums of three norms.
     constexpr bantam::StepTraffic traffic = bantam::step_traffic_of<Net>(21, {0, 2});
     BOOST_TEST(traffic.exchanges == 1 + 1 + 2 * 3);
-    // A backward pass hides the gradients, and no more.
-    BOOST_TEST(traffic.seconds(1e-5, 1e7) ==
-               traffic.blocking.seconds(1e-5, 1e7) + traffic.gradients.seconds(1e-5, 1e7));
-    BOOST_TEST(traffic.seconds(1e-5, 1e7, 10) == traffic.blocking.seconds(1e-5, 1e7));
+    // A backward pass hides the gradients, and no more; so does waiting for the sums of the norms.
+    const auto blocking = [&](double latency) {
+        return traffic.forward.seconds(latency, 1e7) + traffic.backward.seconds(latency, 1e7);
+    };
+    BOOST_TEST(traffic.backward.messages == 3);
+    BOOST_TEST(traffic.seconds(0, 1e7) == blocking(0) + traffic.gradients.seconds(0, 1e7));
+    BOOST_TEST(traffic.seconds(1e-5, 1e7) < blocking(1e-5) + traffic.gradients.seconds(1e-5, 1e7));
+    for (const auto& [latency, computation] : {std::pair{1e-5, 10.0}, std::pair{1.0, 0.0}})
+        BOOST_TEST(traffic.seconds(latency, 1e7, computation) == blocking(latency));
     BOOST_TEST(bantam::step_traffic_of<Net>(21, {}).exchanges == 0);
 }
 

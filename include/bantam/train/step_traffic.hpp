@@ -31,27 +31,30 @@ struct StepTraffic {
             return static_cast<double>(messages) * latency + static_cast<double>(bytes) / bytes_per_second;
         }
     };
-    InTurn blocking;   ///< of exchanges that block the computation
-    InTurn gradients;  ///< of those that go on while the backward pass computes
+    InTurn forward;    ///< of exchanges that block the computation outside the backward pass
+    InTurn backward;   ///< of those that block the backward pass
+    InTurn gradients;  ///< of those that go on during the backward pass
 
-    /// The time that a step's exchanges add to its computation, of which the backward pass takes `backward` seconds.
-    constexpr double seconds(double latency, double bytes_per_second, double backward = 0) const {
-        return blocking.seconds(latency, bytes_per_second) +
-               std::max(0.0, gradients.seconds(latency, bytes_per_second) - backward);
+    /// The time that a step's exchanges add to its computation, of which the backward pass takes `computation` seconds.
+    /// Gradients are exchanged during these, and while the sums that block the backward pass are under way.
+    constexpr double seconds(double latency, double bytes_per_second, double computation = 0) const {
+        const double hiding = computation + static_cast<double>(backward.messages) * latency;
+        return forward.seconds(latency, bytes_per_second) + backward.seconds(latency, bytes_per_second) +
+               std::max(0.0, gradients.seconds(latency, bytes_per_second) - hiding);
     }
 
     /// Items of which each rank has its own and gets the others.
-    constexpr void add_gathering(Index items, Index own, Index item_bytes, int ranks) {
+    constexpr void add_gathering(InTurn& blocking, Index items, Index own, Index item_bytes, int ranks) {
         ++exchanges;
         bytes += (items - own) * item_bytes;
         blocking.messages += rounds(ranks);
         blocking.bytes += items * (ranks - 1) / ranks * item_bytes;
     }
     /// `sum_in_order` of `size` scalars of `scalar_bytes`.
-    constexpr void add_sum(Index size, Index scalar_bytes, Index batch, Rank rank) {
+    constexpr void add_sum(InTurn& blocking, Index size, Index scalar_bytes, Index batch, Rank rank) {
         const Index chunks = chunk_count(batch), bytes_per_sum = size * scalar_bytes;
         if (static_cast<std::size_t>(chunks * bytes_per_sum) <= gathered_partials)
-            return add_gathering(chunks, chunks_of_rank(chunks, rank).count(), bytes_per_sum, rank.count);
+            return add_gathering(blocking, chunks, chunks_of_rank(chunks, rank).count(), bytes_per_sum, rank.count);
         const Index last = add_chain(bytes_per_sum, chunks, rank);
         blocking.messages += last + rounds(rank.count);
         blocking.bytes += (last + rounds(rank.count)) * bytes_per_sum;
@@ -107,7 +110,8 @@ constexpr StepTraffic step_traffic(std::span<const NamedTensor> tensors, Index o
                                    bool norms_per_rank = false) {
     StepTraffic traffic;
     if (rank.count == 1) return traffic;
-    traffic.add_gathering(batch, samples_of_rank(batch, rank).count(), outputs * Index{sizeof(float)}, rank.count);
+    traffic.add_gathering(traffic.forward, batch, samples_of_rank(batch, rank).count(), outputs * Index{sizeof(float)},
+                          rank.count);
     LayerTensors norms;
     Index gradients = 0;
     for (const auto& [trained, statistics] : layer_tensors(tensors)) {
@@ -118,13 +122,14 @@ constexpr StepTraffic step_traffic(std::span<const NamedTensor> tensors, Index o
             norms.statistics += statistics;
         } else {
             // The gradients of a norm's parameters follow from the sums of its backward pass.
-            for (int pass = 0; pass < 2; ++pass) traffic.add_sum(statistics, sizeof(double), batch, rank);
+            for (StepTraffic::InTurn* pass : {&traffic.forward, &traffic.backward})
+                traffic.add_sum(*pass, statistics, sizeof(double), batch, rank);
         }
     }
     if (gradients > 0) traffic.add_overlapped_sums(gradients, sizeof(float), batch, rank);
     if (norms_per_rank)
         for (const Index scalars : {norms.statistics, norms.trained})
-            traffic.add_gathering(rank.count, 1, scalars * Index{sizeof(float)}, rank.count);
+            traffic.add_gathering(traffic.forward, rank.count, 1, scalars * Index{sizeof(float)}, rank.count);
     return traffic;
 }
 
