@@ -66,7 +66,7 @@ class DelayingSwitch(threading.Thread):
                 try:
                     os.write(port, frame)
                 except OSError:
-                    pass  # as a wire loses what nobody takes
+                    pass  # lost, as on a wire without a receiver
 
     def stop(self):
         self.stopped = True
