@@ -69,7 +69,7 @@ public:
     Range batch_range(Index index) const { return {index * count_, (index + 1) * count_}; }
     Index teacher_classes() const { return 0; }
     void begin_epoch(const cuda::Execution&, Index) const {}
-    void fill(const cuda::Execution& execution, const Index*, Index, cuda::BatchMemory& batch) const {
+    void fill(const cuda::Execution& execution, const Index*, Index, cuda::BatchMemory& batch, Rank) const {
         cuda::copy_on_device(execution, pixels_.data(), pixels_.size(), batch.pixels.data());
         cuda::copy_on_device(execution, labels_.data(), count_, batch.labels.data());
     }

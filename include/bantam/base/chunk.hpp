@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/base/division.hpp>
+#include <bantam/base/host_device.hpp>
 #include <bantam/base/index.hpp>
 
 #include <algorithm>
@@ -18,12 +20,12 @@ struct Chunk {
     Index count;
 };
 
-constexpr Index chunk_count(Index samples) { return std::min(samples, max_chunks); }
+BANTAM_HOST_DEVICE constexpr Index chunk_count(Index samples) { return samples < max_chunks ? samples : max_chunks; }
 
-constexpr Chunk chunk_at(Index samples, Index index) {
-    const Index chunks = chunk_count(samples);
-    const Index first = samples * index / chunks;
-    return {index, first, samples * (index + 1) / chunks - first};
+BANTAM_HOST_DEVICE constexpr Chunk chunk_at(Index samples, Index index) {
+    if (samples < max_chunks) return {index, index, 1};
+    const Index first = samples * index / max_chunks;
+    return {index, first, samples * (index + 1) / max_chunks - first};
 }
 
 /// Indices [begin, end).
@@ -47,6 +49,13 @@ constexpr IndexRange chunks_of_rank(Index chunks, Rank rank) {
     const Index ranks = ranks_with_chunks(chunks, rank.count);
     if (rank.index >= ranks) return {chunks, chunks};
     return {chunks * rank.index / ranks, chunks * (rank.index + 1) / ranks};
+}
+
+/// No rank computes more chunks than this of a batch, or more samples of one of up to `samples`.
+constexpr Index most_chunks_of_rank(Index chunks, int ranks) { return std::min(chunks, ceil_div(max_chunks, ranks)); }
+constexpr Index most_samples_of_rank(Index samples, int ranks) {
+    const Index chunks = std::max<Index>(chunk_count(samples), 1);
+    return std::min(samples, ceil_div(samples, chunks) * ceil_div(max_chunks, ranks));
 }
 
 /// The samples of a batch that a rank computes: those of its chunks.

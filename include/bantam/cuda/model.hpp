@@ -6,9 +6,12 @@
 #include <bantam/core/network.hpp>
 #include <bantam/core/shape.hpp>
 #include <bantam/cuda/chain.hpp>
+#include <bantam/cuda/runtime/device_communicator.hpp>
 #include <bantam/cuda/runtime/execution.hpp>
+#include <bantam/cuda/runtime/rank_sums.hpp>
 #include <bantam/exec/initialize.hpp>
 #include <bantam/exec/workspace.hpp>
+#include <bantam/train/step_traffic.hpp>
 
 #include <array>
 #include <cstddef>
@@ -73,14 +76,34 @@ public:
         set_weights({parameters.data(), parameters.size()}, {statistics.data(), statistics.size()});
     }
 
+    /// Computes a part of each batch of `forward` and `backward` from now on, beside the other ranks, which call them
+    /// at the same time. `count` is then that of the whole batch; inputs, logits and their gradients are those of this
+    /// rank's samples (`samples_of_rank`). Parameters' gradients and running statistics are those of the whole batch,
+    /// with the same bits for any number of ranks. Null ends that.
+    void set_communicator(DeviceCommunicator* communicator) {
+        ranks_.reset();
+        ++moves_;
+        if (!communicator) return;
+        std::vector<std::uint8_t> of_norms;
+        for (const auto& [trained, statistics] : layer_tensors(tensor_table<Net>))
+            of_norms.insert(of_norms.end(), static_cast<std::size_t>(trained), statistics > 0);
+        ranks_ = std::make_unique<RankSums<S>>(*execution_, *communicator, of_norms, adds_gradients);
+    }
+
     /// Allocates memory for batches of `count`; returns whether memory has moved. Passes call it themselves, but must
     /// not while they are recorded. Throws Error if the device's memory is too small.
     bool reserve(Index count, bool training) {
+        if (count < 0) throw Error("a pass over " + std::to_string(count) + " samples is not possible");
         try {
-            bool moved = saved_.reserve(saved_size(count, training));
+            const Index own = training && ranks_ ? most_samples_of_rank(count, ranks_->rank().count) : count;
+            bool moved = saved_.reserve(saved_size(own, training));
             moved |= scratch_.reserve(Program::scratch_size);
             moved |= partials_.reserve(Program::partial_size * max_slices);
             moved |= sums_.reserve(Program::sum_count * max_slices);
+            if (ranks_ && training)
+                moved |= ranks_->reserve(
+                    count, Program::sum_count,
+                    adds_gradients ? Program::partial_size * max_slices * Index{sizeof(ComputeType)} : 0);
             moves_ += moved;
             return moved;
         } catch (const std::bad_alloc&) {
@@ -93,7 +116,9 @@ public:
     /// Forward pass in training mode: batch statistics, dropout from `*seed` on the device, running statistics updated.
     /// The input must stay valid until `backward`.
     void forward(const ComputeType* input, Index count, const std::uint64_t* seed, ComputeType* logits) {
-        pass_ = make_pass(count, true);
+        reserve(count, true);
+        pass_ = make_pass(ranks_ ? samples_of_rank(count, ranks_->rank()).count() : count, true);
+        pass_.samples_of_ranks = count;
         pass_.seed = seed;
         input_ = run_forward(pass_, input, logits);
     }
@@ -103,6 +128,24 @@ public:
     void backward(const ComputeType* logits_gradient, ComputeType* parameter_gradient,
                   ComputeType* input_gradient = nullptr) {
         if (!input_) throw Error("backward: there was no forward pass; call forward first");
+        ComputeType* const gradient_of_chunks = ranks_ ? ranks_->gradients() : nullptr;
+        run_backward(logits_gradient, gradient_of_chunks ? gradient_of_chunks : parameter_gradient, input_gradient);
+        if (gradient_of_chunks) ranks_->add_gradients(*execution_, pass_.batch(), parameter_gradient);
+    }
+
+    /// Forward pass in inference mode: running statistics, no dropout. Ranks do it alone, each with its samples.
+    void infer(const ComputeType* input, Index count, ComputeType* logits) {
+        reserve(count, false);
+        run_forward(make_pass(count, false), input, logits);
+    }
+
+private:
+    static constexpr bool rounds = !std::is_same_v<S, ComputeType>;
+    /// Whether the backward pass adds gradients of the same weights, as that of a Repeat does.
+    static constexpr bool adds_gradients = parameter_count_per_run<Net> != parameter_count<Net>;
+
+    void run_backward(const ComputeType* logits_gradient, ComputeType* parameter_gradient,
+                      ComputeType* input_gradient) {
         if constexpr (rounds) {
             S* rounded = region(rounded_logits_gradient, pass_);
             S* to = input_gradient ? region(rounded_input_gradient, pass_) : nullptr;
@@ -114,14 +157,6 @@ public:
                               parameter_gradient);
         }
     }
-
-    /// Forward pass in inference mode: running statistics, no dropout.
-    void infer(const ComputeType* input, Index count, ComputeType* logits) {
-        run_forward(make_pass(count, false), input, logits);
-    }
-
-private:
-    static constexpr bool rounds = !std::is_same_v<S, ComputeType>;
 
     // What the operations save, and the rounded arguments of the passes.
     enum Region : std::size_t {
@@ -175,8 +210,6 @@ private:
     }
 
     Pass<S> make_pass(Index count, bool training) {
-        if (count < 0) throw Error("a pass over " + std::to_string(count) + " samples is not possible");
-        reserve(count, training);
         Pass<S> pass;
         pass.count = count;
         pass.training = training;
@@ -184,6 +217,7 @@ private:
         pass.partials = partials_.data();
         pass.sums = sums_.data();
         pass.execution = execution_.get();
+        pass.ranks = ranks_.get();
         return pass;
     }
 
@@ -215,6 +249,7 @@ private:
     DeviceBuffer<ComputeType> parameters_, statistics_, partials_;
     DeviceBuffer<S> saved_, scratch_;
     DeviceBuffer<double> sums_;
+    std::unique_ptr<RankSums<S>> ranks_;  // null where this process computes whole batches
     Pass<S> pass_;
     const S* input_ = nullptr;
     Index moves_ = 0;

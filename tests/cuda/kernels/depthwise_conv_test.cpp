@@ -53,7 +53,9 @@ void depthwise_agrees(std::int64_t count) {
         auto totals = unset<double>(execution, sum_count * channels);
         if (sum_count > 0) {
             BOOST_TEST(slices <= max_slices);
-            bantam::cuda::sum_slices(execution, slices, sum_count * channels, sums.data(), totals.data());
+            const std::int64_t columns = sum_count * channels;
+            bantam::cuda::reduce_slices<1>(pass, slices, columns, sums.data(),
+                                           bantam::cuda::detail::StoreSums<1, double>{totals.data(), columns});
         }
         return std::tuple{on_host(execution, to), on_host(execution, totals), on_host(execution, weight_gradient)};
     };
@@ -72,7 +74,7 @@ void depthwise_agrees(std::int64_t count) {
 #ifndef __CUDACC__
         if constexpr (Tiled::fit) {
             const auto backwards = results(outputs, Epilogue::sum_count, [&](S* to, S*) {
-                const auto slices = bantam::cuda::TileSlices<typename Tiled::Tiles>::of(count, Epilogue::sum_count > 0);
+                const auto slices = bantam::cuda::TileSlices<typename Tiled::Tiles>::of(pass, Epilogue::sum_count > 0);
                 run_backwards(slices.blocks(), Tiled{source, epilogue_on(to), weights.data(), slices, sums.data()});
                 return slices.count();
             });
@@ -99,10 +101,10 @@ void depthwise_agrees(std::int64_t count) {
                                                               std::remove_cvref_t<decltype(source)>, Epilogue>;
         if constexpr (Tiled::fit) {
             const auto backwards = results(inputs, Epilogue::sum_count, [&](S* to, S* weight_gradient) {
-                const auto slices = bantam::cuda::TileSlices<typename Tiled::Tiles>::of(count, true);
+                const auto slices = bantam::cuda::TileSlices<typename Tiled::Tiles>::of(pass, true);
                 run_backwards(slices.blocks(), Tiled{gradient, source, epilogue_on(to), weights.data(), slices,
                                                      partials.data(), sums.data()});
-                bantam::cuda::sum_slices(execution, slices.count(), channels * taps, partials.data(), weight_gradient);
+                bantam::cuda::sum_slices(pass, slices.count(), channels * taps, partials.data(), weight_gradient);
                 return slices.count();
             });
             if constexpr (!bantam::cuda::is_null_sink<Epilogue>)

@@ -112,7 +112,7 @@ public:
         const std::int64_t size = rows * P::Epilogue::channels, slices = ceil_div(rows, rows_per_slice);
         auto to = unset<S>(execution, size);
         auto found = unset<double>(execution, slices * sums * P::Epilogue::channels);
-        const P kernel{{a, b, epilogue_on(to.data()), rows, rows_per_slice, found.data()}};
+        const P kernel{{a, b, epilogue_on(to.data()), BatchSlices::of_rows(rows, rows_per_slice), found.data()}};
         run_kernel(kernel.blocks(), kernel, backwards);
         return {as_numbers(to), as_numbers(found)};
     }
@@ -132,7 +132,7 @@ public:
     std::vector<double> weights_of(const Gradient& gradient, const A& a, std::int64_t rows, std::int64_t rows_per_slice,
                                    bool backwards = false) {
         auto found = unset<ComputeType>(execution, ceil_div(rows, rows_per_slice) * Kernel::weight_count);
-        const P kernel{{gradient, a, rows, rows_per_slice, found.data()}};
+        const P kernel{{gradient, a, BatchSlices::of_rows(rows, rows_per_slice), found.data()}};
         run_kernel(kernel.blocks(), kernel, backwards);
         return as_numbers(found);
     }
@@ -145,9 +145,10 @@ public:
         auto weight_partials = unset<ComputeType>(execution, slices * Kernel::weight_count);
         const auto epilogue = epilogue_on(to.data());
         auto sums = unset<double>(execution, slices * epilogue.sum_count * in);
-        const P kernel{gradient,   source, epilogue, weights(), rows, rows_per_slice, weight_partials.data(),
-                       sums.data()};
-        run_kernel(kernel.slices(), kernel, backwards);
+        const P kernel{
+            gradient,   source, epilogue, weights(), BatchSlices::of_rows(rows, rows_per_slice), weight_partials.data(),
+            sums.data()};
+        run_kernel(slices, kernel, backwards);
         return {{as_numbers(to), as_numbers(sums)}, as_numbers(weight_partials)};
     }
     template <int Size, int Groups, class Gradient, class A>

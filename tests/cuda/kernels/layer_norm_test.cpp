@@ -86,12 +86,13 @@ struct LayerNormCase {
                                                 rows};
         run_backwards(forward.blocks(), forward);
         for (const bool wanted : {true, false}) {
-            const auto backward =
-                Op::GroupBackward::of(rows, input.data(), output_gradient.data(), parameters.data(), statistics.data(),
-                                      wanted ? input_gradient.data() : nullptr, sums.data());
-            BOOST_TEST(backward.slices() <= max_slices);
-            run_backwards(backward.slices(), backward);
-            bantam::cuda::sum_slices(execution, backward.slices(), 2 * Channels, sums.data(),
+            using Backward = typename Op::GroupBackward;
+            const auto slices = bantam::cuda::slices_of(pass(), rows, Backward::rows_per_step);
+            BOOST_TEST(slices.count() <= max_slices);
+            run_backwards(slices.count(),
+                          Backward{input.data(), output_gradient.data(), parameters.data(), statistics.data(),
+                                   wanted ? input_gradient.data() : nullptr, sums.data(), slices});
+            bantam::cuda::sum_slices(pass(), slices.count(), 2 * Channels, sums.data(),
                                      wanted ? gradient.data() : gradient_alone.data());
         }
         return result();

@@ -151,11 +151,11 @@ private:
         const Gemm gemm{{a,
                          {numbers_.data(), in},
                          {output_.data(), nullptr, numbers_.data()},
-                         rows,
-                         tiles * Gemm::tile_rows,
+                         BatchSlices::of_rows(rows, tiles * Gemm::tile_rows),
                          sums_.data()}};
         run_blocks(execution_, gemm.blocks(), gemm);
-        const GradientGemm gradient{{{output_.data()}, a, rows, tiles * GradientGemm::tile_rows, partials_.data()}};
+        const GradientGemm gradient{
+            {{output_.data()}, a, BatchSlices::of_rows(rows, tiles * GradientGemm::tile_rows), partials_.data()}};
         run_blocks(execution_, gradient.blocks(), gradient);
     }
     template <class T>
@@ -169,11 +169,10 @@ private:
                                 {input_.data()},
                                 {input_gradient_.data(), input_.data(), norm},
                                 numbers_.data(),
-                                rows,
-                                tiles * Combined::tile_rows,
+                                BatchSlices::of_rows(rows, tiles * Combined::tile_rows),
                                 partials_.data(),
                                 sums_.data()};
-        run_blocks(execution_, combined.slices(), combined);
+        run_blocks(execution_, combined.slices.count(), combined);
     }
     template <class Kernel>
     void depthwise() {
@@ -181,7 +180,11 @@ private:
         const NormCoefficients<S> norm{numbers_.data(), in};
         const MomentsEpilogue<false, in, S> epilogue{output_.data(), nullptr, numbers_.data()};
         using Forward = typename Kernel::template TiledForward<MemorySource<in, S>, MomentsEpilogue<false, in, S>>;
-        const Forward forward{source, epilogue, numbers_.data(), {count * Forward::Tiles::tiles, tiles}, sums_.data()};
+        const Forward forward{source,
+                              epilogue,
+                              numbers_.data(),
+                              {BatchSlices::of_rows(count * Forward::Tiles::tiles, tiles)},
+                              sums_.data()};
         run_blocks(execution_, forward.slices.blocks(), forward);
         using BackwardEpilogue = ActBackwardEpilogue<ReLU, in, S>;
         using Backward =
@@ -191,7 +194,7 @@ private:
                                 source,
                                 {input_gradient_.data(), input_.data(), norm},
                                 numbers_.data(),
-                                {count * Backward::Tiles::tiles, tiles},
+                                {BatchSlices::of_rows(count * Backward::Tiles::tiles, tiles)},
                                 partials_.data(),
                                 sums_.data()};
         run_blocks(execution_, backward.slices.blocks(), backward);

@@ -92,8 +92,7 @@ BOOST_AUTO_TEST_CASE(sums_over_rows_do_not_depend_on_the_order_of_threads) {
     std::vector<double> forwards(2 * slices * size), backwards(forwards.size());
     const auto kernel = [&](std::vector<double>& to) {
         return Kernel{{values.data(), factors.data(), size},
-                      rows,
-                      rows / slices,
+                      bantam::cuda::BatchSlices::of_rows(rows, rows / slices),
                       bantam::cuda::detail::ColumnTiles::of(size),
                       {to.data(), size}};
     };

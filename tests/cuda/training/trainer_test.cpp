@@ -5,10 +5,12 @@
 #include <boost/test/unit_test.hpp>
 
 #include <bantam/bantam.hpp>
+#include <bantam/cuda/staged_communicator.hpp>
 #include <bantam/cuda/training/trainer.hpp>
 
 #include "cpu/compare_models.hpp"
 #include "train/synthetic_pictures.hpp"
+#include "train/thread_communicator.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -18,6 +20,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 using namespace bantam_test;
@@ -33,6 +36,28 @@ using OnDevice = bantam::Trainer<TinyNet, bantam::Cuda>;
 /// The largest difference of two buffers, relative to the largest value; NaN where a value is NaN.
 double difference(std::span<const float> a, std::span<const float> b) {
     return largest_difference(copied(a), copied(b));
+}
+
+/// Everything that the next step depends on.
+template <class Trainer>
+std::vector<std::vector<float>> state_of(Trainer& trainer) {
+    std::vector<std::vector<float>> all;
+    for (const auto& part : trainer.state()) all.push_back(copied(part.values));
+    return all;
+}
+
+/// Calls `same(trainer)` on each of `ranks` threads, with a trainer that shares its batches with the others, and checks
+/// that all return true.
+template <class Trainer, class Same>
+void ranks_agree(int ranks, const TrainingOptions& options, const Same& same) {
+    std::vector<int> found(static_cast<std::size_t>(ranks));
+    run_ranks(ranks, [&](ThreadCommunicator& communicator) {
+        bantam::cuda::StagedCommunicator staged{communicator};
+        Trainer trainer{options};
+        trainer.set_communicator(&staged);
+        found[static_cast<std::size_t>(communicator.rank().index)] = same(trainer);
+    });
+    BOOST_TEST(found == std::vector<int>(found.size(), 1), boost::test_tools::per_element());
 }
 
 /// Checks that everything the next step depends on agrees within `tolerance`, under the same names.
@@ -154,6 +179,66 @@ BOOST_AUTO_TEST_CASE(the_same_seed_gives_the_same_bits) {
     }
 }
 
+BOOST_AUTO_TEST_CASE(ranks_that_share_the_batches_give_the_bits_of_one_process) {
+    // With batches of 21 and of 1 sample, so that a rank has several chunks, or none.
+    const SyntheticPictures pictures{22, 21};
+    for (const TrainingOptions& kind : every_kind()) {
+        OnDevice one{kind};
+        const LossSums expected = train(one, pictures, 0, 3);
+        const double evaluation = one.evaluate(pictures.first_batch()).loss;
+        for (const int ranks : {1, 2, 3, 4})
+            ranks_agree<OnDevice>(ranks, kind, [&](OnDevice& trainer) {
+                const LossSums sums = train(trainer, pictures, 0, 3);
+                return sums.loss == expected.loss && sums.correct == expected.correct &&
+                       state_of(trainer) == state_of(one) &&
+                       trainer.evaluate(pictures.first_batch()).loss == evaluation;
+            });
+    }
+}
+
+BOOST_AUTO_TEST_CASE(ranks_refuse_the_same_step) {
+    const SyntheticPictures pictures{9, 9};
+    SyntheticBatch batch = pictures.first_batch();
+    batch.pixels[5] = std::numeric_limits<float>::quiet_NaN();  // of the first rank
+    ranks_agree<OnDevice>(3, tiny_options(), [&](OnDevice& trainer) {
+        const auto before = state_of(trainer);
+        try {
+            trainer.step(batch, 4);
+        } catch (const Error& error) {
+            return std::string_view{error.what()}.starts_with("loss is not finite") && state_of(trainer) == before;
+        }
+        return false;
+    });
+}
+
+BOOST_AUTO_TEST_CASE(every_sum_over_the_batch_is_that_of_one_process) {
+    using namespace bantam;
+    // Norms that are not fused, weights that are used twice, and products on maps, which are cuBLAS's in a process
+    // without ranks.
+    using Net = Network<Image<6, 8, 3>, Conv2d<6, 3>, LayerNorm, PReLU, ScaledResidual<Scale::body, PointwiseConv2d<6>>,
+                        BatchNorm2d, DepthwiseConv2d<3>, GroupNorm<2>, ConvTranspose2d<4, 2, 2>, SqueezeExcite<2>,
+                        PointwiseConv2d<6, ConvOptions{.bias = false}>, GlobalAveragePool, Linear<3>>;
+    using Repeated = Network<Image<6, 8, 3>, Repeat<3, Conv2d<3, 3>, BatchNorm2d, PReLU>, GlobalAveragePool, Linear<3>>;
+    const SyntheticBatch batch = SyntheticPictures{21, 21}.first_batch();
+    const auto agree = [&]<class OfNet>(std::type_identity<OfNet>) {
+        using OnGpu = Trainer<OfNet, Cuda>;
+        std::vector<std::vector<float>> expected;
+        run_ranks(1, [&](ThreadCommunicator& communicator) {
+            cuda::StagedCommunicator staged{communicator};
+            OnGpu one{tiny_options()};
+            one.set_communicator(&staged);
+            for (int step = 0; step < 2; ++step) one.step(batch, 2);
+            expected = state_of(one);
+        });
+        ranks_agree<OnGpu>(3, tiny_options(), [&](OnGpu& trainer) {
+            for (int step = 0; step < 2; ++step) trainer.step(batch, 2);
+            return state_of(trainer) == expected;
+        });
+    };
+    agree(std::type_identity<Net>{});
+    agree(std::type_identity<Repeated>{});
+}
+
 BOOST_AUTO_TEST_CASE(a_state_moves_between_devices) {
     const SyntheticPictures pictures{22, 7};
     for (const TrainingOptions& options : every_kind()) {
@@ -207,12 +292,7 @@ BOOST_AUTO_TEST_CASE(a_batch_that_is_not_finite_is_refused_as_on_the_cpu_and_cha
         bantam::Trainer<TinyNet> cpu{tiny_options()};
         OnDevice device{tiny_options()};
         device.step(good, 4);
-        const auto state = [&] {
-            std::vector<std::vector<float>> all;
-            for (const auto& part : device.state()) all.push_back(copied(part.values));
-            return all;
-        };
-        const auto before = state();
+        const auto before = state_of(device);
         std::string expected, found;
         try {
             cpu.step(bad, 4);
@@ -226,7 +306,7 @@ BOOST_AUTO_TEST_CASE(a_batch_that_is_not_finite_is_refused_as_on_the_cpu_and_cha
         }
         BOOST_TEST(!found.empty());
         BOOST_TEST(found == expected);
-        BOOST_TEST((state() == before));
+        BOOST_TEST((state_of(device) == before));
         BOOST_TEST(device.steps() == 1);
     }
 }

@@ -2,6 +2,7 @@
 // Needs what data/training_loader.hpp needs.
 #pragma once
 
+#include <bantam/base/chunk.hpp>
 #include <bantam/base/float16.hpp>
 #include <bantam/base/index.hpp>
 #include <bantam/cuda/data/pictures.hpp>
@@ -84,9 +85,12 @@ public:
         copy_to_device(execution, targets.data(), std::ssize(targets), targets_.data());
     }
 
-    /// Cuts planned samples [offset + *first, … + count) into `batch`; a null `first` stands for 0.
-    void fill(const Execution& execution, Index offset, const Index* first, Index count, BatchMemory& batch) const {
-        pictures_.cut(execution, cuts_.data() + offset, first, count, input_, batch.pixels.data());
+    /// Fills the targets of planned samples [offset + *first, … + count) into `batch`, and cuts the pixels of those
+    /// that `rank` computes; a null `first` stands for 0.
+    void fill(const Execution& execution, Index offset, const Index* first, Index count, BatchMemory& batch,
+              Rank rank) const {
+        const IndexRange own = samples_of_rank(count, rank);
+        pictures_.cut(execution, cuts_.data() + offset + own.begin, first, own.count(), input_, batch.pixels.data());
         for_each_index(execution, count,
                        FillTargets{targets_.data() + offset, first, logits_.data(), half_logits_.data(), classes_,
                                    batch.labels.data(), batch.teacher_logits.data(), batch.has_teacher.data(),
@@ -142,9 +146,9 @@ public:
         data_->set_plan(execution, plan);
     }
 
-    /// Cuts `count` samples of the epoch, from `*first` on the device.
-    void fill(const Execution& execution, const Index* first, Index count, BatchMemory& batch) const {
-        data_->fill(execution, 0, first, count, batch);
+    /// Fills in `count` samples of the epoch, from `*first` on the device, with the pixels of those of `rank`.
+    void fill(const Execution& execution, const Index* first, Index count, BatchMemory& batch, Rank rank = {}) const {
+        data_->fill(execution, 0, first, count, batch, rank);
     }
 
     /// Identifies this data set's memory, as long as the pointer is held.
@@ -176,8 +180,9 @@ public:
     BatchRange batch_range(Index index) const { return loader_->batch_range(index); }
     Index teacher_classes() const { return data_->teacher_classes(); }
 
-    void fill(const Execution& execution, const BatchRange& range, BatchMemory& batch) const {
-        data_->fill(execution, range.begin, nullptr, range.count(), batch);
+    /// Fills in the samples of `range`, with the pixels of those of `rank`.
+    void fill(const Execution& execution, const BatchRange& range, BatchMemory& batch, Rank rank = {}) const {
+        data_->fill(execution, range.begin, nullptr, range.count(), batch, rank);
     }
 
 private:

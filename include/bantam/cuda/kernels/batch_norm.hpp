@@ -12,14 +12,14 @@ namespace bantam::cuda {
 
 // Terms and columns of batch norm for the row reductions and row writes of row_reduction.hpp. x is the norm's input.
 
-/// The terms x − origin and (x − origin)². The origin is the channel's first value, which avoids cancellation in
-/// channels far from zero.
+/// The terms x − origin and (x − origin)². The origin is the channel's first value in the batch, which avoids
+/// cancellation in channels far from zero.
 template <class S>
 struct MomentsTerm {
-    const S* input;
+    const S *input, *origins;
     Index channels;
     BANTAM_HOST_DEVICE Values<Compute<S>, 2> operator()(Index row, Index c) const {
-        const Compute<S> difference = input[row * channels + c] - input[c];
+        const Compute<S> difference = input[row * channels + c] - origins[c];
         return {{difference, difference * difference}};
     }
 };

@@ -27,33 +27,34 @@ struct DenseKernel {
     static constexpr int taps = static_cast<int>(Geometry::taps), window = taps * in;
     static constexpr Index weight_count = Index{groups} * out * window;
 
-    // Scratch: the weight gradient, then the weights, both in the order of the im2col operand.
-    static constexpr Index gradient_scratch = align_up<S>(storage_per_compute<S> * weight_count);
-    static constexpr Index scratch_size = gradient_scratch + weight_count;
+    static constexpr Index scratch_size = weight_count;  // the weights in the order of the im2col operand
     static constexpr Index partial_size = weight_gradient_partial_size(out, groups, window);
 
     enum class Order { by_output, by_tap };  // [group][out][tap][channel] or [group][tap][out][channel]
 
-    /// From PyTorch's layout [group][out][channel][tap] to `Target`, or with `Inverse` from `Target` to PyTorch's.
-    template <Order Target, bool Inverse, class From, class To>
-    struct Reorder {
-        const From* from;
-        To* to;
-        BANTAM_HOST_DEVICE void operator()(Index i) const {
+    /// The index in PyTorch's layout [group][out][channel][tap] of element i in `From`.
+    template <Order From>
+    struct InTensor {
+        BANTAM_HOST_DEVICE Index operator()(Index i) const {
             const Index group = i / (out * window), in_group = i % (out * window), c = i % in;
-            const bool by_output = Target == Order::by_output;
+            const bool by_output = From == Order::by_output;
             const Index tap = by_output ? in_group % window / in : in_group / (out * in);
             const Index o = by_output ? in_group / window : in_group / in % out;
-            const Index in_tensor = ((group * out + o) * in + c) * taps + tap;
-            to[Inverse ? in_tensor : i] = To(from[Inverse ? i : in_tensor]);
+            return ((group * out + o) * in + c) * taps + tap;
         }
+    };
+    /// From PyTorch's layout to `Target`.
+    template <Order Target>
+    struct Reorder {
+        const ComputeType* from;
+        S* to;
+        BANTAM_HOST_DEVICE void operator()(Index i) const { to[i] = S(from[InTensor<Target>{}(i)]); }
     };
     /// The reordered weights, in scratch.
     template <Order Target>
     static const S* reorder_weights(const Pass<S>& pass, const ComputeType* weights) {
-        S* reordered = pass.scratch + gradient_scratch;
-        for_each_index(pass, weight_count, Reorder<Target, false, ComputeType, S>{weights, reordered});
-        return reordered;
+        for_each_index(pass, weight_count, Reorder<Target>{weights, pass.scratch});
+        return pass.scratch;
     }
 
     template <exec::ColumnSource Source, exec::ColumnEpilogue Epilogue>
@@ -80,11 +81,9 @@ struct DenseKernel {
     static void weight_gradient(const Pass<S>& pass, const Gradient& output_gradient, const Source& source,
                                 ComputeType* to) {
         require_countable(pass.count * pixel_count(Input));
-        auto* reordered_gradient = reinterpret_cast<ComputeType*>(pass.scratch);
         weight_gradient_gemm<out, groups>(pass, pass.count * pixel_count(output), output_gradient,
-                                          Im2colOperand<Source, Geometry, false, in>{source}, reordered_gradient);
-        for_each_index(pass, weight_count,
-                       Reorder<Order::by_output, true, ComputeType, ComputeType>{reordered_gradient, to});
+                                          Im2colOperand<Source, Geometry, false, in>{source}, to,
+                                          InTensor<Order::by_output>{});
     }
 
     template <exec::ColumnSource Gradient, exec::ColumnEpilogue Epilogue>

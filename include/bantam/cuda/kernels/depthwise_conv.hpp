@@ -40,7 +40,7 @@ struct DepthwiseKernel {
                          const Epilogue& epilogue) {
         using Kernel = TiledForward<Source, Epilogue>;
         if constexpr (Kernel::fit) {
-            const auto slices = TileSlices<typename Kernel::Tiles>::of(pass.count, Epilogue::sum_count > 0);
+            const auto slices = TileSlices<typename Kernel::Tiles>::of(pass, Epilogue::sum_count > 0);
             run_blocks(pass, slices.blocks(), Kernel{source, epilogue, weights, slices, pass.sums});
             return slices.count();
         } else {
@@ -53,10 +53,10 @@ struct DepthwiseKernel {
                           const Source& source, const Epilogue& epilogue, ComputeType* weight_gradient) {
         using Kernel = TiledBackward<Gradient, Source, Epilogue>;
         if constexpr (Kernel::fit) {
-            const auto slices = TileSlices<typename Kernel::Tiles>::of(pass.count, true);
+            const auto slices = TileSlices<typename Kernel::Tiles>::of(pass, true);
             run_blocks(pass, slices.blocks(),
                        Kernel{output_gradient, source, epilogue, weights, slices, pass.partials, pass.sums});
-            sum_slices(*pass.execution, slices.count(), weight_count, pass.partials, weight_gradient);
+            sum_slices(pass, slices.count(), weight_count, pass.partials, weight_gradient);
             return slices.count();
         } else {
             return backward_by_channel(pass, weights, output_gradient, source, epilogue, weight_gradient);
@@ -70,7 +70,7 @@ struct DepthwiseKernel {
         Source source;
         Epilogue epilogue;
         const ComputeType* weights;
-        Index rows, rows_per_slice;
+        BatchSlices slices;
         double* sums;
         BANTAM_HOST_DEVICE void operator()(Index i) const {
             const Index slice = i / channels;
@@ -78,7 +78,8 @@ struct DepthwiseKernel {
             const auto from = source.template columns<1>(c);
             const auto to = epilogue.template columns<1>(c);
             ComputeType sums_of_slice[sum_array_size<Epilogue>] = {};
-            for (Index row = slice * rows_per_slice; row < rows && row < (slice + 1) * rows_per_slice; ++row) {
+            const IndexRange rows = slices[slice];
+            for (Index row = rows.begin; row < rows.end; ++row) {
                 ComputeType sum{}, value;
                 for (Index tap = 0; tap < taps; ++tap)
                     if (const Index pixel = Geometry::input_pixel(row, tap); pixel >= 0) {
@@ -98,7 +99,7 @@ struct DepthwiseKernel {
         Source source;
         Epilogue epilogue;
         const ComputeType* weights;
-        Index rows, rows_per_slice;  // of the input
+        BatchSlices slices;  // of the input
         ComputeType* partials;
         double* sums;
         BANTAM_HOST_DEVICE void operator()(Index i) const {
@@ -110,7 +111,8 @@ struct DepthwiseKernel {
             ComputeType* weight_gradients = partials + i * taps;
             for (int tap = 0; tap < taps; ++tap) weight_gradients[tap] = ComputeType(0);
             ComputeType sums_of_slice[sum_array_size<Epilogue>] = {};
-            for (Index row = slice * rows_per_slice; row < rows && row < (slice + 1) * rows_per_slice; ++row) {
+            const IndexRange rows = slices[slice];
+            for (Index row = rows.begin; row < rows.end; ++row) {
                 ComputeType sum{}, input_value, gradient;
                 input_column.load(row, &input_value);
                 for (Index tap = 0; tap < taps; ++tap)
@@ -129,22 +131,20 @@ struct DepthwiseKernel {
     template <class Source, class Epilogue>
     static Index forward_by_channel(const Pass<S>& pass, const ComputeType* weights, const Source& source,
                                     const Epilogue& epilogue) {
-        const Index rows = pass.count * pixel_count(output), rows_per_slice = ceil_div(rows, max_slices);
-        const Index slices = ceil_div(rows, rows_per_slice);
-        for_each_index(pass, slices * channels,
-                       ForwardByChannel<Source, Epilogue>{source, epilogue, weights, rows, rows_per_slice, pass.sums});
-        return slices;
+        const BatchSlices slices = BatchSlices::of(pass.part(), pixel_count(output));
+        for_each_index(pass, slices.count() * channels,
+                       ForwardByChannel<Source, Epilogue>{source, epilogue, weights, slices, pass.sums});
+        return slices.count();
     }
     template <class Gradient, class Source, class Epilogue>
     static Index backward_by_channel(const Pass<S>& pass, const ComputeType* weights, const Gradient& output_gradient,
                                      const Source& source, const Epilogue& epilogue, ComputeType* weight_gradient) {
-        const Index rows = pass.count * pixel_count(Input), rows_per_slice = ceil_div(rows, max_slices);
-        const Index slices = ceil_div(rows, rows_per_slice);
-        for_each_index(pass, slices * channels,
-                       BackwardByChannel<Gradient, Source, Epilogue>{output_gradient, source, epilogue, weights, rows,
-                                                                     rows_per_slice, pass.partials, pass.sums});
-        sum_slices(*pass.execution, slices, weight_count, pass.partials, weight_gradient);
-        return slices;
+        const BatchSlices slices = BatchSlices::of(pass.part(), pixel_count(Input));
+        for_each_index(pass, slices.count() * channels,
+                       BackwardByChannel<Gradient, Source, Epilogue>{output_gradient, source, epilogue, weights, slices,
+                                                                     pass.partials, pass.sums});
+        sum_slices(pass, slices.count(), weight_count, pass.partials, weight_gradient);
+        return slices.count();
     }
 };
 

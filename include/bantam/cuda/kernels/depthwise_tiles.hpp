@@ -212,13 +212,14 @@ struct DepthwiseTiles {
 /// The tiles of a batch in slices: one tile each, or, where sums are kept per slice, at most `max_slices` slices.
 template <class Tiles>
 struct TileSlices {
-    Index tiles, tiles_per_slice;
+    BatchSlices slices;
 
-    static TileSlices of(Index samples, bool summed) {
-        const Index tiles = samples * Tiles::tiles;
-        return {tiles, summed ? std::max<Index>(1, ceil_div(tiles, max_slices)) : 1};
+    template <class S>
+    static TileSlices of(const Pass<S>& pass, bool summed) {
+        return {summed ? BatchSlices::of(pass.part(), Tiles::tiles)
+                       : BatchSlices::of_rows(pass.count * Tiles::tiles, 1)};
     }
-    Index count() const { return ceil_div(tiles, tiles_per_slice); }
+    Index count() const { return slices.count(); }
     Index blocks() const { return count() * Tiles::chunks; }
 
     /// The tiles [begin, end) and the chunk of a thread block.
@@ -227,9 +228,9 @@ struct TileSlices {
         int first_channel;
     };
     BANTAM_HOST_DEVICE BlockTiles tiles_of(Index block) const {
-        const Index slice = block / Tiles::chunks, begin = slice * tiles_per_slice;
-        return {slice, begin, begin + tiles_per_slice < tiles ? begin + tiles_per_slice : tiles,
-                static_cast<int>(block - slice * Tiles::chunks) * Tiles::chunk};
+        const Index slice = block / Tiles::chunks;
+        const IndexRange tiles = slices[slice];
+        return {slice, tiles.begin, tiles.end, static_cast<int>(block - slice * Tiles::chunks) * Tiles::chunk};
     }
 };
 

@@ -110,11 +110,10 @@ struct ImplicitGemmTiles {
     A a;
     B b;
     Epilogue epilogue;
-    Index rows, rows_per_slice;
+    BatchSlices slices;
     double* sums;  ///< [slice][sum][channel]; null if the epilogue has none
 
-    Index slices() const { return ceil_div(rows, rows_per_slice); }
-    Index blocks() const { return slices() * column_tiles; }
+    Index blocks() const { return slices.count() * column_tiles; }
 
 protected:
     /// The columns and rows of a thread block.
@@ -126,8 +125,9 @@ protected:
             const int column_tile = static_cast<int>(index - slice * column_tiles);
             group = column_tile / tiles_per_group;
             column = column_tile % tiles_per_group * tile_cols;
-            begin = slice * gemm.rows_per_slice;
-            end = begin + gemm.rows_per_slice < gemm.rows ? begin + gemm.rows_per_slice : gemm.rows;
+            const IndexRange rows = gemm.slices[slice];
+            begin = rows.begin;
+            end = rows.end;
         }
     };
 
@@ -328,11 +328,11 @@ Index implicit_gemm(const Pass<S>& pass, Index rows, const A& a, const B& b, con
     require_countable(rows);
     const auto launch = [&]<class Kernel>(std::type_identity<Kernel>) {
         // Without sums a slice is one tile, which gives the most blocks.
-        const Index tiles = ceil_div(rows, Kernel::tile_rows);
-        const Index tiles_per_slice = Epilogue::sum_count > 0 ? ceil_div(tiles, max_slices) : 1;
-        const Kernel kernel{{a, b, epilogue, rows, tiles_per_slice * Kernel::tile_rows, pass.sums}};
+        const BatchSlices slices = Epilogue::sum_count > 0 ? slices_of(pass, rows, Kernel::tile_rows)
+                                                           : BatchSlices::of_rows(rows, Kernel::tile_rows);
+        const Kernel kernel{{a, b, epilogue, slices, pass.sums}};
         run_blocks(pass, kernel.blocks(), kernel);
-        return kernel.slices();
+        return slices.count();
     };
     if constexpr (std::is_same_v<S, Bfloat16>)
         return launch(std::type_identity<TensorCoreImplicitGemm<Bfloat16, A, B, Epilogue, Size, Groups>>{});

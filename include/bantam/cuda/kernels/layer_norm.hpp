@@ -239,20 +239,12 @@ struct LayerNormBackward {
     const ComputeType *parameters, *statistics;
     S* input_gradient;
     double* partials;
-    Index rows, rows_per_slice;
-
-    /// A slice has a whole number of steps; there are at most `max_slices`.
-    static LayerNormBackward of(Index rows, const S* input, const S* output_gradient, const ComputeType* parameters,
-                                const ComputeType* statistics, S* input_gradient, double* partials) {
-        const Index steps = std::max<Index>(1, ceil_div(ceil_div(rows, rows_per_step), max_slices));
-        return {input, output_gradient, parameters, statistics, input_gradient, partials, rows, steps * rows_per_step};
-    }
-    Index slices() const { return ceil_div(rows, rows_per_slice); }
+    BatchSlices slices;  // of multiples of `rows_per_step`
 
     template <class Block>
     BANTAM_HOST_DEVICE void operator()(const Block& block, Shared& shared) const {
-        const Index begin = block.index() * rows_per_slice;
-        const Index end = begin + rows_per_slice < rows ? begin + rows_per_slice : rows;
+        const IndexRange rows = slices[block.index()];
+        const Index begin = rows.begin, end = rows.end;
         auto weights = block.template per_thread<Values<ComputeType, channels_per_thread>>();
         auto weight_sums = block.template per_thread<Values<ComputeType, channels_per_thread>>();
         auto bias_sums = block.template per_thread<Values<ComputeType, channels_per_thread>>();

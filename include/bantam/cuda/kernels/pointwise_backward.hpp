@@ -79,17 +79,15 @@ struct TensorCorePointwiseBackward {
     Source source;
     Epilogue epilogue;
     const float* weights;  ///< [Out][In]
-    Index rows, rows_per_slice;
+    BatchSlices slices;
     float* partials;  ///< [slice][Out][In]
     double* sums;     ///< [slice][sum][channel]
-
-    Index slices() const { return std::max<Index>(1, ceil_div(rows, rows_per_slice)); }
 
     template <class Block>
     BANTAM_HOST_DEVICE void operator()(const Block& block, Shared& shared) const {
         Tile& tile = shared.tile;
-        const Index begin = block.index() * rows_per_slice;
-        const Index end = begin + rows_per_slice < rows ? begin + rows_per_slice : rows;
+        const IndexRange rows = slices[block.index()];
+        const Index begin = rows.begin, end = rows.end;
         auto accumulators = block.template per_warp<Accumulators>();
         auto thread_sums = block.template per_thread<Values<float, sums_per_thread>>();
         block.for_each_thread([&](int thread) {
@@ -153,12 +151,11 @@ Index pointwise_backward(const Pass<S>& pass, Index rows, const float* weights, 
                          const Source& source, const Epilogue& epilogue, float* weight_gradient) {
     static_assert(weight_gradient_slices(Kernel::out, 1, Kernel::in) == max_slices,
                   "pass.partials holds the gradients of every slice");
-    const Index tiles_per_slice = ceil_div(ceil_div(rows, Kernel::tile_rows), max_slices);
-    const Kernel kernel{output_gradient, source,   epilogue, weights, rows, tiles_per_slice * Kernel::tile_rows,
-                        pass.partials,   pass.sums};
-    run_blocks(pass, kernel.slices(), kernel);
-    sum_slices(*pass.execution, kernel.slices(), Index{Kernel::out} * Kernel::in, pass.partials, weight_gradient);
-    return kernel.slices();
+    const BatchSlices slices = slices_of(pass, rows, Kernel::tile_rows);
+    run_blocks(pass, slices.count(),
+               Kernel{output_gradient, source, epilogue, weights, slices, pass.partials, pass.sums});
+    sum_slices(pass, slices.count(), Index{Kernel::out} * Kernel::in, pass.partials, weight_gradient);
+    return slices.count();
 }
 
 }  // namespace bantam::cuda

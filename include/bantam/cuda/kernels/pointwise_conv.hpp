@@ -53,19 +53,23 @@ struct PointwiseKernel {
     }
 };
 
-/// Y[rows×Out] = X[rows×In] · Wᵀ + b from memory to memory: pointwise convolution and linear layers. Products without a
-/// bias are cuBLAS's.
+/// Y[rows×Out] = X[rows×In] · Wᵀ + b from memory to memory: pointwise convolution and linear layers. On maps of several
+/// positions, products without a bias are cuBLAS's, unless several ranks compute the batch: its bits depend on the
+/// number of rows.
 template <Shape Input, Index Out, bool WithBias, class S>
 struct PointwiseOperation : OperationSizes {
     using Kernel = PointwiseKernel<Input, Out, WithBias, S>;
     static constexpr Index in = Input.channels, weight_count = Kernel::weight_count;
     static constexpr Index scratch_size = rounded_weights_size<S>(weight_count);
+    static constexpr Index partial_size = Kernel::partial_size;
     static constexpr Index sum_count = WithBias ? Out : 0;
 
+    static bool by_kernel(const Pass<S>& pass) { return pixel_count(Input) == 1 || pass.ranks; }
+
     static void forward(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* output, S*) {
-        if constexpr (WithBias) {
+        if (WithBias || by_kernel(pass)) {
             Kernel::forward(pass, weights.parameters, MemorySource<in, S>{input},
-                            BiasEpilogue<Out, S>{output, weights.parameters + weight_count});
+                            optional_bias_epilogue<WithBias, Out>(output, weights.parameters + weight_count));
         } else {
             const S* rounded = rounded_weights(pass, weight_count, weights.parameters);
             multiply<S>(pass, pass.count * pixel_count(Input), Out, in, {input, in}, {rounded, in, Transposed::yes},
@@ -75,9 +79,20 @@ struct PointwiseOperation : OperationSizes {
     static void backward(const Pass<S>& pass, const Weights<S>& weights, const S* input, const S*,
                          const S* output_gradient, S* input_gradient, Compute<S>* parameter_gradient) {
         const Index rows = pass.count * pixel_count(Input);
+        const MemorySource<Out, S> gradient{output_gradient};
+        if constexpr (WithBias) bias_gradient(pass, rows, gradient, parameter_gradient + weight_count);
+        if (by_kernel(pass)) {
+            const auto run = [&](const auto& epilogue) {
+                Kernel::backward(pass, weights.parameters, gradient, MemorySource<in, S>{input}, epilogue,
+                                 parameter_gradient);
+            };
+            if (input_gradient)
+                run(IdentityEpilogue<in, S>{input_gradient});
+            else
+                run(NullSink<in, S>{});
+            return;
+        }
         multiply<S>(pass, Out, in, rows, {output_gradient, Out, Transposed::yes}, {input, in}, parameter_gradient, in);
-        if constexpr (WithBias)
-            bias_gradient(pass, rows, MemorySource<Out, S>{output_gradient}, parameter_gradient + weight_count);
         if (!input_gradient) return;
         const S* rounded = rounded_weights(pass, weight_count, weights.parameters);
         multiply<S>(pass, rows, in, Out, {output_gradient, Out}, {rounded, in}, input_gradient, in);

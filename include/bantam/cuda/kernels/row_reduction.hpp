@@ -5,6 +5,8 @@
 #include <bantam/base/division.hpp>
 #include <bantam/base/host_device.hpp>
 #include <bantam/base/index.hpp>
+#include <bantam/cuda/runtime/batch_slices.hpp>
+#include <bantam/cuda/runtime/device_communicator.hpp>
 #include <bantam/cuda/runtime/execution.hpp>
 #include <bantam/cuda/runtime/operation.hpp>
 #include <bantam/cuda/runtime/thread_block.hpp>
@@ -81,9 +83,29 @@ BANTAM_HOST_DEVICE void reduce_thread_rows(const Block& block, int width, int th
     }
 }
 
+/// Adds term(row, column) of every `step`-th of the rows, from the `first`-th on.
+template <int Unroll, class Term, class Total>
+BANTAM_HOST_DEVICE void add_rows(const Term& term, const IndexRange& rows, int first, int step, Index column,
+                                 Total* sums) {
+    const auto add = [&](const TermResult<Term>& values) {
+        BANTAM_CUDA_UNROLL
+        for (int v = 0; v < value_count<TermResult<Term>>; ++v) sums[v] += static_cast<Total>(value_at(values, v));
+    };
+    Index row = rows.begin + first;
+    for (; row + (Unroll - 1) * step < rows.end; row += Unroll * step) {
+        TermResult<Term> values[Unroll];
+        BANTAM_CUDA_UNROLL
+        for (int j = 0; j < Unroll; ++j) values[j] = term(row + j * step, column);
+        BANTAM_CUDA_UNROLL
+        for (int j = 0; j < Unroll; ++j) add(values[j]);
+    }
+    for (; row < rows.end; row += step) add(term(row, column));
+}
+
 /// to[slice][value][column] = sums[value]
-template <int Count, class Result>
+template <int Count, class Result_>
 struct StoreSums {
+    using Result = Result_;
     Result* to;
     Index size;
     template <class Total>
@@ -104,7 +126,7 @@ struct RowReduction {
     };
 
     Term term;
-    Index rows, rows_per_slice;
+    BatchSlices slices;
     ColumnTiles tiles;
     Store store;
 
@@ -115,7 +137,7 @@ struct RowReduction {
         block.for_each_thread([&](int thread) {
             const ThreadPosition at{tiles, tile, thread};
             Total sums[count]{};
-            if (at.inside) add_rows(slice * rows_per_slice, at, sums);
+            if (at.inside) add_rows<unroll>(term, slices[slice], at.thread_row, tiles.thread_rows, at.column, sums);
             BANTAM_CUDA_UNROLL
             for (int v = 0; v < count; ++v) shared.totals[v * threads + thread] = sums[v];
         });
@@ -129,23 +151,96 @@ struct RowReduction {
             store(slice, at.column, sums);
         });
     }
+};
 
-private:
-    BANTAM_HOST_DEVICE void add_rows(Index begin, const ThreadPosition& at, Total* sums) const {
-        const auto add = [&](const TermResult<Term>& values) {
+/// The type in which Store keeps the sum of a chunk.
+template <class Store>
+struct ChunkSum {
+    using type = double;
+};
+template <class Store>
+    requires requires { typename Store::Result; }
+struct ChunkSum<Store> {
+    using type = typename Store::Result;
+};
+
+/// store(0, column, sums), where sums[value] = Σ over all rows of term(row, column): those of each chunk first, rounded
+/// to what `Store` keeps, then the chunks in order. With `per_chunk`, store(chunk, column, sums) for each chunk. A
+/// thread block adds all rows of its columns.
+template <class Term, class Store>
+struct ChunkReduction {
+    static constexpr int threads = block_threads;
+    static constexpr int count = value_count<TermResult<Term>>;
+    static constexpr int unroll = 4;
+    using Sum = typename ChunkSum<Store>::type;
+    struct Shared {
+        double totals[count * threads];
+    };
+
+    Term term;
+    BatchSlices chunks;  // one slice per chunk
+    ColumnTiles tiles;
+    Store store;
+    bool per_chunk;
+
+    /// Thread rows that add the rows of one chunk. They do not depend on which chunks this process has.
+    BANTAM_HOST_DEVICE int rows_of_chunk() const {
+        const auto all = static_cast<int>(chunk_count(chunks.part.samples));
+        return tiles.thread_rows / (all > 0 ? all : 1);
+    }
+
+    template <class Block>
+    BANTAM_HOST_DEVICE void operator()(const Block& block, Shared& shared) const {
+        const auto tile = static_cast<std::uint32_t>(block.index());
+        const int thread_rows = rows_of_chunk();
+        const auto chunk_number = static_cast<int>(chunks.count());
+        block.for_each_thread([&](int thread) {
+            const ThreadPosition at{tiles, tile, thread};
+            const int chunk = at.thread_row / thread_rows;
+            double sums[count]{};
+            if (at.inside && chunk < chunk_number)
+                add_rows<unroll>(term, chunks[chunk], at.thread_row % thread_rows, thread_rows, at.column, sums);
             BANTAM_CUDA_UNROLL
-            for (int v = 0; v < count; ++v) sums[v] += static_cast<Total>(value_at(values, v));
-        };
-        const Index end = begin + rows_per_slice < rows ? begin + rows_per_slice : rows;
-        Index row = begin + at.thread_row;
-        for (; row + (unroll - 1) * tiles.thread_rows < end; row += unroll * tiles.thread_rows) {
-            TermResult<Term> values[unroll];
-            BANTAM_CUDA_UNROLL
-            for (int j = 0; j < unroll; ++j) values[j] = term(row + j * tiles.thread_rows, at.column);
-            BANTAM_CUDA_UNROLL
-            for (int j = 0; j < unroll; ++j) add(values[j]);
+            for (int v = 0; v < count; ++v) shared.totals[v * threads + thread] = sums[v];
+        });
+        for (int left = thread_rows; left > 1; left = (left + 1) / 2) {
+            const int half = (left + 1) / 2;
+            block.for_each_thread([&](int thread) {
+                const int row = thread / tiles.width;
+                if (row >= thread_rows * chunk_number || row % thread_rows >= left - half) return;
+                BANTAM_CUDA_UNROLL
+                for (int v = 0; v < count; ++v)
+                    shared.totals[v * threads + thread] += shared.totals[v * threads + thread + half * tiles.width];
+            });
         }
-        for (; row < end; row += tiles.thread_rows) add(term(row, at.column));
+        block.for_each_thread([&](int thread) {
+            const ThreadPosition at{tiles, tile, thread};
+            const int chunk = at.thread_row / thread_rows;
+            if (!at.inside || at.thread_row % thread_rows > 0 || chunk > (per_chunk ? chunk_number - 1 : 0)) return;
+            double sums[count]{};
+            for (int of = per_chunk ? chunk : 0; of < (per_chunk ? chunk + 1 : chunk_number); ++of) {
+                BANTAM_CUDA_UNROLL
+                for (int v = 0; v < count; ++v)
+                    sums[v] += static_cast<double>(static_cast<Sum>(
+                        shared.totals[v * threads + of * thread_rows * tiles.width + thread % tiles.width]));
+            }
+            store(chunk, at.column, sums);
+        });
+    }
+};
+
+/// store(0, column, sums), where sums[value] = Σ over the chunks of all ranks of partials[chunk][value][column].
+template <int Count, class Sum, class Store>
+struct AddChunks {
+    const Sum* partials;
+    Index chunks, size;
+    Store store;
+    BANTAM_HOST_DEVICE void operator()(Index column) const {
+        double sums[Count]{};
+        for (Index chunk = 0; chunk < chunks; ++chunk)
+            for (int v = 0; v < Count; ++v)
+                sums[v] += static_cast<double>(partials[(chunk * Count + v) * size + column]);
+        store(0, column, sums);
     }
 };
 
@@ -198,54 +293,147 @@ struct SliceTerm {
 
 }  // namespace detail
 
-/// Calls store(0, column, sums) for every column below `size`, where sums[value] = Σ over the slices of
-/// partials[slice][value][column].
-template <int Count, class Total, class Store>
-void reduce_slices(const Execution& execution, Index slices, Index size, const Total* partials, const Store& store) {
-    using Term = detail::SliceTerm<Count, Total>;
-    // There is little to read and the next kernel needs the result: narrow tiles give many thread rows with few slices
+namespace detail {
+
+/// to[slice · stride + order(value · size + column)] = sums[value]
+template <int Count, class Result_, class Order>
+struct StoreGradient {
+    using Result = Result_;
+    Result* to;
+    Index size, stride;
+    Order order;
+    template <class Total>
+    BANTAM_HOST_DEVICE void operator()(Index slice, Index column, const Total* sums) const {
+        BANTAM_CUDA_UNROLL
+        for (int v = 0; v < Count; ++v) to[slice * stride + order(v * size + column)] = static_cast<Result>(sums[v]);
+    }
+};
+
+/// Adds the rows of each chunk, and the chunks unless `per_chunk`; see ChunkReduction.
+template <class Term, class Store>
+void reduce_chunks(const Execution& execution, const BatchSlices& chunks, Index size, const Term& term,
+                   const Store& store, bool per_chunk) {
+    // There is little to read and the next kernel needs the result: narrow tiles give many thread rows with few rows
     // each.
-    const auto tiles = detail::ColumnTiles::of(size, 8);
-    run_blocks(execution, tiles.count,
-               detail::RowReduction<double, Term, Store>{Term{partials, size}, slices, slices, tiles, store});
+    const auto tiles = ColumnTiles::of(size, 8);
+    run_blocks(execution, tiles.count, ChunkReduction<Term, Store>{term, chunks, tiles, store, per_chunk});
 }
 
-/// result[column] = Σ over the slices of partials[slice][column], for every column below `size`.
-template <class Total, class Result>
-void sum_slices(const Execution& execution, Index slices, Index size, const Total* partials, Result* result) {
-    reduce_slices<1>(execution, slices, size, partials, detail::StoreSums<1, Result>{result, size});
+/// The same for the slices of each chunk, as they are in `partials` [slice][value][column].
+template <int Count, class Total, class Store>
+void reduce_slices(const Execution& execution, const BatchPart& part, Index slices, Index size, const Total* partials,
+                   const Store& store, bool per_chunk) {
+    const Index own = std::max<Index>(1, part.chunks.count());
+    // Each chunk as a sample, and its slices as rows.
+    const BatchPart chunks{chunk_count(part.samples), part.chunks};
+    reduce_chunks(execution, BatchSlices::chunks_of(chunks, slices / own), size,
+                  SliceTerm<Count, Total>{partials, size}, store, per_chunk);
 }
 
-/// Calls store(0, column, sums) for every column below `size`, where sums[value] = Σ over `rows` of
-/// term(row, column), a scalar or Values. `partials` is memory for max_slices · values · size totals.
+/// The same for rows of samples, in one pass or two. `partials` is memory for max_slices · values · size totals.
 template <class Total, class Term, class Store>
-void reduce_rows(const Execution& execution, Index rows, Index size, const Term& term, Total* partials,
-                 const Store& store) {
-    constexpr int count = detail::value_count<detail::TermResult<Term>>;
-    constexpr Index min_rows_per_thread = 8;  // fewer do not pay for the slice's partial sums
-    const auto tiles = detail::ColumnTiles::of(size);
-    const Index rows_per_slice = std::max(min_rows_per_thread * tiles.thread_rows, ceil_div(rows, max_slices));
-    const Index slices = std::max<Index>(1, ceil_div(rows, rows_per_slice));
-    const auto reduce_into = [&](const auto& to) {
-        using To = std::remove_cvref_t<decltype(to)>;
-        run_blocks(execution, slices * tiles.count,
-                   detail::RowReduction<Total, Term, To>{term, rows, rows_per_slice, tiles, to});
-    };
-    if (slices == 1) return reduce_into(store);
-    reduce_into(detail::StoreSums<count, Total>{partials, size});
-    reduce_slices<count>(execution, slices, size, partials, store);
+void reduce_rows(const Execution& execution, const BatchPart& part, Index rows_per_sample, Index size, const Term& term,
+                 Total* partials, const Store& store, bool per_chunk) {
+    constexpr int count = value_count<TermResult<Term>>;
+    constexpr Index min_rows_per_thread = 8;  // fewer do not pay for the slices' partial sums
+    const BatchSlices chunks = BatchSlices::chunks_of(part, rows_per_sample);
+    if (chunks.rows_per_slice * chunk_count(part.samples) <=
+        min_rows_per_thread * block_threads / std::min<Index>(size, 8))
+        return reduce_chunks(execution, chunks, size, term, store, per_chunk);
+    const auto tiles = ColumnTiles::of(size);
+    const BatchSlices slices = BatchSlices::of(part, rows_per_sample, min_rows_per_thread * tiles.thread_rows);
+    using ToPartials = StoreSums<count, Total>;
+    run_blocks(execution, slices.count() * tiles.count,
+               RowReduction<Total, Term, ToPartials>{term, slices, tiles, ToPartials{partials, size}});
+    reduce_slices<count>(execution, part, slices.count(), size, partials, store, per_chunk);
 }
 
-/// result[value][column] = Σ over `rows` of term(row, column); arguments as in reduce_rows.
+/// store(0, column, sums) of the whole batch: `reduce(store, per_chunk)` adds what this process computes, and ranks
+/// exchange the sums of their chunks.
+template <int Count, class S, class Store, class Reduce>
+void reduce_over_ranks(const Pass<S>& pass, Index size, const Store& store, const Reduce& reduce) {
+    if (!pass.ranks) return reduce(store, false);
+    using Sum = typename ChunkSum<Store>::type;
+    const BatchPart part = pass.part();
+    const Index chunks = chunk_count(part.samples);
+    Sum* const all = pass.ranks->template partials<Sum>();
+    reduce(StoreSums<Count, Sum>{all + part.chunks.begin * Count * size, size}, true);
+    all_gather(*pass.execution, pass.ranks->communicator(), all, Count * size,
+               [chunks](Rank of) { return chunks_of_rank(chunks, of); });
+    for_each_index(pass, size, AddChunks<Count, Sum, Store>{all, chunks, size, store});
+}
+
+/// The same for a gradient of parameters: ranks exchange it now, or together with those of other layers when the
+/// backward pass has ended.
+template <int Count, class S, class Order, class Reduce>
+void reduce_gradient(const Pass<S>& pass, Index size, Compute<S>* gradient, const Order& order, const Reduce& reduce) {
+    const bool later = pass.ranks && pass.ranks->gradients();
+    const StoreGradient<Count, Compute<S>, Order> store{gradient, size, later ? pass.ranks->gradient_size() : 0, order};
+    if (later) return reduce(store, true);
+    reduce_over_ranks<Count>(pass, size, store, reduce);
+}
+
+}  // namespace detail
+
+/// The order in which a gradient is summed is that of the parameter.
+struct InOrder {
+    BANTAM_HOST_DEVICE Index operator()(Index i) const { return i; }
+};
+
+/// The slices in which a kernel of this pass adds `rows`, which are those of this process.
+template <class S>
+BatchSlices slices_of(const Pass<S>& pass, Index rows, Index unit, Index most = max_slices) {
+    return BatchSlices::of(pass.part(), rows / std::max<Index>(pass.count, 1), unit, most);
+}
+
+/// Calls store(0, column, sums) for every column below `size`, where sums[value] = Σ over the whole batch of
+/// partials[slice][value][column]. This process has computed `slices` of slices_of.
+template <int Count, class S, class Store>
+void reduce_slices(const Pass<S>& pass, Index slices, Index size, const double* partials, const Store& store) {
+    detail::reduce_over_ranks<Count>(pass, size, store, [&](const auto& to, bool per_chunk) {
+        detail::reduce_slices<Count>(*pass.execution, pass.part(), slices, size, partials, to, per_chunk);
+    });
+}
+
+/// gradient[order(column)] = Σ over the whole batch of partials[slice][column], for every column below `size`.
+template <class S, class Total, class Order = InOrder>
+void sum_slices(const Pass<S>& pass, Index slices, Index size, const Total* partials, Compute<S>* gradient,
+                const Order& order = {}) {
+    detail::reduce_gradient<1>(pass, size, gradient, order, [&](const auto& to, bool per_chunk) {
+        detail::reduce_slices<1>(*pass.execution, pass.part(), slices, size, partials, to, per_chunk);
+    });
+}
+
+/// Calls store(0, column, sums) for every column below `size`, where sums[value] = Σ over the rows of the whole batch
+/// of term(row, column), a scalar or Values; `rows` are those of this process. `partials` is memory for max_slices ·
+/// values · size totals.
+template <class S, class Total, class Term, class Store>
+void reduce_rows(const Pass<S>& pass, Index rows, Index size, const Term& term, Total* partials, const Store& store) {
+    detail::reduce_over_ranks<detail::value_count<detail::TermResult<Term>>>(
+        pass, size, store, [&](const auto& to, bool per_chunk) {
+            detail::reduce_rows(*pass.execution, pass.part(), rows / std::max<Index>(pass.count, 1), size, term,
+                                partials, to, per_chunk);
+        });
+}
+
+/// gradient[value · size + column] = Σ over the rows of the whole batch of term(row, column); arguments as in
+/// reduce_rows.
+template <class S, class Total, class Term>
+void sum_over_rows(const Pass<S>& pass, Index rows, Index size, const Term& term, Total* partials,
+                   Compute<S>* gradient) {
+    detail::reduce_gradient<detail::value_count<detail::TermResult<Term>>>(
+        pass, size, gradient, InOrder{}, [&](const auto& to, bool per_chunk) {
+            detail::reduce_rows(*pass.execution, pass.part(), rows / std::max<Index>(pass.count, 1), size, term,
+                                partials, to, per_chunk);
+        });
+}
+
+/// result[value][column] = Σ over `rows` of term(row, column), on this device alone; arguments as in reduce_rows.
 template <class Total, class Term, class Result>
 void sum_over_rows(const Execution& execution, Index rows, Index size, const Term& term, Total* partials,
                    Result* result) {
-    using Store = detail::StoreSums<detail::value_count<detail::TermResult<Term>>, Result>;
-    reduce_rows(execution, rows, size, term, partials, Store{result, size});
-}
-template <class S, class Total, class Term, class Result>
-void sum_over_rows(const Pass<S>& pass, Index rows, Index size, const Term& term, Total* partials, Result* result) {
-    sum_over_rows(*pass.execution, rows, size, term, partials, result);
+    detail::reduce_rows(execution, BatchPart::whole(1), rows, size, term, partials,
+                        detail::StoreSums<detail::value_count<detail::TermResult<Term>>, Result>{result, size}, false);
 }
 
 /// output[row][index] = column(index)(row) for every index below `size`: column(index) loads what is constant in a

@@ -22,10 +22,10 @@ namespace bantam::cuda {
 // blocks of its own; the slices are then added in a fixed order.
 
 /// Slices for a gradient of [groups · size][depth]: fewer where the gradient itself has many tiles, since they also
-/// give a GPU thread blocks.
+/// give a GPU thread blocks, but one per chunk at least.
 constexpr Index weight_gradient_slices(Index size, Index groups, Index depth) {
     const Index tiles = ceil_div(size, detail::max_tile_cols) * ceil_div(depth, detail::max_tile_cols) * groups;
-    return std::clamp<Index>(2 * max_slices / tiles, 1, max_slices);
+    return std::clamp<Index>(2 * max_slices / tiles, max_chunks, max_slices);
 }
 /// `partial_size` of an operation with such a gradient.
 constexpr Index weight_gradient_partial_size(Index size, Index groups, Index depth) {
@@ -51,11 +51,10 @@ struct WeightGradientTiles {
 
     Gradient output_gradient;
     A a;
-    Index rows, rows_per_slice;
+    BatchSlices slices;
     ComputeType* partials;  ///< [slice][group · Size + n][k]
 
-    Index slices() const { return std::max<Index>(1, ceil_div(rows, rows_per_slice)); }
-    Index blocks() const { return slices() * tiles; }
+    Index blocks() const { return slices.count() * tiles; }
 
 protected:
     /// The tile and the rows of a thread block.
@@ -68,8 +67,9 @@ protected:
             group = tile / (tiles_n * tiles_k);
             n = tile / tiles_k % tiles_n * tile_n;
             k = tile % tiles_k * tile_k;
-            begin = slice * gemm.rows_per_slice;
-            end = begin + gemm.rows_per_slice < gemm.rows ? begin + gemm.rows_per_slice : gemm.rows;
+            const IndexRange rows = gemm.slices[slice];
+            begin = rows.begin;
+            end = rows.end;
         }
     };
 
@@ -261,17 +261,17 @@ struct TensorCoreWeightGradient : detail::WeightGradientTiles<Gradient, A, Size,
     }
 };
 
-/// gradient[group · Size + n][k], summed over all rows; uses pass.partials.
-template <int Size, int Groups = 1, class S, class Gradient, class A>
+/// gradient[order(i)] = element i of [group · Size + n][k], summed over all rows; uses pass.partials.
+template <int Size, int Groups = 1, class S, class Gradient, class A, class Order = InOrder>
 void weight_gradient_gemm(const Pass<S>& pass, Index rows, const Gradient& output_gradient, const A& a,
-                          Compute<S>* gradient) {
+                          Compute<S>* gradient, const Order& order = {}) {
     require_countable(rows);
     const auto launch = [&]<class Kernel>(std::type_identity<Kernel>) {
-        const Index tiles_per_slice = std::max<Index>(
-            1, ceil_div(ceil_div(rows, Kernel::tile_rows), weight_gradient_slices(Size, Groups, A::depth)));
-        const Kernel kernel{{output_gradient, a, rows, tiles_per_slice * Kernel::tile_rows, pass.partials}};
+        const BatchSlices slices =
+            slices_of(pass, rows, Kernel::tile_rows, weight_gradient_slices(Size, Groups, A::depth));
+        const Kernel kernel{{output_gradient, a, slices, pass.partials}};
         run_blocks(pass, kernel.blocks(), kernel);
-        sum_slices(*pass.execution, kernel.slices(), Index{Size} * Groups * A::depth, pass.partials, gradient);
+        sum_slices(pass, slices.count(), Index{Size} * Groups * A::depth, pass.partials, gradient, order);
     };
     if constexpr (std::is_same_v<S, Bfloat16>) {
         launch(std::type_identity<TensorCoreWeightGradient<Bfloat16, Gradient, A, Size, Groups>>{});

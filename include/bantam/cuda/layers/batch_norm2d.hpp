@@ -27,12 +27,20 @@ struct BatchNormOperation : OperationSizes {
     static void forward(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* output, S* saved) {
         const Index rows = pass.count * pixel_count(Input);
         const NormCoefficients<S> coefficients = coefficients_in(saved);
-        if (pass.training)
-            reduce_rows(*pass.execution, rows, channels, MomentsTerm<S>{input, channels}, pass.sums,
-                        NormFromBatch<S, S>{static_cast<double>(rows), input, weights.parameters, weights.statistics,
-                                            coefficients});
-        else
+        if (pass.training) {
+            const S* origins = input;
+            if (pass.ranks) {
+                S* const first_row_of_batch = pass.ranks->row();
+                copy_on_device(*pass.execution, input, pass.count > 0 ? channels : 0, first_row_of_batch);
+                broadcast(*pass.execution, pass.ranks->communicator(), first_row_of_batch, channels);
+                origins = first_row_of_batch;
+            }
+            reduce_rows(pass, rows, channels, MomentsTerm<S>{input, origins, channels}, pass.sums,
+                        NormFromBatch<S, S>{static_cast<double>(pass.batch() * pixel_count(Input)), origins,
+                                            weights.parameters, weights.statistics, coefficients});
+        } else {
             for_each_index(pass, channels, NormFromRunning<S>{weights.statistics, weights.parameters, coefficients});
+        }
         write_rows(pass, rows, channels, NormActColumns<Act, S>{input, coefficients}, output);
     }
 
@@ -40,9 +48,9 @@ struct BatchNormOperation : OperationSizes {
                          S* input_gradient, Compute<S>* parameter_gradient) {
         const Index rows = pass.count * pixel_count(Input);
         const NormCoefficients<S> coefficients = coefficients_in(saved);
-        reduce_rows(*pass.execution, rows, channels, NormGradientTerm<Act, S>{input, output_gradient, coefficients},
-                    pass.sums,
-                    NormBackwardCoefficients<S>{static_cast<double>(rows), coefficients, parameter_gradient});
+        reduce_rows(pass, rows, channels, NormGradientTerm<Act, S>{input, output_gradient, coefficients}, pass.sums,
+                    NormBackwardCoefficients<S>{static_cast<double>(pass.batch() * pixel_count(Input)), coefficients,
+                                                parameter_gradient});
         if (input_gradient)
             write_rows(pass, rows, channels, NormBackwardColumns<Act, S>{input, output_gradient, coefficients},
                        input_gradient);

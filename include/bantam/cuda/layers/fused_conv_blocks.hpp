@@ -141,8 +141,8 @@ struct FusedConvBlocks : OperationSizes {
             const Index slices =
                 KernelAt<I>::forward(pass, parameters_at<I>(weights), source_of<I>(pass, input, saved), epilogue);
             reduce_slices<2>(
-                *pass.execution, slices, channels<I>, pass.sums,
-                NormFromBatch<S, ComputeType>{static_cast<double>(pass.count * pixels<I>), statistics,
+                pass, slices, channels<I>, pass.sums,
+                NormFromBatch<S, ComputeType>{static_cast<double>(pass.batch() * pixels<I>), statistics,
                                               weights.parameters + norm_parameters<I>, statistics, norm_at<I>(saved)});
         });
     }
@@ -180,7 +180,7 @@ struct FusedConvBlocks : OperationSizes {
 
     static void backward(const Pass<S>& pass, const Weights<S>& weights, const S* input, S* saved,
                          const S* output_gradient, S* input_gradient, ComputeType* parameter_gradient) {
-        reduce_rows(*pass.execution, pass.count * pixels<last>, channels<last>,
+        reduce_rows(pass, pass.count * pixels<last>, channels<last>,
                     NormGradientTerm<ActAt<last>, S, rows_per_gradient>{output_at<last>(pass, saved), output_gradient,
                                                                         norm_at<last>(saved)},
                     pass.sums, backward_coefficients<last>(pass, saved, parameter_gradient));
@@ -199,7 +199,7 @@ private:
     template <std::size_t I>
     static NormBackwardCoefficients<S> backward_coefficients(const Pass<S>& pass, S* saved,
                                                              ComputeType* parameter_gradient) {
-        return {static_cast<double>(pass.count * pixels<I>), norm_at<I>(saved),
+        return {static_cast<double>(pass.batch() * pixels<I>), norm_at<I>(saved),
                 parameter_gradient + norm_parameters<I>};
     }
 
@@ -210,7 +210,7 @@ private:
         Index stored_slices = 0;
         Backend<>::run_stage(pass, BlockAt<I>::backward_label, [&] {
             if constexpr (I < last)
-                reduce_slices<2>(*pass.execution, slices, channels<I>, pass.sums,
+                reduce_slices<2>(pass, slices, channels<I>, pass.sums,
                                  backward_coefficients<I>(pass, saved, parameter_gradient));
             const auto gradient = [&] {
                 const S* z = output_at<I>(pass, saved);

@@ -42,10 +42,11 @@ struct Operation<LayerNorm, Input, S> : OperationSizes {
                          const S* output_gradient, S* input_gradient, ComputeType* parameter_gradient) {
         const auto* statistics = reinterpret_cast<const ComputeType*>(saved);
         if constexpr (fit) {
-            const auto kernel = GroupBackward::of(rows(pass), input, output_gradient, weights.parameters, statistics,
-                                                  input_gradient, pass.sums);
-            run_blocks(pass, kernel.slices(), kernel);
-            sum_slices(*pass.execution, kernel.slices(), 2 * channels, pass.sums, parameter_gradient);
+            const BatchSlices slices = BatchSlices::of(pass.part(), pixel_count(Input), GroupBackward::rows_per_step);
+            run_blocks(pass, slices.count(),
+                       GroupBackward{input, output_gradient, weights.parameters, statistics, input_gradient, pass.sums,
+                                     slices});
+            sum_slices(pass, slices.count(), 2 * channels, pass.sums, parameter_gradient);
         } else {
             parameter_gradient_by_row(pass, input, statistics, output_gradient, parameter_gradient);
             if (input_gradient)

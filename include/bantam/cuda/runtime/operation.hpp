@@ -4,7 +4,9 @@
 #include <bantam/base/bfloat16.hpp>
 #include <bantam/base/index.hpp>
 #include <bantam/core/shape.hpp>
+#include <bantam/cuda/runtime/batch_slices.hpp>
 #include <bantam/cuda/runtime/execution.hpp>
+#include <bantam/cuda/runtime/rank_sums.hpp>
 #include <bantam/cuda/runtime/thread_block.hpp>
 #include <bantam/exec/missing_operation.hpp>
 #include <bantam/exec/operation.hpp>
@@ -18,14 +20,10 @@ namespace bantam::cuda {
 using exec::OperationSizes;
 using exec::Weights;
 
-/// A sum over a batch is computed in at most this many slices, which are then added in a fixed order: every run gives
-/// the same bits.
-inline constexpr Index max_slices = 512;
-
 /// The pass that an operation is part of.
 template <class S>
 struct Pass {
-    Index count = 0;                      ///< samples in the batch
+    Index count = 0;                      ///< samples of the batch that this process computes
     bool training = false;                ///< batch statistics, dropout; forward keeps what backward needs
     const std::uint64_t* seed = nullptr;  ///< seed of this step's random numbers, on the device
     std::uint64_t stream = 0;             ///< random stream of this layer
@@ -33,6 +31,14 @@ struct Pass {
     Compute<S>* partials = nullptr;       ///< `Operation::partial_size` · `max_slices` scalars
     double* sums = nullptr;               ///< `Operation::sum_count` · `max_slices` doubles
     const Execution* execution = nullptr;
+
+    /// Where several ranks compute one batch: how their sums are added. Null: this process computes the whole batch.
+    RankSums<S>* ranks = nullptr;
+    Index samples_of_ranks = 0;  ///< samples in the whole batch
+
+    /// Samples in the whole batch, those of all ranks: what a mean over the batch is divided by.
+    Index batch() const { return ranks ? samples_of_ranks : count; }
+    BatchPart part() const { return ranks ? BatchPart::of_rank(batch(), ranks->rank()) : BatchPart::whole(count); }
 };
 
 /// The backend's name in error messages.

@@ -9,9 +9,9 @@
 
 namespace bantam::cuda {
 
-/// A batch on the device, with the buffers of its loss.
+/// A batch on the device, with the buffers of its loss. Of several ranks, each has the pixels of its own samples alone.
 struct BatchMemory {
-    DeviceBuffer<float> pixels;                   ///< [count][height][width][channels]
+    DeviceBuffer<float> pixels;                   ///< [own count][height][width][channels]
     DeviceBuffer<std::int32_t> labels;            ///< [count], −1 where there is none
     DeviceBuffer<float> teacher_logits;           ///< [count][classes]
     DeviceBuffer<float> targets;                  ///< [count][classes]; empty unless the loss reads them
@@ -20,9 +20,10 @@ struct BatchMemory {
     DeviceBuffer<float> logits, logits_gradient;  ///< [count][classes]
     DeviceBuffer<double> loss_scratch;
 
-    /// Makes space for `count` samples of `elements` numbers; true where that moved any buffer.
-    bool reserve(Index count, Index elements, Index classes, bool has_targets = false) {
-        bool moved = pixels.reserve(count * elements);
+    /// Makes space for `count` samples, and `elements` numbers of each of the `own` ones; true where that moved any
+    /// buffer.
+    bool reserve(Index count, Index own, Index elements, Index classes, bool has_targets = false) {
+        bool moved = pixels.reserve(own * elements);
         moved |= labels.reserve(count);
         moved |= teacher_logits.reserve(count * classes);
         moved |= has_teacher.reserve(count);

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bantam/base/chunk.hpp>
 #include <bantam/base/error.hpp>
 #include <bantam/base/index.hpp>
 #include <bantam/base/picture_count.hpp>
 #include <bantam/core/network.hpp>
 #include <bantam/core/shape.hpp>
 #include <bantam/cuda/model.hpp>
+#include <bantam/cuda/runtime/device_communicator.hpp>
 #include <bantam/cuda/training/batch_memory.hpp>
 #include <bantam/cuda/training/loss.hpp>
 #include <bantam/cuda/training/optimizer.hpp>
@@ -84,11 +86,26 @@ public:
     /// Optimizer steps taken.
     Index steps() const { return optimizer_.steps(); }
 
+    /// Shares `step`, `train_epoch` and `evaluate` with the other ranks from now on, which call them with the same data
+    /// at the same time, each on a GPU of its own. Each computes its samples of a batch (`samples_of_rank`), of which
+    /// alone a batch in the host's memory may have the pixels; all of them end each call with the same weights and
+    /// figures, whose bits do not depend on the number of ranks. Null ends that. `infer` stays with this process.
+    /// Throws Error where `options().norm_ranks` asks for norms of each rank.
+    void set_communicator(DeviceCommunicator* communicator) {
+        if (communicator && options_.norm_ranks > 1)
+            throw Error("norm_ranks is " + std::to_string(options_.norm_ranks) +
+                        ", and on GPUs batch norms have the statistics of the whole batch; set 1, or train on the CPU");
+        recorded_.clear();
+        communicator_ = communicator;
+        model_.set_communicator(communicator);
+        averaged_model_.set_communicator(communicator);
+    }
+
     /// One optimizer step on one batch of an epoch of `steps_per_epoch`. Throws Error where the loss, the
     /// gradient or a running mean or variance is not finite, or the batch is wrong; nothing has then changed.
     template <class Batch>
     LossSums step(const Batch& batch, Index steps_per_epoch) {
-        bantam::detail::require_batch<SampleLoss>(batch, image, classes);
+        bantam::detail::require_batch<SampleLoss>(batch, image, classes, rank());
         prepare_training(batch.count);
         send(batch);
         begin({settings_of(optimizer_.steps(), steps_per_epoch, 0)});
@@ -159,8 +176,11 @@ public:
     /// The same, and calls `on_logits` with the batch's logits [count][classes].
     template <class Batch, class OnLogits>
     LossSums evaluate(const Batch& batch, OnLogits&& on_logits) {
-        bantam::detail::require_batch<SampleLoss>(batch, image, classes);
-        const std::span<const float> logits = infer({batch.pixels.data(), batch.pixels.size()});
+        bantam::detail::require_batch<SampleLoss>(batch, image, classes, rank());
+        prepare(batch.count);
+        send_pixels(batch);
+        infer_samples(batch.count);
+        const std::span<const float> logits = fetch_logits(batch.count);
         on_logits(logits);
         return bantam::detail::evaluation_loss(loss_, classes, logits, batch);
     }
@@ -170,15 +190,14 @@ public:
     LossSums evaluate(const Data& data) {
         static_assert(!TargetLoss<Loss>, "data on a GPU have labels and no target values: evaluate batches instead");
         require_teacher(data.teacher_classes());
-        Model<Net, Activation>& model = averaged();
         prepare(data.largest_batch());
         begin({});
         StepState<float>* state = state_.data();
         Index samples = 0;
         for (Index index = 0; index < data.batch_count(); ++index) {
             const auto range = data.batch_range(index);
-            data.fill(execution(), range, batch_);
-            model.infer(batch_.pixels.data(), range.count(), batch_.logits.data());
+            data.fill(execution(), range, batch_, rank());
+            infer_samples(range.count());
             batch_.find_loss(execution(), bantam::detail::evaluated(loss_), range.count(), classes,
                              data.teacher_classes() > 0, &state->figures);
             for_each_index(execution(), 1, detail::AddFigures<float>{state});
@@ -197,20 +216,20 @@ public:
     /// valid until the next call.
     std::span<const float> infer(std::span<const float> pixels) {
         const Index count = picture_count(pixels.size(), image.height, image.width, image.channels);
-        Model<Net, Activation>& model = averaged();
-        prepare(count);
+        prepare(count, count);
         copy_to_device(execution(), pixels.data(), count * sample_size, batch_.pixels.data());
-        return logits_of(model, count);
+        averaged().infer(batch_.pixels.data(), count, batch_.logits.data());
+        return fetch_logits(count);
     }
 
     /// The same for batch `index` of data on the GPU; only the logits are copied to the host.
     template <OnGpu Data>
     std::span<const float> infer(const Data& data, Index index) {
-        Model<Net, Activation>& model = averaged();
-        prepare(data.largest_batch());
+        prepare(data.largest_batch(), data.largest_batch());
         const auto range = data.batch_range(index);
         data.fill(execution(), range, batch_);
-        return logits_of(model, range.count());
+        averaged().infer(batch_.pixels.data(), range.count(), batch_.logits.data());
+        return fetch_logits(range.count());
     }
 
     /// The weights to keep, in the host's memory: averaged ones where averaging is on.
@@ -271,14 +290,24 @@ private:
     }
     bool averages() const { return options_.averaging_decay > 0.0; }
 
-    /// Memory for batches of `count`; recorded steps are dropped where it moves.
-    void prepare(Index count) {
-        if (batch_.reserve(count, sample_size, classes, TargetLoss<Loss>)) recorded_.clear();
+    Rank rank() const { return communicator_ ? communicator_->rank() : Rank{}; }
+
+    /// Memory for batches of `count`, of which this process computes `own`; recorded steps are dropped where it moves.
+    void prepare(Index count, Index own) {
+        if (batch_.reserve(count, own, sample_size, classes, TargetLoss<Loss>)) recorded_.clear();
     }
+    void prepare(Index count) { prepare(count, most_samples_of_rank(count, rank().count)); }
     void prepare_training(Index count) {
         prepare(count);
         model_.reserve(count, true);
         if (std::exchange(recorded_moves_, model_.moves()) != model_.moves()) recorded_.clear();
+    }
+
+    /// Copies the pixels of this rank's samples to the device.
+    template <class Batch>
+    void send_pixels(const Batch& batch) {
+        const std::span<const float> pixels = bantam::detail::pixels_of_rank(batch, image, rank());
+        copy_to_device(execution(), pixels.data(), std::ssize(pixels), batch_.pixels.data());
     }
 
     template <class Batch>
@@ -286,7 +315,7 @@ private:
         const auto to = [&](const auto& from, auto& buffer) {
             copy_to_device(execution(), from.data(), std::ssize(from), buffer.data());
         };
-        to(batch.pixels, batch_.pixels);
+        send_pixels(batch);
         if constexpr (TargetLoss<Loss>) {
             to(batch.targets, batch_.targets);
         } else {
@@ -335,9 +364,11 @@ private:
                        detail::BeginStep<float>{settings_.data(), state, statistic_size, model_.statistics(),
                                                 statistics_before_.data()});
         fill();
-        model_.forward(batch_.pixels.data(), count, &state->settings.dropout_seed, batch_.logits.data());
+        const Index first_logit = samples_of_rank(count, rank()).begin * classes;
+        model_.forward(batch_.pixels.data(), count, &state->settings.dropout_seed, batch_.logits.data() + first_logit);
+        gather_logits(count);
         batch_.find_loss(execution(), loss_, count, classes, taught, &state->figures);
-        model_.backward(batch_.logits_gradient.data(), gradient_.data());
+        model_.backward(batch_.logits_gradient.data() + first_logit, gradient_.data());
         optimizer_.step(execution(), state, count, gradient_.data(), model_.statistics(), model_.parameters(),
                         averages() ? average_parameters_.data() : nullptr);
         if (statistic_size > 0)
@@ -353,8 +384,9 @@ private:
     void replay_step(const Data& data, Index count) {
         const auto step = [&] {
             take_step(count, data.teacher_classes() > 0,
-                      [&] { data.fill(execution(), &state_.data()->settings.first_sample, count, batch_); });
+                      [&] { data.fill(execution(), &state_.data()->settings.first_sample, count, batch_, rank()); });
         };
+        if (communicator_ && !communicator_->recordable()) return step();
         const std::shared_ptr<const void> identity = data.identity();
         for (RecordedStep& recorded : recorded_) {
             if (recorded.count != count || recorded.data != identity) continue;
@@ -402,9 +434,23 @@ private:
         return averaged_model_;
     }
 
-    /// The logits of the `count` pictures in `batch_`, in the host's memory.
-    std::span<const float> logits_of(Model<Net, Activation>& model, Index count) {
-        model.infer(batch_.pixels.data(), count, batch_.logits.data());
+    /// The logits of all ranks' samples. Every rank computes the loss of the whole batch, so that all of them find the
+    /// same sums and refuse the same steps.
+    void gather_logits(Index count) {
+        if (communicator_)
+            all_gather(execution(), *communicator_, batch_.logits.data(), classes,
+                       [count](Rank of) { return samples_of_rank(count, of); });
+    }
+
+    /// The logits of the `count` samples in `batch_` with the weights to keep, those of all ranks.
+    void infer_samples(Index count) {
+        const IndexRange own = samples_of_rank(count, rank());
+        averaged().infer(batch_.pixels.data(), own.count(), batch_.logits.data() + own.begin * classes);
+        gather_logits(count);
+    }
+
+    /// The logits of `count` samples, in the host's memory.
+    std::span<const float> fetch_logits(Index count) {
         host_logits_.resize(static_cast<std::size_t>(count * classes));
         copy_to_host(execution(), batch_.logits.data(), count * classes, host_logits_.data());
         return host_logits_;
@@ -436,6 +482,7 @@ private:
     std::vector<float> host_logits_, host_parameters_, host_statistics_;
     std::deque<StateCopy> copies_;
     bool averaged_is_current_ = false;
+    DeviceCommunicator* communicator_ = nullptr;
 };
 
 }  // namespace cuda
