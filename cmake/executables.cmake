@@ -97,6 +97,15 @@ function(bantam_use_cuda target)
     target_link_libraries(${target} PRIVATE CUDA::cublas)
 endfunction()
 
+# The same for sources in which several GPUs exchange data.
+function(bantam_use_nccl target)
+    if(BANTAM_HAS_NCCL)
+        target_include_directories(${target} SYSTEM PRIVATE ${BANTAM_NCCL_INCLUDE_DIR})
+        target_link_libraries(${target} PRIVATE ${BANTAM_NCCL_LIBRARY})
+        target_compile_definitions(${target} PRIVATE BANTAM_HAS_NCCL)
+    endif()
+endfunction()
+
 # Compile options and definitions of all sources of a program.
 function(bantam_set_program_options target)
     target_link_libraries(${target} PRIVATE bantam_programs_common)

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
-# Finds nvcc, which compiles the GPU code of Bantam's programs. Sets BANTAM_NVCC, and BANTAM_HAS_CUDA where the
-# CUDA language is enabled. Everything else builds without nvcc and without a GPU.
+# Finds nvcc, which compiles the GPU code of Bantam's programs. Sets BANTAM_NVCC, BANTAM_HAS_CUDA where the CUDA
+# language is enabled, and BANTAM_HAS_NCCL where GPUs can exchange data by NCCL. Everything else builds without nvcc and without a GPU.
 
 find_program(BANTAM_NVCC NAMES nvcc HINTS ENV CUDA_PATH /usr/local/cuda PATH_SUFFIXES bin)
 mark_as_advanced(BANTAM_NVCC)
 set(BANTAM_HAS_CUDA OFF)
+set(BANTAM_HAS_NCCL OFF)
 if(NOT BANTAM_CUDA)
     return()
 endif()
@@ -42,3 +43,11 @@ if(CMAKE_CUDA_COMPILER_VERSION VERSION_LESS 12)
 endif()
 find_package(CUDAToolkit REQUIRED)
 set(BANTAM_HAS_CUDA ON)
+find_path(BANTAM_NCCL_INCLUDE_DIR nccl.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
+find_library(BANTAM_NCCL_LIBRARY nccl HINTS ${CUDAToolkit_LIBRARY_DIR})
+mark_as_advanced(BANTAM_NCCL_INCLUDE_DIR BANTAM_NCCL_LIBRARY)
+if(BANTAM_NCCL_INCLUDE_DIR AND BANTAM_NCCL_LIBRARY)
+    set(BANTAM_HAS_NCCL ON)
+else()
+    message(STATUS "bantam: NCCL not found (NVIDIA: libnccl-dev); GPUs exchange data through the host's memory")
+endif()

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # Runs the tests of tests/cuda/ on a GPU, which tools/test.sh runs on the processor's threads: kernels, layers, networks,
-# training and pictures. Then runs the kernels' tests under compute-sanitizer with BANTAM_TEST_SMALL=1, which reduces
-# their sizes. Needs nvcc and a GPU. Arguments are passed to cmake: tools/test_on_gpu.sh -DBANTAM_NATIVE=OFF
+# training and pictures. Where CMake finds NCCL, gpu.data.picture_data trains with it: one rank, and as many more as
+# there are GPUs, up to four. Then runs the kernels' tests under compute-sanitizer with BANTAM_TEST_SMALL=1, which
+# reduces their sizes. Needs nvcc and a GPU. Arguments are passed to cmake: tools/test_on_gpu.sh -DBANTAM_NATIVE=OFF
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

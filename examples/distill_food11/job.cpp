@@ -255,11 +255,10 @@ std::string student_table() {
 
 /// Throws Error where options exclude each other.
 void check_combination(const Options& options, int ranks) {
-    if (ranks > 1 && options.device.on_gpu())
-        throw Error{
-            "several ranks train on the CPU alone; leave out --device cuda, or start the program without mpirun"};
     if (options.norms == "rank" && ranks == 1)
         throw Error{"--norms rank is for several ranks; leave it out, or start the program with mpirun -n 2"};
+    if (options.norms == "rank" && options.device.on_gpu())
+        throw Error{"--norms rank works on the CPU alone; leave out it or --device cuda"};
     if (options.norms == "rank" && options.for_int8())
         throw Error{"--quantize int8 keeps the statistics of batch norms; leave out --norms rank"};
     if (ranks > 1 && !options.teacher.empty())
@@ -544,7 +543,9 @@ void distill(Options& options) {
             run_report->add_views(training, labeled, unlabeled);
         }
         print_message(network.summary);
-        if (rank.count > 1) {
+        if (rank.count > 1 && options.device.on_gpu()) {
+            print_message(fmt::format("ranks: {}, each with a GPU of its own\n", rank.count));
+        } else if (rank.count > 1) {
             const StepTraffic traffic =
                 step_traffic(network.trained_tensors, network.trained_outputs, options.training.batch_size, rank,
                              options.training.norm_ranks > 1);

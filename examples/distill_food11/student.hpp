@@ -85,8 +85,7 @@ public:
     virtual void set_weights(std::span<const float> parameters, std::span<const float> statistics) = 0;
     virtual std::vector<TrainerState> state() = 0;
     virtual void restored(Index steps) = 0;
-    /// On the CPU; a GPU trains by itself.
-    virtual void set_communicator(Communicator*) {}
+    virtual void set_communicator(Communicator* communicator) = 0;
 
     /// What a student that is trained for int8 does before its first step: finds the ranges of its maps on training
     /// pictures, with the weights that were set. Others have no ranges.

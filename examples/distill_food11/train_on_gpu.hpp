@@ -3,10 +3,15 @@
 
 #include <bantam/base/error.hpp>
 #include <bantam/cuda/data/picture_data.hpp>
+#include <bantam/cuda/runtime/staged_communicator.hpp>
 #include <bantam/cuda/training/trainer.hpp>
 #include <bantam/train/fit.hpp>
+#ifdef BANTAM_HAS_NCCL
+#include <bantam/cuda/runtime/nccl_communicator.hpp>
+#endif
 
 #include "../../tools/shared/command_line.hpp"
+#include "../../tools/shared/ranks.hpp"
 #include "forwarding_student.hpp"
 
 namespace distill_food11 {
@@ -18,6 +23,23 @@ class GpuStudent final : public ForwardingStudent<StudentTrainer, Trainer<Net, D
 
 public:
     using Forwarding::Forwarding;
+    ~GpuStudent() override { GpuStudent::set_communicator(nullptr); }
+
+    void set_communicator(Communicator* communicator) override {
+        trainer_.set_communicator(nullptr);
+        ranks_.reset();
+        if (!communicator || communicator->rank().count == 1) return;
+#ifdef BANTAM_HAS_NCCL
+        ranks_ = std::make_unique<cuda::NcclCommunicator>(*communicator);
+#else
+        ranks_ = std::make_unique<cuda::StagedCommunicator>(*communicator);
+        if (!ranks_->recordable())
+            print_message(
+                "note: this program was built without NCCL, so that GPUs exchange data through the host's memory and a "
+                "step is no CUDA graph\n");
+#endif
+        trainer_.set_communicator(ranks_.get());
+    }
 
     void fit(const TrainingLoader& training, const EvaluationLoader& validation, const TrainingPosition& start,
              std::FILE* stream, const OnEpoch& on_epoch, const OnStep& on_step) override {
@@ -33,6 +55,7 @@ public:
 
 private:
     using Forwarding::trainer_;
+    std::unique_ptr<cuda::DeviceCommunicator> ranks_;
 };
 
 template <class Net>
@@ -41,6 +64,7 @@ std::unique_ptr<StudentTrainer> train_on_gpu(const TrainingOptions& options, con
         throw Error{"--device cuda: students in a NetAug or MemberWise run on the CPU alone; leave out --device"};
     } else {
         using Food = WithLimit<Net>;
+        cuda::choose_gpu(launched_rank(true));
         if (device.precision == "bf16") return std::make_unique<GpuStudent<Food, CudaBfloat16>>(options);
         TrainingOptions chosen = options;
         chosen.allow_tf32 = device.precision == "tf32";

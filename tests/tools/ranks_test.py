@@ -18,6 +18,7 @@ from programs import ProgramTest, lines, logits_of, read
 
 DISTILL = programs.program("examples/distill_food11")
 PRECOMPUTE = programs.program("tools/precompute_logits")
+DISTILL_ON_DEVICE = os.path.join(os.path.dirname(os.path.dirname(DISTILL)), "processor_cuda", "distill_food11")
 TRAIN_TEACHER = programs.program("tools/sample_data/train_sample_teacher")
 if shutil.which("mpirun") is None:
     print("skipped: mpirun is missing; install openmpi-bin")
@@ -43,7 +44,7 @@ def warnings(messages):
     return [line for line in messages.splitlines() if line.startswith("warning: ")]
 
 
-def processes_of(output):
+def processes_of(output, program=DISTILL):
     """The processes of distill_food11 that write to `output`."""
     found = []
     for name in filter(str.isdigit, os.listdir("/proc")):
@@ -51,7 +52,7 @@ def processes_of(output):
             words = read("/proc", name, "cmdline").split(b"\0")
         except OSError:
             continue
-        if words[0] == DISTILL.encode() and str(output).encode() in words:
+        if words[0] == program.encode() and str(output).encode() in words:
             found.append(int(name))
     return found
 
@@ -79,10 +80,11 @@ class Ranks(ProgramTest):
     def run_ranks(self, ranks, *command):
         return self.run_program(*mpirun(ranks, *command), env=ENVIRONMENT, timeout=300)
 
-    def assert_same_run(self, output):
+    def assert_same_run(self, output, reference=None):
+        reference = reference or self.reference
         for name in ("student.safetensors", "last.safetensors", "predict.csv", "summary.txt"):
-            self.assertEqual(read(output, name), read(self.reference, name), name)
-        self.assertEqual(lasting_columns(output), lasting_columns(self.reference))
+            self.assertEqual(read(output, name), read(reference, name), name)
+        self.assertEqual(lasting_columns(output), lasting_columns(reference))
 
 
 class Training(Ranks):
@@ -172,6 +174,36 @@ class Training(Ranks):
                 self.assertNotEqual(done.returncode, 0)
                 self.assertEqual(done.stderr.count("error: "), 1, done.stderr)
                 self.assertIn(message, done.stderr)
+
+
+@unittest.skipUnless(os.path.exists(DISTILL_ON_DEVICE), "the program for the processor's threads was not built")
+class Devices(Ranks):
+    """One GPU per rank; the processor's threads stand for them."""
+
+    def on_device(self, output, *more):
+        return [DISTILL_ON_DEVICE, *self.command(output, "--device", "cuda", *more)[1:]]
+
+    def test_ranks_that_are_stopped_and_resumed_by_more_write_the_files_of_one_process(self):
+        alone, output = self.path("alone"), self.path("ranks")
+        one_thread = {**ENVIRONMENT, "OMP_NUM_THREADS": "1"}
+        self.run_program(*self.on_device(alone))
+        process = subprocess.Popen(mpirun(2, *self.on_device(output)), env=one_thread, stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.PIPE, text=True)
+        state = os.path.join(output, "last.safetensors")
+        deadline = time.monotonic() + 120
+        while process.poll() is None and not os.path.exists(state) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os.kill(processes_of(output, DISTILL_ON_DEVICE)[-1], signal.SIGTERM)
+        _, messages = process.communicate(timeout=120)
+        self.assertIn("stopped by SIGTERM after", messages)
+        self.run_program(*mpirun(3, *self.on_device(output, "--resume")), env=one_thread, timeout=300)
+        self.assert_same_run(output, alone)
+
+    def test_norms_of_each_rank_are_refused(self):
+        done = subprocess.run(mpirun(2, *self.on_device(self.path("refused"), "--norms", "rank")), env=ENVIRONMENT,
+                              capture_output=True, text=True, timeout=60)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("--norms rank works on the CPU alone", done.stderr)
 
 
 class Logits(Ranks):

@@ -4,18 +4,25 @@
 #define BOOST_TEST_MODULE cuda_picture_data
 #include <boost/test/unit_test.hpp>
 
+#include <bantam/base/communicator.hpp>
 #include <bantam/base/index.hpp>
 #include <bantam/cuda/data/picture_data.hpp>
+#include <bantam/cuda/runtime/staged_communicator.hpp>
 #include <bantam/cuda/training/trainer.hpp>
 #include <bantam/train/fit.hpp>
+#ifdef BANTAM_HAS_NCCL
+#include <bantam/cuda/runtime/nccl_communicator.hpp>
+#endif
 
 #include "cpu/compare_models.hpp"
 #include "data/loaded_pictures.hpp"
 #include "train/synthetic_pictures.hpp"
+#include "train/thread_communicator.hpp"
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdio>
+#include <cstdlib>
 #include <limits>
 #include <memory>
 #include <span>
@@ -80,7 +87,7 @@ void same_batch(const Execution& execution, const BatchMemory& found, const Batc
 
 BatchMemory room(Index count) {
     BatchMemory batch;
-    batch.reserve(count, element_count(bantam::input_shape<TinyNet>), 3);
+    batch.reserve(count, count, element_count(bantam::input_shape<TinyNet>), 3);
     return batch;
 }
 
@@ -98,6 +105,32 @@ LossSums epochs(Trainer& trainer, const Data& data, Index first, Index end) {
         last = bantam::detail::train_epoch(
             trainer, data, epoch, [](Index, Index, const LossSums&) {}, [](const bantam::TrainingPosition&) {});
     return last;
+}
+
+/// Checks that `ranks` threads, of which `join(communicator)` is each one's DeviceCommunicator, train and evaluate with
+/// the bits of one process.
+template <class Join>
+void ranks_have_the_bits_of_one_process(int ranks, const TrainingOptions& options, const Join& join) {
+    const Sets sets;
+    const TrainingLoader loader = sets.training(5);
+    const EvaluationLoader validation = sets.validation();
+    const auto train = [&](OnDevice& trainer) {
+        const auto training = on_device(trainer, loader);
+        const auto validating = on_device(trainer, validation);
+        const double loss = epochs(trainer, training, 0, 3).loss;
+        return std::pair{loss, evaluate(trainer, validating).loss};
+    };
+    OnDevice one{options};
+    const auto expected = train(one);
+    std::vector<int> same(static_cast<std::size_t>(ranks));
+    run_ranks(ranks, [&](ThreadCommunicator& communicator) {
+        const auto joined = join(communicator);
+        OnDevice trainer{options};
+        trainer.set_communicator(joined.get());
+        const bool agrees = train(trainer) == expected && everything(trainer) == everything(one);
+        same[static_cast<std::size_t>(communicator.rank().index)] = agrees;
+    });
+    BOOST_TEST(same == std::vector<int>(same.size(), 1), boost::test_tools::per_element());
 }
 
 void batches_of_an_epoch_equal_those_of_the_loader(const TrainingLoader& loader) {
@@ -198,6 +231,28 @@ BOOST_AUTO_TEST_CASE(a_recorded_step_has_the_bits_of_an_unrecorded_one) {
         BOOST_TEST((everything(recorded) == everything(unrecorded)));
     }
 }
+
+BOOST_AUTO_TEST_CASE(ranks_have_the_bits_of_one_process_through_the_host) {
+    for (const int ranks : {2, 3})
+        ranks_have_the_bits_of_one_process(ranks, tiny_options(), [](ThreadCommunicator& communicator) {
+            return std::make_unique<bantam::cuda::StagedCommunicator>(communicator);
+        });
+}
+
+#ifdef BANTAM_HAS_NCCL
+BOOST_AUTO_TEST_CASE(ranks_have_the_bits_of_one_process_by_nccl) {
+    int gpus = 0;
+    BANTAM_CUDA_CHECK(cudaGetDeviceCount(&gpus));
+    if (std::getenv("BANTAM_TEST_SMALL")) return;  // compute-sanitizer would check NCCL's kernels
+    std::printf("NCCL: tested with up to %d ranks, one per GPU\n", std::min(gpus, 4));
+    for (int ranks = 1; ranks <= std::min(gpus, 4); ++ranks)
+        for (const TrainingOptions& options : every_kind())
+            ranks_have_the_bits_of_one_process(ranks, options, [](ThreadCommunicator& communicator) {
+                bantam::cuda::choose_gpu(communicator.rank());
+                return std::make_unique<bantam::cuda::NcclCommunicator>(communicator);
+            });
+}
+#endif
 
 BOOST_AUTO_TEST_CASE(a_step_that_is_not_finite_ends_the_epoch_with_the_weights_before_it) {
     Sets sets;

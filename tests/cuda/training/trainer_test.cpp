@@ -5,7 +5,7 @@
 #include <boost/test/unit_test.hpp>
 
 #include <bantam/bantam.hpp>
-#include <bantam/cuda/staged_communicator.hpp>
+#include <bantam/cuda/runtime/staged_communicator.hpp>
 #include <bantam/cuda/training/trainer.hpp>
 
 #include "cpu/compare_models.hpp"

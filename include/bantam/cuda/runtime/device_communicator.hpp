@@ -18,8 +18,8 @@ struct DeviceMessage {
     int rank;  ///< the other one
 };
 
-/// How ranks that train on a GPU each exchange data: cuda/nccl_communicator.hpp by NCCL,
-/// cuda/staged_communicator.hpp through the host's memory. Derive from this class for another transport.
+/// How ranks that train on a GPU each exchange data: cuda/runtime/nccl_communicator.hpp by NCCL,
+/// cuda/runtime/staged_communicator.hpp through the host's memory. Derive from this class for another transport.
 class DeviceCommunicator {
 public:
     explicit DeviceCommunicator(Rank rank) : rank_{rank} {}

@@ -11,6 +11,7 @@
 #endif
 #endif
 
+#include <bantam/base/chunk.hpp>
 #include <bantam/base/error.hpp>
 #include <bantam/base/host_device.hpp>
 #include <bantam/base/index.hpp>
@@ -85,6 +86,20 @@ template <class Handle, auto Destroy>
 using UniqueHandle = std::unique_ptr<std::remove_pointer_t<Handle>, HandleDeleter<Handle, Destroy>>;
 
 }  // namespace detail
+
+/// Makes this thread use the GPU of a rank, one of several on its machine: the first rank has the first GPU. Call it
+/// before an Execution is made. Throws Error where there are fewer GPUs than ranks.
+inline void choose_gpu(Rank on_this_machine) {
+    if (on_this_machine.count == 1) return;
+    int gpus = 0;
+    if (cudaGetDeviceCount(&gpus) != cudaSuccess) gpus = 0;
+    static_cast<void>(cudaGetLastError());
+    if (gpus < on_this_machine.count)
+        throw Error(std::to_string(on_this_machine.count) + " ranks on this machine, where each can use " +
+                    std::to_string(gpus) + (gpus == 1 ? " GPU" : " GPUs") +
+                    "; start one rank per GPU, all of which see all GPUs");
+    BANTAM_CUDA_CHECK(cudaSetDevice(on_this_machine.index));
+}
 
 /// A CUDA stream, on which a model runs in order, and a cuBLAS handle for it.
 class Execution {
@@ -189,6 +204,8 @@ private:
 };
 
 #else
+
+inline void choose_gpu(Rank) {}
 
 class RecordedWork;
 

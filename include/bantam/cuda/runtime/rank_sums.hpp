@@ -23,15 +23,15 @@ namespace detail {
 template <class T>
 struct AddGradients {
     const T* own;       // [own chunk][size]
-    const T* received;  // [chunk][share], those of the other ranks
+    const T* received;  // [chunk][segment], those of the other ranks
     const std::uint8_t* whole;
     IndexRange own_chunks;
     Index chunks, size;
-    IndexRange share;  // the indices that this rank adds
+    IndexRange segment;  // the indices that this rank adds
     T* gradient;
 
     BANTAM_HOST_DEVICE void operator()(Index at) const {
-        const Index i = share.begin + at;
+        const Index i = segment.begin + at;
         if (whole[i]) {
             gradient[i] = own[i];
             return;
@@ -40,7 +40,7 @@ struct AddGradients {
         for (Index chunk = 0; chunk < chunks; ++chunk) {
             const bool computed_here = chunk >= own_chunks.begin && chunk < own_chunks.end;
             sum += static_cast<double>(computed_here ? own[(chunk - own_chunks.begin) * size + i]
-                                                     : received[chunk * share.count() + at]);
+                                                     : received[chunk * segment.count() + at]);
         }
         gradient[i] = static_cast<T>(sum);
     }
@@ -76,7 +76,7 @@ public:
         bool moved = sums_.reserve(std::max(chunks * sums, ceil_div(bytes, Index{sizeof(double)})));
         if (at_once_) return moved;
         moved |= own_.reserve(most_chunks_of_rank(chunks, rank().count) * size_);
-        if (rank().count > 1) moved |= received_.reserve(chunks * share_of(rank()).count());
+        if (rank().count > 1) moved |= received_.reserve(chunks * segment_of(rank()).count());
         return moved;
     }
 
@@ -94,31 +94,32 @@ public:
     ComputeType* gradients() { return at_once_ ? nullptr : own_.data(); }
     Index gradient_size() const { return size_; }
 
-    /// Adds the gradients of all ranks: each sends the others their shares of the parameters, adds its own one, and
+    /// Adds the gradients of all ranks: each sends the others their segments of the parameters, adds its own one, and
     /// sends the result to all.
     void add_gradients(const Execution& execution, Index samples, ComputeType* gradient) {
         const Index chunks = chunk_count(samples);
-        const IndexRange own = chunks_of_rank(chunks, rank()), share = share_of(rank());
+        const IndexRange own = chunks_of_rank(chunks, rank()), segment = segment_of(rank());
         std::vector<DeviceMessage> sent, received;
         for (int other = 0; other < rank().count; ++other) {
             const Rank of{other, rank().count};
             if (other == rank().index) continue;
             for (Index chunk = 0; chunk < own.count(); ++chunk)
-                sent.push_back(message(own_.data() + chunk * size_ + share_of(of).begin, share_of(of).count(), other));
+                sent.push_back(
+                    message(own_.data() + chunk * size_ + segment_of(of).begin, segment_of(of).count(), other));
             const IndexRange theirs = chunks_of_rank(chunks, of);
             for (Index chunk = theirs.begin; chunk < theirs.end; ++chunk)
-                received.push_back(message(received_.data() + chunk * share.count(), share.count(), other));
+                received.push_back(message(received_.data() + chunk * segment.count(), segment.count(), other));
         }
         communicator_.exchange(execution, sent, received);
-        for_each_index(execution, share.count(),
+        for_each_index(execution, segment.count(),
                        detail::AddGradients<ComputeType>{own_.data(), received_.data(), whole_.data(), own, chunks,
-                                                         size_, share, gradient});
-        all_gather(execution, communicator_, gradient, 1, [this](Rank of) { return share_of(of); });
+                                                         size_, segment, gradient});
+        all_gather(execution, communicator_, gradient, 1, [this](Rank of) { return segment_of(of); });
     }
 
 private:
     /// The parameters whose gradients a rank adds.
-    IndexRange share_of(Rank of) const { return {size_ * of.index / of.count, size_ * (of.index + 1) / of.count}; }
+    IndexRange segment_of(Rank of) const { return {size_ * of.index / of.count, size_ * (of.index + 1) / of.count}; }
 
     static DeviceMessage message(ComputeType* values, Index count, int rank) {
         return {reinterpret_cast<std::byte*>(values), static_cast<std::size_t>(count) * sizeof(ComputeType), rank};

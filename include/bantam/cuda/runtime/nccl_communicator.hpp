@@ -7,15 +7,16 @@
 #include <bantam/cuda/runtime/device_communicator.hpp>
 #include <bantam/cuda/runtime/execution.hpp>
 
+#include <exception>
 #include <span>
 #include <string>
-#include <type_traits>
 
 #include <nccl.h>
 
 namespace bantam::cuda {
 
-/// Exchanges between GPUs by NCCL, in the stream of the model and in its recorded steps.
+/// Exchanges between GPUs by NCCL, in the stream of the model and in its recorded steps. Trainers must not record steps
+/// with it any more when it is destroyed: set_communicator(nullptr).
 class NcclCommunicator final : public DeviceCommunicator {
 public:
     /// Joins the ranks of `communicator`, each with the GPU that its calls of CUDA use; all of them construct one at
@@ -24,9 +25,15 @@ public:
         ncclUniqueId id{};
         if (rank().index == 0) check(ncclGetUniqueId(&id), "ncclGetUniqueId");
         broadcast(communicator, std::span{&id, 1}, 0);
-        ncclComm_t ranks{};
-        check(ncclCommInitRank(&ranks, rank().count, id, rank().index), "ncclCommInitRank");
-        ranks_.reset(ranks);
+        check(ncclCommInitRank(&ranks_, rank().count, id, rank().index), "ncclCommInitRank");
+    }
+
+    ~NcclCommunicator() override {
+        // Where an exception ends this rank, the others may wait for it, and it must not wait for them.
+        if (std::uncaught_exceptions() > 0)
+            ncclCommAbort(ranks_);
+        else
+            ncclCommDestroy(ranks_);
     }
 
     void exchange(const Execution& execution, std::span<const DeviceMessage> sent,
@@ -34,11 +41,11 @@ public:
         check(ncclGroupStart(), "ncclGroupStart");
         for (const DeviceMessage& message : sent)
             if (message.bytes > 0)
-                check(ncclSend(message.data, message.bytes, ncclUint8, message.rank, ranks_.get(), execution.stream()),
+                check(ncclSend(message.data, message.bytes, ncclUint8, message.rank, ranks_, execution.stream()),
                       "ncclSend");
         for (const DeviceMessage& message : received)
             if (message.bytes > 0)
-                check(ncclRecv(message.data, message.bytes, ncclUint8, message.rank, ranks_.get(), execution.stream()),
+                check(ncclRecv(message.data, message.bytes, ncclUint8, message.rank, ranks_, execution.stream()),
                       "ncclRecv");
         check(ncclGroupEnd(), "ncclGroupEnd");
     }
@@ -51,7 +58,7 @@ private:
                         "; NCCL_DEBUG=INFO prints what NCCL finds");
     }
 
-    detail::UniqueHandle<ncclComm_t, ncclCommDestroy> ranks_;
+    ncclComm_t ranks_{};
 };
 
 }  // namespace bantam::cuda
