@@ -17,7 +17,7 @@ static_assert(sizeof(Net) > 0);
 
 template <class L>
 constexpr bool refused = static_cast<bool>(detail::LayersMistake<L, Shape{8, 8, 3}>::mistake);
-static_assert(refused<MaxPool<2>> && refused<Sequential<ReLU>> && refused<LogSoftmax>);
+static_assert(refused<MaxPool<2>> && refused<Sequential<ReLU>> && refused<LogSoftmax> && refused<MaxPooling2D<2>>);
 static_assert(!refused<GlobalAveragePool> && !refused<MaxPool2d<2>> && !refused<Sequence<ReLU>>);
 
 // A softmax is a layer, but not the last one.
@@ -27,3 +27,13 @@ static_assert(text<GlobalAveragePool, Softmax>.starts_with("leave it out: a netw
 static_assert(text<ChannelGate<GlobalAveragePool, Softmax>, Conv2d<8, 3>>.empty());
 static_assert(
     text<ConvTranspose2d<8, 3, 2, ConvTransposeOptions{.output_padding = 2}>>.starts_with("its output padding"));
+
+// Other mistakes of the layers' types.
+struct Declared;
+struct Private : private Layer {
+    static constexpr std::string_view name = "Private";
+};
+static_assert(text<Declared>.starts_with("it is declared and not defined here"));
+static_assert(text<Private>.starts_with("it derives from bantam::Layer privately"));
+static_assert(text<Image<8, 8, 3>, ReLU>.starts_with("the image stands once"));
+static_assert(text<Residual<>>.starts_with("its body has at least one layer"));

@@ -238,6 +238,9 @@ BOOST_AUTO_TEST_CASE(calls_that_cannot_be_answered_say_why) {
     model.set_weights(parameters, {});
     BOOST_TEST(error_of([&] { model.backward(logits.data(), gradient.data()); }) ==
                "backward: there was no forward pass; call forward first");
+    model.forward(input.data(), 2, 0, logits.data());
+    BOOST_TEST(error_of([&] { model.backward(nullptr, gradient.data()); }) ==
+               "backward: the gradients of logits and parameters are null; give memory for both");
     BOOST_TEST(error_of([&] { model.infer(std::span{input}.first(11)); }) ==
                "there are 11 pixel values, no multiple of the 6 of a picture of 2x3x1; give "
                "[count][height][width][channels]");

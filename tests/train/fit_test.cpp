@@ -299,7 +299,12 @@ BOOST_AUTO_TEST_CASE(arrays_that_do_not_fit_are_refused_before_training) {
     BOOST_TEST(refusal(good.pixels, good.labels, nine) ==
                "there are 9 teacher logits for 8 pictures of 6x8x3; give 24");
     BOOST_TEST(refusal(good.pixels, nine) == "there are 9 target values for 8 pictures of 6x8x3; give 24");
-    BOOST_TEST(refusal(good.pixels) == "loss: labels has 0 elements, expected 8 for this batch");
+    BOOST_TEST(refusal(good.pixels) ==
+               "loss: the batch has no labels, which this loss reads; give an integer per picture");
+    const std::vector<float> floats(8 * 3);
+    BOOST_TEST(refusal(good.pixels, floats).ends_with(": floats are target values, as for MeanSquaredError"));
+    BOOST_TEST(message_of<bantam::Error>([&] { bantam::ArrayData{good.pixels, {0, -2}}; }) ==
+               "label -2 at index 1 is no class; classes are counted from 0");
     std::vector<int> labels = good.labels;
     labels[3] = 7;
     BOOST_TEST(refusal(good.pixels, labels) == "label 7 at index 3 is outside 0..2; the network has 3 classes");

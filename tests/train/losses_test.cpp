@@ -586,7 +586,7 @@ BOOST_AUTO_TEST_CASE(targets_that_a_loss_misses_are_named) {
     };
     BOOST_CHECK_NO_THROW(fit_values());
     check_error([&] { bantam::loss_and_gradient(squares, 3, outputs, Targets<float>{.labels = labels}, {}); },
-                "targets has 0 elements, expected 6");
+                "the batch has no target values, which this loss reads; give floats [count][outputs]");
     check_error([&] { bantam::loss_and_gradient(FocalLoss{}, 3, outputs, Targets<float>{.labels = labels}, {}); },
                 "sample 1 of the batch has no label");
     values[4] = std::numeric_limits<float>::infinity();

@@ -63,6 +63,14 @@ struct WithinLimit<Net, Limit> : private Refusal<ParametersOverLimit<Net, Index{
 /// into, a NetAug as its student. With bantam/deploy/budget.hpp, `Limit` may also be a Budget that names the memory of
 /// a device.
 template <class Net, auto Limit = default_parameter_limit>
-struct Student : Net, detail::WithinLimit<Net, Limit> {};
+struct Student : detail::CheckedNetwork<Net>, detail::WithinLimit<detail::CheckedNetwork<Net>, Limit> {};
+
+namespace detail {
+
+// As of Network: what is wrong is reported where the student is used.
+template <class Net, auto Limit>
+inline constexpr bool is_network<Student<Net, Limit>> = true;
+
+}  // namespace detail
 
 }  // namespace bantam

@@ -12,6 +12,7 @@
 #include <bantam/core/text.hpp>
 
 #include <array>
+#include <concepts>
 #include <cstddef>
 #include <string_view>
 #include <type_traits>
@@ -151,7 +152,12 @@ struct WrittenAsValue<L()> : std::true_type {
 };
 
 template <class L>
-concept LayerDescription = std::is_base_of_v<Layer, L> && requires { std::string_view{L::name}; };
+concept LayerDescription = std::derived_from<L, Layer> && requires { std::string_view{L::name}; };
+
+template <class T>
+concept ImageType = requires {
+    { T::shape } -> std::convertible_to<Shape>;
+};
 
 template <class L>
 constexpr Mistake type_mistake(Index position);
@@ -196,14 +202,22 @@ constexpr Mistake type_mistake(Index position) {
         Mistake result = mistake(Reason::not_a_layer, "write it without (): a layer is a type, not a value");
         result.layer = layer_name<typename WrittenAsValue<L>::Meant>();
         return result;
+    } else if constexpr (std::is_class_v<L> && !requires { sizeof(L); }) {
+        return mistake(Reason::not_a_layer, "it is declared and not defined here: include its header");
     } else if constexpr (NamedLayer<L>) {
         return type_mistake<typename L::Wrapped>(position);
+    } else if constexpr (ImageType<L>) {
+        return mistake(Reason::not_a_layer, "the image stands once, before all layers");
     } else if constexpr ((SequenceLayer<L> || BlockLayer<L>) && !requires { L::output_shape(Shape{}); }) {
         return mistake(Reason::not_a_layer, "a network is not a layer: write Net::Layers for its layers in order");
-    } else if constexpr (!SequenceLayer<L> && !BlockLayer<L> && !std::is_base_of_v<Layer, L>) {
-        return mistake(Reason::not_a_layer, "it is not a layer: derive it from bantam::Layer (docs/adding-a-layer.md)");
+    } else if constexpr (!SequenceLayer<L> && !BlockLayer<L> && !std::derived_from<L, Layer>) {
+        return mistake(Reason::not_a_layer,
+                       std::is_base_of_v<Layer, L>
+                           ? "it derives from bantam::Layer privately: write `public bantam::Layer`"
+                           : "it is not a layer: derive it from bantam::Layer (docs/adding-a-layer.md)");
     } else if constexpr (!SequenceLayer<L> && !BlockLayer<L> && !LayerDescription<L>) {
-        return mistake(Reason::not_a_layer, "it has no name: add a member `static constexpr std::string_view name`");
+        return mistake(Reason::not_a_layer,
+                       "it has no name: add a public member `static constexpr std::string_view name`");
     } else {
         if constexpr (requires { L::argument_error(); })
             if (!L::argument_error().empty()) return mistake(Reason::invalid_arguments, L::argument_error());

@@ -22,11 +22,6 @@ struct Image {
 
 namespace detail {
 
-template <class T>
-concept ImageType = requires {
-    { T::shape } -> std::convertible_to<Shape>;
-};
-
 /// What is wrong with the arguments of a network.
 template <class Input, class... Ls>
 struct NetworkMistake {
@@ -111,6 +106,22 @@ struct NotANetwork {
     }();
     using Facts = compile_error<Reason::no_image, std::type_identity<Net>{}>;
 };
+
+/// Says that `Net` is not a network, and stands in its place, so that no other errors follow.
+template <class Net>
+struct NoNetwork {
+    static_assert(sizeof(Refusal<NotANetwork<Net>>) > 0);
+    using Layers = RefusedLayers;
+    static constexpr Shape input{1, 1, 1};
+    using Nodes = NodesOf<Layers, input>;
+};
+
+template <class Net>
+inline constexpr bool is_network<NoNetwork<Net>> = true;
+
+template <class Net>
+using CheckedNetwork =
+    std::conditional_t<NetworkType<Net>, std::type_identity<Net>, std::type_identity<NoNetwork<Net>>>::type;
 
 }  // namespace detail
 

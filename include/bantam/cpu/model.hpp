@@ -31,6 +31,10 @@ namespace bantam::cpu {
 template <class Net, class S = float, bool Fused = true>
 class Model {
 public:
+    static constexpr bool runs_a_network = NetworkType<Net>;
+    static_assert(runs_a_network,
+                  "a cpu::Model runs a network: write Network<Image<height, width, channels>, layers...>");
+
     using Scalar = S;
     using Program = Chain<typename Net::Layers, Net::input, S, Fused>;
     static constexpr Shape image = input_shape<Net>;
@@ -191,6 +195,8 @@ private:
     template <class InputGradient>
     void run_backward(const S* logits_gradient, S* parameter_gradient, InputGradient input_gradient) {
         if (!input_ && pass_.batch() == 0) throw_error("backward: there was no forward pass; call forward first");
+        if ((!logits_gradient && pass_.batch() > 0) || (!parameter_gradient && trainable_parameters<Net> > 0))
+            throw_error("backward: the gradients of logits and parameters are null; give memory for both");
         Program::backward(pass_, weights(packed_), input_, workspace_.saved.data(), logits_gradient, input_gradient,
                           parameter_gradient);
         if (pass_.gradient_sums) pass_.gradient_sums->complete();

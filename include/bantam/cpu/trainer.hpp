@@ -109,6 +109,7 @@ public:
                                options_.clip_norm);
         } catch (...) {
             std::ranges::copy(statistics_before_, model_.statistics().begin());
+            detail::require_finite_pixels(pixels, samples_of_rank(batch.count, rank()).count());
             throw;
         }
         const double decay = average_.active() ? average_.advance() : 0.0;
@@ -143,7 +144,12 @@ public:
         averaged().infer(pixels.data(), own.count(), logits_.data() + own.begin * classes);
         gather_logits(classes);
         on_logits(std::span<const float>{logits_});
-        return detail::evaluation_loss(loss_, classes, logits_, batch);
+        try {
+            return detail::evaluation_loss(loss_, classes, logits_, batch);
+        } catch (const Error&) {
+            detail::require_finite_pixels(pixels, own.count());
+            throw;
+        }
     }
 
     /// The logits [count][classes] of pictures [count][H][W][C] with the weights to keep, valid until the next
@@ -310,6 +316,14 @@ private:
     WeightAverage<float> average_;
     bool averaged_is_current_ = false;
     Communicator* communicator_ = nullptr;
+};
+
+/// What is no network: says so.
+template <class Net, class Loss>
+    requires(!NetworkType<Net>)
+class Trainer<Net, Cpu, Loss> : public Trainer<detail::NoNetwork<Net>, Cpu, Loss> {
+public:
+    using Trainer<detail::NoNetwork<Net>, Cpu, Loss>::Trainer;
 };
 
 /// A loader in the form in which the trainer is fastest, for `fit`, `evaluate` and `infer`: on the CPU the loader

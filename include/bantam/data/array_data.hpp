@@ -13,6 +13,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <limits>
 #include <optional>
 #include <ranges>
@@ -41,7 +42,7 @@ public:
     explicit ArrayData(Pixels&& pixels) {
         set_pixels(std::forward<Pixels>(pixels));
     }
-    template <std::ranges::range Pixels, std::ranges::range Targets>
+    template <std::ranges::range Pixels, std::ranges::range Targets = std::initializer_list<int>>
     ArrayData(Pixels&& pixels, Targets&& targets) : ArrayData{std::forward<Pixels>(pixels)} {
         if constexpr (std::integral<std::ranges::range_value_t<Targets>>)
             set_labels(targets);
@@ -52,6 +53,15 @@ public:
     ArrayData(Pixels&& pixels, Labels&& labels, Logits&& teacher_logits)
         : ArrayData{std::forward<Pixels>(pixels), std::forward<Labels>(labels)} {
         teacher_logits_ = floats(std::forward<Logits>(teacher_logits));
+    }
+    /// Arguments that are no ranges: says what to write.
+    template <class Pixels, class... Others>
+        requires(!(std::ranges::range<Pixels> && (std::ranges::range<Others> && ...)) &&
+                 !std::same_as<std::remove_cvref_t<Pixels>, ArrayData>)
+    explicit ArrayData(const Pixels&, const Others&...) {
+        static_assert(sizeof(Pixels) == 0,
+                      "pixels, labels, targets and teacher logits are ranges: of a pointer, write "
+                      "std::span{pointer, count}");
     }
 
     /// Batches for a network with this input and number of outputs; this object must outlive them. Throws Error where
@@ -87,18 +97,26 @@ private:
 
     template <class Range>
     static std::span<const float> floats(Range&& range) {
-        static_assert(std::same_as<std::ranges::range_value_t<Range>, float> && outlives<Range>,
+        // A variable: clang would list how the concepts were checked.
+        constexpr bool usable = std::same_as<std::ranges::range_value_t<Range>, float> && outlives<Range>;
+        static_assert(usable,
                       "labels are integers; targets and teacher logits are contiguous floats that outlive ArrayData: "
                       "keep them in a variable");
-        return {std::ranges::data(range), std::ranges::size(range)};
+        if constexpr (usable)
+            return {std::ranges::data(range), std::ranges::size(range)};
+        else
+            return {};
     }
 
     template <class Pixels>
     void set_pixels(Pixels&& pixels) {
         using Value = std::ranges::range_value_t<Pixels>;
-        static_assert((std::same_as<Value, float> || std::same_as<Value, std::uint8_t>) && outlives<Pixels>,
+        constexpr bool usable = (std::same_as<Value, float> || std::same_as<Value, std::uint8_t>) && outlives<Pixels>;
+        static_assert(usable,
                       "pixels are contiguous floats or std::uint8_t that outlive ArrayData: keep them in a variable");
-        if constexpr (std::same_as<Value, float>)
+        if constexpr (!usable)
+            return;
+        else if constexpr (std::same_as<Value, float>)
             floats_ = floats(std::forward<Pixels>(pixels));
         else
             bytes_ = {std::ranges::data(pixels), std::ranges::size(pixels)};

@@ -21,6 +21,8 @@ struct ResidualBlock : Layer {
     using Children = ChildList<Body, Shortcut>;
 
     static constexpr std::string_view argument_error() {
+        if (std::is_same_v<Body, Sequence<>> && std::is_same_v<Shortcut, Identity>)
+            return "its body has at least one layer: Residual<layers...>";
         return Scaled == Scale::none || std::is_same_v<Shortcut, Identity>
                    ? ""
                    : "a learned scale requires the identity as shortcut";

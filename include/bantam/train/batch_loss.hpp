@@ -12,9 +12,11 @@
 #include <bantam/train/options.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <span>
 #include <string>
 #include <utility>
@@ -80,6 +82,16 @@ std::span<const float> pixels_of_rank(const Batch& batch, Shape input, Rank rank
     throw Error("a running mean or variance is not finite after this batch, whose pixels are in " +
                 general_text(static_cast<double>(least)) + ".." + general_text(static_cast<double>(most)) +
                 "; scale them to about -2..2, or lower the learning rate where they are");
+}
+
+/// Throws Error naming the first of the pixels of `count` pictures that is not finite: the cause of a loss that is not.
+inline void require_finite_pixels(std::span<const float> pixels, Index count) {
+    const auto found = std::ranges::find_if_not(pixels, [](float pixel) { return std::isfinite(pixel); });
+    if (found == pixels.end()) return;
+    const Index index = found - pixels.begin(), of_picture = std::ssize(pixels) / count;
+    throw Error("pixel value " + std::to_string(index % of_picture) + " of sample " +
+                std::to_string(index / of_picture) + " of the batch is " +
+                non_finite_text(static_cast<double>(*found)) + "; check the pictures");
 }
 
 /// The loss of an evaluation.

@@ -78,6 +78,10 @@ struct IgnoreStep {
     void operator()(const Facts&...) const {}
 };
 
+/// A cpu::Model, or a Trainer that is not const: before it infers it brings the weights to keep up to date.
+template <class Trained>
+concept Infers = requires(Trained& trained, std::span<const float> pixels) { trained.infer(pixels); };
+
 /// What `infer` reads.
 template <class Trained, class Data>
 concept Readable =
@@ -148,11 +152,13 @@ struct PrintEpoch {
 };
 
 /// What is wrong with a call of `fit`.
-enum class FitMistake { none, no_data, training, validation, callback };
+enum class FitMistake { none, constant, no_data, training, validation, callback };
 
 template <class Trainer, class Training = void, class Validation = void, class OnEpoch = PrintEpoch, class... Others>
 constexpr FitMistake fit_mistake() {
-    if constexpr (std::is_void_v<Validation>)
+    if constexpr (std::is_const_v<Trainer>)
+        return FitMistake::constant;
+    else if constexpr (std::is_void_v<Validation>)
         return FitMistake::no_data;
     else if constexpr (!TrainsOn<Trainer, Training>)
         return FitMistake::training;
@@ -216,9 +222,11 @@ void infer(Trained& trained, const Data& data, OnLogits&& on_logits) {
     static_assert(readable,
                   "infer and predict read ArrayData, pixels in memory, an EvaluationLoader, or an InferenceLoader of "
                   "testing pictures");
+    constexpr bool infers = detail::Infers<Trained> || detail::OnDeviceOf<Trained, Data>;
+    static_assert(infers, "infer and predict take a cpu::Model, or a Trainer that is not const: leave out const");
     if constexpr (detail::OnDeviceOf<Trained, Data>) {
         for (Index index = 0; index < data.batch_count(); ++index) on_logits(trained.infer(data, index));
-    } else if constexpr (readable) {
+    } else if constexpr (readable && infers) {
         const auto& loader = detail::loaded(trained, data, detail::inference_batch, 0);
         auto batches = loader.batches();
         while (const auto* batch = batches.next())
@@ -245,6 +253,8 @@ Evaluation evaluate(Trainer& trainer, const Data& data) {
     static_assert(
         evaluable,
         "evaluate reads labels, of ArrayData or an EvaluationLoader; testing pictures are for inference only");
+    constexpr bool changes = !std::is_const_v<Trainer>;
+    static_assert(changes, "evaluate takes a Trainer that is not const: leave out const");
     LossSums sums;
     ConfusionMatrix confusion{Trainer::classes};
     if constexpr (detail::OnDeviceOf<Trainer, Data>) {
@@ -255,7 +265,7 @@ Evaluation evaluate(Trainer& trainer, const Data& data) {
                 if (const Index label = data.label(sample++); label >= 0) confusion.add(label, answer);
             });
         });
-    } else if constexpr (evaluable) {
+    } else if constexpr (evaluable && changes) {
         const auto& loader = detail::loaded(trainer, data, detail::inference_batch, 0);
         auto batches = loader.batches();
         while (const auto* batch = batches.next()) {
@@ -352,6 +362,7 @@ template <class Trainer, class... Arguments>
 std::vector<EpochReport> fit(Trainer&, const Arguments&...) {
     using enum detail::FitMistake;
     constexpr detail::FitMistake mistake = detail::fit_mistake<Trainer, Arguments...>();
+    static_assert(mistake != constant, "fit trains its trainer, which is const here: leave out const");
     static_assert(mistake != no_data, "fit takes a trainer and two data sets: fit(trainer, training, validation)");
     static_assert(mistake != training,
                   "fit trains on ArrayData or on a TrainingLoader; testing pictures are for inference only");

@@ -296,8 +296,14 @@ template <class L, class Scalar>
 void require_targets(Index classes, std::size_t count, const Targets<Scalar>& targets) {
     const std::size_t values = count * static_cast<std::size_t>(classes);
     if constexpr (TargetLoss<L>) {
+        if (targets.values.empty() && values > 0)
+            throw Error("loss: the batch has no target values, which this loss reads; give floats [count][outputs]");
         require_size("targets", targets.values.size(), values);
     } else {
+        if (targets.labels.empty() && count > 0)
+            throw Error(
+                std::string("loss: the batch has no labels, which this loss reads; give an integer per picture") +
+                (targets.values.empty() ? "" : ": floats are target values, as for MeanSquaredError"));
         require_size("labels", targets.labels.size(), count);
         if (!targets.has_teacher.empty() || !targets.teacher_logits.empty()) {
             require_size("teacher mask", targets.has_teacher.size(), count);
