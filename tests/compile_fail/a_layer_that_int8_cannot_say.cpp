@@ -3,6 +3,7 @@
 // expect-text: layer Mirror has no form in bantam::deploy::Int8: docs/deploying.md lists the layers that have one
 // expect-nvcc: compile_error<.*bantam::deploy::Int8>
 // errors: 1
+// with: cxx26
 #include <bantam/deploy/classifier.hpp>
 
 #include <string_view>

@@ -3,6 +3,7 @@
 // expect-text: layer Negate has no operation on backend cpu; include its header under bantam/cpu/layers or write one, see docs/adding-a-layer.md
 // expect-nvcc: compile_error<.*cpu::Backend<
 // errors: 1
+// with: cxx26
 #include <bantam/bantam.hpp>
 
 using namespace bantam;

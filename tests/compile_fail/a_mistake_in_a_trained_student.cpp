@@ -4,6 +4,7 @@
 // without: nvcc
 // errors: 1
 // lines: 22
+// with: cxx26
 #include <bantam/core/budget.hpp>
 #include <bantam/cpu/trainer.hpp>
 #include <bantam/layers/all.hpp>

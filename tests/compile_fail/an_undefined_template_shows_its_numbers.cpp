@@ -6,6 +6,7 @@
 // expect-clang: undefined template
 // expect-cxx26: undefined template
 // expect-nvcc: incomplete type
+// with: cxx26
 
 template <long Count, long Limit>
 struct exceeds;

@@ -3,6 +3,7 @@
 // expect-text: layer 1 BatchNorm: it is BatchNorm2d here
 // without: nvcc
 // errors: 1
+// with: cxx26
 #include <bantam/core/network.hpp>
 #include <bantam/layers/all.hpp>
 

@@ -3,6 +3,7 @@
 // expect-nvcc: compile_error<100001L?, 100000L?>
 // expect-text: the network has 100,001 parameters, 1 over the limit of 100,000; the heaviest layers: Linear-1 .99,950.
 // errors: 1
+// with: cxx26
 #include <bantam/core/budget.hpp>
 #include <bantam/layers/batch_norm2d.hpp>
 #include <bantam/layers/linear.hpp>

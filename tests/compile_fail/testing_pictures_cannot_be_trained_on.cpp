@@ -5,6 +5,7 @@
 // expect-cxx26: error: no matching member function for call to 'add'
 // without: nvcc
 // errors: 1
+// with: cxx26
 #include <bantam/data/training_loader.hpp>
 
 using namespace bantam;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Headers of other libraries that many of Bantam's headers include, compiled once for the tests with clang.
+// Headers of other libraries that many of Bantam's headers include, compiled once for the cases with clang.
 #pragma once
 
 #include <Eigen/Core>
