@@ -30,9 +30,9 @@ public:
         ranks_.reset();
         if (!communicator || communicator->rank().count == 1) return;
 #ifdef BANTAM_HAS_NCCL
-        ranks_ = std::make_unique<cuda::NcclCommunicator>(*communicator);
+        ranks_ = std::make_unique<bantam::cuda::NcclCommunicator>(*communicator);
 #else
-        ranks_ = std::make_unique<cuda::StagedCommunicator>(*communicator);
+        ranks_ = std::make_unique<bantam::cuda::StagedCommunicator>(*communicator);
         if (!ranks_->recordable())
             print_message(
                 "note: this program was built without NCCL, so that GPUs exchange data through the host's memory and a "
@@ -55,7 +55,7 @@ public:
 
 private:
     using Forwarding::trainer_;
-    std::unique_ptr<cuda::DeviceCommunicator> ranks_;
+    std::unique_ptr<bantam::cuda::DeviceCommunicator> ranks_;
 };
 
 template <class Net>
@@ -64,7 +64,7 @@ std::unique_ptr<StudentTrainer> train_on_gpu(const TrainingOptions& options, con
         throw Error{"--device cuda: students in a NetAug or MemberWise run on the CPU alone; leave out --device"};
     } else {
         using Food = WithLimit<Net>;
-        cuda::choose_gpu(launched_rank(true));
+        bantam::cuda::choose_gpu(launched_rank(true));
         if (device.precision == "bf16") return std::make_unique<GpuStudent<Food, CudaBfloat16>>(options);
         TrainingOptions chosen = options;
         chosen.allow_tf32 = device.precision == "tf32";

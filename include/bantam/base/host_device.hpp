@@ -7,3 +7,10 @@
 #else
 #define BANTAM_HOST_DEVICE
 #endif
+
+/// Keeps a function out of its callers, so that the compiler contracts its multiply-adds alike for all of them.
+#ifdef __CUDACC__
+#define BANTAM_NOINLINE __noinline__
+#else
+#define BANTAM_NOINLINE [[gnu::noinline]]
+#endif

@@ -28,7 +28,8 @@ struct NormCoefficients {
     BANTAM_HOST_DEVICE ComputeType* offset() const { return values + 5 * channels; }
 };
 
-// The first two below are what a row reduction does with its sums: store(slice, channel, sums).
+// The first two below are what a row reduction does with its sums: store(slice, channel, sums). They are not inlined,
+// since several kernels call them, and must get the same bits: those of one process and of several ranks.
 
 /// Computes a channel's coefficients from Σ(x − origin) and Σ(x − origin)² over a batch, and updates the running
 /// statistics. `origins` may be the running means.
@@ -40,7 +41,7 @@ struct NormFromBatch {
     Compute<S>* statistics;
     NormCoefficients<S> coefficients;
     template <class Total>
-    BANTAM_HOST_DEVICE void operator()(Index, Index c, const Total* moments) const {
+    BANTAM_NOINLINE BANTAM_HOST_DEVICE void operator()(Index, Index c, const Total* moments) const {
         const Index channels = coefficients.channels;
         const auto channel = coefficients.at(c);
         const Compute<S> origin = origins[c];
@@ -56,7 +57,7 @@ struct NormBackwardCoefficients {
     NormCoefficients<S> coefficients;
     Compute<S>* parameter_gradient;
     template <class Total>
-    BANTAM_HOST_DEVICE void operator()(Index, Index c, const Total* sums) const {
+    BANTAM_NOINLINE BANTAM_HOST_DEVICE void operator()(Index, Index c, const Total* sums) const {
         coefficients.at(c).backward_coefficients(sums[0], sums[1], count, parameter_gradient[c],
                                                  parameter_gradient[coefficients.channels + c], coefficients.slope()[c],
                                                  coefficients.offset()[c]);
