@@ -90,6 +90,8 @@ BOOST_FIXTURE_TEST_CASE(the_first_network_learns_and_its_file_predicts, InTempor
     bantam::load("student.safetensors", trainer);
     BOOST_TEST((bantam::predict(trainer, testing.pixels) == answers));
     const auto model = bantam::load<Student>("student.safetensors");
+    BOOST_CHECK_THROW(bantam::save("empty.safetensors", bantam::cpu::Model<Student>{}), bantam::Error);
+    BOOST_TEST(!std::filesystem::exists("empty.safetensors"));
     const auto all = predict_all(model, {testing.floats(), validation.floats(), testing.floats()});
     BOOST_TEST((all[0] == answers));
     BOOST_TEST((all[2] == answers));

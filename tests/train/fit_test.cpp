@@ -136,6 +136,15 @@ BOOST_AUTO_TEST_CASE(a_finished_run_is_not_trained_further) {
     BOOST_TEST((bits_of(trainer) == before));
 }
 
+BOOST_AUTO_TEST_CASE(a_start_before_the_first_batch_is_refused) {
+    const SyntheticPictures pictures{8, 8};
+    TinyTrainer trainer{tiny_options()};
+    for (const TrainingPosition& start : {TrainingPosition{-2}, TrainingPosition{0, -3}})
+        BOOST_TEST(message_of<bantam::Error>([&] {
+                       fit_and_collect(trainer, pictures, pictures, start);
+                   }).ends_with("both are counted from 0"));
+}
+
 BOOST_AUTO_TEST_CASE(evaluation_does_not_depend_on_the_batch_size) {
     TinyTrainer trainer{tiny_options()};
     const Metrics together = bantam::evaluate(trainer, SyntheticPictures{11, 11});

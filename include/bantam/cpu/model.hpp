@@ -59,6 +59,8 @@ public:
     /// Running statistics in the order of `tensor_table`.
     std::span<S> statistics() { return statistics_; }
     std::span<const S> statistics() const { return statistics_; }
+    /// Whether weights were given, or there are none to give.
+    bool has_weights() const { return has_weights_; }
     int threads() const { return threads_; }
     /// Measures every stage of `forward` and `backward` with `profiler` from now on; null ends that.
     void set_profiler(StageProfiler* profiler) { profiler_ = profiler; }

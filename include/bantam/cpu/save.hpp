@@ -4,6 +4,7 @@
 
 #include <bantam/core/network.hpp>
 #include <bantam/cpu/model.hpp>
+#include <bantam/exec/initialize.hpp>
 #include <bantam/io/checkpoint.hpp>
 #include <bantam/io/safetensors.hpp>
 #include <bantam/train/device.hpp>
@@ -17,13 +18,14 @@
 namespace bantam {
 
 /// Writes the weights to keep as a safetensors file in one step, under PyTorch's names for the tensors. Throws Error
-/// naming a file that cannot be written.
+/// naming a file that cannot be written, and where a model has no weights yet.
 template <class Net, class Device, class Loss>
 void save(const std::filesystem::path& path, Trainer<Net, Device, Loss>& trainer, Metadata metadata = {}) {
     write_network<KeptNetwork<Net>>(path, trainer.parameters(), trainer.statistics(), std::move(metadata));
 }
 template <class Net, bool Fused>
 void save(const std::filesystem::path& path, const cpu::Model<Net, float, Fused>& model, Metadata metadata = {}) {
+    if (!model.has_weights()) detail::throw_no_weights();
     write_network<Net>(path, model.parameters(), model.statistics(), std::move(metadata));
 }
 

@@ -84,6 +84,7 @@ public:
     template <class Batch>
     LossSums step(const Batch& batch, Index steps_per_epoch) {
         detail::require_batch<SampleLoss>(batch, image, classes, rank());
+        const double learning_rate = options_.schedule(steps_per_epoch)(optimizer_.steps());
         const std::size_t outputs = static_cast<std::size_t>(batch.count * outputs_per_sample);
         const std::span<const float> pixels = detail::pixels_of_rank(batch, image, rank());
         const Index first_output = samples_of_rank(batch.count, rank()).begin * outputs_per_sample;
@@ -113,7 +114,6 @@ public:
             throw;
         }
         const double decay = average_.active() ? average_.advance() : 0.0;
-        const double learning_rate = options_.schedule(steps_per_epoch)(optimizer_.steps());
         model_.update([&](std::span<float> parameters, std::span<float> statistics) {
             optimizer_.step({.learning_rate = learning_rate,
                              .gradient_scale = scale,

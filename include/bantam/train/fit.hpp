@@ -288,7 +288,7 @@ Evaluation evaluate(Trainer& trainer, const Data& data) {
 /// `batches(epoch)`, `validation` has `batches()`. Testing pictures compile as neither. Either may lie on the trainer's
 /// device (cuda::TrainingData); `on_step` is then called after each group of steps. Shows its progress on `stream`
 /// unless that is null. Returns the reports. Throws Error as the trainer's `step` and `evaluate` do, where there is
-/// nothing to train on, and where `start` lies beyond an epoch's end.
+/// nothing to train on, and where `start` is negative or lies beyond an epoch's end.
 template <class Trainer, class Training, class Validation, class OnEpoch, class OnStep>
     requires(detail::fit_mistake<Trainer, Training, Validation>() == detail::FitMistake::none)
 std::vector<EpochReport> fit(Trainer& trainer, const Training& training, const Validation& validation,
@@ -306,6 +306,9 @@ std::vector<EpochReport> fit(Trainer& trainer, const Training& training, const V
         trainer.evaluate(*batches.next());
     }
     if (steps == 0) throw Error{"there are no pictures to train on; give at least one"};
+    if (start.epoch < 0 || start.batch < 0)
+        throw Error{"training cannot start at epoch " + std::to_string(start.epoch) + ", batch " +
+                    std::to_string(start.batch) + "; both are counted from 0"};
     if (start.batch > steps)
         throw Error{"the run was interrupted after batch " + std::to_string(start.batch) + " of an epoch of " +
                     std::to_string(steps) + "; name the data it was trained on, or start anew"};

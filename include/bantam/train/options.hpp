@@ -90,8 +90,10 @@ struct TrainingOptions {
         return random_bits(seed, dropout_stream, static_cast<std::uint64_t>(step));
     }
 
-    /// The learning rate of every step of the run.
+    /// The learning rate of every step of the run. Throws Error where an epoch has no steps.
     Schedule schedule(Index steps_per_epoch) const {
+        if (steps_per_epoch < 1)
+            throw Error("an epoch has " + std::to_string(steps_per_epoch) + " steps; give at least one");
         const auto length = static_cast<double>(epochs);
         const double warmup = warmup_epochs <= length ? warmup_epochs : length / 2;
         return {.peak = learning_rate,
