@@ -32,7 +32,7 @@ BANTAM_HOST_DEVICE constexpr Chunk chunk_at(Index samples, Index index) {
 struct IndexRange {
     Index begin = 0;
     Index end = 0;
-    constexpr Index count() const { return end - begin; }
+    BANTAM_HOST_DEVICE constexpr Index count() const { return end - begin; }
 };
 
 /// One of the processes that compute each batch together, as MPI numbers them.

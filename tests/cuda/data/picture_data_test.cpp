@@ -19,6 +19,10 @@
 #include "train/synthetic_pictures.hpp"
 #include "train/thread_communicator.hpp"
 
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
 #include <algorithm>
 #include <cstddef>
 #include <cstdio>
@@ -124,6 +128,9 @@ void ranks_have_the_bits_of_one_process(int ranks, const TrainingOptions& option
     const auto expected = train(one);
     std::vector<int> same(static_cast<std::size_t>(ranks));
     run_ranks(ranks, [&](ThreadCommunicator& communicator) {
+#ifdef _OPENMP
+        omp_set_num_threads(1);  // of this rank
+#endif
         const auto joined = join(communicator);
         OnDevice trainer{options};
         trainer.set_communicator(joined.get());

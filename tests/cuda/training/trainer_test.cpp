@@ -12,6 +12,10 @@
 #include "train/synthetic_pictures.hpp"
 #include "train/thread_communicator.hpp"
 
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
@@ -53,6 +57,9 @@ template <class Trainer, class Same>
 void ranks_agree(int ranks, const TrainingOptions& options, const Same& same) {
     std::vector<int> found(static_cast<std::size_t>(ranks));
     run_ranks(ranks, [&](ThreadCommunicator& communicator) {
+#ifdef _OPENMP
+        omp_set_num_threads(1);  // of this rank
+#endif
         bantam::cuda::StagedCommunicator staged{communicator};
         Trainer trainer{options};
         trainer.set_communicator(&staged);

@@ -50,7 +50,7 @@ struct BatchSlices {
     }
 
     /// Slices that this process computes.
-    Index count() const { return part.chunks.count() * slices_per_chunk; }
+    BANTAM_HOST_DEVICE Index count() const { return part.chunks.count() * slices_per_chunk; }
 
     /// The rows of a slice, counted from the first one of this process; none where the end is not behind the beginning.
     BANTAM_HOST_DEVICE IndexRange operator[](Index slice) const {
