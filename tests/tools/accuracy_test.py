@@ -235,8 +235,8 @@ class BadRecipes(Accuracy):
     def test_what_else_is_wrong_is_refused_before_any_run(self):
         alone = self.recipe("alone", ALONE)
         self.assertEqual(self.refusal(*self.command("nowhere")),
-                         "error: there is no recipe 'nowhere'; there are high-resolution, labels-alone, many-views, patient, short, "
-                         "or name a file that ends with .ini")
+                         "error: there is no recipe 'nowhere'; there are averaged, high-resolution, labels-alone, many-views, "
+                         "patient, short, or name a file that ends with .ini")
         self.assertEqual(self.refusal(*self.command(alone, alone)),
                          f"error: {alone}: two recipes have the name alone; rename one of the files")
         self.assertEqual(self.refusal(ACCURACY, "patient", "--data", self.data, "--programs", BUILD, "--output",
