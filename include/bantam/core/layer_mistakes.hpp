@@ -170,9 +170,18 @@ constexpr Mistake types_mistake(Sequence<Ls...>) {
     return found;
 }
 
+/// What takes the place of the layers of a network that was refused, so that no other errors follow.
+struct RefusedLayers {
+    using Layers = Sequence<>;
+    static constexpr Shape output_shape(Shape input) { return input; }
+};
+
 template <class L>
 constexpr Mistake path_types_mistake() {
-    if constexpr (SequenceLayer<L> && requires { L::output_shape(Shape{}); })
+    constexpr bool layers = SequenceLayer<L> && requires { L::output_shape(Shape{}); };
+    if constexpr (std::is_same_v<L, RefusedLayers>)
+        return {};
+    else if constexpr (layers && !std::is_same_v<L, Sequence<>>)
         return types_mistake(typename L::Layers{});
     else
         return types_mistake(Sequence<L>{});
@@ -224,7 +233,9 @@ constexpr Mistake type_mistake(Index position) {
         if constexpr (BlockLayer<L>) {
             return {};
         } else if constexpr (SequenceLayer<L>) {
-            if (L::Layers::size == 0) return mistake(Reason::no_layers, "a sequence has at least one layer");
+            if (L::Layers::size == 0)
+                return mistake(Reason::no_layers,
+                               "a sequence has at least one layer: write Identity where none is meant");
             return types_mistake(typename L::Layers{}).inside({position, layer_name<L>(), {}});
         } else if constexpr (CompositeLayer<L>) {
             return children_types_mistake<L>(position, typename L::Children{});
@@ -317,12 +328,6 @@ constexpr Mistake path_mistake() {
     else
         return sequence_mistake<Input>(Sequence<L>{}, std::make_index_sequence<1>{});
 }
-
-/// What takes the place of the layers of a network that was refused, so that no other errors follow.
-struct RefusedLayers {
-    using Layers = Sequence<>;
-    static constexpr Shape output_shape(Shape input) { return input; }
-};
 
 template <class L, Shape Input>
 struct LayersMistake {
