@@ -238,6 +238,34 @@ BOOST_AUTO_TEST_CASE(a_channel_whose_weights_vanish_keeps_its_bias) {
     BOOST_TEST(std::abs(classifier.logits()[1] / 65536.0 + 0.5) < 0.01);
 }
 
+BOOST_AUTO_TEST_CASE(numbers_that_no_weight_has_are_refused) {
+    using Net = Network<Image<4, 4, 3>, Conv2d<2, 1>, BatchNorm2d, GlobalAveragePool>;
+    const cpu::Model<Net> sound = random_model<Net>(7);
+    const std::vector<float> ranges = calibrated_ranges(sound, 1);
+    const auto refused = [&](const std::string& line, auto&& spoil) {
+        cpu::Model<Net> model = random_model<Net>(7);
+        std::vector<float> spoiled = ranges;
+        spoil(model, spoiled);
+        BOOST_CHECK_EXCEPTION(deploy::prepare_int8<Net>(model.parameters(), model.statistics(), spoiled), Error,
+                              [&](const Error& error) { return std::string{error.what()}.starts_with(line); });
+    };
+    constexpr float nan = std::numeric_limits<float>::quiet_NaN();
+    constexpr float infinity = std::numeric_limits<float>::infinity();
+    refused("the network's tensor '0.weight' holds nan, which is not finite",
+            [](auto& model, auto&) { model.parameters()[2] = nan; });
+    refused("the network's tensor '1.running_mean' holds inf",
+            [](auto& model, auto&) { model.statistics()[1] = infinity; });
+    refused("the network's tensor '1.running_var' holds -0.500000, which is no variance",
+            [](auto& model, auto&) { model.statistics()[3] = -0.5F; });
+    refused("the range of a map is inf", [](auto&, auto& spoiled) { spoiled[1] = infinity; });
+    refused("the range of a map is -1", [](auto&, auto& spoiled) { spoiled[1] = -1; });
+    cpu::Model<Net> large = random_model<Net>(7);
+    large.parameters()[0] = large.parameters()[8] = 1e30F;
+    BOOST_CHECK_EXCEPTION(
+        deploy::prepare_float32<Net>(large.parameters(), large.statistics()), Error,
+        [](const Error& error) { return std::string{error.what()}.starts_with("a weight leaves the range of float"); });
+}
+
 BOOST_AUTO_TEST_CASE(a_calibration_without_pictures_is_refused) {
     cpu::Model<PooledNet> model = random_model<PooledNet>(7);
     BOOST_CHECK_EXCEPTION(int8_weights(model, 0), Error, [](const Error& error) {

@@ -300,7 +300,7 @@ std::string onnx_int8_model(std::span<const float> parameters, std::span<const f
                             const PixelScaling& scaling = {}) {
     using Stages = StagesOf<Net, Int8>;
     detail::check_tensors<Net>(parameters, statistics);
-    detail::check_ranges<Net>(largest.size());
+    detail::check_ranges<Net>(largest);
     return detail::onnx_bytes<Net>(about, [&](OnnxGraph& graph, const EmittedValue& pixels) {
         detail::OnnxInt8Export output{{graph, {parameters.data(), statistics.data()}}, {largest}};
         std::vector<std::int32_t> constants(static_cast<std::size_t>(2 * input_shape<Net>.channels));

@@ -447,13 +447,38 @@ void check_tensors(std::span<const float> parameters, std::span<const float> sta
                     std::to_string(non_trainable_parameters<Net>) + " statistics, given are " +
                     std::to_string(parameters.size()) + " and " + std::to_string(statistics.size()) +
                     "; are they another network's?"};
+    // What follows divides by the root of a variance and rounds: it must not meet other numbers.
+    for (const NamedTensor& entry : tensor_table<Net>) {
+        const bool variance = entry.name.view().ends_with("running_var");
+        const std::span<const float> values = (entry.tensor.trainable ? parameters : statistics)
+                                                  .subspan(static_cast<std::size_t>(entry.offset),
+                                                           static_cast<std::size_t>(entry.tensor.element_count()));
+        for (const float value : values)
+            if (!std::isfinite(value) || (variance && value < 0))
+                throw Error{"the network's tensor '" + std::string{entry.name.view()} + "' holds " +
+                            std::to_string(value) + (variance ? ", which is no variance" : ", which is not finite") +
+                            "; take an earlier checkpoint"};
+    }
 }
 
 template <class Net>
-void check_ranges(std::size_t count) {
-    if (count != map_count<Net>)
+void check_ranges(std::span<const float> largest) {
+    if (largest.size() != map_count<Net>)
         throw Error{"the network has " + std::to_string(map_count<Net>) + " maps, given are the ranges of " +
-                    std::to_string(count) + "; are they another network's?"};
+                    std::to_string(largest.size()) + "; are they another network's?"};
+    for (const float range : largest)
+        if (!std::isfinite(range) || range < 0)
+            throw Error{"the range of a map is " + std::to_string(range) +
+                        ", expected a finite magnitude; are the network's weights sound?"};
+}
+
+/// The weights in float, unless they left its range when a norm was folded into them.
+inline void check_folded(const auto& values) {
+    for (const float value : values)
+        if (!std::isfinite(value))
+            throw Error{
+                "a weight leaves the range of float when the batch norm behind it is folded into it; are the "
+                "network's weights sound?"};
 }
 
 }  // namespace detail
@@ -471,6 +496,8 @@ std::unique_ptr<Weights<Net, Float32>> prepare_float32(std::span<const float> pa
     double scale = 1;
     detail::prepare_pixels<input_shape<Net>>(scaling, target, scale, none);
     detail::PrepareChain<typename detail::AfterPixels<StagesOf<Net, Float32>>::type>::run(tensors, target);
+    detail::check_folded(weights->weights);
+    detail::check_folded(weights->constants);
     return weights;
 }
 
@@ -480,7 +507,7 @@ template <class Net>
 std::unique_ptr<Weights<Net, Int8>> prepare_int8(std::span<const float> parameters, std::span<const float> statistics,
                                                  std::span<const float> largest, const PixelScaling& scaling = {}) {
     detail::check_tensors<Net>(parameters, statistics);
-    detail::check_ranges<Net>(largest.size());
+    detail::check_ranges<Net>(largest);
     auto weights = std::make_unique<Weights<Net, Int8>>();
     detail::TensorReader tensors{parameters.data(), statistics.data()};
     detail::WeightTarget<Int8> target{weights->weights, weights->constants};

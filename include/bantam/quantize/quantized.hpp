@@ -38,7 +38,7 @@ inline constexpr Index non_trainable_parameters<Quantized<Net>> =
 /// deploy::Calibration finds them on training pictures. Throws Error where they belong to another network.
 template <class Net>
 std::vector<float> quantized_statistics(std::span<const float> statistics, std::span<const float> ranges) {
-    deploy::detail::check_ranges<Net>(ranges.size());
+    deploy::detail::check_ranges<Net>(ranges);
     if (static_cast<Index>(statistics.size()) != non_trainable_parameters<Net>)
         throw Error{"the network has " + std::to_string(non_trainable_parameters<Net>) + " statistics, given are " +
                     std::to_string(statistics.size()) + "; are they another network's?"};
