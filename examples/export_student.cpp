@@ -60,7 +60,7 @@ int main(int argc, char** argv) {
     line.option("--onnx-int8", options.onnx_int8, "Also writes it as an ONNX model in int8 (QDQ) to this file");
     line.option("--pytorch", options.pytorch, "Also writes the student as a PyTorch module to this .py file");
     line.option("--precision", options.precision, "Numbers of the device").one_of({"int8", "float32"});
-    line.option("--stored-size", options.stored_size, "Side of the pictures in memory, as in training")
+    line.option("--stored-size", options.stored_size, "Side of the pictures in memory, if the weights do not name it")
         .between(8, 4096);
     line.option("--calibration-pictures", options.calibration_pictures, "Training pictures that int8 is scaled by")
         .between(1, 1'000'000);

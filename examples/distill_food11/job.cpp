@@ -153,19 +153,6 @@ SafetensorsFile open_student(const std::filesystem::path& path) {
     return SafetensorsFile::open(path);
 }
 
-/// The stored size of the pictures that a stored student was trained on, `otherwise` where its file does not have
-/// it. Throws Error where its file names other classes than the data.
-int stored_size_of_student(const std::filesystem::path& path, const std::vector<std::string>& classes, int otherwise) {
-    const SafetensorsFile file = open_student(path);
-    const Metadata& metadata = file.metadata();
-    const std::string here = json_text(classes);
-    if (const auto known = metadata.find("classes"); known != metadata.end() && known->second != here)
-        throw Error{fmt::format("{}: was trained on the classes {}, the data has {}; name the data it was trained on",
-                                path.string(), printable(known->second), here)};
-    if (!metadata.contains("stored_size")) return otherwise;
-    return static_cast<int>(metadata_count(file, "stored_size", 8, 4096));
-}
-
 /// The epochs that the keep rules pick, as lines of summary.txt, and how far chance alone moves an accuracy.
 std::string kept_text(const RunFolder& folder, Keep keep, Index validation_pictures) {
     std::string text = fmt::format("kept: epoch {}, chosen by {}\n", folder.picked(keep).epoch, name(keep));
@@ -455,7 +442,7 @@ void distill(Options& options) {
     if (options.predict_only) {
         if (folders.testing.paths().empty())
             throw Error{options.data.string() + ": has no testing/ folder, so there is nothing to predict; add it"};
-        options.stored_size = stored_size_of_student(weights, folders.classes, options.stored_size);
+        options.stored_size = stored_size_of_student(open_student(weights), folders.classes, options.stored_size);
     }
     TeacherLogits teacher;
     std::optional<OnlineTeacher> online_teacher;

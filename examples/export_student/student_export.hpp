@@ -21,19 +21,19 @@ struct Options {
     std::filesystem::path pytorch;
     std::string student;  ///< empty: the one that the weights name, or the default one
     std::string precision = "int8";
-    int stored_size = 144;
+    int stored_size = 144;  ///< where the weights' file does not have one
     int calibration_pictures = 512;
     double kept = 1;
 };
 
 /// Writes what the options ask for of a student with these weights.
 template <class Net>
-void export_student(const Options& options, SafetensorsFile& weights);
+void export_student(Options options, SafetensorsFile& weights);
 
 /// A student that the program knows.
 struct StudentExport {
     const char* name;
-    void (*run)(const Options&, SafetensorsFile&);
+    void (*run)(Options, SafetensorsFile&);
 };
 
 /// The students of BANTAM_STUDENTS, the default first. cmake/students.cmake writes its definition.

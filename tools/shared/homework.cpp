@@ -6,6 +6,7 @@
 #include <bantam/base/printable.hpp>
 #include <bantam/data/color.hpp>
 #include <bantam/data/testing_refusal.hpp>
+#include <bantam/io/checkpoint.hpp>
 #include <bantam/io/tar_index.hpp>
 
 #include <fmt/format.h>
@@ -69,6 +70,16 @@ Metadata picture_metadata(const std::vector<std::string>& classes, int stored_si
             {"mean", nlohmann::json(normalization.mean).dump()},
             {"std", nlohmann::json(normalization.deviation).dump()},
             {"stored_size", std::to_string(stored_size)}};
+}
+
+int stored_size_of_student(const SafetensorsFile& student, const std::vector<std::string>& classes, int otherwise) {
+    const Metadata& metadata = student.metadata();
+    const std::string here = json_text(classes);
+    if (const auto known = metadata.find("classes"); known != metadata.end() && known->second != here)
+        throw Error{fmt::format("{}: was trained on the classes {}, the data has {}; name the data it was trained on",
+                                student.path().string(), printable(known->second), here)};
+    if (!metadata.contains("stored_size")) return otherwise;
+    return static_cast<int>(metadata_count(student, "stored_size", 8, 4096));
 }
 
 }  // namespace bantam

@@ -30,6 +30,10 @@ void match_teacher_logits(const TeacherLogits& teacher, const std::filesystem::p
 /// A JSON array of strings.
 std::string json_text(const std::vector<std::string>& words);
 
+/// The stored size of the pictures that a stored student was trained on, `otherwise` where its file does not have it.
+/// Throws Error where its file names other classes than the data.
+int stored_size_of_student(const SafetensorsFile& student, const std::vector<std::string>& classes, int otherwise);
+
 /// The metadata of a student's file: its classes and how its pictures are preprocessed.
 Metadata picture_metadata(const std::vector<std::string>& classes, int stored_size);
 
