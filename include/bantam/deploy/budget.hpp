@@ -44,17 +44,31 @@ inline constexpr Index arena_bytes = [] {
 
 namespace detail {
 
-template <class Net, Index Bytes, Index Limit, DeviceMaps Maps>
+/// What takes less than the arena that is too large.
+template <class Net, DeviceNumbers Numbers, DeviceMaps Maps>
+constexpr void append_smaller_arena(Sentence& text) {
+    if constexpr (Maps == DeviceMaps::whole && deploy::runs_line_by_line<Net>) {
+        text.append("; line by line, with DeviceMaps::lines, it takes ");
+        text.append_number(deploy::arena_bytes<Net, Numbers, DeviceMaps::lines>, true);
+    } else {
+        text.append("; fewer channels or a larger stride in the first layers take less");
+    }
+}
+
+template <class Net, DeviceNumbers Numbers, DeviceMaps Maps, Index Limit>
 struct ArenaOverLimit {
+    static constexpr Index bytes = deploy::arena_bytes<Net, Numbers, Maps>;
     static constexpr Sentence sentence = [] {
         Sentence text;
-        if (Bytes <= Limit) return text;
-        text.append("the arena of the network takes ").append_number(Bytes, true);
+        if (bytes <= Limit) return text;
+        text.append("the arena of the network takes ").append_number(bytes, true);
         text.append(Maps == DeviceMaps::lines ? " bytes line by line, " : " bytes with whole maps, ");
-        text.append_number(Bytes - Limit, true);
-        return text.append(" over the limit of ").append_number(Limit, true);
+        text.append_number(bytes - Limit, true);
+        text.append(" over the limit of ").append_number(Limit, true);
+        append_smaller_arena<Net, Numbers, Maps>(text);
+        return text;
     }();
-    using Facts = compile_error<Bytes, Limit>;
+    using Facts = compile_error<bytes, Limit>;
 };
 
 template <class Net, Index Bytes, Index Limit>
@@ -78,9 +92,7 @@ inline constexpr Index budgeted_weight_bytes =
 // What has no limit is not computed: it may have no form on a device.
 
 template <class Net, Budget Limit>
-struct ArenaWithin
-    : private Refusal<
-          ArenaOverLimit<Net, deploy::arena_bytes<Net, Limit.numbers, Limit.maps>, Limit.arena_bytes, Limit.maps>> {};
+struct ArenaWithin : private Refusal<ArenaOverLimit<Net, Limit.numbers, Limit.maps, Limit.arena_bytes>> {};
 template <class Net, Budget Limit>
     requires(Limit.arena_bytes == INT64_MAX)
 struct ArenaWithin<Net, Limit> {};
