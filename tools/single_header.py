@@ -4,7 +4,8 @@
 
     tools/single_header.py STUDENT.hpp OUTPUT.hpp
 
-Every `#include <bantam/…>` becomes the header's text, once; the standard headers stand at the top. Needs Python alone."""
+Every `#include <bantam/…>` becomes the header's text, once; the standard headers stand at the top. The line classifier
+and the self-test are there, too. Files of several students can be included together. Needs Python alone."""
 
 import os
 import re
@@ -14,6 +15,8 @@ import tempfile
 INCLUDE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "include")
 BANTAM = re.compile(r'^#include <(bantam/[^>]+)>')
 STANDARD = re.compile(r"^#include <([^>/.]+)>")
+# What firmware needs beside the student's header.
+MORE = [f"#include <bantam/deploy/{name}.hpp>" for name in ("line_classifier", "self_test")]
 
 
 class Failure(Exception):
@@ -42,7 +45,11 @@ def expand(text, seen, standard):
         if bantam:
             if bantam[1] not in seen:
                 seen.add(bantam[1])
+                # Not twice where files of several students are included.
+                guard = "BANTAM_SINGLE_" + re.sub(r"\W", "_", bantam[1]).upper()
+                yield from (f"#ifndef {guard}", f"#define {guard}")
                 yield from expand(read(os.path.join(INCLUDE, bantam[1])), seen, standard)
+                yield "#endif"
         elif plain and inside_conditions == 0:
             standard.add(plain[1])
         else:
@@ -59,7 +66,7 @@ def main(arguments):
         if "bantam::deploy::Weights<" not in text:
             raise Failure(f"{source}: is no student that export_student wrote; export one first")
         standard = set()
-        lines = list(expand(text, set(), standard))
+        lines = list(expand("\n".join([*MORE, text]), set(), standard))
     except Failure as failure:
         print(f"error: {failure}", file=sys.stderr)
         return 1
