@@ -13,9 +13,9 @@ using namespace bantam;
 
 using Classifier = deploy::LineClassifier<student::Network, student::Precision>;
 
-// What the board has. Another student that needs more does not compile.
-static_assert(Classifier::arena_bytes <= 64 * 1024);
-static_assert(Classifier::weight_bytes <= 512 * 1024);
+// What the board has for the student. One that needs more does not compile.
+static_assert(Classifier::arena_bytes <= 64 * 1024, "the student takes more RAM: export int8, or raise this limit");
+static_assert(Classifier::weight_bytes <= 512 * 1024, "the student takes more flash: export int8, or raise this limit");
 
 namespace {
 

@@ -34,7 +34,8 @@ trap 'rm -rf "$build"' EXIT
 cp "$header" "$build/student.hpp"
 arm-none-eabi-g++ -std=c++20 "${options[@]}" -mcpu=$processor -mthumb -mfloat-abi=softfp -mfpu=auto \
     -fno-exceptions -fno-rtti -fno-threadsafe-statics -ffunction-sections -fdata-sections \
-    -Wall -Wextra -Wconversion -Wshadow -Werror \
+    -Wall -Wextra -Wshadow -Wconversion -Wsign-conversion -Wuseless-cast -Wold-style-cast -Wcast-align \
+    -Wdouble-promotion -Werror \
     -I"$build" -I"$here/../../include" -nostartfiles -T "$here/memory.ld" -Wl,--gc-sections -Wl,-Map="$build/map" \
     --specs=nano.specs "$here/main.cpp" "$here/board.cpp" -o "$build/firmware.elf"
 

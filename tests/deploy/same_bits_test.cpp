@@ -86,8 +86,9 @@ void check_program(const std::filesystem::path& program, const std::string& comp
                    const std::string& emulator = {}) {
     const std::string tests = BANTAM_TESTS_DIR;
     const std::string executable = program.parent_path() / "main";
-    BOOST_REQUIRE(succeeds(compiler + " -std=c++20 " + options + " -I" + tests + " -I" + tests + "/../include " +
-                           program.string() + " -o " + executable));
+    const std::string warnings = " -Wall -Wextra -Wshadow -Wconversion -Wsign-conversion -Wold-style-cast -Werror ";
+    BOOST_REQUIRE(succeeds(compiler + " -std=c++20 " + options + warnings + " -I" + tests + " -I" + tests +
+                           "/../include " + program.string() + " -o " + executable));
     BOOST_TEST(succeeds(emulator + " " + executable));
 }
 void check(const std::string& compiler, const std::string& options, const std::string& emulator = {}) {

@@ -43,6 +43,10 @@ public:
         return done;
     }
 
+    /// Forgets the lines of a picture that will not be completed, as when a camera lost its frame: the next line is
+    /// a picture's first.
+    void restart() { chain_.restart(); }
+
     /// The most likely class of the last whole picture.
     int predicted_class() const { return detail::largest_at(logits_, class_count); }
 

@@ -6,6 +6,7 @@
 #include <bantam/core/layer_mistakes.hpp>
 #include <bantam/core/shape.hpp>
 #include <bantam/core/visit.hpp>
+#include <bantam/deploy/map_memory.hpp>
 #include <bantam/deploy/precision.hpp>
 #include <bantam/deploy/stages/join.hpp>
 #include <bantam/deploy/stages/pointwise.hpp>
@@ -36,7 +37,7 @@ struct LineBuffers {
 
     template <class T>
     T* at(int index) const {
-        return reinterpret_cast<T*>(line[index]);
+        return map_at<T>(line[index]);
     }
 };
 
@@ -75,7 +76,8 @@ inline constexpr bool runs_line_by_line = [] {
 }();
 
 /// A stage between lines: `push(line, weights, buffers, free, next)` takes one line and calls `next(line, free)` for
-/// every line that it gives; `free` is the buffer that may be written. After a map's last line it starts again.
+/// every line that it gives; `free` is the buffer that may be written. After a map's last line, or `restart()`, it
+/// starts again.
 template <class S>
 struct LineStageState : bantam::detail::Refusal<detail::StageOfWholeMaps<S>> {
     static constexpr Index buffer_bytes = 0;
@@ -117,6 +119,11 @@ public:
         }
     }
 
+    /// The next line is a map's first, whatever was taken before.
+    void restart() {
+        std::apply([](auto&... states) { (states.restart(), ...); }, states_);
+    }
+
 private:
     std::tuple<LineStageState<Stages>...> states_;
 };
@@ -152,18 +159,25 @@ struct LineStageState<S> {
                 lines[ky] = in_y < 0 || in_y >= height ? nullptr : in_y == current && !saved ? line : kept(in_y);
             }
             Out* output = buffers.at<Out>(free);
-            S::line(lines, output, view, buffers.scratch);
+            compute(lines, output, view, buffers.scratch);
             if (!saved) save(line, current);
             saved = true;
             ++given_;
             next(output, 1 - free);
         }
         if (!saved) save(line, current);
-        if (taken_ == height) taken_ = given_ = 0;
+        if (taken_ == height) restart();
     }
+    void restart() { taken_ = given_ = 0; }
 
 private:
     static constexpr int slots = kept_lines > 0 ? kept_lines : 1;
+
+    /// Not inlined: what a stage needs on the stack for a line is not there while the following stages run.
+    [[gnu::noinline]] static void compute(const In* const* lines, Out* output, WeightView<typename S::Precision> view,
+                                          std::byte* scratch) {
+        S::line(lines, output, view, scratch);
+    }
 
     In* kept(int y) { return kept_ + y % slots * in_line; }
     void save(const In* line, int y) {
@@ -191,6 +205,7 @@ struct LineStageState<GlobalPool<Input, P, T>> {
         Pool::finish(sums_, buffers.at<T>(free), view);
         next(buffers.at<const T>(free), 1 - free);
     }
+    void restart() { taken_ = 0; }
 
 private:
     typename P::Sum sums_[static_cast<std::size_t>(Input.channels)];
@@ -211,6 +226,7 @@ struct LineStageState<FlattenMap<Input, P, T>> {
         taken_ = 0;
         next(static_cast<const T*>(map_), free);
     }
+    void restart() { taken_ = 0; }
 
 private:
     T map_[static_cast<std::size_t>(element_count(Input))];
@@ -285,13 +301,19 @@ struct LineStageState<JoinPaths<S, P, In, Out, Paths...>> {
             while (given_ < *std::min_element(taken_.begin(), taken_.end()))
                 join(static_cast<const void*>(nullptr), view, buffers, free, next);
         }
-        if (++lines_ == height) {
-            lines_ = given_ = 0;
-            taken_.fill(0);
-        }
+        if (++lines_ == height) start_again();
+    }
+    void restart() {
+        start_again();
+        std::apply([](auto&... chains) { (chains.restart(), ...); }, chains_);
     }
 
 private:
+    void start_again() {
+        lines_ = given_ = 0;
+        taken_.fill(0);
+    }
+
     template <std::size_t I>
     static constexpr int path_line = static_cast<int>(PathAt<I>::output.width * PathAt<I>::output.channels);
 

@@ -3,6 +3,7 @@
 
 #include <bantam/base/index.hpp>
 #include <bantam/core/shape.hpp>
+#include <bantam/deploy/map_memory.hpp>
 #include <bantam/deploy/precision.hpp>
 #include <bantam/deploy/stages/join.hpp>
 #include <bantam/deploy/stages/pointwise.hpp>
@@ -18,17 +19,6 @@
 // Layer by layer: each stage reads a whole map and writes a whole map.
 
 namespace bantam::deploy {
-
-/// Bytes of a map, such that what lies behind it is aligned for every element.
-template <class T>
-constexpr Index map_bytes(Shape shape) {
-    return (element_count(shape) * static_cast<Index>(sizeof(T)) + 7) / 8 * 8;
-}
-
-template <class T>
-T* map_at(std::byte* memory) {
-    return reinterpret_cast<T*>(memory);
-}
 
 /// Is told of no map. An observer is called with every stage's output, in a fixed order.
 struct NoObserver {

@@ -248,8 +248,8 @@ private:
     static void join_one_by_one(const std::array<const std::uint8_t*, count>& from, WeightView<Int8> view,
                                 std::uint8_t* out, std::index_sequence<Is...>) {
         constexpr int channels = Stage::channels;
-        std::tuple<std::array<typename Paths::Out, channels>...> pixel;
-        std::array<Out, channels> joined;
+        std::tuple<std::array<typename Paths::Out, std::size_t{channels}>...> pixel;
+        std::array<Out, std::size_t{channels}> joined;
         for (int x = 0; x < static_cast<int>(S.output.width); ++x) {
             for (int c = 0; c < channels; ++c)
                 ((std::get<Is>(pixel)[static_cast<std::size_t>(c)] = static_cast<typename Paths::Out>(

@@ -22,11 +22,11 @@ struct LineSum {
     bool exact;  ///< whether it gives that result; where not, the lines must be added one element at a time
     int shift;   ///< of the high sum
     std::uint32_t high_start, low_start;
-    std::array<std::uint32_t, pairs> high, low;
+    std::array<std::uint32_t, std::size_t{pairs}> high, low;
 
     /// `offsets` are the paths' stored offsets.
-    static LineSum of(int whole_shift, const std::array<std::int32_t, Paths>& multipliers,
-                      const std::array<int, Paths>& offsets) {
+    static LineSum of(int whole_shift, const std::array<std::int32_t, std::size_t{Paths}>& multipliers,
+                      const std::array<int, std::size_t{Paths}>& offsets) {
         LineSum sum{};
         sum.shift = whole_shift - low_bits;
         std::int64_t start = std::int64_t{1} << (whole_shift - 1);
@@ -52,9 +52,10 @@ struct LineSum {
 /// Adds lines of `blocks` blocks of channels, each at its first quad, and writes them with words of one kind to the
 /// other where `transposed`.
 template <int Paths, class Out, bool transposed>
-[[gnu::noinline]] void add_lines(const LineSum<Paths>& sum, const std::array<const std::uint8_t*, Paths>& lines,
-                                 const std::array<int, Paths>& block_bytes, int blocks, int quads, std::uint8_t* out,
-                                 int output_block_bytes) {
+[[gnu::noinline]] void add_lines(const LineSum<Paths>& sum,
+                                 const std::array<const std::uint8_t*, std::size_t{Paths}>& lines,
+                                 const std::array<int, std::size_t{Paths}>& block_bytes, int blocks, int quads,
+                                 std::uint8_t* out, int output_block_bytes) {
     constexpr int quad_bytes = 4 * lanes;
     const Lanes high_start = Lanes{} + sum.high_start, low_start = Lanes{} + sum.low_start;
     for (int block = 0; block < blocks; ++block) {

@@ -3,6 +3,7 @@
 
 #include <bantam/base/index.hpp>
 #include <bantam/core/shape.hpp>
+#include <bantam/deploy/map_memory.hpp>
 #include <bantam/deploy/precision.hpp>
 #include <bantam/deploy/stages/product.hpp>
 #include <bantam/layers/size2d.hpp>
@@ -144,7 +145,7 @@ struct Convolution : ConvolutionBase<S, P, In, Out> {
     }
 
     static void line(const In* const* lines, Out* out, WeightView<P> view, std::byte* scratch) {
-        auto* patches = reinterpret_cast<typename P::Patch*>(scratch);
+        auto* patches = map_at<typename P::Patch>(scratch);
         int x = 0;
 #if defined(__AVX__)
         if constexpr (reads_windows) {

@@ -200,7 +200,7 @@ template <class P, int Pixels, int Outputs>
     do {
 #if defined(__ARM_FEATURE_DSP)
         if constexpr (std::is_same_v<P, Int8>) {
-            std::uint32_t pairs[Pixels][2];
+            std::uint32_t pairs[std::size_t{Pixels}][2];
             unroll<Pixels>([&](auto pixel) __attribute__((always_inline)) {
                 __builtin_memcpy(pairs[pixel], __builtin_assume_aligned(in[pixel], 4), sizeof pairs[pixel]);
                 in[pixel] += group;
