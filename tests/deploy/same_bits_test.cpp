@@ -86,7 +86,7 @@ void check_program(const std::filesystem::path& program, const std::string& comp
                    const std::string& emulator = {}) {
     const std::string tests = BANTAM_TESTS_DIR;
     const std::string executable = program.parent_path() / "main";
-    const std::string warnings = " -Wall -Wextra -Wshadow -Wconversion -Wsign-conversion -Wold-style-cast -Werror ";
+    const std::string warnings = " -Wall -Wextra -Wconversion -Wsign-conversion -Wold-style-cast -Werror ";
     BOOST_REQUIRE(succeeds(compiler + " -std=c++20 " + options + warnings + " -I" + tests + " -I" + tests +
                            "/../include " + program.string() + " -o " + executable));
     BOOST_TEST(succeeds(emulator + " " + executable));
