@@ -42,7 +42,7 @@ LEVELS = [
 ]
 # What is deployed has levels of its own; the last one runs on a PC.
 DEPLOY_LEVELS = [
-    {"precision", "activation", "pixel_scaling"},
+    {"map_memory", "precision", "activation", "pixel_scaling"},
     {"stages"},
     {"lower"},
     {"whole_maps", "lines"},
