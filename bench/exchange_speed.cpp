@@ -8,6 +8,7 @@
 #include <bantam/base/index.hpp>
 #include <bantam/base/overlapped_sums.hpp>
 #include <bantam/models/mobile.hpp>
+#include <bantam/train/layer_tensors.hpp>
 #include <bantam/train/step_traffic.hpp>
 
 #include "../tools/shared/command_line.hpp"

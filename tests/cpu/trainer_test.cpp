@@ -256,7 +256,7 @@ BOOST_AUTO_TEST_CASE(a_step_receives_the_bytes_that_its_network_states) {
     // The logits, the gradients, and two sums of three norms.
     constexpr bantam::StepTraffic traffic = bantam::step_traffic_of<Net>(21, {0, 2});
     BOOST_TEST(traffic.exchanges == 1 + 1 + 2 * 3);
-    // A backward pass hides the gradients, and no more; so does waiting for the sums of the norms.
+    // A backward pass hides the gradients, and no more; so do the exchanges of the norms.
     const auto blocking = [&](double latency) {
         return traffic.forward.seconds(latency, 1e7) + traffic.backward.seconds(latency, 1e7);
     };

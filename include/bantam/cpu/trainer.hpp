@@ -13,13 +13,13 @@
 #include <bantam/train/batch_loss.hpp>
 #include <bantam/train/clipping.hpp>
 #include <bantam/train/device.hpp>
+#include <bantam/train/layer_tensors.hpp>
 #include <bantam/train/losses.hpp>
 #include <bantam/train/optimizers/optimizer.hpp>
 #include <bantam/train/optimizers/parameter_range.hpp>
 #include <bantam/train/options.hpp>
 #include <bantam/train/schedule.hpp>
 #include <bantam/train/shared_parameters.hpp>
-#include <bantam/train/step_traffic.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -110,7 +110,7 @@ public:
                                options_.clip_norm);
         } catch (...) {
             std::ranges::copy(statistics_before_, model_.statistics().begin());
-            detail::require_finite_pixels(pixels, samples_of_rank(batch.count, rank()).count());
+            detail::require_finite_pixels(batch, image, rank());
             throw;
         }
         const double decay = average_.active() ? average_.advance() : 0.0;
@@ -144,12 +144,7 @@ public:
         averaged().infer(pixels.data(), own.count(), logits_.data() + own.begin * classes);
         gather_logits(classes);
         on_logits(std::span<const float>{logits_});
-        try {
-            return detail::evaluation_loss(loss_, classes, logits_, batch);
-        } catch (const Error&) {
-            detail::require_finite_pixels(pixels, own.count());
-            throw;
-        }
+        return detail::evaluation_loss(loss_, classes, logits_, batch, image, rank());
     }
 
     /// The logits [count][classes] of pictures [count][H][W][C] with the weights to keep, valid until the next

@@ -11,7 +11,7 @@
 #include <bantam/cuda/runtime/rank_sums.hpp>
 #include <bantam/exec/initialize.hpp>
 #include <bantam/exec/workspace.hpp>
-#include <bantam/train/step_traffic.hpp>
+#include <bantam/train/layer_tensors.hpp>
 
 #include <array>
 #include <cstddef>

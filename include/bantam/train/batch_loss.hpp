@@ -84,13 +84,15 @@ std::span<const float> pixels_of_rank(const Batch& batch, Shape input, Rank rank
                 "; scale them to about -2..2, or lower the learning rate where they are");
 }
 
-/// Throws Error naming the first of the pixels of `count` pictures that is not finite: the cause of a loss that is not.
-inline void require_finite_pixels(std::span<const float> pixels, Index count) {
+/// Throws Error naming the first pixel of a rank's samples that is not finite: the cause of a loss that is not.
+template <class Batch>
+void require_finite_pixels(const Batch& batch, Shape input, Rank rank) {
+    const std::span<const float> pixels = pixels_of_rank(batch, input, rank);
     const auto found = std::ranges::find_if_not(pixels, [](float pixel) { return std::isfinite(pixel); });
     if (found == pixels.end()) return;
-    const Index index = found - pixels.begin(), of_picture = std::ssize(pixels) / count;
+    const Index index = found - pixels.begin(), of_picture = element_count(input);
     throw Error("pixel value " + std::to_string(index % of_picture) + " of sample " +
-                std::to_string(index / of_picture) + " of the batch is " +
+                std::to_string(samples_of_rank(batch.count, rank).begin + index / of_picture) + " of the batch is " +
                 non_finite_text(static_cast<double>(*found)) + "; check the pictures");
 }
 
@@ -121,10 +123,16 @@ LossSums losses_and_gradient(const L& loss, Index heads, Index classes, std::spa
     return first;
 }
 
-/// The loss of a batch in an evaluation.
+/// The loss of a batch in an evaluation. Throws Error where it is not finite.
 template <class L, class Batch>
-LossSums evaluation_loss(const L& loss, Index classes, std::span<const float> logits, const Batch& batch) {
-    return loss_and_gradient<float>(evaluated(loss), classes, logits, targets_of(batch), std::span<float>{});
+LossSums evaluation_loss(const L& loss, Index classes, std::span<const float> logits, const Batch& batch, Shape input,
+                         Rank rank) {
+    try {
+        return loss_and_gradient<float>(evaluated(loss), classes, logits, targets_of(batch), std::span<float>{});
+    } catch (const Error&) {
+        require_finite_pixels(batch, input, rank);
+        throw;
+    }
 }
 
 }  // namespace detail

@@ -6,6 +6,7 @@
 #include <bantam/base/index.hpp>
 #include <bantam/base/overlapped_sums.hpp>
 #include <bantam/core/network.hpp>
+#include <bantam/train/layer_tensors.hpp>
 
 #include <algorithm>
 #include <bit>
@@ -36,7 +37,7 @@ struct StepTraffic {
     InTurn gradients;  ///< of those that go on during the backward pass
 
     /// The time that a step's exchanges add to its computation, of which the backward pass takes `computation` seconds.
-    /// Gradients are exchanged during these, and while the sums that block the backward pass are under way.
+    /// Gradients are exchanged during these, and while the sums that block the backward pass are exchanged.
     constexpr double seconds(double latency, double bytes_per_second, double computation = 0) const {
         const double hiding = computation + static_cast<double>(backward.messages) * latency;
         return forward.seconds(latency, bytes_per_second) + backward.seconds(latency, bytes_per_second) +
@@ -80,27 +81,6 @@ private:
     }
     static constexpr Index rounds(int ranks) { return std::bit_width(static_cast<unsigned>(ranks) - 1U); }
 };
-
-/// The scalars of a layer's tensors.
-struct LayerTensors {
-    Index trained = 0;
-    Index statistics = 0;
-};
-
-/// Those of each layer of a network with the tensors `tensor_table<Net>`.
-constexpr std::vector<LayerTensors> layer_tensors(std::span<const NamedTensor> tensors) {
-    const auto layer_of = [](const NamedTensor& tensor) {
-        const std::string_view name = tensor.name.view();
-        return name.substr(0, name.rfind('.'));
-    };
-    std::vector<LayerTensors> layers;
-    for (std::size_t i = 0; i < tensors.size(); ++i) {
-        if (i == 0 || layer_of(tensors[i]) != layer_of(tensors[i - 1])) layers.emplace_back();
-        (tensors[i].tensor.trainable ? layers.back().trained : layers.back().statistics) +=
-            tensors[i].tensor.element_count();
-    }
-    return layers;
-}
 
 /// The traffic of a network with the tensors `tensor_table<Net>` and this number of outputs: the logits of each sample,
 /// the gradients of the layers' parameters and, for each batch norm, the moments of the batch and the two sums of its

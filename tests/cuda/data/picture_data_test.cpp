@@ -95,13 +95,6 @@ BatchMemory room(Index count) {
     return batch;
 }
 
-template <class Trainer>
-std::vector<std::vector<float>> everything(Trainer& trainer) {
-    std::vector<std::vector<float>> all;
-    for (const auto& state : trainer.state()) all.push_back(copied(state.values));
-    return all;
-}
-
 template <class Trainer, class Data>
 LossSums epochs(Trainer& trainer, const Data& data, Index first, Index end) {
     LossSums last;
@@ -126,7 +119,7 @@ void ranks_have_the_bits_of_one_process(int ranks, const TrainingOptions& option
     };
     OnDevice one{options};
     const auto expected = train(one);
-    const auto state = everything(one);
+    const auto state = bits_of(one);
     std::vector<int> same(static_cast<std::size_t>(ranks));
     run_ranks(ranks, [&](ThreadCommunicator& communicator) {
 #ifdef _OPENMP
@@ -135,7 +128,7 @@ void ranks_have_the_bits_of_one_process(int ranks, const TrainingOptions& option
         const auto joined = join(communicator);
         OnDevice trainer{options};
         trainer.set_communicator(joined.get());
-        const bool agrees = train(trainer) == expected && everything(trainer) == state;
+        const bool agrees = train(trainer) == expected && bits_of(trainer) == state;
         same[static_cast<std::size_t>(communicator.rank().index)] = agrees;
     });
     BOOST_TEST(same == std::vector<int>(same.size(), 1), boost::test_tools::per_element());
@@ -219,7 +212,7 @@ BOOST_AUTO_TEST_CASE(an_epoch_on_the_device_equals_that_of_the_cpu) {
                        boost::test_tools::tolerance(1e-3));
         }
         BOOST_TEST(device.steps() == cpu.steps());
-        const auto expected = everything(cpu), found = everything(device);
+        const auto expected = bits_of(cpu), found = bits_of(device);
         BOOST_REQUIRE(expected.size() == found.size());
         for (std::size_t i = 0; i < expected.size(); ++i) BOOST_TEST(largest_difference(found[i], expected[i]) <= 1e-3);
     }
@@ -236,7 +229,7 @@ BOOST_AUTO_TEST_CASE(a_recorded_step_has_the_bits_of_an_unrecorded_one) {
         // The first step on a data set is never recorded.
         for (Index epoch = 0; epoch < 5; ++epoch)
             epochs(unrecorded, TrainingData{unrecorded.execution(), loader}, epoch, epoch + 1);
-        BOOST_TEST((everything(recorded) == everything(unrecorded)));
+        BOOST_TEST((bits_of(recorded) == bits_of(unrecorded)));
     }
 }
 
@@ -292,7 +285,7 @@ BOOST_AUTO_TEST_CASE(a_step_that_is_not_finite_ends_the_epoch_with_the_weights_b
         loader.assemble(0, order, index, batch);
         three.step(batch, loader.batch_count());
     }
-    const auto expected = everything(three), found = everything(device);
+    const auto expected = bits_of(three), found = bits_of(device);
     BOOST_REQUIRE(expected.size() == found.size());
     for (std::size_t i = 0; i < expected.size(); ++i) BOOST_TEST(largest_difference(found[i], expected[i]) <= 1e-5);
     BOOST_TEST(largest_difference(copied(good.parameters()), copied(three.parameters())) > 1e-5);
@@ -321,14 +314,14 @@ BOOST_AUTO_TEST_CASE(a_run_that_is_stopped_within_an_epoch_continues_with_the_sa
         BOOST_TEST(position.sums.count == stopped.steps());
         BOOST_TEST((0 < position.batch && position.batch < loader.batch_count()));
 
-        const auto saved = everything(stopped);
+        const auto saved = bits_of(stopped);
         auto states = resumed.state();
         BOOST_REQUIRE(states.size() == saved.size());
         for (std::size_t i = 0; i < saved.size(); ++i) std::ranges::copy(saved[i], states[i].values.begin());
         resumed.restored(position.batch);
         const LossSums found = bantam::detail::train_epoch(resumed, data, position, ignore_batches,
                                                            [](const bantam::TrainingPosition&) {});
-        BOOST_TEST((everything(resumed) == everything(whole)));
+        BOOST_TEST((bits_of(resumed) == bits_of(whole)));
         BOOST_TEST(resumed.steps() == whole.steps());
         BOOST_TEST(found.loss == expected.loss);
         BOOST_TEST(found.count == expected.count);

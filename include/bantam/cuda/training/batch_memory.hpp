@@ -9,9 +9,10 @@
 
 namespace bantam::cuda {
 
-/// A batch on the device, with the buffers of its loss. Of several ranks, each has the pixels of its own samples alone.
+/// A batch on the device, with the buffers of its loss. Of several ranks, each has the pixels of the samples that it
+/// computes.
 struct BatchMemory {
-    DeviceBuffer<float> pixels;                   ///< [own count][height][width][channels]
+    DeviceBuffer<float> pixels;                   ///< [computed][height][width][channels]
     DeviceBuffer<std::int32_t> labels;            ///< [count], −1 where there is none
     DeviceBuffer<float> teacher_logits;           ///< [count][classes]
     DeviceBuffer<float> targets;                  ///< [count][classes]; empty unless the loss reads them
@@ -20,10 +21,10 @@ struct BatchMemory {
     DeviceBuffer<float> logits, logits_gradient;  ///< [count][classes]
     DeviceBuffer<double> loss_scratch;
 
-    /// Makes space for `count` samples, and `elements` numbers of each of the `own` ones; true where that moved any
-    /// buffer.
-    bool reserve(Index count, Index own, Index elements, Index classes, bool has_targets = false) {
-        bool moved = pixels.reserve(own * elements);
+    /// Makes space for `count` samples, and `elements` pixel values of each of the `computed` ones; true where that
+    /// moved any buffer.
+    bool reserve(Index count, Index computed, Index elements, Index classes, bool has_targets = false) {
+        bool moved = pixels.reserve(computed * elements);
         moved |= labels.reserve(count);
         moved |= teacher_logits.reserve(count * classes);
         moved |= has_teacher.reserve(count);

@@ -86,8 +86,8 @@ public:
     /// Optimizer steps taken.
     Index steps() const { return optimizer_.steps(); }
 
-    /// Shares `step`, `train_epoch` and `evaluate` with the other ranks from now on, which call them with the same data
-    /// at the same time, each on a GPU of its own. Each computes its samples of a batch (`samples_of_rank`), of which
+    /// Divides `step`, `train_epoch` and `evaluate` among the ranks from now on, one GPU per rank; all of them call
+    /// these with the same data at the same time. Each computes its samples of a batch (`samples_of_rank`), of which
     /// alone a batch in the host's memory may have the pixels; all of them end each call with the same weights and
     /// figures, whose bits do not depend on the number of ranks. Null ends that. `infer` stays with this process.
     /// Throws Error where `options().norm_ranks` asks for norms of each rank.
@@ -182,7 +182,7 @@ public:
         infer_samples(batch.count);
         const std::span<const float> logits = fetch_logits(batch.count);
         on_logits(logits);
-        return bantam::detail::evaluation_loss(loss_, classes, logits, batch);
+        return bantam::detail::evaluation_loss(loss_, classes, logits, batch, image, rank());
     }
 
     /// The same for all data on the GPU.
@@ -292,9 +292,10 @@ private:
 
     Rank rank() const { return communicator_ ? communicator_->rank() : Rank{}; }
 
-    /// Memory for batches of `count`, of which this process computes `own`; recorded steps are dropped where it moves.
-    void prepare(Index count, Index own) {
-        if (batch_.reserve(count, own, sample_size, classes, TargetLoss<Loss>)) recorded_.clear();
+    /// Memory for batches of `count`, of which this process computes `computed`; recorded steps are dropped where it
+    /// moves.
+    void prepare(Index count, Index computed) {
+        if (batch_.reserve(count, computed, sample_size, classes, TargetLoss<Loss>)) recorded_.clear();
     }
     void prepare(Index count) { prepare(count, most_samples_of_rank(count, rank().count)); }
     void prepare_training(Index count) {
@@ -410,6 +411,7 @@ private:
     /// Throws the Error that the CPU would have thrown.
     template <class Batch>
     [[noreturn]] void throw_refusal(const Batch& batch, const StepFigures& figures) {
+        bantam::detail::require_finite_pixels(batch, image, rank());
         std::vector<float> logits(static_cast<std::size_t>(batch.count * classes));
         copy_to_host(execution(), batch_.logits.data(), batch.count * classes, logits.data());
         bantam::loss_and_gradient<float>(loss_, classes, logits, bantam::detail::targets_of(batch), std::span<float>{});
