@@ -3,8 +3,8 @@
 
 #include <bantam/base/index.hpp>
 #include <bantam/core/shape.hpp>
+#include <bantam/cuda/kernels/batch_sums.hpp>
 #include <bantam/cuda/kernels/epilogue.hpp>
-#include <bantam/cuda/kernels/row_reduction.hpp>
 #include <bantam/cuda/kernels/source.hpp>
 #include <bantam/cuda/runtime/operation.hpp>
 #include <bantam/exec/concepts.hpp>

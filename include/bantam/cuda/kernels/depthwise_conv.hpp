@@ -5,10 +5,10 @@
 #include <bantam/base/host_device.hpp>
 #include <bantam/base/index.hpp>
 #include <bantam/core/shape.hpp>
+#include <bantam/cuda/kernels/batch_sums.hpp>
 #include <bantam/cuda/kernels/depthwise_tiled.hpp>
 #include <bantam/cuda/kernels/depthwise_tiles.hpp>
 #include <bantam/cuda/kernels/epilogue.hpp>
-#include <bantam/cuda/kernels/row_reduction.hpp>
 #include <bantam/cuda/runtime/operation.hpp>
 #include <bantam/exec/concepts.hpp>
 #include <bantam/layers/conv_geometry.hpp>

@@ -6,8 +6,8 @@
 #include <bantam/base/error.hpp>
 #include <bantam/base/host_device.hpp>
 #include <bantam/base/index.hpp>
+#include <bantam/cuda/kernels/batch_sums.hpp>
 #include <bantam/cuda/kernels/epilogue.hpp>
-#include <bantam/cuda/kernels/row_reduction.hpp>
 #include <bantam/cuda/kernels/source.hpp>
 #include <bantam/cuda/kernels/tensor_core_tiles.hpp>
 #include <bantam/cuda/kernels/tile_transfer.hpp>

@@ -70,7 +70,7 @@ struct PointwiseOperation : OperationSizes {
         if (WithBias || by_kernel(pass)) {
             Kernel::forward(pass, weights.parameters, MemorySource<in, S>{input},
                             optional_bias_epilogue<WithBias, Out>(output, weights.parameters + weight_count));
-        } else {
+        } else if constexpr (!WithBias && pixel_count(Input) > 1) {
             const S* rounded = rounded_weights(pass, weight_count, weights.parameters);
             multiply<S>(pass, pass.count * pixel_count(Input), Out, in, {input, in}, {rounded, in, Transposed::yes},
                         output, Out);
@@ -90,12 +90,13 @@ struct PointwiseOperation : OperationSizes {
                 run(IdentityEpilogue<in, S>{input_gradient});
             else
                 run(NullSink<in, S>{});
-            return;
+        } else if constexpr (pixel_count(Input) > 1) {
+            multiply<S>(pass, Out, in, rows, {output_gradient, Out, Transposed::yes}, {input, in}, parameter_gradient,
+                        in);
+            if (!input_gradient) return;
+            const S* rounded = rounded_weights(pass, weight_count, weights.parameters);
+            multiply<S>(pass, rows, in, Out, {output_gradient, Out}, {rounded, in}, input_gradient, in);
         }
-        multiply<S>(pass, Out, in, rows, {output_gradient, Out, Transposed::yes}, {input, in}, parameter_gradient, in);
-        if (!input_gradient) return;
-        const S* rounded = rounded_weights(pass, weight_count, weights.parameters);
-        multiply<S>(pass, rows, in, Out, {output_gradient, Out}, {rounded, in}, input_gradient, in);
     }
 };
 

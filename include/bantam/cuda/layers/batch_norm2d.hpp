@@ -5,6 +5,7 @@
 #include <bantam/base/index.hpp>
 #include <bantam/core/sequence.hpp>
 #include <bantam/cuda/kernels/batch_norm.hpp>
+#include <bantam/cuda/kernels/batch_sums.hpp>
 #include <bantam/cuda/kernels/norm_coefficients.hpp>
 #include <bantam/cuda/kernels/row_reduction.hpp>
 #include <bantam/cuda/runtime/operation.hpp>

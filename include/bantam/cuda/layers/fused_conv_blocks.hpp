@@ -5,6 +5,7 @@
 #include <bantam/core/network.hpp>
 #include <bantam/cuda/backend.hpp>
 #include <bantam/cuda/kernels/batch_norm.hpp>
+#include <bantam/cuda/kernels/batch_sums.hpp>
 #include <bantam/cuda/kernels/conv_operation.hpp>
 #include <bantam/cuda/kernels/epilogue.hpp>
 #include <bantam/cuda/kernels/norm_coefficients.hpp>

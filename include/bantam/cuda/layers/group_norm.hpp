@@ -5,8 +5,8 @@
 #include <bantam/base/bfloat16.hpp>
 #include <bantam/base/index.hpp>
 #include <bantam/base/split_index.hpp>
+#include <bantam/cuda/kernels/batch_sums.hpp>
 #include <bantam/cuda/kernels/layer_norm.hpp>
-#include <bantam/cuda/kernels/row_reduction.hpp>
 #include <bantam/cuda/runtime/operation.hpp>
 #include <bantam/cuda/runtime/thread_block.hpp>
 #include <bantam/layers/group_norm.hpp>

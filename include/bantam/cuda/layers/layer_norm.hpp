@@ -3,8 +3,8 @@
 
 #include <bantam/base/align.hpp>
 #include <bantam/base/index.hpp>
+#include <bantam/cuda/kernels/batch_sums.hpp>
 #include <bantam/cuda/kernels/layer_norm.hpp>
-#include <bantam/cuda/kernels/row_reduction.hpp>
 #include <bantam/cuda/runtime/operation.hpp>
 #include <bantam/layers/layer_norm.hpp>
 

@@ -3,7 +3,7 @@
 
 #include <bantam/base/index.hpp>
 #include <bantam/base/split_index.hpp>
-#include <bantam/cuda/kernels/row_reduction.hpp>
+#include <bantam/cuda/kernels/batch_sums.hpp>
 #include <bantam/cuda/runtime/operation.hpp>
 #include <bantam/layers/prelu.hpp>
 

@@ -44,16 +44,16 @@ private:
 template <class T, class ItemsOfRank>
 void all_gather(const Execution& execution, DeviceCommunicator& communicator, T* values, Index width,
                 const ItemsOfRank& items_of_rank) {
-    const Rank own = communicator.rank();
+    const Rank rank = communicator.rank();
     std::vector<DeviceMessage> sent, received;
     const auto message = [&](int of, int with) {
-        const IndexRange items = items_of_rank(Rank{of, own.count});
+        const IndexRange items = items_of_rank(Rank{of, rank.count});
         return DeviceMessage{reinterpret_cast<std::byte*>(values + items.begin * width),
                              static_cast<std::size_t>(items.count() * width) * sizeof(T), with};
     };
-    for (int other = 0; other < own.count; ++other) {
-        if (other == own.index) continue;
-        sent.push_back(message(own.index, other));
+    for (int other = 0; other < rank.count; ++other) {
+        if (other == rank.index) continue;
+        sent.push_back(message(rank.index, other));
         received.push_back(message(other, other));
     }
     communicator.exchange(execution, sent, received);

@@ -29,7 +29,7 @@ public:
     }
 
     ~NcclCommunicator() override {
-        // Where an exception ends this rank, the others may wait for it, and it must not wait for them.
+        // Where an exception ends this rank, an exchange with the others may never complete.
         if (std::uncaught_exceptions() > 0)
             ncclCommAbort(ranks_);
         else

@@ -22,10 +22,10 @@ namespace detail {
 /// that of the whole batch are taken as they are.
 template <class T>
 struct AddGradients {
-    const T* own;       // [own chunk][size]
+    const T* computed;  // [chunk of this rank][size]
     const T* received;  // [chunk][segment], those of the other ranks
     const std::uint8_t* whole;
-    IndexRange own_chunks;
+    IndexRange rank_chunks;
     Index chunks, size;
     IndexRange segment;  // the indices that this rank adds
     T* gradient;
@@ -33,13 +33,13 @@ struct AddGradients {
     BANTAM_HOST_DEVICE void operator()(Index at) const {
         const Index i = segment.begin + at;
         if (whole[i]) {
-            gradient[i] = own[i];
+            gradient[i] = computed[i];
             return;
         }
         double sum = 0;
         for (Index chunk = 0; chunk < chunks; ++chunk) {
-            const bool computed_here = chunk >= own_chunks.begin && chunk < own_chunks.end;
-            sum += static_cast<double>(computed_here ? own[(chunk - own_chunks.begin) * size + i]
+            const bool computed_here = chunk >= rank_chunks.begin && chunk < rank_chunks.end;
+            sum += static_cast<double>(computed_here ? computed[(chunk - rank_chunks.begin) * size + i]
                                                      : received[chunk * segment.count() + at]);
         }
         gradient[i] = static_cast<T>(sum);
@@ -49,18 +49,18 @@ struct AddGradients {
 }  // namespace detail
 
 /// The sums over a batch that several ranks compute, in the memory of this rank's device. Partial sums are kept per
-/// chunk and added in the order of the chunks. Sums that the pass needs at once are exchanged one by one; the gradients
-/// of the parameters together, when the backward pass has ended.
+/// chunk and added in the order of the chunks. Sums that the pass needs are exchanged one by one; the gradients of all
+/// parameters in one exchange, when the backward pass has ended.
 template <class S>
 class RankSums {
 public:
     using ComputeType = Compute<S>;
 
     /// `whole[i]`: parameter i is a batch norm's, whose gradient each rank computes from the sums of all. With
-    /// `gradients_at_once` every gradient is exchanged when it is computed, as where a pass adds gradients.
+    /// `exchange_each` every gradient is exchanged when it is computed, as where a pass adds gradients.
     RankSums(const Execution& execution, DeviceCommunicator& communicator, const std::vector<std::uint8_t>& whole,
-             bool gradients_at_once)
-        : communicator_{communicator}, size_{std::ssize(whole)}, at_once_{gradients_at_once} {
+             bool exchange_each)
+        : communicator_{communicator}, size_{std::ssize(whole)}, exchange_each_{exchange_each} {
         whole_.reserve(size_);
         copy_to_device(execution, whole.data(), size_, whole_.data());
     }
@@ -74,8 +74,8 @@ public:
         const Index chunks = chunk_count(samples);
         row_.reserve(sums);
         bool moved = sums_.reserve(std::max(chunks * sums, ceil_div(bytes, Index{sizeof(double)})));
-        if (at_once_) return moved;
-        moved |= own_.reserve(most_chunks_of_rank(chunks, rank().count) * size_);
+        if (exchange_each_) return moved;
+        moved |= computed_.reserve(most_chunks_of_rank(chunks, rank().count) * size_);
         if (rank().count > 1) moved |= received_.reserve(chunks * segment_of(rank()).count());
         return moved;
     }
@@ -91,29 +91,29 @@ public:
 
     /// Where the backward pass writes the gradient of this rank's chunks, [chunk][parameter]; null: it writes that of
     /// the whole batch.
-    ComputeType* gradients() { return at_once_ ? nullptr : own_.data(); }
+    ComputeType* gradients() { return exchange_each_ ? nullptr : computed_.data(); }
     Index gradient_size() const { return size_; }
 
-    /// Adds the gradients of all ranks: each sends the others their segments of the parameters, adds its own one, and
-    /// sends the result to all.
+    /// Adds the gradients of all ranks: each sends the others their segments of the parameters, adds one segment,
+    /// and sends the result to all.
     void add_gradients(const Execution& execution, Index samples, ComputeType* gradient) {
         const Index chunks = chunk_count(samples);
-        const IndexRange own = chunks_of_rank(chunks, rank()), segment = segment_of(rank());
+        const IndexRange here = chunks_of_rank(chunks, rank()), segment = segment_of(rank());
         std::vector<DeviceMessage> sent, received;
         for (int other = 0; other < rank().count; ++other) {
             const Rank of{other, rank().count};
             if (other == rank().index) continue;
-            for (Index chunk = 0; chunk < own.count(); ++chunk)
+            for (Index chunk = 0; chunk < here.count(); ++chunk)
                 sent.push_back(
-                    message(own_.data() + chunk * size_ + segment_of(of).begin, segment_of(of).count(), other));
+                    message(computed_.data() + chunk * size_ + segment_of(of).begin, segment_of(of).count(), other));
             const IndexRange theirs = chunks_of_rank(chunks, of);
             for (Index chunk = theirs.begin; chunk < theirs.end; ++chunk)
                 received.push_back(message(received_.data() + chunk * segment.count(), segment.count(), other));
         }
         communicator_.exchange(execution, sent, received);
         for_each_index(execution, segment.count(),
-                       detail::AddGradients<ComputeType>{own_.data(), received_.data(), whole_.data(), own, chunks,
-                                                         size_, segment, gradient});
+                       detail::AddGradients<ComputeType>{computed_.data(), received_.data(), whole_.data(), here,
+                                                         chunks, size_, segment, gradient});
         all_gather(execution, communicator_, gradient, 1, [this](Rank of) { return segment_of(of); });
     }
 
@@ -127,11 +127,11 @@ private:
 
     DeviceCommunicator& communicator_;
     Index size_;
-    bool at_once_;
+    bool exchange_each_;
     DeviceBuffer<std::uint8_t> whole_;
     DeviceBuffer<double> sums_;
     DeviceBuffer<S> row_;
-    DeviceBuffer<ComputeType> own_, received_;
+    DeviceBuffer<ComputeType> computed_, received_;
 };
 
 }  // namespace bantam::cuda

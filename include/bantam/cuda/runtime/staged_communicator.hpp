@@ -22,7 +22,7 @@ public:
                   std::span<const DeviceMessage> received) override {
         execution.perform([this, &execution, to_send = std::vector(sent.begin(), sent.end()),
                            to_receive = std::vector(received.begin(), received.end())] {
-            // Pairs of ranks in one order everywhere, the lower rank sending first: no call waits for ever.
+            // Pairs of ranks in one order everywhere, the lower rank sending first, so that there is no deadlock.
             for (int other = 0; other < rank().count; ++other) {
                 if (other < rank().index) receive(execution, to_receive, other);
                 send(execution, to_send, other);

@@ -3,7 +3,7 @@
 
 #include "docs/layers/learned_scale.hpp"
 
-#include <bantam/cuda/kernels/row_reduction.hpp>
+#include <bantam/cuda/kernels/batch_sums.hpp>
 #include <bantam/cuda/runtime/operation.hpp>
 
 template <bantam::Shape Input, class S>
