@@ -5,7 +5,7 @@
     tools/single_header.py STUDENT.hpp OUTPUT.hpp
 
 Every `#include <bantam/…>` becomes the header's text, once; the standard headers stand at the top. The line classifier
-and the self-test are there, too. Files of several students can be included together. Needs Python alone."""
+and the self-test are there, too. Files of several students can be included in one translation unit. Needs Python alone."""
 
 import os
 import re

@@ -531,7 +531,7 @@ void distill(Options& options) {
         }
         print_message(network.summary);
         if (rank.count > 1 && options.device.on_gpu()) {
-            print_message(fmt::format("ranks: {}, each with a GPU of its own\n", rank.count));
+            print_message(fmt::format("ranks: {}, one GPU per rank\n", rank.count));
         } else if (rank.count > 1) {
             const StepTraffic traffic =
                 step_traffic(network.trained_tensors, network.trained_outputs, options.training.batch_size, rank,

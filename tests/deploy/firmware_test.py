@@ -71,7 +71,7 @@ class Firmware(ProgramTest):
         self.assertEqual(found["weight bytes"], 103_844)
         self.assertLess(found["flash bytes"] - found["weight bytes"], 12 * 1024)
         self.assertLess(found["ram bytes"] - found["arena bytes"], 256)
-        # A stage's variables are not on the stack while the stages behind it run.
+        # A stage's variables are not on the stack while later stages run.
         self.assertLess(found["stack bytes"], 1536)
         self.assertLess(found["ram bytes"] + found["stack bytes"], 48 * 1024)
         return found

@@ -86,6 +86,19 @@ class Ranks(ProgramTest):
             self.assertEqual(read(output, name), read(reference, name), name)
         self.assertEqual(lasting_columns(output), lasting_columns(reference))
 
+    def stop_when_saved(self, output, command, environment):
+        """Starts ranks that write to `output`, and stops one of them when the state is there: all of them stop."""
+        process = subprocess.Popen(mpirun(2, *command), env=environment, stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.PIPE, text=True)
+        state = os.path.join(output, "last.safetensors")
+        deadline = time.monotonic() + 120
+        while process.poll() is None and not os.path.exists(state) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os.kill(processes_of(output, command[0])[-1], signal.SIGTERM)
+        _, messages = process.communicate(timeout=120)
+        self.assertIn("stopped by SIGTERM after", messages)
+        self.assertEqual(process.returncode, 128 + signal.SIGTERM, messages)
+
 
 class Training(Ranks):
     def test_any_number_of_ranks_and_threads_writes_the_files_of_one_process(self):
@@ -124,16 +137,7 @@ class Training(Ranks):
 
     def test_a_stopped_run_saves_its_state_and_resumes_with_the_same_bits(self):
         output = self.path("stopped")
-        process = subprocess.Popen(mpirun(2, *self.command(output)), env=ENVIRONMENT, stdout=subprocess.DEVNULL,
-                                   stderr=subprocess.PIPE, text=True)
-        state = os.path.join(output, "last.safetensors")
-        deadline = time.monotonic() + 120
-        while process.poll() is None and not os.path.exists(state) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        os.kill(processes_of(output)[-1], signal.SIGTERM)  # one rank alone, and all of them stop
-        _, messages = process.communicate(timeout=60)
-        self.assertIn("stopped by SIGTERM after", messages)
-        self.assertEqual(process.returncode, 128 + signal.SIGTERM, messages)
+        self.stop_when_saved(output, self.command(output), ENVIRONMENT)
         self.run_ranks(3, *self.command(output, "--resume"))
         self.assert_same_run(output)
 
@@ -187,15 +191,7 @@ class Devices(Ranks):
         alone, output = self.path("alone"), self.path("ranks")
         one_thread = {**ENVIRONMENT, "OMP_NUM_THREADS": "1"}
         self.run_program(*self.on_device(alone))
-        process = subprocess.Popen(mpirun(2, *self.on_device(output)), env=one_thread, stdout=subprocess.DEVNULL,
-                                   stderr=subprocess.PIPE, text=True)
-        state = os.path.join(output, "last.safetensors")
-        deadline = time.monotonic() + 120
-        while process.poll() is None and not os.path.exists(state) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        os.kill(processes_of(output, DISTILL_ON_DEVICE)[-1], signal.SIGTERM)
-        _, messages = process.communicate(timeout=120)
-        self.assertIn("stopped by SIGTERM after", messages)
+        self.stop_when_saved(output, self.on_device(output), one_thread)
         self.run_program(*mpirun(3, *self.on_device(output, "--resume")), env=one_thread, timeout=300)
         self.assert_same_run(output, alone)
 

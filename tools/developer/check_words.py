@@ -47,7 +47,7 @@ WORDS = {
     r"hears? from|is asked for|what becomes of": "say what calls or produces it",
     r"takes? (?:\w+ ){0,6}along|taken along|taking along": "fuses",
     r"nobody": "say it in the passive",
-    r"(?:go|goes|come|comes) back from|waits? (?:behind|forever|outside)": "say what sends or blocks",
+    r"(?:go|goes|come|comes) back from|waits? (?:behind|for ever|forever|outside)": "say what sends or blocks",
     r"(?:no |is |there is )?room for": "memory for; what fits",
     # "a channel" in the meaning of "per channel".
     r"(?:scalars?|elements?|doubles|floats|bytes|numbers?|rows?|sums?|values?|positions|pixels|registers|views|pictures"

@@ -170,7 +170,7 @@ constexpr Mistake types_mistake(Sequence<Ls...>) {
     return found;
 }
 
-/// What takes the place of the layers of a network that was refused, so that no other errors follow.
+/// Replaces the layers of a network that was refused, so that no other errors follow.
 struct RefusedLayers {
     using Layers = Sequence<>;
     static constexpr Shape output_shape(Shape input) { return input; }

@@ -107,7 +107,7 @@ struct NotANetwork {
     using Facts = compile_error<Reason::no_image, std::type_identity<Net>{}>;
 };
 
-/// Says that `Net` is not a network, and stands in its place, so that no other errors follow.
+/// Says that `Net` is not a network, and replaces it, so that no other errors follow.
 template <class Net>
 struct NoNetwork {
     static_assert(sizeof(Refusal<NotANetwork<Net>>) > 0);

@@ -31,6 +31,7 @@ namespace bantam::cpu {
 template <class Net, class S = float, bool Fused = true>
 class Model {
 public:
+    // A variable: clang would list how the concept was checked.
     static constexpr bool runs_a_network = NetworkType<Net>;
     static_assert(runs_a_network,
                   "a cpu::Model runs a network: write Network<Image<height, width, channels>, layers...>");
