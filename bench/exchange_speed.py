@@ -7,8 +7,8 @@ cost model of docs/scaling.md. Needs root, mpirun, ip and tc.
         [--delays 0 1 5]
 
 Prints a row of a table per rate and delay. A rank has a namespace, a host name and one end of a virtual cable to a
-bridge. With a delay in milliseconds, for which kernels need an extra module (netem), a switch in this program takes the
-bridge's place and keeps every frame that long.
+bridge. With a delay in milliseconds, for which kernels need an extra module (netem), a switch in this program replaces
+the bridge and delays every frame.
 """
 import argparse
 import collections
@@ -33,7 +33,7 @@ def ip(*words, check=True):
 
 
 class DelayingSwitch(threading.Thread):
-    """Passes Ethernet frames between network interfaces of its own, each after `delay` seconds."""
+    """Forwards Ethernet frames among network interfaces that it adds, each after `delay` seconds."""
 
     TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454CA, 0x0002, 0x1000  # linux/if_tun.h
 
@@ -51,18 +51,18 @@ class DelayingSwitch(threading.Thread):
     def run(self):
         # Before the ranks, which keep all processors busy while they wait for a message.
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), -20)
-        waiting = collections.deque()  # (due time, port, frame), in the order of their due times
+        delayed = collections.deque()  # (due time, port, frame), in the order of their due times
         port_of_address = {}
         while not self.stopped:
-            timeout = max(0, waiting[0][0] - time.monotonic()) if waiting else 0.05
+            timeout = max(0, delayed[0][0] - time.monotonic()) if delayed else 0.05
             for port in select.select(self.ports, [], [], timeout)[0]:
                 frame = os.read(port, 65536)
                 port_of_address[frame[6:12]] = port
                 target = port_of_address.get(frame[:6])
                 for to in [target] if target else [other for other in self.ports if other != port]:
-                    waiting.append((time.monotonic() + self.delay, to, frame))
-            while waiting and waiting[0][0] <= time.monotonic():
-                _, port, frame = waiting.popleft()
+                    delayed.append((time.monotonic() + self.delay, to, frame))
+            while delayed and delayed[0][0] <= time.monotonic():
+                _, port, frame = delayed.popleft()
                 try:
                     os.write(port, frame)
                 except OSError:
@@ -76,7 +76,7 @@ class DelayingSwitch(threading.Thread):
 
 
 class Hosts:
-    """Namespaces `bantam-1` …, whose cables carry `rate` and delay what they carry by `delay` milliseconds."""
+    """Namespaces `bantam-1` …, whose cables have this rate and a delay in milliseconds."""
 
     def __init__(self, count, rate, delay=0):
         self.names = [f"bantam-{number}" for number in range(1, count + 1)]
@@ -93,7 +93,7 @@ class Hosts:
             ip("link", "set", BRIDGE, "up")
         for number, name in enumerate(self.names, 1):
             ip("netns", "add", name)
-            # A connection that carries nothing between two steps keeps its speed.
+            # A connection that is idle between two steps keeps its speed.
             ip("netns", "exec", name, "sysctl", "-q", "net.ipv4.tcp_slow_start_after_idle=0")
             if self.switch:
                 # Long frames, of which the switch has fewer to pass.
